@@ -1,0 +1,1 @@
+"""The preference model: samples, motion predictor, agreement with what was tracked, reward."""

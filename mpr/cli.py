@@ -1,0 +1,59 @@
+"""The `mpr` command: maps a verb to "package.module:main", imported only when asked for."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from collections.abc import Sequence
+
+from tracking.errors import UserError
+
+VERBS = {
+    "synth": ("tracking.synth.command:main", "make synthetic egocentric clips with exact tracks"),
+    "track": ("tracking.command:main", "track an object through a video, or clips again with another tracker"),
+    "train": ("mpr.train:main", "train a motion predictor on tracked clips"),
+    "score": ("mpr.score:main", "score an episode or video: agreement per step, film strip"),
+    "episodes": ("rl.kitchen.command:main", "record scripted Franka Kitchen episodes"),
+    "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
+    "bench": ("mpr.bench:main", "measure speed on this machine"),
+    "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Exit status: 0 done, 2 something the user can mend (one line on stderr), 130 interrupted."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: mpr VERB [--config FILE] [--key value ...] [--out DIR] [--dry-run] [--help]\n")
+        print("\n".join(f"  {verb:<11} {text}" for verb, (_, text) in VERBS.items()))
+        return 0
+    verb, rest = argv[0], argv[1:]
+    try:
+        if verb not in VERBS:
+            raise UserError(f"unknown verb '{verb}'; there is {', '.join(VERBS)}")
+        module, function = VERBS[verb][0].split(":")
+        try:
+            run = getattr(importlib.import_module(module), function)
+        except ModuleNotFoundError as error:
+            extra = dict.fromkeys(("gymnasium", "gymnasium_robotics", "mink"), "kitchen") | {"transformers": "vision"}
+            if error.name not in extra:
+                raise
+            raise UserError(f"`mpr {verb}` needs {error.name}: pip install 'mpr[{extra[error.name]}]'") from error
+        run(rest)
+    except UserError as error:
+        print(f"mpr: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"mpr: the disk is full ({error.filename}): free some space, run again", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mpr: interrupted; the same command resumes", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

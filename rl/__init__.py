@@ -1,0 +1,1 @@
+"""Robot learning in simulation: the kitchen, demonstrations, policies, experiments."""

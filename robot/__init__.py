@@ -1,0 +1,1 @@
+"""The real arm: nothing here yet; the robot core comes after the policy line."""

@@ -1,0 +1,1 @@
+"""Video in, masks and point tracks out: the same TrackedClip from human video and from robot video."""

@@ -1,0 +1,163 @@
+"""TrackedClip: what tracking hands to everything after it, for human video and robot video alike.
+
+Pixels are (x right, y down) and the centre of the top-left pixel is (0, 0). Nothing here reads or writes files
+(`store.py` does) or knows where masks and tracks came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.errors import BadClip
+
+CROP_SIZE = 256  # pixels a side, after down-sampling (paper, VII-A)
+
+
+class FrameSource(Protocol):
+    """Frames on demand; memory does not grow with length."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, t: int, /) -> NDArray[np.uint8]:
+        """Frame t, uint8 RGB [H, W, 3]."""
+        ...
+
+
+@dataclass(frozen=True)
+class FrameWindow:
+    """Frames start .. stop-1 of another source, as a source of its own."""
+
+    frames: FrameSource
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, t: int, /) -> NDArray[np.uint8]:
+        return self.frames[self.start + range(len(self))[t]]
+
+
+class MaskSource(Protocol):
+    """Object masks on demand: the object's visible pixels, hand and arm excluded."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
+        """Mask t, bool [H, W]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Square:
+    """A fixed square of the source video, given by its edges: pixel 0 of the source spans -0.5 .. 0.5."""
+
+    left: float  # source pixels, left edge
+    top: float  # source pixels, top edge
+    size: float  # source pixels a side
+
+    def to_crop(self, points: NDArray, crop_size: int = CROP_SIZE) -> NDArray:
+        """Source pixels [..., 2] to crop pixels [..., 2]."""
+        return (points - (self.left, self.top)) * (crop_size / self.size) - 0.5
+
+    def to_source(self, points: NDArray, crop_size: int = CROP_SIZE) -> NDArray:
+        """Crop pixels [..., 2] to source pixels [..., 2]."""
+        return (points + 0.5) * (self.size / crop_size) + (self.left, self.top)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a clip came from and how it was tracked; travels into the model card."""
+
+    dataset: str  # "synth", "ego4d", "epic100", "file", ...
+    uid: str
+    start_s: float
+    stop_s: float
+    narration: str
+    licence: str
+    masks: str  # how masks were made, e.g. "simulator", "box + GrabCut"
+    tracker: str  # how points were tracked, e.g. "exact, privileged", "lucas_kanade"
+    group: str = ""  # what a split must keep together: source video, participant or appliance seed
+    versions: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)  # JSON values only
+
+
+@dataclass(frozen=True)
+class TrackSegment:
+    """Frames between two re-samplings of the point grid. Points correspond only inside a segment."""
+
+    start: int  # frame index of its first frame
+    points: NDArray[np.float32]  # [S, N, 2] pixels in the crop
+    visible: NDArray[np.bool_]  # [S, N]
+
+    def __post_init__(self) -> None:
+        s, n = self.visible.shape
+        if self.points.shape != (s, n, 2):
+            raise BadClip(f"track segment at frame {self.start}: points {self.points.shape}, visible {(s, n)}")
+        if not np.isfinite(self.points[self.visible]).all():
+            raise BadClip(f"track segment at frame {self.start}: a visible point is NaN or infinite")
+
+    @property
+    def stop(self) -> int:
+        """Index of the last frame (inclusive): the frame on which the next segment starts."""
+        return self.start + len(self.points) - 1
+
+
+@dataclass(frozen=True)
+class TrackedClip:
+    """One clip: lazy frames and masks [256, 256], point tracks in segments that tile its transitions."""
+
+    frames: FrameSource  # [T] -> uint8 [256, 256, 3]
+    masks: MaskSource  # [T] -> bool [256, 256]
+    segments: tuple[TrackSegment, ...]
+    times: NDArray[np.float64]  # [T] seconds, measured
+    rate_hz: float
+    crop: Square  # one fixed square per clip, in source pixels
+    source: Source
+
+    def __post_init__(self) -> None:
+        t = len(self.times)
+        name = self.source.uid
+        if t < 2:
+            raise BadClip(f"clip {name}: {t} frame(s), a transition needs 2")
+        if len(self.frames) != t or len(self.masks) != t:
+            raise BadClip(f"clip {name}: {len(self.frames)} frames, {len(self.masks)} masks, {t} times")
+        if not (np.diff(self.times) > 0).all():
+            raise BadClip(f"clip {name}: times do not increase")
+        at = 0
+        for segment in self.segments:
+            if segment.start != at or segment.stop <= at:
+                raise BadClip(f"clip {name}: a segment starts at {segment.start}, the last one ended at {at}")
+            at = segment.stop
+        if at != t - 1:
+            raise BadClip(f"clip {name}: segments end at frame {at}, the clip at {t - 1}")
+
+    def segment_of(self, t: int) -> TrackSegment:
+        """The one segment that holds transition t -> t+1."""
+        for segment in self.segments:
+            if segment.start <= t < segment.stop:
+                return segment
+        raise IndexError(f"transition {t} of {len(self.times) - 1}")
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """What a tracker returns for one stretch of video: points [T, N, 2] pixels, visible [T, N]."""
+
+    points: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+
+
+class PointTracker(Protocol):
+    """Follows query points through a stretch of video."""
+
+    name: str  # as it stands in Source.tracker
+
+    def track(self, frames: FrameSource, queries: NDArray[np.float32]) -> Tracks:
+        """Queries [N, 3] = (t, x, y) in pixels of `frames`; returns tracks over all frames of `frames`."""
+        ...

@@ -1,0 +1,100 @@
+"""YAML and command line into a frozen dataclass, with draccus; its tracebacks become one line that names the key."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import draccus
+import yaml
+
+from tracking.errors import UserError
+
+C = TypeVar("C")
+
+
+def parse(config_class: type[C], argv: Sequence[str], prog: str) -> tuple[C, bool]:
+    """Returns the config and whether --dry-run was asked. `--config FILE` is read first, `--key value` overrides it.
+
+    Raises UserError for an unknown key, a wrong type, a refused value or a missing file.
+    """
+    argv = list(argv)
+    dry_run = "--dry-run" in argv
+    argv = [a for a in argv if a != "--dry-run"]
+    file: Path | None = None
+    for i, argument in enumerate(argv):
+        if argument == "--config" or argument.startswith("--config="):
+            if "=" not in argument and i + 1 == len(argv):
+                raise UserError(f"{prog}: --config needs a file")
+            file = Path(argument.split("=", 1)[1] if "=" in argument else argv[i + 1])
+            del argv[i : i + (1 if "=" in argument else 2)]
+            if not file.is_file():
+                raise UserError(f"{prog}: config file {file} does not exist")
+            break
+    if "--help" in argv or "-h" in argv:
+        _print_help(config_class, prog)
+        raise SystemExit(0)
+    known = {f.name for f in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    for argument in argv:
+        key = argument[2:].split("=")[0].split(".")[0]
+        if argument.startswith("--") and key not in known:
+            raise UserError(f"{prog}: unknown key --{key}; known: {', '.join(sorted(known))} (see {prog} --help)")
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return draccus.parse(config_class, config_path=file, args=argv, prog=prog), dry_run
+    except UserError:
+        raise
+    except (SystemExit, Exception) as error:
+        text = errors.getvalue().strip().splitlines()[-1:] if isinstance(error, SystemExit) else []
+        where = f" ({file})" if file else ""
+        raise UserError(f"{prog}: {_one_line(text[0] if text else error)}{where}; see {prog} --help") from error
+
+
+def _one_line(error: object) -> str:
+    """draccus chains errors: the innermost one names the key and the value."""
+    parts = []
+    while isinstance(error, BaseException):
+        parts.append(" ".join(str(error).split()))
+        error = error.__cause__
+    if not parts:
+        return " ".join(str(error).split())
+    return " — ".join(dict.fromkeys(p for p in parts if p))[:400]
+
+
+def _print_help(config_class: type, prog: str) -> None:
+    parser = draccus.argparsing.ArgumentParser(config_class, prog=prog).parser
+    parser.description = (config_class.__doc__ or "").strip()
+    for action in list(parser._actions):
+        if "--config_path" in action.option_strings:
+            parser._handle_conflict_resolve(None, [("--config_path", action)])  # type: ignore[arg-type]
+    parser.add_argument("--config", metavar="FILE", help="YAML file with the same keys; --key value overrides it")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done; touch nothing")
+    parser.formatter_class = argparse.HelpFormatter if parser.formatter_class is None else parser.formatter_class
+    parser.print_help()
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """The resolved config as plain YAML values."""
+    return yaml.safe_load(draccus.dump(config)) or {}
+
+
+def print_plan(config: Any, inputs: Mapping[str, Path], facts: Mapping[str, object], out: Path) -> None:
+    """What --dry-run prints. Raises UserError (after printing) where an input is missing. Touches nothing."""
+    print("resolved config:")
+    print("".join(f"  {line}\n" for line in yaml.safe_dump(as_dict(config), sort_keys=False).splitlines()), end="")
+    missing = [name for name, path in inputs.items() if not Path(path).exists()]
+    for name, path in inputs.items():
+        print(f"input {name}: {path} ({'missing' if name in missing else 'found'})")
+    for name, value in facts.items():
+        print(f"{name}: {value}")
+    there = next(p for p in [Path(out).absolute(), *Path(out).absolute().parents] if p.exists())
+    print(f"disk free at {out}: {shutil.disk_usage(there).free / 1e9:.1f} GB")
+    if missing:
+        raise UserError(f"missing input: {', '.join(f'{n} ({inputs[n]})' for n in missing)}")

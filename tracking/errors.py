@@ -1,0 +1,21 @@
+"""The errors a user can meet: one line saying what was asked, what exists and what to do."""
+
+
+class UserError(Exception):
+    """Something the user can mend. The command line prints it as one line and exits with status 2."""
+
+
+class BadVideo(UserError):
+    """A video that is empty, truncated, too short or not a video."""
+
+
+class BadClip(UserError):
+    """A clip folder or episode folder that is missing, half-written, damaged or of the wrong shape."""
+
+
+class MissingWeights(UserError):
+    """Weights that must be downloaded first: names file, how to get it, licence and the embedded alternative."""
+
+
+class NoGL(UserError):
+    """No OpenGL back end can render a frame on this machine."""

@@ -1,0 +1,125 @@
+"""Frames and masks of a recorded scene, rendered on demand straight into its crop (OpenGL).
+
+The crop is cut by the camera's frustum, not out of a larger picture, so every frame has its full 256 x 256 pixels.
+One quality for data and evaluation: no multisampling, shadows or reflections (15-20 times faster in software).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.clip import CROP_SIZE, Square
+from tracking.errors import NoGL, UserError
+from tracking.gl import INSTRUCTION, mujoco
+from tracking.mujoco_scene import RecordedScene
+
+
+class SceneRenderer:
+    """Renders a recording's frames and object masks. A context manager: an unclosed EGL context is noisy at exit."""
+
+    def __init__(self, scene: RecordedScene, crop: Square, size: int = CROP_SIZE) -> None:
+        self.scene, self.crop, self.size = scene, crop, size
+        model = scene.model
+        if model.ncam == 0:
+            raise UserError(f"scene '{scene.recording.scene}' has no camera to look through: add one to its model")
+        if os.environ.get("MUJOCO_GL") == "disable":
+            raise NoGL(INSTRUCTION)
+        model.vis.quality.offsamples = 0
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, size)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, size)
+        try:
+            self._renderer: Any = mujoco.Renderer(model, size, size)
+        except Exception as error:  # each back end has its own exception types
+            raise NoGL(f"{INSTRUCTION} ({os.environ.get('MUJOCO_GL')}: {error})") from error
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        mujoco.mj_forward(model, scene.data)  # fills what rendering reads besides kinematics (lights, tendons)
+        scene._at = -1
+
+    def __enter__(self) -> SceneRenderer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._renderer.close()
+
+    def _update(self, t: int) -> None:
+        """Pose the scene and look through camera 0 moved to the recorded pose, its frustum cut to the crop."""
+        scene, camera = self.scene, self.scene.recording.camera
+        scene.pose(t)
+        mujoco.mj_camlight(scene.model, scene.data)
+        scene.data.cam_xpos[0] = camera.positions[t]
+        scene.data.cam_xmat[0] = camera.rotation(t).ravel()
+        scene.model.cam_fovy[0] = np.rad2deg(camera.fovy)
+        self._renderer.update_scene(scene.data, camera=0)
+        left = self.crop.left if not camera.mirrored else camera.width - 1 - (self.crop.left + self.crop.size)
+        cx, cy = camera.centre
+        for eye in self._renderer.scene.camera:
+            metres = eye.frustum_near / camera.focal  # of one pixel on the near plane
+            eye.frustum_center = (left + self.crop.size / 2 - cx) * metres
+            eye.frustum_top = (cy - self.crop.top) * metres
+            eye.frustum_bottom = (cy - self.crop.top - self.crop.size) * metres
+
+    def frame(self, t: int) -> NDArray[np.uint8]:
+        """Frame t, uint8 RGB [size, size, 3]."""
+        self._update(t)
+        image = self._renderer.render()
+        return image[:, ::-1].copy() if self.scene.recording.camera.mirrored else image
+
+    def mask(self, t: int, part: bool = False) -> NDArray[np.bool_]:
+        """The object's visible pixels at frame t, bool [size, size]."""
+        self._update(t)
+        self._renderer.enable_segmentation_rendering()
+        ids = self._renderer.render()
+        self._renderer.disable_segmentation_rendering()
+        geoms = self.scene.part_geoms if part else self.scene.object_geoms
+        is_geom = ids[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM)
+        mask = is_geom & geoms[np.where(is_geom, ids[..., 0], 0)]
+        return mask[:, ::-1].copy() if self.scene.recording.camera.mirrored else mask
+
+
+class RenderedFrames:
+    """FrameSource of a recording: renders what is asked for, remembers nothing."""
+
+    def __init__(self, renderer: SceneRenderer) -> None:
+        self.renderer = renderer
+
+    def __len__(self) -> int:
+        return len(self.renderer.scene.recording)
+
+    def __getitem__(self, t: int, /) -> NDArray[np.uint8]:
+        return self.renderer.frame(range(len(self))[t])
+
+
+class RenderedMasks:
+    """MaskSource of a recording by segmentation rendering."""
+
+    def __init__(self, renderer: SceneRenderer, part: bool = False) -> None:
+        self.renderer, self.part = renderer, part
+
+    def __len__(self) -> int:
+        return len(self.renderer.scene.recording)
+
+    def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
+        return self.renderer.mask(range(len(self))[t], self.part)
+
+
+class RayMasks:
+    """MaskSource of a recording by rays: the same masks where there is no OpenGL, some ten times slower."""
+
+    def __init__(self, scene: RecordedScene, crop: Square, size: int = CROP_SIZE, part: bool = False) -> None:
+        self.scene, self.part, self.size = scene, part, size
+        grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).reshape(-1, 2).astype(float)
+        self.pixels = crop.to_source(grid, size)
+
+    def __len__(self) -> int:
+        return len(self.scene.recording)
+
+    def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
+        return self.scene.object_pixels(self.pixels, range(len(self))[t], self.part).reshape(self.size, self.size)

@@ -1,0 +1,148 @@
+"""Surface points and their visibility by rays in a recorded MuJoCo scene. Needs no OpenGL.
+
+A pixel's ray hits a geom; the hit, in the geom's own frame, is a surface point that can be found again in any other
+frame of the recording. It is visible where the camera's ray towards it hits nothing nearer.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.clip import CROP_SIZE, FrameSource, FrameWindow, Square, Tracks
+from tracking.crop import square_around
+from tracking.errors import UserError
+from tracking.gl import mujoco
+from tracking.scene import SceneRecording
+
+VISIBLE_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)  # the geom groups that are drawn; the others only collide
+SURFACE_TOLERANCE = 0.003  # metres: a hit this close to the point is the point
+
+
+@lru_cache(maxsize=4)
+def _build(scene: str, arguments: str) -> Any:
+    found = {e.name: e for e in importlib.metadata.entry_points(group="mpr.scenes")}
+    if scene not in found:
+        raise UserError(f"recording of scene '{scene}': no such scene, there is {', '.join(sorted(found)) or 'none'}")
+    return found[scene].load()(**json.loads(arguments))
+
+
+def build_model(recording: SceneRecording) -> Any:
+    """The recording's mujoco.MjModel, from the builder registered under its scene name (cached)."""
+    return _build(recording.scene, json.dumps(dict(recording.arguments), sort_keys=True))
+
+
+class RecordedScene:
+    """A recording posed in its model: ray casts and re-projections in source pixels."""
+
+    def __init__(self, recording: SceneRecording) -> None:
+        self.recording = recording
+        self.model = build_model(recording)
+        self.data = mujoco.MjData(self.model)
+        self._at = -1
+        body_of_geom = self.model.geom_bodyid
+        self.object_geoms = np.isin(body_of_geom, self._bodies(recording.object_bodies))  # [ngeom]
+        self.part_geoms = np.isin(body_of_geom, self._bodies(recording.part_bodies))
+
+    def _bodies(self, names: tuple[str, ...]) -> list[int]:
+        ids = [mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, n) for n in names]
+        if -1 in ids:
+            raise UserError(f"scene '{self.recording.scene}' has no body '{names[ids.index(-1)]}'")
+        return ids
+
+    def pose(self, t: int) -> None:
+        """Put the model in frame t."""
+        if t != self._at:
+            self.data.qpos[:] = self.recording.qpos[t]
+            mujoco.mj_kinematics(self.model, self.data)
+            self._at = t
+
+    def cast(self, pixels: NDArray, t: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """First geom hit (-1: none) [N] and its distance in metres [N] behind source pixels [N, 2] at frame t."""
+        self.pose(t)
+        n = len(pixels)
+        geom, distance = np.full(n, -1, np.int32), np.full(n, -1.0)
+        if n:
+            directions = np.ascontiguousarray(self.recording.camera.rays(pixels, t)).ravel()
+            origin = np.ascontiguousarray(self.recording.camera.positions[t])
+            limit = mujoco.mjMAXVAL
+            mujoco.mj_multiRay(
+                self.model, self.data, origin, directions, VISIBLE_GROUPS, 1, -1, geom, distance, None, n, limit
+            )
+        return geom, distance
+
+    def object_pixels(self, pixels: NDArray, t: int, part: bool = False) -> NDArray[np.bool_]:
+        """Whether each source pixel [N, 2] shows the object (or its moving part)."""
+        geom, _ = self.cast(pixels, t)
+        return (geom >= 0) & (self.part_geoms if part else self.object_geoms)[geom]
+
+    def anchor(self, pixels: NDArray, t: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Surface points behind source pixels at frame t: geom [N] (-1: none) and position in its frame [N, 3]."""
+        geom, distance = self.cast(pixels, t)
+        world = self.recording.camera.positions[t] + self.recording.camera.rays(pixels, t) * distance[:, None]
+        local = np.einsum("nji,nj->ni", self.data.geom_xmat[geom].reshape(-1, 3, 3), world - self.data.geom_xpos[geom])
+        return geom, local
+
+    def follow(self, geom: NDArray, local: NDArray, t: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Where anchored points are at frame t: source pixels [N, 2] and whether the camera sees them [N]."""
+        self.pose(t)
+        world = np.einsum("nij,nj->ni", self.data.geom_xmat[geom].reshape(-1, 3, 3), local) + self.data.geom_xpos[geom]
+        camera = self.recording.camera
+        pixels, depth = camera.project(world, t)
+        inside = (depth > 0) & (pixels > -0.5).all(1) & (pixels < (camera.width - 0.5, camera.height - 0.5)).all(1)
+        visible = inside & (geom >= 0)
+        _, distance = self.cast(pixels[visible], t)
+        expected = np.linalg.norm(world[visible] - camera.positions[t], axis=1)
+        visible[visible] = np.abs(distance - expected) < SURFACE_TOLERANCE
+        return pixels, visible
+
+    def crop(self, samples: int = 12, stride: int = 4) -> Square:
+        """The episode's fixed square: union of the object's visible pixels, looked at in some frames, plus margin."""
+        camera = self.recording.camera
+        grid = np.stack(np.meshgrid(np.arange(0, camera.width, stride), np.arange(0, camera.height, stride)), -1)
+        grid = grid.reshape(-1, 2).astype(float)
+        seen = np.zeros(len(grid), bool)
+        for t in np.unique(np.linspace(0, len(self.recording) - 1, samples).round().astype(int)):
+            seen |= self.object_pixels(grid, int(t))
+        if not seen.any():
+            raise UserError(f"recording of scene '{self.recording.scene}': the camera never sees the object")
+        low, high = grid[seen].min(0), grid[seen].max(0)
+        return square_around(low, high, (camera.width, camera.height))
+
+
+class ExactTracker:
+    """Exact tracks by rays, through the PointTracker Protocol. Privileged: it knows the scene, not the pixels.
+
+    `frames` must show the recording from its first frame, or be a FrameWindow onto that; its pixels are never read.
+    Queries and tracks are in crop pixels.
+    """
+
+    name = "exact, privileged"
+
+    def __init__(self, scene: RecordedScene, crop: Square) -> None:
+        self.scene, self.crop = scene, crop
+
+    def track(self, frames: FrameSource, queries: NDArray[np.float32]) -> Tracks:
+        length, n = len(frames), len(queries)
+        start = frames.start if isinstance(frames, FrameWindow) else 0
+        points = np.zeros((length, n, 2), np.float32)
+        visible = np.zeros((length, n), bool)
+        geom, local = np.full(n, -1, np.int32), np.zeros((n, 3))
+        source = self.crop.to_source(queries[:, 1:].astype(float))
+        asked = queries[:, 0].astype(int)
+        for t in np.unique(asked):
+            here = asked == t
+            geom[here], local[here] = self.scene.anchor(source[here], start + int(t))
+        for t in range(length):
+            pixels, visible[t] = self.scene.follow(geom, local, start + t)
+            points[t] = self.crop.to_crop(pixels)
+        inside = (points > -0.5).all(-1) & (points < CROP_SIZE - 0.5).all(-1)
+        visible &= inside
+        points[:, geom < 0] = 0.0  # a ray into the void has no surface point
+        points[asked, np.arange(n)] = queries[:, 1:]
+        return Tracks(points, visible)

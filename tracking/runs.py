@@ -1,0 +1,138 @@
+"""Run folders: one folder a command, files written whole or not at all, seeds, resume. A leaf that all packages use."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import random
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from tracking.errors import UserError
+
+PACKAGES = ("mpr", "torch", "numpy", "mujoco", "opencv-python-headless", "av", "gymnasium-robotics", "transformers")
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write beside, flush to disk, rename: the file is there whole or not at all, through kill -9 and a full disk."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` for a library that writes files itself; renamed to `path` if nothing fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, renamed to `path` if nothing fails; what stood at `path` is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            _flush_to_disk(file)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    found = {"python": sys.version.split()[0]}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch (if it is loaded)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+class RunFolder:
+    """The folder of one command: config.yaml (resolved), versions.json, metrics.jsonl, whatever else, summary.json.
+
+    Opening it again with the same config resumes; with another config it is refused, naming the keys that differ.
+    `free` names config keys that may differ on resume (number of workers and the like).
+    """
+
+    def __init__(self, path: Path, command: str, config: Mapping[str, Any], free: tuple[str, ...] = ("out",)) -> None:
+        self.path = Path(path)
+        wanted = {"command": command, **config}
+        file = self.path / "config.yaml"
+        if file.exists():
+            there = yaml.safe_load(file.read_text()) or {}
+            keys = [k for k in {**there, **wanted} if k not in free and there.get(k) != wanted.get(k)]
+            if keys:
+                shown = ", ".join(f"{k}: {there.get(k)} there, {wanted.get(k)} asked" for k in sorted(keys)[:4])
+                raise UserError(f"{self.path} holds a run with other settings ({shown}): choose another --out")
+        elif self.path.is_dir() and any(p for p in self.path.iterdir() if not p.name.startswith(".")):
+            raise UserError(f"{self.path} is not empty and holds no run of ours (no config.yaml): choose another --out")
+        else:
+            write_atomic(file, yaml.safe_dump(wanted, sort_keys=False))
+            write_atomic(self.path / "versions.json", json.dumps(versions(), indent=2))
+
+    def log(self, **values: Any) -> None:
+        """Append one line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The whole lines of metrics.jsonl; a torn last line is dropped."""
+        file = self.path / "metrics.jsonl"
+        rows = []
+        for line in file.read_text().splitlines() if file.exists() else []:
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return rows
+
+    def keep_metrics(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Rewrite metrics.jsonl with the wanted rows: a resumed run drops what it will log again."""
+        rows = [row for row in self.metrics() if wanted(row)]
+        write_atomic(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json: the run is complete."""
+        write_atomic(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "summary.json").exists()

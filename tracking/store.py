@@ -1,0 +1,138 @@
+"""Clip folders on disk: frames.mp4, masks.npz, tracks.npz and clip.json, which is written last and holds checksums.
+
+A folder appears under its name only when it is whole; a folder that lost or changed a file is refused by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.clip import Source, Square, TrackedClip, TrackSegment
+from tracking.errors import BadClip, UserError
+from tracking.runs import atomic_folder
+from tracking.scene import SceneRecording
+from tracking.video import VideoFrames, write_video
+
+FORMAT = 1
+
+
+class StoredMasks:
+    """Lazy MaskSource over masks.npz: one bit-packed member a frame."""
+
+    def __init__(self, path: Path, length: int, shape: tuple[int, int]) -> None:
+        self.path, self.length, self.shape = path, length, shape
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
+        with np.load(self.path, allow_pickle=False) as z:
+            bits = z[f"{range(self.length)[t]:06d}"]
+        h, w = self.shape
+        return np.unpackbits(bits, count=h * w).astype(bool).reshape(h, w)
+
+
+def save_clip(clip: TrackedClip, folder: Path, recording: SceneRecording | None = None) -> None:
+    """Write a clip folder, whole or not at all; an existing one is replaced."""
+    with atomic_folder(folder) as temporary:
+        write_video(temporary / "frames.mp4", (clip.frames[t] for t in range(len(clip.times))), clip.times)
+        packed = {f"{t:06d}": np.packbits(clip.masks[t]) for t in range(len(clip.times))}
+        np.savez_compressed(temporary / "masks.npz", **packed)  # type: ignore[arg-type]
+        arrays: dict[str, NDArray] = {"times": clip.times, "starts": np.array([s.start for s in clip.segments])}
+        for k, segment in enumerate(clip.segments):
+            arrays[f"points_{k}"], arrays[f"visible_{k}"] = segment.points, np.packbits(segment.visible, axis=None)
+        np.savez_compressed(temporary / "tracks.npz", **arrays)  # type: ignore[arg-type]
+        if recording is not None:
+            (temporary / "recording.npz").write_bytes(recording.to_bytes())
+        about = {
+            "format": FORMAT,
+            "rate_hz": clip.rate_hz,
+            "crop": dataclasses.asdict(clip.crop),
+            "mask_shape": list(clip.masks[0].shape),
+            "source": dataclasses.asdict(clip.source),
+            "sha256": {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(temporary.iterdir())},
+        }
+        (temporary / "clip.json").write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+
+
+def load_clip(folder: Path, verify: bool = False) -> TrackedClip:
+    """Open a clip folder; frames and masks stay on disk. `verify` also compares checksums.
+
+    Raises BadClip naming the folder and what is wrong with it.
+    """
+    about = clip_info(folder)
+    for name, digest in about["sha256"].items():
+        file = folder / name
+        if not file.is_file():
+            raise BadClip(f"clip folder {folder} is half-written: {name} is missing; make it again")
+        if verify and hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            raise BadClip(f"clip folder {folder} is damaged: {name} is not what was written; make it again")
+    try:
+        with np.load(folder / "tracks.npz", allow_pickle=False) as z:
+            times = z["times"]
+            segments = []
+            for k, start in enumerate(z["starts"]):
+                points = z[f"points_{k}"]
+                s, n = points.shape[:2]
+                visible = np.unpackbits(z[f"visible_{k}"], count=s * n).astype(bool).reshape(s, n)
+                segments.append(TrackSegment(int(start), points, visible))
+    except (KeyError, ValueError, OSError, EOFError) as error:
+        raise BadClip(f"clip folder {folder}: tracks.npz cannot be read ({error}); make it again") from error
+    h, w = about["mask_shape"]
+    return TrackedClip(
+        frames=VideoFrames(folder / "frames.mp4"),
+        masks=StoredMasks(folder / "masks.npz", len(times), (h, w)),
+        segments=tuple(segments),
+        times=times,
+        rate_hz=about["rate_hz"],
+        crop=Square(**about["crop"]),
+        source=Source(**about["source"]),
+    )
+
+
+def clip_info(folder: Path) -> dict:
+    """clip.json of a clip folder, without opening anything else."""
+    try:
+        about = json.loads((folder / "clip.json").read_text())
+        if about["format"] != FORMAT:
+            raise BadClip(f"clip folder {folder} has format {about['format']}, this version reads {FORMAT}")
+        return about
+    except FileNotFoundError as error:
+        raise BadClip(f"{folder} is no clip folder, or half-written: it has no clip.json") from error
+    except (json.JSONDecodeError, KeyError) as error:
+        raise BadClip(f"clip folder {folder}: clip.json cannot be read ({error}); make it again") from error
+
+
+def load_recording(folder: Path) -> SceneRecording | None:
+    """The scene recording of a synthetic clip or episode folder, if it has one."""
+    file = folder / "recording.npz"
+    return SceneRecording.from_bytes(file.read_bytes()) if file.exists() else None
+
+
+def clip_folders(root: Path) -> list[Path]:
+    """All whole clip folders right below `root`, sorted. Raises UserError where there is none."""
+    found = sorted(f.parent for f in Path(root).glob("*/clip.json") if not f.parent.name.startswith("."))
+    if not found:
+        raise UserError(f"no clips in {root}: make some with `mpr synth --out {root}` or `mpr track`")
+    return found
+
+
+def load_clips(root: Path) -> Iterator[tuple[Path, TrackedClip]]:
+    """Every clip below `root`, one at a time."""
+    for folder in clip_folders(root):
+        yield folder, load_clip(folder)
+
+
+def npz_bytes(**arrays: NDArray) -> bytes:
+    """A compressed .npz in memory; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
