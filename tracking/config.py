@@ -82,7 +82,7 @@ def _print_help(config_class: type, prog: str) -> None:
 
 def as_dict(config: Any) -> dict[str, Any]:
     """The resolved config as plain YAML values."""
-    return yaml.safe_load(draccus.dump(config)) or {}
+    return yaml.safe_load(str(draccus.dump(config))) or {}
 
 
 def print_plan(config: Any, inputs: Mapping[str, Path], facts: Mapping[str, object], out: Path) -> None:

@@ -5,7 +5,9 @@ back end MuJoCo is imported with rendering disabled: physics and ray casts still
 """
 
 import ctypes.util
+import importlib
 import os
+from typing import Any
 
 INSTRUCTION = (
     "no OpenGL back end works here, so nothing can be rendered: install one of Debian's/Ubuntu's "
@@ -23,6 +25,6 @@ def available_backend() -> str:
 
 os.environ.setdefault("MUJOCO_GL", available_backend())
 
-import mujoco  # noqa: E402
+mujoco: Any = importlib.import_module("mujoco")  # Any: the compiled module has no type stubs
 
 __all__ = ["INSTRUCTION", "available_backend", "mujoco"]

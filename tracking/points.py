@@ -14,7 +14,7 @@ def inside(mask: NDArray[np.bool_], points: NDArray) -> NDArray[np.bool_]:
     finite = np.isfinite(points).all(-1)
     x, y = np.rint(np.where(finite[:, None], points, -1.0)).astype(int).T
     ok = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-    return ok & mask[y.clip(0, h - 1), x.clip(0, w - 1)]
+    return ok & np.asarray(mask)[y.clip(0, h - 1), x.clip(0, w - 1)]
 
 
 class Transition:

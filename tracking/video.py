@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +38,7 @@ class VideoFrames:
                 stream = container.streams.video[0]
                 stamps = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.pts is not None]
                 self._base = Fraction(stream.time_base or Fraction(1, 1))
-        except av.FFmpegError as error:
+        except av.error.FFmpegError as error:
             raise BadVideo(f"video {self.path} cannot be read ({error}): truncated, or not a video") from error
         if not stamps:
             raise BadVideo(f"video {self.path} has no frames")
@@ -75,13 +76,13 @@ class VideoFrames:
             self._container.seek(self._pts[t], stream=stream, backward=True)
             self._decoder = self._container.decode(stream)
             self._at, self._frame = -1, None
-        except av.FFmpegError as error:
+        except av.error.FFmpegError as error:
             raise BadVideo(f"video {self.path}: cannot seek to frame {t} ({error})") from error
 
     def _next(self, t: int) -> None:
         try:
             frame = next(self._decoder)
-        except (StopIteration, av.FFmpegError) as error:
+        except (StopIteration, av.error.FFmpegError) as error:
             raise BadVideo(f"video {self.path} is truncated: frame {t} of {len(self)} does not decode") from error
         index = self._index.get(frame.pts)
         if index is None:
