@@ -38,11 +38,11 @@ def build_model(recording: SceneRecording) -> Any:
 
 
 class RecordedScene:
-    """A recording posed in its model: ray casts and re-projections in source pixels."""
+    """A recording posed in its model (built by name unless given): ray casts and re-projections in source pixels."""
 
-    def __init__(self, recording: SceneRecording) -> None:
+    def __init__(self, recording: SceneRecording, model: Any = None) -> None:
         self.recording = recording
-        self.model = build_model(recording)
+        self.model = build_model(recording) if model is None else model
         self.data = mujoco.MjData(self.model)
         self._at = -1
         body_of_geom = self.model.geom_bodyid

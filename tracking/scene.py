@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,5 +132,5 @@ class SceneRecording:
                     part_bodies=tuple(about["part_bodies"]),
                     extra=about["extra"],
                 )
-        except (KeyError, ValueError, OSError, EOFError) as error:
+        except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
             raise BadClip(f"not a whole scene recording ({type(error).__name__}: {error})") from error

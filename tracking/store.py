@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def load_clip(folder: Path, verify: bool = False) -> TrackedClip:
                 s, n = points.shape[:2]
                 visible = np.unpackbits(z[f"visible_{k}"], count=s * n).astype(bool).reshape(s, n)
                 segments.append(TrackSegment(int(start), points, visible))
-    except (KeyError, ValueError, OSError, EOFError) as error:
+    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
         raise BadClip(f"clip folder {folder}: tracks.npz cannot be read ({error}); make it again") from error
     h, w = about["mask_shape"]
     return TrackedClip(

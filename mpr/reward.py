@@ -1,0 +1,63 @@
+"""The reward's arithmetic, as pure functions of arrays (paper III-A, Eq. 1; VII-E).
+
+agreement_t = mean over object points i of max(0, cos(predicted delta_i, tracked delta_i)), in [0, 1]
+r_t         = agreement_t - 1 + bonus * [success at step t]
+
+A point that was tracked to move less than a threshold counts 0, and so does one predicted not to move: cosines of
+nothing are noise. Without any object point the agreement is 0. Nothing here knows frames, models or trackers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOVED = 0.5  # pixels of 256: a tracked displacement under this counts as rest; always report MOVED_REPORTED too
+MOVED_REPORTED = (0.25, 0.5, 1.0)
+PREDICTED = 0.02  # pixels of 256: a predicted displacement under this counts as rest
+OFFSET = -1.0  # a positive reward would make finishing the task a loss (paper VII-E)
+BONUS = 1.0
+
+
+def point_agreement(predicted: NDArray, tracked: NDArray, moved: float = MOVED) -> NDArray[np.float32]:
+    """max(0, cos) per point [N] of predicted and tracked deltas [N, 2] in pixels of 256; 0 for a point at rest.
+
+    Raises ValueError for shapes that differ or values that are not finite.
+    """
+    predicted, tracked = np.asarray(predicted, np.float64), np.asarray(tracked, np.float64)
+    if predicted.shape != tracked.shape or predicted.ndim != 2 or predicted.shape[1] != 2:
+        raise ValueError(f"deltas must both be [N, 2], got {predicted.shape} and {tracked.shape}")
+    if not (np.isfinite(predicted).all() and np.isfinite(tracked).all()):
+        raise ValueError("a delta of an object point is NaN or infinite")
+    p, q = np.linalg.norm(predicted, axis=1), np.linalg.norm(tracked, axis=1)
+    counts = (q >= moved) & (p >= PREDICTED)
+    cos = (predicted * tracked).sum(1)[counts] / (p * q)[counts]
+    out = np.zeros(len(predicted), np.float32)
+    out[counts] = np.clip(cos, 0.0, 1.0)
+    return out
+
+
+def agreement(predicted: NDArray, tracked: NDArray, moved: float = MOVED) -> float:
+    """Eq. (1) for one transition: mean of `point_agreement` over all object points; 0 where there is none."""
+    points = point_agreement(predicted, tracked, moved)
+    return float(points.mean()) if len(points) else 0.0
+
+
+def moved_share(tracked: NDArray, moved: float = MOVED) -> float:
+    """Share of object points whose tracked delta [N, 2] reaches the threshold: what an oracle's agreement would be."""
+    tracked = np.asarray(tracked, np.float64)
+    return float((np.linalg.norm(tracked, axis=1) >= moved).mean()) if len(tracked) else 0.0
+
+
+def training_reward(agreement_per_step: NDArray, success: NDArray, bonus: float = BONUS) -> NDArray[np.float32]:
+    """r_t [T] from agreement [T] and success at step t [T] (bool): agreement - 1 + bonus at the success."""
+    agreement_per_step = np.asarray(agreement_per_step, np.float32)
+    if not ((agreement_per_step >= 0) & (agreement_per_step <= 1)).all():
+        raise ValueError("agreement lies in [0, 1]; this holds something else (or NaN)")
+    return (agreement_per_step + OFFSET + bonus * np.asarray(success, np.float32)).astype(np.float32)
+
+
+def directional_agreement(agreements: NDArray, shares: NDArray) -> float:
+    """Sum of agreement over sum of moved shares: 1 for an oracle, 1/pi = 0.32 for a random direction, NaN if nothing moved."""
+    total = float(np.sum(shares))
+    return float(np.sum(agreements) / total) if total > 0 else float("nan")

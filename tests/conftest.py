@@ -1,0 +1,51 @@
+"""Skips what this machine cannot run, and says so; a toy recorded scene that many tests look at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tracking.gl import INSTRUCTION
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+RENDER_ONE = """
+from tracking.gl import mujoco
+model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
+renderer = mujoco.Renderer(model, 16, 16); renderer.update_scene(mujoco.MjData(model)); renderer.render(); renderer.close()
+"""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    skips = {}
+    if not config.getoption("--slow"):
+        skips["slow"] = "takes minutes: run with --slow"
+    if not SHARED_DATA.is_dir():
+        skips["shared_data"] = "the sample videos (../shared/data) are not on this machine"
+    if any("gl" in item.keywords for item in items) and not _gl_works():
+        skips["gl"] = INSTRUCTION
+    for item in items:
+        for marker, reason in skips.items():
+            if marker in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _gl_works() -> bool:
+    # In a process of its own: a broken back end can abort the interpreter.
+    known = os.environ.get("MPR_TEST_GL")  # inherited by pytest-xdist workers
+    if known is None:
+        done = subprocess.run([sys.executable, "-c", RENDER_ONE], capture_output=True, check=False)
+        known = os.environ["MPR_TEST_GL"] = "yes" if done.returncode == 0 else "no"
+    return known == "yes"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    return SHARED_DATA
