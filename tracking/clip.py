@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +42,20 @@ class FrameWindow:
 
     def __getitem__(self, t: int, /) -> NDArray[np.uint8]:
         return self.frames[self.start + range(len(self))[t]]
+
+
+class Recent:
+    """A frame or mask source that keeps the last few items asked for, where making one is dear (rendering)."""
+
+    def __init__(self, source: Any, size: int = 72) -> None:
+        self._source = source
+        self._get = lru_cache(size)(source.__getitem__)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, t: int, /) -> Any:
+        return self._get(t)
 
 
 class MaskSource(Protocol):

@@ -13,7 +13,7 @@ from tracking.points import inside
 
 GRID = 32  # points a side
 KEEP = 0.7  # share of a segment's first object points that must stay visible
-WINDOW = 64  # frames tracked at once, so that memory does not grow with clip length
+FIRST_WINDOW, WINDOW = 8, 64  # frames tracked at once: memory does not grow with clip length, early losses stay cheap
 
 
 def grid_points(size: int = CROP_SIZE, grid: int = GRID) -> NDArray[np.float32]:
@@ -29,18 +29,21 @@ def track_segments(
 
     Where a segment's first frame shows no object point, the next frame starts a new one.
     """
-    last, start, segments = len(frames) - 1, 0, []
+    last, start, window, segments = len(frames) - 1, 0, FIRST_WINDOW, []
     points = grid_points(masks[0].shape[0], grid)
     while start < last:
-        stop = min(start + WINDOW, last)
+        stop = min(start + window, last)
         queries = np.concatenate([np.zeros((len(points), 1), np.float32), points], 1)
         tracks = tracker.track(FrameWindow(frames, start, stop + 1), queries)
         first = tracks.visible[0] & inside(masks[start], tracks.points[0])
         if first.any():
             lost = np.flatnonzero(tracks.visible[1:, first].mean(1) < KEEP)
             length = int(lost[0]) + 1 if len(lost) else stop - start
+            if not len(lost) and stop < last and window < WINDOW:
+                window *= 2  # nothing lost: look further before the segment is closed
+                continue
         else:
             length = 1
         segments.append(TrackSegment(start, tracks.points[: length + 1], tracks.visible[: length + 1]))
-        start += length
+        start, window = start + length, FIRST_WINDOW
     return tuple(segments)

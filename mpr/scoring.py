@@ -1,0 +1,82 @@
+"""Predicted and tracked deltas of a clip's object points, side by side: what every reward and every figure is made of.
+
+A transition in which no object point was tracked to move at least the smallest threshold has agreement 0 under any
+predictor, so it needs neither frames nor a prediction: the same numbers for a fraction of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.reward import MOVED, MOVED_REPORTED, agreement, directional_agreement, moved_share
+from tracking.clip import TrackedClip
+from tracking.compensation import mean_background
+from tracking.points import Transition
+
+
+class DeltaModel(Protocol):
+    """Says how the object points of some transitions will move next."""
+
+    def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
+        """For each transition the predicted deltas [M, 2] of its M object points (in index order), pixels of 256."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One transition's object points [M, 2] with predicted and tracked deltas [M, 2], pixels of 256."""
+
+    points: NDArray[np.float32]
+    predicted: NDArray[np.float32]  # zeros where nothing moved and nothing was predicted
+    tracked: NDArray[np.float32]
+
+
+def tracked_delta(transition: Transition, compensate: bool) -> NDArray[np.float32]:
+    """Tracked deltas [M, 2] of the object points; camera motion subtracted for human clips (`compensate`)."""
+    delta = transition.delta[transition.object]
+    return (delta - mean_background(transition)).astype(np.float32) if compensate else delta
+
+
+def score_clip(clip: TrackedClip, model: DeltaModel, compensate: bool = False) -> list[Scored]:
+    """All T transitions of a clip. Only those in which an object point moved are handed to the model."""
+    transitions = [Transition(clip, t) for t in range(len(clip.times) - 1)]
+    tracked = [tracked_delta(x, compensate) for x in transitions]
+    moving = [t for t, delta in enumerate(tracked) if moved_share(delta, min(MOVED_REPORTED)) > 0]
+    predicted = [np.zeros_like(delta) for delta in tracked]
+    for t, deltas in zip(moving, model(clip, [transitions[t] for t in moving]), strict=True):
+        if deltas.shape != tracked[t].shape:
+            raise ValueError(f"transition {t}: {len(tracked[t])} object points, {deltas.shape} predicted deltas")
+        predicted[t] = deltas
+    return [Scored(x.before[x.object], p, q) for x, p, q in zip(transitions, predicted, tracked, strict=True)]
+
+
+def agreements(scored: Sequence[Scored], moved: float = MOVED) -> NDArray[np.float32]:
+    """Agreement per step [T]."""
+    return np.array([agreement(s.predicted, s.tracked, moved) for s in scored], np.float32)
+
+
+def moved_shares(scored: Sequence[Scored], moved: float = MOVED) -> NDArray[np.float32]:
+    """Share of object points that moved per step [T]: an oracle's agreement."""
+    return np.array([moved_share(s.tracked, moved) for s in scored], np.float32)
+
+
+def summary(scored: Sequence[Scored]) -> dict[str, object]:
+    """Figures of one clip or episode, at every reported threshold (pixels of 256)."""
+    empty = sum(len(s.points) == 0 for s in scored)
+    figures: dict[str, object] = {"steps": len(scored), "steps_without_object_points": empty}
+    for moved in MOVED_REPORTED:
+        a, m = agreements(scored, moved), moved_shares(scored, moved)
+        ratio = directional_agreement(a, m)
+        figures[f"moved_{moved}"] = {
+            "mean_agreement": float(a.mean()),
+            "mean_moved_share": float(m.mean()),
+            "directional_agreement": None if np.isnan(ratio) else ratio,
+            "sum_agreement": float(a.sum()),
+            "sum_moved_share": float(m.sum()),
+        }
+    return figures

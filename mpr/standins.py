@@ -1,0 +1,59 @@
+"""What every predictor has to beat: deltas that know no scene. Each is a DeltaModel (mpr/scoring.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.clip import TrackedClip
+from tracking.points import Transition
+
+
+class Oracle:
+    """The tracked deltas themselves: agreement = share of points that moved (`any motion`)."""
+
+    def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
+        return [x.delta[x.object] for x in transitions]
+
+
+class RandomDirection:
+    """One random direction a transition, the same for all its points; seeded by clip and transition."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
+        out = []
+        for x in transitions:
+            angle = np.random.default_rng((self.seed, x.t)).uniform(0, 2 * np.pi)
+            out.append(np.tile(np.array([[np.cos(angle), np.sin(angle)]], np.float32), (int(x.object.sum()), 1)))
+        return out
+
+
+class ConstantVelocity:
+    """Each point's tracked delta over the transition before, in the same segment; rest where there is none."""
+
+    def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
+        return [previous_delta(clip, x)[x.object] for x in transitions]
+
+
+def previous_delta(clip: TrackedClip, transition: Transition) -> NDArray[np.float32]:
+    """Deltas [N, 2] over t-1 -> t of the points of transition t; zeros where hidden then or at a segment's start."""
+    segment = clip.segment_of(transition.t)
+    k = transition.t - segment.start
+    if k == 0:
+        return np.zeros_like(transition.before)
+    seen = segment.visible[k - 1] & segment.visible[k]
+    return np.where(seen[:, None], segment.points[k] - segment.points[k - 1], 0).astype(np.float32)
+
+
+class FixedDirection:
+    """One 2-D vector for everything, e.g. the mean compensated object motion of the training clips."""
+
+    def __init__(self, vector: NDArray) -> None:
+        self.vector = np.asarray(vector, np.float32).reshape(1, 2)
+
+    def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
+        return [np.repeat(self.vector, int(x.object.sum()), 0) for x in transitions]

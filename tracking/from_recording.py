@@ -1,0 +1,26 @@
+"""From a SceneRecording to a TrackedClip: crop, frames, masks and exact tracks of what a simulator saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tracking.clip import Recent, Source, TrackedClip
+from tracking.mujoco_render import RenderedFrames, RenderedMasks, SceneRenderer
+from tracking.mujoco_scene import ExactTracker, RecordedScene
+from tracking.scene import SceneRecording
+from tracking.segments import track_segments
+
+
+@contextmanager
+def recorded_clip(recording: SceneRecording, source: Source, part: bool = False) -> Iterator[TrackedClip]:
+    """A TrackedClip with exact tracks; frames and masks are rendered when read, while the context is open.
+
+    `source.tracker` should say `ExactTracker.name`. Raises NoGL where nothing can be rendered.
+    """
+    scene = RecordedScene(recording)
+    crop = scene.crop()
+    with SceneRenderer(scene, crop) as renderer:
+        frames, masks = Recent(RenderedFrames(renderer)), Recent(RenderedMasks(renderer, part))
+        segments = track_segments(ExactTracker(scene, crop), frames, masks)
+        yield TrackedClip(frames, masks, segments, recording.times, recording.rate_hz, crop, source)
