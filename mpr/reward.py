@@ -58,6 +58,6 @@ def training_reward(agreement_per_step: NDArray, success: NDArray, bonus: float 
 
 
 def directional_agreement(agreements: NDArray, shares: NDArray) -> float:
-    """Sum of agreement over sum of moved shares: 1 for an oracle, 1/pi = 0.32 for a random direction, NaN if nothing moved."""
+    """Sum of agreement over sum of moved shares: an oracle has 1, a random direction 1/pi; NaN where nothing moved."""
     total = float(np.sum(shares))
     return float(np.sum(agreements) / total) if total > 0 else float("nan")

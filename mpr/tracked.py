@@ -23,9 +23,7 @@ def track_episode(episode: Episode, tracker: str = "exact", part: bool = False) 
     if tracker not in TRACKERS:
         raise UserError(f"tracker '{tracker}': there is {', '.join(TRACKERS)}")
     if episode.recording is None:
-        raise UserError(
-            "this episode has no scene recording to render: give its video and a box to `mpr score --video`"
-        )
+        raise UserError("this episode has no scene recording: score its video with `mpr score --video FILE --box ...`")
     source = Source(
         dataset=f"episode of {episode.recording.scene}",
         uid="_".join(str(v) for v in episode.about.values()) or "episode",

@@ -71,12 +71,11 @@ def _one_line(error: object) -> str:
 def _print_help(config_class: type, prog: str) -> None:
     parser = draccus.argparsing.ArgumentParser(config_class, prog=prog).parser
     parser.description = (config_class.__doc__ or "").strip()
-    for action in list(parser._actions):
+    for action in parser._actions:  # draccus's own name for --config
         if "--config_path" in action.option_strings:
-            parser._handle_conflict_resolve(None, [("--config_path", action)])  # type: ignore[arg-type]
+            action.help = argparse.SUPPRESS
     parser.add_argument("--config", metavar="FILE", help="YAML file with the same keys; --key value overrides it")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done; touch nothing")
-    parser.formatter_class = argparse.HelpFormatter if parser.formatter_class is None else parser.formatter_class
     parser.print_help()
 
 

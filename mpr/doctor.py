@@ -1,0 +1,102 @@
+"""`mpr doctor`: what this machine has and what it lacks, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracking.config import parse
+from tracking.gl import INSTRUCTION
+from tracking.runs import versions
+
+RENDER = """
+import time
+from tracking.gl import mujoco
+model = mujoco.MjModel.from_xml_string(
+    "<mujoco><worldbody><light pos='0 0 3'/><geom size='1' rgba='1 0 0 1'/></worldbody></mujoco>")
+model.vis.quality.offsamples = 0
+data = mujoco.MjData(model); mujoco.mj_forward(model, data)
+with mujoco.Renderer(model, 256, 256) as renderer:
+    renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+    renderer.update_scene(data); picture = renderer.render(); start = time.perf_counter()
+    for _ in range(20): renderer.update_scene(data); picture = renderer.render()
+    print(f"{20 / (time.perf_counter() - start):.0f}" if picture[128, 128, 0] > 30 else "black")
+"""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Optional weights: folder below --weights, how to get them, licence, and what serves without them."""
+
+    folder: str
+    get: str
+    licence: str
+    instead: str
+
+
+OPTIONAL = (
+    Weights("dinov2-small", "hf download facebook/dinov2-small --local-dir", "Apache-2.0", "the embedded ViT encoder"),
+)
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Checks this machine: GL, GPU, weights, versions, disk. Changes nothing."""
+
+    weights: Path = Path("weights")  # folder in which downloaded weights are looked for
+    out: Path = Path("runs")  # folder whose disk is checked
+
+
+def try_backend(backend: str) -> str:
+    """Render a frame with one MUJOCO_GL back end, in a process of its own. Says 'works, N frames/s' or why not."""
+    environment = {**os.environ, "MUJOCO_GL": backend}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", RENDER], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "no (no frame within 60 s)"
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        return f"no ({reason[:90]})"
+    rate = done.stdout.split()[-1]
+    return (
+        "no (the frame is black)"
+        if rate == "black"
+        else f"works, {rate} frames/s of one ball at 256x256 without shadows"
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    config, _ = parse(DoctorConfig, argv, "mpr doctor")
+    print("versions   " + ", ".join(f"{k} {v}" for k, v in versions().items()))
+    results = {backend: try_backend(backend) for backend in ("egl", "osmesa", "glfw")}
+    for backend, result in results.items():
+        print(f"GL {backend:<7} {result}")
+    if not any(r.startswith("works") for r in results.values()):
+        print(f"GL         {INSTRUCTION}")
+    import torch
+
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            memory = torch.cuda.get_device_properties(i).total_memory / 1e9
+            print(f"GPU        {torch.cuda.get_device_name(i)}, {memory:.0f} GB")
+    else:
+        print("GPU        none (not needed: the embedded default runs on the CPU)")
+    print(f"CPU        {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    for weights in OPTIONAL:
+        folder = config.weights / weights.folder
+        if folder.is_dir():
+            print(f"weights    {weights.folder}: found in {folder}")
+        else:
+            print(
+                f"weights    {weights.folder}: missing; `{weights.get} {folder}` ({weights.licence}); "
+                f"until then {weights.instead} serves"
+            )
+    there = next(p for p in [config.out.absolute(), *config.out.absolute().parents] if p.exists())
+    print(f"disk       {shutil.disk_usage(there).free / 1e9:.1f} GB free at {config.out}")

@@ -1,0 +1,62 @@
+"""Bootstrap intervals over episodes for ratios of sums (directional agreement) and for means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 4000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % bootstrap interval over `n` episodes; NaN where nothing can be said."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return "–" if np.isnan(self.value) else f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+    def above(self, other: Interval) -> bool:
+        """Whether this interval lies wholly above the other."""
+        return bool(self.low > other.high)
+
+
+def resampled_ratios(top: NDArray, bottom: NDArray, seed: int = 0) -> NDArray[np.float64]:
+    """Σ top / Σ bottom for RESAMPLES draws of episodes with replacement; NaN draws (nothing moved) are left out."""
+    n = len(top)
+    draw = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
+    below = np.asarray(bottom, float)[draw].sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.asarray(top, float)[draw].sum(1) / below
+    return ratios[np.isfinite(ratios)]
+
+
+def ratio(top: NDArray, bottom: NDArray) -> Interval:
+    """Σ top / Σ bottom over episodes [n]."""
+    total = float(np.sum(bottom))
+    if total <= 0:
+        return Interval(float("nan"), float("nan"), float("nan"), len(top))
+    low, high = np.quantile(resampled_ratios(top, bottom), (0.025, 0.975))
+    return Interval(float(np.sum(top)) / total, float(low), float(high), len(top))
+
+
+def mean(values: NDArray) -> Interval:
+    """Mean over episodes [n]."""
+    return ratio(values, np.ones(len(values)))
+
+
+def difference_of_ratios(a: tuple[NDArray, NDArray], b: tuple[NDArray, NDArray]) -> Interval:
+    """Σ top_a / Σ bottom_a − Σ top_b / Σ bottom_b, the two groups of episodes drawn independently."""
+    one, two = ratio(*a), ratio(*b)
+    if np.isnan(one.value) or np.isnan(two.value):
+        return Interval(float("nan"), float("nan"), float("nan"), min(one.n, two.n))
+    x, y = resampled_ratios(*a, seed=1), resampled_ratios(*b, seed=2)
+    k = min(len(x), len(y))
+    low, high = np.quantile(x[:k] - y[:k], (0.025, 0.975))
+    return Interval(one.value - two.value, float(low), float(high), min(one.n, two.n))

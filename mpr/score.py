@@ -1,0 +1,142 @@
+"""`mpr score`: agreement per step and film strip of a recorded episode, a tracked clip, or a real video with a box."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpr.reward import MOVED, MOVED_REPORTED
+from mpr.scoring import DeltaModel, Scored, agreements, moved_shares, score_clip, summary
+from mpr.standins import Oracle
+from tracking.clip import TrackedClip
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.runs import RunFolder, write_atomic
+
+REWARDS = ("motion", "any_motion")
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """Scores one episode folder, one clip folder, or one video with a box around its object."""
+
+    out: Path = Path("runs/score")  # run folder
+    predictor: Path = Path()  # run folder of `mpr train` (needed by reward `motion`)
+    reward: str = "motion"  # motion | any_motion (the share of object points that moved, wherever to)
+    episode: Path = Path()  # episode folder of `mpr episodes`
+    clip: Path = Path()  # clip folder of `mpr synth` or `mpr track`
+    video: Path = Path()  # video file
+    box: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # source pixels x0,y0,x1,y1: the object in box_frame
+    box_frame: int = 0  # frame of the video in which the box was drawn
+    tracker: str = "exact"  # for an episode: exact | lucas_kanade (a video is always Lucas-Kanade)
+    moved: float = MOVED  # pixels of 256: a point tracked to move less counts 0
+    compensate: bool = False  # subtract mean background motion (head cameras; not for a fixed camera)
+    film: bool = True  # also write strip.mp4
+
+    def __post_init__(self) -> None:
+        if self.reward not in REWARDS:
+            raise UserError(f"reward '{self.reward}': there is {', '.join(REWARDS)}")
+        given = [name for name in ("episode", "clip", "video") if getattr(self, name) != Path()]
+        if len(given) != 1:
+            raise UserError(f"give exactly one of --episode, --clip, --video ({', '.join(given) or 'none'} given)")
+        if self.reward == "motion" and self.predictor == Path():
+            raise UserError("reward 'motion' needs --predictor RUN, a run folder of `mpr train`")
+        if self.moved <= 0:
+            raise UserError(f"--moved {self.moved}: must be above 0 pixels")
+
+    @property
+    def input(self) -> Path:
+        return next(p for p in (self.episode, self.clip, self.video) if p != Path())
+
+
+@contextmanager
+def opened(config: ScoreConfig) -> Iterator[TrackedClip]:
+    """The clip to score, whatever it is made from."""
+    if config.episode != Path():
+        from mpr.episode import load_episode
+        from mpr.tracked import track_episode
+
+        with track_episode(load_episode(config.episode), config.tracker) as clip:
+            yield clip
+    elif config.clip != Path():
+        from tracking.store import load_clip
+
+        yield load_clip(config.clip)
+    else:
+        from tracking.from_video import track_video
+
+        yield track_video(config.video, config.box, box_frame=config.box_frame)
+
+
+def model_of(config: ScoreConfig) -> DeltaModel:
+    if config.reward == "any_motion":
+        return Oracle()
+    from mpr.checkpoint import load_predictor
+    from mpr.predicted import PredictedDeltas
+
+    return PredictedDeltas(load_predictor(config.predictor))
+
+
+def progress_sensitivity(model: DeltaModel, clip: TrackedClip, config: ScoreConfig, own: Sequence[Scored]) -> dict:
+    """How much mean agreement moves when progress t/T (known only afterwards) is replaced by a constant."""
+    from mpr.predicted import PredictedDeltas
+
+    if not isinstance(model, PredictedDeltas):
+        return {}
+    change = {}
+    for value in (0.0, 0.5, 1.0):
+        fixed = PredictedDeltas(model.predictor, progress=value)
+        other = agreements(score_clip(clip, fixed, config.compensate), config.moved)
+        change[f"progress_{value}"] = float(other.mean() - agreements(own, config.moved).mean())
+    return change
+
+
+def main(argv: Sequence[str]) -> None:
+    config, dry_run = parse(ScoreConfig, argv, "mpr score")
+    inputs = {"input": config.input} | ({"predictor": config.predictor} if config.reward == "motion" else {})
+    if dry_run:
+        return print_plan(config, inputs, {}, config.out)
+    for name, path in inputs.items():
+        if not path.exists():
+            raise UserError(f"{name} {path} does not exist")
+    run = RunFolder(config.out, "score", as_dict(config))
+    model = model_of(config)
+    with opened(config) as clip:
+        scored = score_clip(clip, model, config.compensate)
+        figures = summary(scored) | {"tracker": clip.source.tracker, "reward": config.reward}
+        figures["agreement_change_with"] = progress_sensitivity(model, clip, config, scored)
+        write_atomic(run.path / "steps.csv", steps_table(scored, clip))
+        draw(run.path, clip, scored, config)
+    run.finish(figures)
+    at = figures[f"moved_{MOVED}"]
+    print(json.dumps(figures, indent=2))
+    print(f"mean agreement {at['mean_agreement']:.3f} at {MOVED} px; pictures: {run.path}/strip.png")  # type: ignore[index]
+
+
+def steps_table(scored: Sequence[Scored], clip: TrackedClip) -> str:
+    """CSV, one line a step: time, agreement and moved share at every reported threshold, number of object points."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    head = [f"{name}_{moved}" for moved in MOVED_REPORTED for name in ("agreement", "moved_share")]
+    writer.writerow(["step", "seconds", "object_points", *head])
+    columns = [f(scored, moved) for moved in MOVED_REPORTED for f in (agreements, moved_shares)]
+    for t, s in enumerate(scored):
+        values = [f"{column[t]:.6f}" for column in columns]
+        writer.writerow([t, f"{clip.times[t]:.6f}", len(s.points), *values])
+    return text.getvalue()
+
+
+def draw(folder: Path, clip: TrackedClip, scored: Sequence[Scored], config: ScoreConfig) -> None:
+    from mpr.strip import draw_film, draw_strip
+
+    mean = float(agreements(scored, config.moved).mean()) if scored else math.nan
+    title = f"{config.input.name}: {config.reward}, {clip.source.tracker} tracks, mean agreement {mean:.3f}"
+    draw_strip(folder / "strip.png", clip.frames, scored, clip.times, title, config.moved)
+    if config.film:
+        draw_film(folder / "strip.mp4", clip.frames, scored, clip.times, config.moved)

@@ -1,0 +1,1 @@
+"""Experiments: each makes its own inputs, keeps raw numbers, and writes one table."""

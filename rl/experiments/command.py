@@ -1,0 +1,23 @@
+"""`mpr experiment NAME ...`: maps an experiment's name to its module, imported only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from tracking.errors import UserError
+
+EXPERIMENTS = {
+    "direction": ("rl.experiments.direction:main", "does the reward know which way the door goes?"),
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: mpr experiment NAME [--config FILE] [--key value ...] [--out DIR] [--dry-run] [--help]\n")
+        print("\n".join(f"  {name:<11} {text}" for name, (_, text) in EXPERIMENTS.items()))
+        return
+    if argv[0] not in EXPERIMENTS:
+        raise UserError(f"unknown experiment '{argv[0]}'; there is {', '.join(EXPERIMENTS)}")
+    module, function = EXPERIMENTS[argv[0]][0].split(":")
+    getattr(importlib.import_module(module), function)(argv[1:])

@@ -1,0 +1,190 @@
+"""`mpr experiment direction`: does the motion reward know which way the door goes, and not merely that it moves?
+
+Scripted kitchen episodes of five kinds are recorded, tracked (exactly and with Lucas–Kanade) and scored by the
+predictor and by every stand-in. Directional agreement = Σ agreement / Σ share of object points that moved: an oracle
+has 1, a random direction 0.32. Each stage's output is kept; a killed run resumes with the file it was at.
+"""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mpr.predicted import PredictedDeltas, untrained
+from mpr.reward import MOVED_REPORTED
+from mpr.scoring import DeltaModel, agreements, moved_shares, score_clip
+from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection
+from tracking.clip import TrackedClip
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.runs import RunFolder, atomic_path
+from tracking.store import load_clip, save_clip
+
+TASKS = ("microwave", "hinge", "slide")
+KINDS = ("opening", "closing", "jiggling", "partial", "miss")
+TRACKERS = ("exact", "lucas_kanade")
+STANDINS = (
+    "untrained",
+    "random_direction",
+    "constant_velocity",
+    "mean_motion",
+    "any_motion",
+    "black_images",
+    "other_images",
+)
+ROWS = ("motion", *STANDINS, "progress_0", "progress_0.5", "progress_1")
+
+
+@dataclass(frozen=True)
+class DirectionConfig:
+    """Directional agreement of the motion reward and its stand-ins on scripted Franka Kitchen episodes."""
+
+    out: Path = Path("runs/direction")  # run folder
+    predictors: Path = Path("runs/predictors")  # holds one `mpr train` run a task: microwave, hinge, slide
+    tasks: list[str] = field(default_factory=lambda: list(TASKS))  # microwave, hinge, slide
+    kinds: list[str] = field(default_factory=lambda: list(KINDS))  # opening, closing, jiggling, partial, miss
+    trackers: list[str] = field(default_factory=lambda: list(TRACKERS))  # exact, lucas_kanade
+    rows: list[str] = field(default_factory=lambda: list(ROWS))  # motion, the stand-ins, motion at a fixed progress
+    episodes: int = 56  # of each task and kind, views in turn
+    seed: int = 700_000  # of the first episode (reported evaluation: 700,000 and up)
+    view: str = "all"  # a camera's name, or all of them in turn
+    inputs: Path = Path()  # where episodes and tracks are kept (default: in the run folder), to share between runs
+    workers: int = 2  # processes
+
+    def __post_init__(self) -> None:
+        for name, known in (("tasks", TASKS), ("kinds", KINDS), ("trackers", TRACKERS), ("rows", ROWS)):
+            unknown = [v for v in getattr(self, name) if v not in known]
+            if unknown:
+                raise UserError(f"{name}: unknown '{unknown[0]}'; there is {', '.join(known)}")
+        if self.episodes < 1 or self.workers < 1:
+            raise UserError("episodes and workers must be at least 1")
+
+    def episode_folder(self, task: str, kind: str) -> Path:
+        return self.kept / "episodes" / f"{task}_{kind}"
+
+    def track_folder(self, task: str, kind: str, tracker: str) -> Path:
+        return self.kept / "tracks" / tracker / f"{task}_{kind}"
+
+    @property
+    def kept(self) -> Path:
+        return self.out if self.inputs == Path() else self.inputs
+
+    def raw_file(self, task: str, kind: str, tracker: str) -> Path:
+        return self.out / "raw" / f"{task}_{kind}_{tracker}.csv"
+
+
+def main(argv: Sequence[str]) -> None:
+    config, dry_run = parse(DirectionConfig, argv, "mpr experiment direction")
+    inputs = {f"predictor of {task}": config.predictors / task for task in config.tasks}
+    units = [(config, task, kind) for task in config.tasks for kind in config.kinds]
+    if dry_run:
+        facts = {"episodes": config.episodes * len(units), "tracked": config.episodes * len(units) * 2}
+        return print_plan(config, inputs, facts, config.out)
+    for name, path in inputs.items():
+        if not path.is_dir():
+            raise UserError(f"{name}: {path} does not exist; train it with `mpr train --out {path}`")
+    free = ("out", "workers", "inputs")
+    run = RunFolder(config.out, "experiment direction", as_dict(config), free=free)
+    for stage, title in ((make_episodes, "episodes"), (track_unit, "tracks"), (score_unit, "scores")):
+        for _ in tqdm(_mapped(stage, units, config.workers), total=len(units), desc=title, unit="unit"):
+            pass
+    from rl.experiments.direction_table import write_table
+
+    run.finish(write_table(config.out))
+
+
+def _mapped(stage, units: list, workers: int) -> Iterable:
+    """Units are independent: the same code and results in one process or several."""
+    if workers == 1:
+        return map(stage, units)
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    pool = multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1)
+    return pool.imap_unordered(stage, units)
+
+
+def make_episodes(unit: tuple[DirectionConfig, str, str]) -> None:
+    """Stage 1: the scripted episodes of one task and kind (those there already are kept)."""
+    from rl.kitchen.command import record_episodes
+
+    config, task, kind = unit
+    record_episodes(task, kind, config.episodes, config.seed, config.view, config.episode_folder(task, kind))
+
+
+def track_unit(unit: tuple[DirectionConfig, str, str]) -> None:
+    """Stage 2: clip folders with exact tracks, then the same frames tracked with Lucas–Kanade."""
+    from mpr.episode import load_episode
+    from mpr.tracked import track_episode
+    from tracking.retrack import retrack
+
+    config, task, kind = unit
+    for folder in sorted(config.episode_folder(task, kind).glob("*/episode.json")):
+        name = folder.parent.name
+        exact = config.track_folder(task, kind, "exact") / name
+        if not exact.is_dir():
+            episode = load_episode(folder.parent)
+            with track_episode(episode, "exact") as clip:
+                save_clip(clip, exact, episode.recording)
+        if "lucas_kanade" in config.trackers:
+            other = config.track_folder(task, kind, "lucas_kanade") / name
+            if not other.is_dir():
+                retrack(exact, other, "lucas_kanade")
+
+
+def models(rows: Sequence[str], predictors: Path, task: str, clips: Sequence[TrackedClip], at: int) -> dict:
+    """The rows' delta models for clip `at` of a unit (`other_images` shows it the next clip's frames)."""
+    from mpr.checkpoint import load_predictor
+
+    trained = load_predictor(predictors / task)
+    other = clips[(at + 1) % len(clips)]
+    made: dict[str, DeltaModel] = {
+        "motion": PredictedDeltas(trained),
+        "untrained": PredictedDeltas(untrained(trained, seed=0)),
+        "random_direction": RandomDirection(seed=at),
+        "constant_velocity": ConstantVelocity(),
+        "mean_motion": FixedDirection(trained.mean_motion),
+        "any_motion": Oracle(),
+        "black_images": PredictedDeltas(trained, images="black"),
+        "other_images": PredictedDeltas(trained, images="other", other=other),
+    }
+    made |= {f"progress_{value:g}": PredictedDeltas(trained, progress=value) for value in (0.0, 0.5, 1.0)}
+    return {row: made[row] for row in rows}
+
+
+def score_unit(unit: tuple[DirectionConfig, str, str]) -> None:
+    """Stage 3: per-episode sums of every row, one CSV for each tracker, written whole."""
+    config, task, kind = unit
+    for tracker in config.trackers:
+        file = config.raw_file(task, kind, tracker)
+        if file.exists():
+            continue
+        folders = sorted(config.track_folder(task, kind, tracker).glob("*/clip.json"))[: config.episodes]
+        clips = [load_clip(folder.parent) for folder in folders]
+        with atomic_path(file) as temporary, temporary.open("w", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            sums = [f"{name}_{moved}" for moved in MOVED_REPORTED for name in ("agreement", "share")]
+            writer.writerow(
+                ["task", "kind", "tracker", "row", "episode", "view", "steps", "steps_without_points", *sums]
+            )
+            for at, (folder, clip) in enumerate(zip(folders, clips, strict=True)):
+                view = clip.source.extra.get("view", "")
+                for row, model in models(config.rows, config.predictors, task, clips, at).items():
+                    scored = score_clip(clip, model)
+                    values = [f(scored, m).sum() for m in MOVED_REPORTED for f in (agreements, moved_shares)]
+                    empty = sum(len(s.points) == 0 for s in scored)
+                    name = folder.parent.name
+                    writer.writerow(
+                        [task, kind, tracker, row, name, view, len(scored), empty, *(f"{v:.6f}" for v in values)]
+                    )
+
+
+def forget_tracks(config: DirectionConfig) -> None:
+    """Delete the kept tracks (some gigabytes); they are made again from the episodes."""
+    shutil.rmtree(config.kept / "tracks", ignore_errors=True)

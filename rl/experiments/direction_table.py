@@ -1,0 +1,144 @@
+"""The table of `mpr experiment direction`, made from its raw per-episode numbers alone."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.intervals import Interval, difference_of_ratios, mean, ratio
+from mpr.reward import MOVED, MOVED_REPORTED
+from tracking.errors import UserError
+from tracking.runs import write_atomic
+
+KINDS = ("opening", "closing", "jiggling", "partial", "miss")
+Where = Mapping[str, str]  # column name -> value
+
+
+class Raw:
+    """The raw numbers of a run: sums of agreement and moved share per episode, selectable by column."""
+
+    def __init__(self, folder: Path) -> None:
+        files = sorted((folder / "raw").glob("*.csv"))
+        if not files:
+            raise UserError(f"{folder}/raw holds no scores yet: run `mpr experiment direction --out {folder}`")
+        self.rows: list[dict[str, str]] = []
+        for file in files:
+            with file.open(newline="") as stream:
+                self.rows += list(csv.DictReader(stream))
+
+    def values(self, name: str) -> list[str]:
+        """Distinct values of a column, in order of appearance."""
+        return list(dict.fromkeys(r[name] for r in self.rows))
+
+    def select(self, wanted: Where, moved: float = MOVED, views: str = "") -> tuple[NDArray, NDArray, NDArray]:
+        """Σ agreement, Σ moved share and steps of every episode [n] with these column values.
+
+        `views`: "held_out" keeps views nobody looked at during development, "development" the others.
+        """
+        chosen = [r for r in self.rows if all(r[k] == v for k, v in wanted.items())]
+        if views:
+            chosen = [r for r in chosen if r["view"].startswith("held_out") == (views == "held_out")]
+        columns = (f"agreement_{moved}", f"share_{moved}", "steps")
+        agreement, share, steps = (np.array([float(r[c]) for r in chosen]) for c in columns)
+        return agreement, share, steps
+
+
+def direction(raw: Raw, wanted: Where, moved: float = MOVED, views: str = "") -> Interval:
+    """Directional agreement over the chosen episodes."""
+    agreement, share, _ = raw.select(wanted, moved, views)
+    return ratio(agreement, share)
+
+
+def opening_minus_closing(raw: Raw, wanted: Where) -> Interval:
+    opening, closing = (raw.select({**wanted, "kind": kind})[:2] for kind in ("opening", "closing"))
+    return difference_of_ratios(opening, closing)
+
+
+def table(raw: Raw, tracker: str, task: str) -> list[str]:
+    """Markdown: a line a row (motion and stand-ins); directional agreement by kind, and the miss's mean agreement."""
+    lines = [
+        f"\n### {task}, {tracker} tracks\n",
+        "| row | opening | closing | opening − closing | jiggling | partial | miss: mean agreement |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in raw.values("row"):
+        at = {"tracker": tracker, "task": task, "row": row}
+        cells = [direction(raw, {**at, "kind": kind}) for kind in ("opening", "closing")]
+        cells += [opening_minus_closing(raw, at)]
+        cells += [direction(raw, {**at, "kind": kind}) for kind in ("jiggling", "partial")]
+        agreement, _, steps = raw.select({**at, "kind": "miss"})
+        miss = mean(agreement / steps) if len(steps) else None
+        last = f"{miss.value:.4f} [{miss.low:.4f}, {miss.high:.4f}]" if miss else "–"
+        lines.append(f"| {row} | " + " | ".join(str(c) for c in cells) + f" | {last} |")
+    return lines
+
+
+def variations(raw: Raw, tracker: str, task: str) -> list[str]:
+    """Markdown: the motion row by threshold and by group of cameras."""
+    at = {"tracker": tracker, "task": task, "row": "motion"}
+    lines = []
+    groups: list[tuple[str, dict[str, Any]]] = [
+        *((f"threshold {m} px", {"moved": m}) for m in MOVED_REPORTED),
+        ("development cameras", {"views": "development"}),
+        ("held-out cameras", {"views": "held_out"}),
+    ]
+    for label, options in groups:
+        cells = [direction(raw, {**at, "kind": kind}, **options) for kind in KINDS[:4]]
+        lines.append(f"| {task} | {tracker} | {label} | " + " | ".join(str(c) for c in cells) + " |")
+    for view in raw.values("view"):
+        cells = [direction(raw, {**at, "kind": kind, "view": view}) for kind in KINDS[:4]]
+        lines.append(f"| {task} | {tracker} | camera {view} | " + " | ".join(str(c) for c in cells) + " |")
+    return lines
+
+
+def verdicts(raw: Raw, tracker: str, task: str) -> dict[str, Any]:
+    """The aims, each with the figure that decides it."""
+    at = {"tracker": tracker, "task": task}
+    own = opening_minus_closing(raw, {**at, "row": "motion"})
+    rivals = {
+        row: opening_minus_closing(raw, {**at, "row": row})
+        for row in raw.values("row")
+        if row != "motion" and not row.startswith("progress")
+    }
+    opening = direction(raw, {**at, "kind": "opening", "row": "motion"})
+    closing = direction(raw, {**at, "kind": "closing", "row": "motion"})
+    agreement, _, steps = raw.select({**at, "kind": "miss", "row": "motion"})
+    miss = mean(agreement / steps) if len(steps) else Interval(np.nan, np.nan, np.nan, 0)
+    return {
+        "opening >= 0.6": (str(opening), bool(opening.value >= 0.6)),
+        "closing <= 0.2": (str(closing), bool(closing.value <= 0.2)),
+        "opening - closing above every stand-in": (str(own), all(own.above(r) for r in rivals.values())),
+        "miss <= 0.02": (f"{miss.value:.4f} [{miss.low:.4f}, {miss.high:.4f}]", bool(miss.value <= 0.02)),
+    }
+
+
+def write_table(folder: Path) -> dict[str, Any]:
+    """Write table.md and return the summary."""
+    raw = Raw(folder)
+    pairs = [(task, tracker) for tracker in raw.values("tracker") for task in raw.values("task")]
+    lines = [
+        "# Which way the door goes",
+        "",
+        "Directional agreement = Σ agreement / Σ share of object points that moved (oracle 1, random direction 0.32),",
+        "with 95 % bootstrap intervals over episodes. `any_motion` is 1 by construction. Miss: mean agreement per step.",
+        "The object is the whole appliance; a point moved if tracked >= 0.5 px of 256.",
+    ]
+    for task, tracker in pairs:
+        lines += table(raw, tracker, task)
+    lines += ["\n## Threshold and camera (motion)\n", "| task | tracks | | opening | closing | jiggling | partial |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for task, tracker in pairs:
+        lines += variations(raw, tracker, task)
+    summary = {f"{task}, {tracker}": verdicts(raw, tracker, task) for task, tracker in pairs}
+    lines += ["\n## Aims\n", "| task | tracks | aim | figure | met |", "|---|---|---|---|---|"]
+    for (task, tracker), found in zip(pairs, summary.values(), strict=True):
+        for aim, (figure, met) in found.items():
+            lines.append(f"| {task} | {tracker} | {aim} | {figure} | {'yes' if met else '**no**'} |")
+    write_atomic(folder / "table.md", "\n".join(lines) + "\n")
+    print("\n".join(lines))
+    return summary

@@ -1,0 +1,113 @@
+"""Scoring a clip: which transitions are predicted, stand-ins, rewards, table and film strip."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+from mpr.episode import Episode, load_episode, save_episode
+from mpr.reward import agreement
+from mpr.rewards.any_motion import AnyMotionReward
+from mpr.rewards.motion import MotionReward
+from mpr.rewards.none import NoReward
+from mpr.score import steps_table
+from mpr.scoring import agreements, moved_shares, score_clip, summary
+from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection
+from mpr.strip import chosen_steps, draw_film, draw_strip
+from tests.toy import toy_clip
+from tracking.errors import BadClip
+from tracking.points import Transition
+from tracking.video import VideoFrames
+
+PATH = np.array([[60, 60], [60, 60], [63, 60], [66, 60], [66, 60], [60, 60]])  # still, right, right, still, back
+
+
+class Counting(FixedDirection):
+    """Remembers which transitions it was asked about."""
+
+    asked: tuple[int, ...] = ()
+
+    def __call__(self, clip, transitions):
+        self.asked = tuple(x.t for x in transitions)
+        return super().__call__(clip, transitions)
+
+
+def episode(steps: int = 5) -> Episode:
+    zeros = np.zeros((steps, 9))
+    return Episode({}, np.zeros((steps + 1, 3)), np.arange(steps + 1) / 12.5, zeros, zeros, zeros, True, False, True)
+
+
+def test_only_moving_transitions_are_predicted_and_nothing_changes_by_it():
+    clip, right = toy_clip(PATH), Counting(np.array([1.0, 0]))
+    got = agreements(score_clip(clip, right))
+    assert right.asked == (1, 2, 4)
+    everything = []
+    for t in range(5):
+        x = Transition(clip, t)
+        everything.append(agreement(np.tile([[1.0, 0]], (x.object.sum(), 1)), x.delta[x.object]))
+    assert got.tolist() == pytest.approx(everything)
+    assert got.tolist() == pytest.approx([0, 1, 1, 0, 0])
+
+
+def test_a_panning_camera_is_seen_unless_compensated():
+    still, pan = np.tile([[60, 60]], (4, 1)), np.array([[0, 0], [4, 0], [8, 0], [12, 0]])
+    clip = toy_clip(still, pan)
+    assert moved_shares(score_clip(clip, Oracle())).tolist() == pytest.approx([1, 1, 1])
+    assert moved_shares(score_clip(clip, Oracle(), compensate=True)).tolist() == pytest.approx([0, 0, 0])
+
+
+def test_standins():
+    clip = toy_clip(PATH)
+    assert agreements(score_clip(clip, ConstantVelocity())).tolist() == pytest.approx([0, 0, 1, 0, 0])
+    one = agreements(score_clip(clip, RandomDirection(3)))
+    assert one.tolist() == agreements(score_clip(clip, RandomDirection(3))).tolist()
+    assert one.tolist() != agreements(score_clip(clip, RandomDirection(4))).tolist()
+
+
+def test_rewards_behind_one_protocol():
+    clip = toy_clip(PATH)
+    track = lambda _: nullcontext(clip)  # noqa: E731
+    assert NoReward().score(episode()).tolist() == [0] * 5
+    assert AnyMotionReward(track).score(episode()).tolist() == pytest.approx([0, 1, 1, 0, 1])
+    assert MotionReward(FixedDirection(np.array([1.0, 0])), track).score(episode()).tolist() == pytest.approx(
+        [0, 1, 1, 0, 0]
+    )
+
+
+def test_summary_counts_steps_without_object_points_and_never_says_nan():
+    clip = toy_clip(PATH)
+    empty = np.zeros_like(np.asarray(clip.masks))
+    hidden = clip.__class__(clip.frames, empty, clip.segments, clip.times, 12.5, clip.crop, clip.source)
+    figures = summary(score_clip(hidden, Oracle()))
+    assert figures["steps_without_object_points"] == 5
+    assert figures["moved_0.5"]["mean_agreement"] == 0.0  # type: ignore[index]
+    assert figures["moved_0.5"]["directional_agreement"] is None  # type: ignore[index]
+    assert "nan" not in steps_table(score_clip(hidden, Oracle()), hidden)
+
+
+def test_film_strip_is_written_whole(tmp_path):
+    clip = toy_clip(PATH)
+    scored = score_clip(clip, FixedDirection(np.array([1.0, 0.5])))
+    assert chosen_steps(scored, 3) == [0, 1, 4]  # each stretch shows its busiest step
+    draw_strip(tmp_path / "strip.png", clip.frames, scored, clip.times, "toy")
+    draw_film(tmp_path / "strip.mp4", clip.frames, scored, clip.times)
+    assert (tmp_path / "strip.png").stat().st_size > 10_000
+    assert len(VideoFrames(tmp_path / "strip.mp4")) == 5
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["strip.mp4", "strip.png"]
+
+
+def test_episode_folder_round_trip_and_refusals(tmp_path):
+    save_episode(episode(), tmp_path / "e")
+    assert load_episode(tmp_path / "e").success
+    (tmp_path / "e" / "arrays.npz").write_bytes((tmp_path / "e" / "arrays.npz").read_bytes()[:300])
+    with pytest.raises(BadClip, match="cannot be read"):
+        load_episode(tmp_path / "e")
+    with pytest.raises(BadClip, match="no episode folder"):
+        load_episode(tmp_path / "missing")
+    bad = episode()
+    with pytest.raises(BadClip, match="NaN"):
+        Episode({}, np.full((6, 3), np.nan), bad.times, *[bad.base_actions] * 3, True, False, False)
+    with pytest.raises(BadClip, match="6 times"):
+        Episode({}, bad.states, bad.times[:-1], *[bad.base_actions] * 3, True, False, False)
