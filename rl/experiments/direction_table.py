@@ -125,7 +125,7 @@ def write_table(folder: Path) -> dict[str, Any]:
         "# Which way the door goes",
         "",
         "Directional agreement = Σ agreement / Σ share of object points that moved (oracle 1, random direction 0.32),",
-        "with 95 % bootstrap intervals over episodes. `any_motion` is 1 by construction. Miss: mean agreement per step.",
+        "with 95 % bootstrap intervals over episodes; `any_motion` is 1 by construction. Miss: mean agreement a step.",
         "The object is the whole appliance; a point moved if tracked >= 0.5 px of 256.",
     ]
     for task, tracker in pairs:
