@@ -1,0 +1,83 @@
+"""The `mpr` command: what a user can get wrong ends in one line and status 2."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+
+import pytest
+
+from mpr import cli
+from mpr.doctor import try_backend
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "mpr.cli", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_verb_quickly_and_imports_nothing_heavy():
+    done = run("--help")
+    assert done.returncode == 0
+    assert all(verb in done.stdout for verb in cli.VERBS)
+    code = "import sys, mpr.cli; print(sorted({'torch', 'mujoco', 'cv2', 'matplotlib'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nosuch"], ["unknown verb 'nosuch'", "score"]),
+        (["doctor", "--nosuch", "3"], ["unknown key --nosuch", "weights"]),
+        (["score"], ["exactly one of --episode, --clip, --video"]),
+        (["score", "--clip", "c", "--reward", "vip"], ["reward 'vip'", "any_motion"]),
+        (["score", "--clip", "c"], ["needs --predictor"]),
+        (["score", "--clip", "nowhere", "--reward", "any_motion"], ["input nowhere does not exist"]),
+        (["score", "--clip", "c", "--predictor", "p", "--moved", "-1"], ["--moved -1"]),
+        (["experiment", "nosuch"], ["unknown experiment", "direction"]),
+        (["experiment", "direction", "--kinds", "[opening, shutting]"], ["unknown 'shutting'", "closing"]),
+        (["experiment", "direction", "--predictors", "nowhere"], ["nowhere/microwave does not exist", "mpr train"]),
+        (["doctor", "--config", "nowhere.yaml"], ["config file nowhere.yaml does not exist"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Traceback" not in said
+    assert all(word in said for word in words), said
+    assert list(tmp_path.iterdir()) == []  # and nothing was written
+
+
+def test_a_full_disk_is_said_and_other_os_errors_are_not_hidden(monkeypatch, capsys):
+    def broken(code):
+        def main(argv):
+            raise OSError(code, "broken", "runs/x")
+
+        return main
+
+    monkeypatch.setattr("mpr.doctor.main", broken(errno.ENOSPC))
+    assert cli.main(["doctor"]) == 2
+    assert "disk is full (runs/x)" in capsys.readouterr().err
+    monkeypatch.setattr("mpr.doctor.main", broken(errno.EPERM))
+    with pytest.raises(PermissionError):
+        cli.main(["doctor"])
+
+
+def test_dry_run_prints_the_plan_and_touches_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip").mkdir()
+    assert cli.main(["score", "--clip", "clip", "--reward", "any_motion", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "reward: any_motion" in said and "clip (found)" in said and "disk free" in said
+    assert [p.name for p in tmp_path.iterdir()] == ["clip"]
+    assert cli.main(["score", "--clip", "gone", "--reward", "any_motion", "--dry-run"]) == 2
+
+
+def test_doctor_says_why_a_back_end_does_not_work():
+    assert try_backend("nonsense").startswith("no (")
+
+
+@pytest.mark.gl
+def test_doctor_finds_a_back_end_that_works():
+    assert any(try_backend(name).startswith("works") for name in ("egl", "osmesa", "glfw"))
