@@ -6,10 +6,11 @@ import argparse
 import contextlib
 import dataclasses
 import io
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import draccus
 import yaml
@@ -17,6 +18,7 @@ import yaml
 from tracking.errors import UserError
 
 C = TypeVar("C")
+NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 
 
 def parse(config_class: type[C], argv: Sequence[str], prog: str) -> tuple[C, bool]:
@@ -45,6 +47,7 @@ def parse(config_class: type[C], argv: Sequence[str], prog: str) -> tuple[C, boo
         key = argument[2:].split("=")[0].split(".")[0]
         if argument.startswith("--") and key not in known:
             raise UserError(f"{prog}: unknown key --{key}; known: {', '.join(sorted(known))} (see {prog} --help)")
+    argv = _spell_numbers(config_class, argv)
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -55,6 +58,27 @@ def parse(config_class: type[C], argv: Sequence[str], prog: str) -> tuple[C, boo
         text = errors.getvalue().strip().splitlines()[-1:] if isinstance(error, SystemExit) else []
         where = f" ({file})" if file else ""
         raise UserError(f"{prog}: {_one_line(text[0] if text else error)}{where}; see {prog} --help") from error
+
+
+def _spell_numbers(config_class: type, argv: list[str]) -> list[str]:
+    """What argparse and draccus need to hear for `--box -5,10,30,40` and `--size -1e-3`."""
+    hints = get_type_hints(config_class)
+    out: list[str] = []
+    for argument in argv:
+        key, value = "", argument
+        if argument.startswith("--"):
+            key, _, value = argument.partition("=")
+        elif out and out[-1].startswith("--") and "=" not in out[-1]:
+            key = out[-1]
+        bare = re.fullmatch(rf"[(\[]?({NUMBER}(?:\s*,\s*{NUMBER})*)[)\]]?", value)
+        if not key or not bare:
+            out.append(argument)
+            continue
+        if not argument.startswith("--"):
+            out.pop()
+        several = "tuple[" in str(hints.get(key[2:], "")) or "list[" in str(hints.get(key[2:], ""))
+        out.append(f"{key}=[{bare[1]}]" if several else f"{key}={value}")
+    return out
 
 
 def _one_line(error: object) -> str:

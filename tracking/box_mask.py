@@ -1,0 +1,181 @@
+"""Masks without weights for real video: a box and GrabCut on one frame, carried to the others by dense optical flow.
+
+From each frame to the next the mask moves with the flow, and a narrow band along its edge is decided anew by the
+colour models of the first cut; so a hand that comes in front, and differs in colour, is left out. It knows no objects:
+what the box holds besides the object, and has no colour of the box's surroundings, stays in.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tracking.clip import FrameSource
+from tracking.errors import UserError
+
+WORK_SIZE = 640  # pixels: longer side of the pictures that are worked on
+SMALLEST = 8  # pixels: a box with a shorter side holds too little to cut out
+BAND = 5  # working pixels on each side of the carried edge that are decided by colour
+BATCH = 32  # frames decoded at once where the video is read backwards
+
+Box = tuple[int, int, int, int]
+
+
+def check_box(box: Sequence[float], width: int, height: int) -> Box:
+    """The part of a box (x0, y0, x1, y1), source pixels, that lies in the image. Raises UserError naming the fault."""
+    x0, y0, x1, y1 = (round(v) for v in box)
+    shown = f"box {x0},{y0},{x1},{y1}"
+    if x1 <= x0 or y1 <= y0:
+        raise UserError(f"{shown} is empty: give x0,y0,x1,y1 with x0 < x1 and y0 < y1")
+    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width - 1), min(y1, height - 1)
+    if right <= left or bottom <= top:
+        raise UserError(f"{shown} lies outside the image, which is {width} x {height} pixels")
+    if min(right - left, bottom - top) + 1 < SMALLEST:
+        raise UserError(f"{shown} has {right - left + 1} x {bottom - top + 1} pixels in the image; {SMALLEST} needed")
+    return left, top, right, bottom
+
+
+class CarriedMasks:
+    """MaskSource bool [H, W] at source resolution. Masks lie packed in a nameless temporary file, not in memory."""
+
+    def __init__(self, frames: FrameSource, box: Sequence[float], box_frame: int = 0) -> None:
+        """Cut the object out of frame `box_frame`, then carry the mask to the last frame and back to the first.
+
+        Raises UserError for a bad box or box frame.
+        """
+        if not 0 <= box_frame < len(frames):
+            raise UserError(f"box frame {box_frame} is not there: the stretch has frames 0 to {len(frames) - 1}")
+        picture = frames[box_frame]
+        self._shape = picture.shape[:2]
+        h, w = self._shape
+        scale = min(1.0, WORK_SIZE / max(h, w))
+        self._work = (max(2, round(w * scale)), max(2, round(h * scale)))  # width, height
+        self._length = len(frames)
+        self._bytes = (self._work[0] * self._work[1] + 7) // 8
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the masks do
+        x0, y0, x1, y1 = check_box(box, w, h)
+        first = self._shrink(picture)
+        to_work = np.array([self._work[0] / w, self._work[1] / h] * 2)
+        corner = np.floor(np.array([x0, y0, x1 + 1, y1 + 1]) * to_work).astype(int)
+        mask, colours = cut_box(first, corner)
+        self._write(box_frame, mask)
+        with tqdm(total=len(frames) - 1, desc="masks", unit="frame", disable=None, leave=False) as bar:
+            for stretch in (forwards(frames, box_frame), backwards(frames, box_frame)):
+                carried, before = mask, first
+                for t, frame in stretch:
+                    after = self._shrink(frame)
+                    carried = refine(after, carry(before, after, carried), colours)
+                    self._write(t, carried)
+                    before = after
+                    bar.update()
+
+    def _shrink(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return cv2.resize(picture, self._work, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+    def _write(self, t: int, mask: NDArray[np.bool_]) -> None:
+        self._file.seek(t * self._bytes)
+        self._file.write(np.packbits(mask).tobytes())
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
+        self._file.seek(range(self._length)[t] * self._bytes)
+        w, h = self._work
+        bits = np.frombuffer(self._file.read(self._bytes), np.uint8)
+        mask = np.unpackbits(bits, count=w * h).reshape(h, w)
+        if (h, w) == self._shape:
+            return mask.astype(bool)
+        return cv2.resize(mask * 255, self._shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
+
+
+def forwards(frames: FrameSource, start: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Frames start+1 .. last."""
+    for t in range(start + 1, len(frames)):
+        yield t, frames[t]
+
+
+def backwards(frames: FrameSource, start: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Frames start-1 .. 0, decoded forwards in batches: video seeks to keyframes, which can be far apart."""
+    for stop in range(start, 0, -BATCH):
+        batch = [(t, frames[t]) for t in range(max(0, stop - BATCH), stop)]
+        yield from reversed(batch)
+
+
+Colours = tuple[NDArray[np.float64], NDArray[np.float64]]  # GrabCut's background and object mixtures, [1, 65] each
+
+
+def cut_box(picture: NDArray[np.uint8], box: NDArray) -> tuple[NDArray[np.bool_], Colours]:
+    """GrabCut of what a box (x0, y0, x1, y1; end exclusive) holds, and the colour models it found.
+
+    Background colours are learnt around the box, as far as half its size; a box that fills the picture is all object.
+    Raises UserError where nothing in the box stands out.
+    """
+    h, w = picture.shape[:2]
+    x0, y0, x1, y1 = (int(v) for v in box)
+    around = window_around(x0, y0, x1, y1, max(x1 - x0, y1 - y0) // 2, (h, w))
+    label = np.full((h, w), cv2.GC_BGD, np.uint8)
+    label[y0:y1, x0:x1] = cv2.GC_PR_FGD
+    background, colour = np.zeros((1, 65)), np.zeros((1, 65))
+    mask = np.zeros((h, w), bool)
+    part = np.ascontiguousarray(picture[around])
+    cut = np.ascontiguousarray(label[around])
+    if not (cut == cv2.GC_BGD).any():
+        mask[around] = True
+        return mask, (background, colour)
+    cv2.setRNGSeed(0)  # GrabCut starts from k-means: the same video gives the same masks
+    cv2.grabCut(part, cut, None, background, colour, 5, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+    mask[around] = largest_piece(cut == cv2.GC_PR_FGD)
+    if mask.sum() < SMALLEST**2 / 2:
+        raise UserError("nothing in the box stands out from its surroundings: draw the box closer, or on another frame")
+    return mask, (background, colour)
+
+
+def carry(before: NDArray, after: NDArray, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Move a mask from one picture to the next: each new pixel asks where it was."""
+    if not mask.any():
+        return mask
+    grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (after, before)]
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey[0], grey[1], None)  # type: ignore[call-overload]
+    h, w = mask.shape
+    where = flow + np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1).astype(np.float32)
+    return cv2.remap(mask.astype(np.uint8) * 255, where, None, cv2.INTER_LINEAR) > 127  # type: ignore[call-overload]
+
+
+def refine(picture: NDArray[np.uint8], mask: NDArray[np.bool_], colours: Colours) -> NDArray[np.bool_]:
+    """Decide the band along the mask's edge by colour and contrast; inside and outside of it the mask stands."""
+    if not mask.any() or not colours[0].any():
+        return mask
+    y, x = np.nonzero(mask)
+    around = window_around(x.min(), y.min(), x.max() + 1, y.max() + 1, 2 * BAND, mask.shape)
+    part = mask[around].astype(np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * BAND + 1, 2 * BAND + 1))
+    label = np.full(part.shape, cv2.GC_BGD, np.uint8)
+    label[cv2.dilate(part, disc) > 0] = cv2.GC_PR_BGD
+    label[part > 0] = cv2.GC_PR_FGD
+    label[cv2.erode(part, disc, borderValue=1) > 0] = cv2.GC_FGD
+    background, colour = (c.copy() for c in colours)
+    frozen = cv2.GC_EVAL_FREEZE_MODEL
+    cv2.grabCut(np.ascontiguousarray(picture[around]), label, None, background, colour, 1, frozen)  # type: ignore[call-overload]
+    out = np.zeros_like(mask)
+    out[around] = (label == cv2.GC_FGD) | (label == cv2.GC_PR_FGD)
+    return out
+
+
+def window_around(x0: int, y0: int, x1: int, y1: int, margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of a box (end exclusive) and a margin, inside an image of shape [H, W]."""
+    h, w = shape
+    return slice(max(0, y0 - margin), min(h, y1 + margin)), slice(max(0, x0 - margin), min(w, x1 + margin))
+
+
+def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest connected piece of a mask, its holes kept."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    if len(stats) < 2:
+        return mask
+    return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())

@@ -1,0 +1,140 @@
+"""Pyramidal Lucas–Kanade through the PointTracker Protocol: no weights, real and rendered video alike.
+
+A point is hidden as soon as it cannot be followed with confidence, and stays hidden: nothing re-attaches it. It does
+not know objects; near a silhouette it relies on two windows of different size having to agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.clip import FrameSource, Tracks
+
+
+@dataclass(frozen=True)
+class LucasKanade:
+    """Frame-to-frame Lucas–Kanade with a forward–backward check. All lengths in pixels of the frames it is given."""
+
+    window: int = 15  # pixels a side, of the window that gives the displacement
+    small_window: int = 9  # pixels a side, of the window that must agree with it
+    levels: int = 3  # pyramid levels above the full image
+    round_trip: float = 0.5  # pixels: a point that does not come back this close is hidden
+    disagreement: float = 0.5  # pixels between the two windows' answers
+    jump: float = 32.0  # pixels in one transition: further is not believed
+    texture: float = 1.0  # grey levels per pixel in the least textured direction, on a patch round the point
+    likeness: float = 0.8  # correlation of the patch round the point before and after
+    patch: int = 9  # pixels a side, of the patch that texture and likeness look at
+    core: int = 5  # pixels a side, of the patch that must need its displacement
+    worse: float = 1.5  # times: how much worse the picture's own motion must explain the core
+    noise: float = 1.0  # grey levels added to that
+
+    name = "lucas_kanade"
+
+    def track(self, frames: FrameSource, queries: NDArray[np.float32]) -> Tracks:
+        """Follow queries [N, 3] = (t, x, y) forwards from their frames; before its own frame a point is hidden.
+
+        A hidden point keeps its last position. A query on a patch without texture is hidden from the start.
+        """
+        length, n = len(frames), len(queries)
+        asked = queries[:, 0].astype(int)
+        points = np.repeat(queries[None, :, 1:].astype(np.float32), length, 0)  # [T, N, 2]
+        visible = np.zeros((length, n), bool)
+        before = np.empty(0, np.uint8)
+        for t in range(length):
+            grey = cv2.cvtColor(np.ascontiguousarray(frames[t]), cv2.COLOR_RGB2GRAY)
+            if t:
+                alive = np.flatnonzero(visible[t - 1])
+                points[t] = np.where((asked >= t)[:, None], points[t], points[t - 1])
+                moved, sure = self._follow(before, grey, points[t - 1, alive])
+                points[t, alive[sure]] = moved[sure]
+                visible[t, alive] = sure
+            born = np.flatnonzero(asked == t)
+            visible[t, born] = self._textured(grey, points[t, born])
+            before = grey
+        return Tracks(points, visible)
+
+    def _follow(self, before: NDArray, after: NDArray, points: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
+        """Where points [N, 2] of one grey image are in the next, and which answers can be believed."""
+        if not len(points):
+            return points, np.zeros(0, bool)
+        moved, found = self._flow(before, after, points, self.window)
+        back, returned = self._flow(after, before, moved, self.window)
+        narrow, agreed = self._flow(before, after, points, self.small_window, guess=moved)
+        sure = found & returned & agreed
+        sure &= _distance(back, points) < self.round_trip
+        sure &= _distance(narrow, moved) < self.disagreement
+        sure &= _distance(moved, points) < self.jump
+        sure &= _likeness(before, after, points, moved, self.patch) > self.likeness
+        sure &= self._textured(after, moved)
+        sure &= self._needed(before, after, points, moved, sure)
+        return moved, sure
+
+    def _needed(self, before: NDArray, after: NDArray, points: NDArray, moved: NDArray, sure: NDArray) -> NDArray:
+        """Whether a displacement other than the picture's own (the median one) is needed to explain what is seen.
+
+        Where the edge of a passing arm crosses an edge of the object, the corner between them slides along with the
+        arm. Yet the point, or the place it seems to go to, looks the same in both frames once the picture's own
+        motion is undone; so its displacement is not believed.
+        """
+        if not sure.any():
+            return sure
+        common = np.median((moved - points)[sure], 0)
+        own = _distance(moved, points + common) > 0.4
+        found = _difference(before, after, points, moved, self.core)
+        stayed = _difference(before, after, points, points + common, self.core)
+        was_there = _difference(before, after, moved - common, moved, self.core)
+        return ~own | (np.minimum(stayed, was_there) > self.worse * found + self.noise)
+
+    def _flow(
+        self, before: NDArray, after: NDArray, points: NDArray, window: int, guess: NDArray | None = None
+    ) -> tuple[NDArray, NDArray[np.bool_]]:
+        """Lucas-Kanade with one window: over the pyramid, or from a guess on the full image alone."""
+        start = np.ascontiguousarray(points if guess is None else guess, np.float32)
+        levels, flags = (self.levels, 0) if guess is None else (0, cv2.OPTFLOW_USE_INITIAL_FLOW)
+        size = (window, window)
+        moved, found, _ = cv2.calcOpticalFlowPyrLK(
+            before, after, np.ascontiguousarray(points), start.copy(), winSize=size, maxLevel=levels, flags=flags
+        )
+        return moved, found[:, 0].astype(bool) & np.isfinite(moved).all(1)
+
+    def _textured(self, grey: NDArray, points: NDArray) -> NDArray[np.bool_]:
+        """Whether points lie in the image, on a patch that has texture in every direction."""
+        h, w = grey.shape
+        x, y = np.rint(np.where(np.isfinite(points), points, -1)).astype(int).T
+        inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+        return inside & (texture(grey, self.patch)[y.clip(0, h - 1), x.clip(0, w - 1)] > self.texture)
+
+
+def texture(grey: NDArray[np.uint8], patch: int) -> NDArray[np.float32]:
+    """Root of the least eigenvalue of the mean structure tensor over patch x patch pixels: grey levels per pixel."""
+    dx = cv2.Scharr(grey, cv2.CV_32F, 1, 0, scale=1 / 32)
+    dy = cv2.Scharr(grey, cv2.CV_32F, 0, 1, scale=1 / 32)
+    xx, yy, xy = (cv2.boxFilter(a * b, -1, (patch, patch)) for a, b in ((dx, dx), (dy, dy), (dx, dy)))
+    least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
+    return np.sqrt(np.maximum(least, 0.0))
+
+
+def _distance(a: NDArray, b: NDArray) -> NDArray:
+    return np.linalg.norm(a - b, axis=-1)
+
+
+def _likeness(before: NDArray, after: NDArray, a: NDArray, b: NDArray, patch: int) -> NDArray:
+    """Normalised correlation [N] of the patches round points a of one image and b of another."""
+    p, q = (v - v.mean(1, keepdims=True) for v in (_patches(before, a, patch), _patches(after, b, patch)))
+    return (p * q).sum(1) / np.maximum(np.sqrt((p**2).sum(1) * (q**2).sum(1)), 1e-6)
+
+
+def _difference(before: NDArray, after: NDArray, a: NDArray, b: NDArray, patch: int) -> NDArray:
+    """Mean absolute difference [N] in grey levels of the patches round points a of one image and b of another."""
+    return np.abs(_patches(before, a, patch) - _patches(after, b, patch)).mean(1)
+
+
+def _patches(image: NDArray, points: NDArray, patch: int) -> NDArray[np.float32]:
+    """Patches [N, patch * patch] round points [N, 2], bilinear."""
+    offsets = np.arange(patch, dtype=np.float32) - patch // 2
+    where = points[:, None].astype(np.float32) + np.stack(np.meshgrid(offsets, offsets), -1).reshape(-1, 2)
+    return cv2.remap(image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)  # type: ignore[call-overload]
