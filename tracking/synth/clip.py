@@ -116,7 +116,7 @@ def synthesise(task: str, kind: str, seed: int, rate_hz: float = 12.5) -> tuple[
     """Make one clip; depends on its arguments alone. Needs OpenGL (raises NoGL)."""
     recording = record(task, kind, seed, rate_hz)
     scene = RecordedScene(recording)
-    crop = scene.crop()
+    crop = scene.crop(stride=6)
     with SceneRenderer(scene, crop) as renderer:
         frames = Kept([renderer.frame(t) for t in range(len(recording))])
         masks = Kept([renderer.mask(t) for t in range(len(recording))])
