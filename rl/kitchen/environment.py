@@ -1,0 +1,139 @@
+"""One task in Franka Kitchen: randomised start, the handle in the state, an end at the first success or at 150 steps.
+
+Wraps gymnasium_robotics' KitchenEnv and mends what trips learning code there: the goal-dict observation lacks where
+the kitchen stands, the start never varies, and a state written from outside is undone by the controller's next step.
+Images are not made here: an episode is recorded as joint positions (`tracking.scene`) and rendered when wanted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from rl.kitchen.scene import move_base
+from rl.kitchen.tasks import ARM, END_EFFECTOR, Task, find_task
+
+with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    warnings.simplefilter("ignore")  # importing it warns of environments that we do not use
+    from gymnasium_robotics.envs.franka_kitchen import KitchenEnv
+
+STEP_LIMIT = 150
+RATE_HZ = 12.5
+BASE_OFFSET = 0.08  # metres: the robot stands U[0, this] further right and nearer; the stock place is the edge of reach
+ARM_SPREAD = 0.1  # radians: the arm's joints start this much to either side of the stock pose
+
+
+class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]):
+    """Observation [62]: KitchenEnv's 59, then handle minus gripper (x, y, z metres). Action [9] in [-1, 1]: joint
+    velocities of 7 arm joints and 2 fingers, 2 rad/s and 2 m/s a unit, at 12.5 Hz.
+
+    Reward 1 on success, else 0. Success terminates; `step_limit` truncates; both keep the final frame (no automatic
+    reset). `threshold` overrides the stock success by a travel of the task's joint; `terminate=False` lets an episode
+    run on past success (closing and jiggling do). `trajectory` holds qpos of every frame since reset, the first
+    included.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012  gymnasium's own declaration
+
+    def __init__(
+        self,
+        task: str | Task,
+        *,
+        base_offset: float = BASE_OFFSET,
+        arm_spread: float = ARM_SPREAD,
+        ajar: bool = False,
+        threshold: float | None = None,
+        terminate: bool = True,
+        step_limit: int = STEP_LIMIT,
+        robot_noise_ratio: float = 0.01,
+        object_noise_ratio: float = 0.0005,
+    ) -> None:
+        self.task = task if isinstance(task, Task) else find_task(task)
+        self.base_range, self.arm_spread, self.ajar = base_offset, arm_spread, ajar
+        self.threshold, self.terminate, self.step_limit = threshold, terminate, step_limit
+        self.kitchen = KitchenEnv(
+            tasks_to_complete=[self.task.stock_name],
+            terminate_on_tasks_completed=False,
+            remove_task_when_completed=False,
+            object_noise_ratio=object_noise_ratio,
+            robot_noise_ratio=robot_noise_ratio,
+        )
+        self.model, self.data = self.kitchen.model, self.kitchen.data
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (9,), np.float64)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (62,), np.float64)
+        self._handle = self.model.site(self.task.handle).id
+        self._gripper = self.model.site(END_EFFECTOR).id
+        self.base_offset = np.zeros(2)  # of the current episode, metres
+        self.trajectory: list[NDArray[np.float64]] = []
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """A new start, drawn from `seed`: robot base, arm pose and, if asked, how far the door stands ajar."""
+        super().reset(seed=seed)
+        self.base_offset = self.np_random.uniform(0.0, self.base_range, 2)
+        move_base(self.model, self.base_offset.tolist())
+        self.kitchen.reset(seed=int(self.np_random.integers(2**31)))
+        qpos = self.data.qpos.copy()
+        low, high = self.model.jnt_range[ARM].T
+        qpos[ARM] = np.clip(qpos[ARM] + self.np_random.uniform(-self.arm_spread, self.arm_spread, 7), low, high)
+        if self.ajar:
+            qpos[self.task.qpos] = self.task.sign * self.np_random.uniform(0.0, self.task.ajar)
+        observation = self.write_qpos(qpos)
+        self.trajectory = [self.data.qpos.copy()]
+        return observation, self._info()
+
+    def write_qpos(self, qpos: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Put the kitchen in this state, at rest, and return the observation.
+
+        The controller steers from its own last reading of the joints, not from the simulation: unless that reading is
+        refreshed too, the next step undoes the state.
+        """
+        self.kitchen.robot_env.set_state(qpos, np.zeros(self.model.nv))
+        return self._observe()
+
+    def _observe(self) -> NDArray[np.float64]:
+        robot = self.kitchen.robot_env._get_obs()  # also refreshes the controller's stored reading
+        return np.concatenate([self.kitchen._get_obs(robot)["observation"], self.handle - self.gripper])
+
+    def step(self, action: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
+        seen = self.kitchen.step(action)[0]
+        observation = np.concatenate([seen["observation"], self.handle - self.gripper])
+        self.trajectory.append(self.data.qpos.copy())
+        success = self.success
+        terminated = success and self.terminate
+        truncated = not terminated and len(self.trajectory) - 1 >= self.step_limit
+        return observation, float(success), terminated, truncated, self._info()
+
+    def _info(self) -> dict[str, Any]:
+        return {"success": self.success, "travel": self.travel}
+
+    @property
+    def handle(self) -> NDArray[np.float64]:
+        """Handle position [3], metres, world."""
+        return self.data.site_xpos[self._handle].copy()
+
+    @property
+    def gripper(self) -> NDArray[np.float64]:
+        """Position [3] between the fingers, metres, world."""
+        return self.data.site_xpos[self._gripper].copy()
+
+    @property
+    def travel(self) -> float:
+        """How far the object is open: radians or metres."""
+        return float(self.task.travel(self.data.qpos))
+
+    @property
+    def success(self) -> bool:
+        if self.threshold is None:
+            return self.task.solved(self.data.qpos)
+        return self.travel >= self.threshold
+
+    def close(self) -> None:
+        self.kitchen.close()
