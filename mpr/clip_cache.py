@@ -1,0 +1,98 @@
+"""Clips decoded once into memory-mapped arrays at the model's resolution, so that training never decodes video."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tracking.clip import CROP_SIZE, MaskSource, TrackedClip, TrackSegment
+from tracking.errors import UserError
+from tracking.runs import atomic_folder
+from tracking.store import clip_info, load_clip
+
+FORMAT = 1
+
+
+def resampled(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A frame [H, W, 3] area-resampled to [size, size, 3]; the same for training and scoring."""
+    if frame.shape[:2] == (size, size):
+        return frame
+    return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+class PackedMasks:
+    """A MaskSource over bit-packed masks [T, H*W/8]."""
+
+    def __init__(self, bits: NDArray[np.uint8], size: int) -> None:
+        self.bits, self.size = bits, size
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
+        count = self.size * self.size
+        return np.unpackbits(self.bits[t], count=count).view(bool).reshape(self.size, self.size)
+
+
+def cache_bytes(folders: Sequence[Path], size: int) -> int:
+    """What the frames and masks of these clips take on disk."""
+    frames = sum(_frame_count(folder) for folder in folders)
+    return frames * (size * size * 3 + CROP_SIZE * CROP_SIZE // 8)
+
+
+def _frame_count(folder: Path) -> int:
+    with np.load(folder / "tracks.npz", allow_pickle=False) as z:
+        return len(z["times"])
+
+
+def cached_clips(folders: Sequence[Path], size: int, cache: Path) -> list[TrackedClip]:
+    """Clips whose frames [size, size, 3] and masks [256, 256] are memory-mapped; points stay in pixels of 256.
+
+    The cache is keyed by the clips' checksums and `size`, and appears whole or not at all.
+    Raises BadClip for a clip folder that lost or changed a file, UserError for clips that are no 256 x 256 crops.
+    """
+    digests = [[folder.name, clip_info(folder)["sha256"]] for folder in folders]
+    key = hashlib.sha256(json.dumps([FORMAT, size, digests]).encode()).hexdigest()[:16]
+    home = Path(cache) / f"clips-{size}-{key}"
+    clips = [load_clip(folder) for folder in folders]
+    if not home.exists():
+        _build(folders, sum(len(clip.times) for clip in clips), size, home)
+    frames, masks = np.load(home / "frames.npy", mmap_mode="r"), np.load(home / "masks.npy", mmap_mode="r")
+    ends = np.cumsum([len(clip.times) for clip in clips])
+    return [_over(clip, frames[e - len(clip.times) : e], masks[e - len(clip.times) : e])
+            for clip, e in zip(clips, ends, strict=True)]  # fmt: skip
+
+
+def _over(clip: TrackedClip, frames: NDArray[np.uint8], masks: NDArray[np.uint8]) -> TrackedClip:
+    """The clip with other frames and masks, its points in float32."""
+    segments = tuple(TrackSegment(s.start, s.points.astype(np.float32), s.visible) for s in clip.segments)
+    packed: MaskSource = PackedMasks(masks, CROP_SIZE)
+    return TrackedClip(frames, packed, segments, clip.times, clip.rate_hz, clip.crop, clip.source)
+
+
+def _build(folders: Sequence[Path], total: int, size: int, home: Path) -> None:
+    shape = (total, size, size, 3)
+    print(f"decoding {len(folders)} clips once: {np.prod(shape) / 1e9:.2f} GB in {home}")
+    with atomic_folder(home) as temporary:
+        frames = np.lib.format.open_memmap(temporary / "frames.npy", "w+", np.uint8, shape)
+        masks = np.lib.format.open_memmap(temporary / "masks.npy", "w+", np.uint8, (total, CROP_SIZE * CROP_SIZE // 8))
+        row = 0
+        for folder in tqdm(folders, unit="clip", desc="decode"):
+            clip = load_clip(folder)  # opened here, so that no more than one decoder is alive
+            if clip.masks[0].shape != (CROP_SIZE, CROP_SIZE):
+                raise UserError(
+                    f"clip {clip.source.uid} is {clip.masks[0].shape}, not a {CROP_SIZE} x {CROP_SIZE} crop"
+                )
+            for t in range(len(clip.times)):
+                frames[row] = resampled(clip.frames[t], size)
+                masks[row] = np.packbits(clip.masks[t])
+                row += 1
+        frames.flush()
+        masks.flush()

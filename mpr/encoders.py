@@ -1,0 +1,138 @@
+"""Visual tokens: a small ViT trained along with the predictor, or a frozen DINOv2 from a local folder.
+
+Every encoder maps uint8 frames [B, H, W, 3] of its own `size` to patch tokens [B, S, D], S = grid * grid in row-major
+order. What is done to pixels (scaling, normalisation, resizing) is done inside.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tracking.errors import MissingWeights
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def sincos_2d(grid: int, width: int) -> Tensor:
+    """Fixed 2-D position embedding [grid * grid, width]: a quarter each for sin x, cos x, sin y, cos y."""
+    quarter = width // 4
+    frequency = 100.0 ** -(torch.arange(quarter) / quarter)
+    phase = torch.arange(grid)[:, None] * frequency  # [grid, quarter]
+    one = torch.cat([phase.sin(), phase.cos()], 1)  # [grid, width / 2]
+    x = one[None].expand(grid, grid, -1)
+    y = one[:, None].expand(grid, grid, -1)
+    return torch.cat([x, y], 2).reshape(grid * grid, width)
+
+
+class Attention(nn.Module):
+    """Multi-head attention of `x` to `context`; `mask` [B, 1, T, S] is true where a key may be looked at."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        b, t, d = x.shape
+        q = self.query(x).view(b, t, self.heads, -1).transpose(1, 2)  # [B, heads, T, d / heads]
+        k, v = self.key_value(context).view(b, context.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(y.transpose(1, 2).reshape(b, t, d))
+
+
+def mlp(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
+
+
+class ViTBlock(nn.Module):
+    """Pre-norm self-attention and MLP."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention, self.mlp = Attention(width, heads), mlp(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm1(x)
+        x = x + self.attention(y, y)
+        return x + self.mlp(self.norm2(x))
+
+
+class SmallViT(nn.Module):
+    """A convolutional stem down to one token a patch, a fixed 2-D position, pre-norm blocks. Trained, never frozen."""
+
+    def __init__(self, size: int, patch: int, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        halvings = patch.bit_length() - 1
+        if 2**halvings != patch or size % patch:
+            raise ValueError(f"patch {patch} must be a power of two that divides the size {size}")
+        self.size, self.grid, self.width = size, size // patch, width
+        channels = [3, *(max(width >> (halvings - 1 - i), 16) for i in range(halvings))]
+        stem: list[nn.Module] = []
+        for a, b in pairwise(channels):
+            stem += [nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(1, b), nn.GELU()]
+        self.stem = nn.Sequential(*stem[:-2])  # the last one is a plain projection
+        self.register_buffer("position", sincos_2d(self.grid, width), persistent=False)
+        self.blocks = nn.ModuleList(ViTBlock(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        x = (frames.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+        x = self.stem(x.contiguous(memory_format=torch.channels_last)).flatten(2).transpose(1, 2)  # [B, S, D]
+        x = x + self.position
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+
+class FrozenDino(nn.Module):
+    """DINOv2's patch tokens (CLS dropped), from a folder that `save_pretrained` or a download made. Never trained.
+
+    `size` must be a multiple of the patch (224 or 252 for patch 14); frames of another size are resized to it.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, weights: Path, size: int) -> None:
+        super().__init__()
+        self.model = _load_dino(Path(weights))
+        patch = int(self.model.config.patch_size)  # type: ignore[arg-type]
+        if size % patch:
+            raise ValueError(f"DINOv2 takes sizes that are multiples of its patch {patch}, not {size}")
+        self.size, self.grid, self.width = size, size // patch, self.model.config.hidden_size
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> FrozenDino:
+        return super().train(False)  # frozen: no drop path, whatever the model around it does
+
+    @torch.no_grad()
+    def forward(self, frames: Tensor) -> Tensor:
+        x = frames.permute(0, 3, 1, 2).float() / 255
+        if x.shape[-2:] != (self.size, self.size):
+            x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
+        x = (x - self.mean) / self.std
+        return self.model(pixel_values=x).last_hidden_state[:, 1:]
+
+
+def _load_dino(weights: Path):
+    if not (weights / "config.json").is_file() or not any(weights.glob("*.safetensors")):
+        raise MissingWeights(
+            f"no DINOv2 weights in {weights} (config.json, model.safetensors): get them with `hf download "
+            f"facebook/dinov2-small --local-dir {weights}` (licence Apache-2.0), or train with --encoder vit, the "
+            "embedded encoder that needs none"
+        )
+    from transformers import Dinov2Model
+
+    return Dinov2Model.from_pretrained(weights, local_files_only=True, use_safetensors=True)

@@ -1,0 +1,75 @@
+"""What a trained predictor was made of: model_card.json for programs, model_card.md for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mpr.sizes import Size
+from tracking.clip import TrackedClip
+from tracking.config import as_dict
+from tracking.runs import versions, write_atomic
+
+if TYPE_CHECKING:
+    from mpr.train import TrainConfig
+
+
+def model_card(
+    config: TrainConfig, size: Size, train: Sequence[TrackedClip], val: Sequence[TrackedClip], parameters: int
+) -> dict[str, Any]:
+    """Sizes, data and versions as JSON values; also stands in every checkpoint."""
+    clips = [*train, *val]
+    rates = sorted({round(clip.rate_hz, 3) for clip in clips})
+    return {
+        "size": dataclasses.asdict(size),
+        "trained_parameters": parameters,
+        "rate_hz": config.rate_hz or rates[len(rates) // 2],
+        "encoder_weights": str(config.encoder_weights) if size.encoder == "dinov2" else None,
+        "data": {
+            "clips": len(train),
+            "held_out_clips": len(val),
+            "hours": sum(float(clip.times[-1] - clip.times[0]) for clip in train) / 3600,
+            "groups": _all(train, "group"),
+            "held_out_groups": _all(val, "group"),
+            "datasets": _all(clips, "dataset"),
+            "licences": _all(clips, "licence"),
+            "masks": _all(clips, "masks"),
+            "trackers": _all(clips, "tracker"),
+            "narrations": _all(clips, "narration"),
+            "object": sorted({str(clip.source.extra.get("object", "whole")) for clip in clips}),
+        },
+        "versions": versions(),
+        "config": as_dict(config),
+    }
+
+
+def _all(clips: Sequence[TrackedClip], key: str) -> list[str]:
+    return sorted({str(getattr(clip.source, key)) for clip in clips})
+
+
+def write_model_card(run: Path, card: dict[str, Any], held_out: str) -> None:
+    """model_card.json and model_card.md in the run folder."""
+    write_atomic(run / "model_card.json", json.dumps(card, indent=2) + "\n")
+    data, size = card["data"], card["size"]
+    lines = [
+        f"# Motion predictor, {card['config']['size']}",
+        "",
+        f"{card['trained_parameters'] / 1e6:.1f} M trained parameters; encoder {size['encoder']} at {size['image']} "
+        f"px; {size['points']} points a sample; {size['steps']} steps of {size['batch']} samples; "
+        f"{card['rate_hz']:g} Hz.",
+        "",
+        f"Data: {data['clips']} clips ({data['hours']:.3f} h) of {len(data['groups'])} groups; held out "
+        f"{data['held_out_clips']} clips of {len(data['held_out_groups'])} groups. "
+        f"Data sets: {', '.join(data['datasets'])}; licences: {', '.join(data['licences'])}. "
+        f"Object: {', '.join(data['object'])}. Masks: {', '.join(data['masks'])}. "
+        f"Tracks: {', '.join(data['trackers'])}. Narrations: {', '.join(data['narrations'][:5])}.",
+        "",
+        "On the held-out groups:",
+        "",
+        held_out,
+        "",
+    ]
+    write_atomic(run / "model_card.md", "\n".join(lines))

@@ -1,0 +1,152 @@
+"""Samples to weights: a data set that is a pure function of (seed, number), and one optimisation step after another.
+
+Which sample stands at which place, and how it is augmented, depends on the seed and its number alone: so a resumed
+run, more loader processes or more ranks see the very same stream.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mpr.augment import NONE, Augment, affine_map, changed_frames, moved_points, previous_frame
+from mpr.samples import Fill, compensated_targets, draw_points, normalised, progress_of, trainable
+from tracking.clip import CROP_SIZE, TrackedClip
+from tracking.points import Transition
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sample comes from."""
+
+    clip: int
+    t: int
+
+
+def places(clips: Sequence[TrackedClip]) -> list[Place]:
+    """All transitions worth training on."""
+    return [
+        Place(i, t)
+        for i, clip in enumerate(clips)
+        for t in range(len(clip.times) - 1)
+        if trainable(Transition(clip, t))
+    ]
+
+
+class Samples(Dataset):
+    """Endless training samples by number. Each epoch passes through all places in an order of its own."""
+
+    def __init__(
+        self,
+        clips: Sequence[TrackedClip],
+        budget: int,
+        seed: int,
+        augment: Augment = NONE,
+        fill: Fill = "repeat",
+        compensate: bool = True,
+    ) -> None:
+        self.clips, self.budget, self.seed = clips, budget, seed
+        self.augment, self.compensate = augment, compensate
+        self.fill: Fill = fill
+        self.places = places(clips)
+        self._order: tuple[int, NDArray[np.intp]] = (-1, np.empty(0, np.intp))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def place(self, number: int) -> Place:
+        epoch, k = divmod(number, len(self.places))
+        if self._order[0] != epoch:
+            order = np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.places))
+            self._order = (epoch, order)
+        return self.places[self._order[1][k]]
+
+    def __getitem__(self, number: int) -> dict[str, NDArray | np.float32]:
+        rng = np.random.default_rng((self.seed, 2, number))
+        place = self.place(number)
+        return self.sample(self.clips[place.clip], place.t, rng)
+
+    def sample(self, clip: TrackedClip, t: int, rng: np.random.Generator) -> dict[str, NDArray | np.float32]:
+        """One sample: frames [2, S, S, 3], points and target [N, 2] in 0..1, progress, valid [N]."""
+        transition = Transition(clip, t)
+        matrix = affine_map(self.augment, rng)
+        before, after = transition.before, compensated_targets(transition, self.compensate)
+        of_object, of_background = transition.object, transition.background
+        if matrix is not None:
+            before, after = moved_points(before, matrix), moved_points(after, matrix)
+            kept = ((before >= 0) & (before <= CROP_SIZE - 1)).all(1)
+            if (of_object & kept).any():
+                of_object, of_background = of_object & kept, of_background & kept
+        rows, valid = draw_points(of_object, of_background, self.budget, rng, self.fill)
+        previous = previous_frame(t, len(clip.times), self.augment, rng)
+        frames = changed_frames(
+            [np.asarray(clip.frames[previous]), np.asarray(clip.frames[t])], matrix, self.augment, rng
+        )
+        jitter = self.augment.progress_jitter
+        return {
+            "frames": np.stack(frames),
+            "points": normalised(before[rows]),
+            "target": normalised(after[rows]),
+            "progress": np.float32(np.clip(progress_of(clip, t) + rng.uniform(-jitter, jitter), 0, 1)),
+            "valid": valid,
+        }
+
+
+def loader(
+    samples: Samples, batch: int, first_step: int, steps: int, workers: int = 0, rank: int = 0, world: int = 1
+) -> DataLoader:
+    """Batches of steps first_step .. steps - 1. Rank r takes its part of every global batch of `batch` samples."""
+    mine = batch // world
+    order = [s * batch + rank * mine + j for s in range(first_step, steps) for j in range(mine)]
+    return DataLoader(samples, mine, sampler=order, num_workers=workers, persistent_workers=workers > 0)  # type: ignore[arg-type]
+
+
+def squared_pixels(predicted: Tensor, batch: Batch) -> Tensor:
+    """Mean squared distance over valid points, in pixels of 256 squared per coordinate (in 0..1 it would be ~1e-5)."""
+    error = ((predicted - batch["target"]) * (CROP_SIZE - 1)).square().mean(-1)
+    valid = batch["valid"]
+    return (error * valid).sum() / valid.sum().clamp(min=1)
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
+    """Linear warm-up, then half a cosine to zero; constant where `warmup` is negative."""
+    if warmup < 0:
+        return peak
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
+
+
+def train_steps(
+    model: Callable[..., Tensor],
+    optimizer: torch.optim.Optimizer,
+    batches: DataLoader,
+    first_step: int,
+    rate: Callable[[int], float],
+    device: str = "cpu",
+    bfloat16: bool = False,
+    clip_norm: float = 1.0,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yields (steps done, loss) after every optimisation step. `rate` says the learning rate of a step."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for step, loaded in enumerate(batches, first_step):
+        batch = {k: v.to(device, non_blocking=True) for k, v in loaded.items()}
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step)
+        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bfloat16):
+            predicted = model(batch["frames"], batch["points"], batch["progress"], batch["valid"])
+        loss = squared_pixels(predicted.float(), batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+        optimizer.step()
+        yield step + 1, loss.detach()
