@@ -102,6 +102,7 @@ class RunFolder:
             if keys:
                 shown = ", ".join(f"{k}: {there.get(k)} there, {wanted.get(k)} asked" for k in sorted(keys)[:4])
                 raise UserError(f"{self.path} holds a run with other settings ({shown}): choose another --out")
+            self.keep_metrics(lambda row: True)  # a torn last line would swallow the next one
         elif self.path.is_dir() and any(p for p in self.path.iterdir() if not p.name.startswith(".")):
             raise UserError(f"{self.path} is not empty and holds no run of ours (no config.yaml): choose another --out")
         else:
@@ -126,6 +127,8 @@ class RunFolder:
 
     def keep_metrics(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Rewrite metrics.jsonl with the wanted rows: a resumed run drops what it will log again."""
+        if not (self.path / "metrics.jsonl").exists():
+            return
         rows = [row for row in self.metrics() if wanted(row)]
         write_atomic(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 

@@ -9,8 +9,12 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -23,6 +27,7 @@ from tracking.scene import SceneRecording
 from tracking.video import VideoFrames, write_video
 
 FORMAT = 1
+UNREADABLE = (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)  # what NumPy raises
 
 
 class StoredMasks:
@@ -35,10 +40,13 @@ class StoredMasks:
         return self.length
 
     def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
-        with np.load(self.path, allow_pickle=False) as z:
-            bits = z[f"{range(self.length)[t]:06d}"]
         h, w = self.shape
-        return np.unpackbits(bits, count=h * w).astype(bool).reshape(h, w)
+        t = range(self.length)[t]
+        try:
+            with np.load(self.path, allow_pickle=False) as z:
+                return np.unpackbits(z[f"{t:06d}"], count=h * w).astype(bool).reshape(h, w)
+        except UNREADABLE as error:
+            raise BadClip(f"{self.path}: mask {t} cannot be read ({error}); make the clip again") from error
 
 
 def save_clip(clip: TrackedClip, folder: Path, recording: SceneRecording | None = None) -> None:
@@ -47,21 +55,42 @@ def save_clip(clip: TrackedClip, folder: Path, recording: SceneRecording | None 
         write_video(temporary / "frames.mp4", (clip.frames[t] for t in range(len(clip.times))), clip.times)
         packed = {f"{t:06d}": np.packbits(clip.masks[t]) for t in range(len(clip.times))}
         np.savez_compressed(temporary / "masks.npz", **packed)  # type: ignore[arg-type]
-        arrays: dict[str, NDArray] = {"times": clip.times, "starts": np.array([s.start for s in clip.segments])}
-        for k, segment in enumerate(clip.segments):
-            arrays[f"points_{k}"], arrays[f"visible_{k}"] = segment.points, np.packbits(segment.visible, axis=None)
-        np.savez_compressed(temporary / "tracks.npz", **arrays)  # type: ignore[arg-type]
+        _write_tracks(temporary, clip.times, clip.segments)
         if recording is not None:
             (temporary / "recording.npz").write_bytes(recording.to_bytes())
         about = {
-            "format": FORMAT,
             "rate_hz": clip.rate_hz,
             "crop": dataclasses.asdict(clip.crop),
             "mask_shape": list(clip.masks[0].shape),
             "source": dataclasses.asdict(clip.source),
-            "sha256": {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(temporary.iterdir())},
         }
-        (temporary / "clip.json").write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+        _write_about(temporary, about)
+
+
+def save_tracks(folder: Path, out: Path, segments: Sequence[TrackSegment], tracker: str) -> None:
+    """Write clip folder `folder` again as `out` with other tracks; frames, masks and recording byte for byte."""
+    about = clip_info(folder)
+    clip = dataclasses.replace(load_clip(folder), segments=tuple(segments))  # refuses segments that do not fit
+    with atomic_folder(out) as temporary:
+        for name in about["sha256"]:
+            if name != "tracks.npz":
+                shutil.copyfile(folder / name, temporary / name)
+        _write_tracks(temporary, clip.times, clip.segments)
+        _write_about(temporary, {**about, "source": {**about["source"], "tracker": tracker}})
+
+
+def _write_tracks(folder: Path, times: NDArray, segments: Sequence[TrackSegment]) -> None:
+    arrays: dict[str, NDArray] = {"times": times, "starts": np.array([s.start for s in segments])}
+    for k, segment in enumerate(segments):
+        arrays[f"points_{k}"], arrays[f"visible_{k}"] = segment.points, np.packbits(segment.visible, axis=None)
+    np.savez_compressed(folder / "tracks.npz", **arrays)  # type: ignore[arg-type]
+
+
+def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
+    """clip.json, with checksums of all that stands beside it."""
+    sums = {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.iterdir())}
+    about = {**about, "format": FORMAT, "sha256": sums}
+    (folder / "clip.json").write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
 
 
 def load_clip(folder: Path, verify: bool = False) -> TrackedClip:
@@ -105,10 +134,12 @@ def clip_info(folder: Path) -> dict:
         about = json.loads((folder / "clip.json").read_text())
         if about["format"] != FORMAT:
             raise BadClip(f"clip folder {folder} has format {about['format']}, this version reads {FORMAT}")
+        for key in ("rate_hz", "crop", "mask_shape", "source", "sha256"):
+            about[key]
         return about
     except FileNotFoundError as error:
         raise BadClip(f"{folder} is no clip folder, or half-written: it has no clip.json") from error
-    except (json.JSONDecodeError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise BadClip(f"clip folder {folder}: clip.json cannot be read ({error}); make it again") from error
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -23,8 +24,9 @@ KEYFRAME_EVERY = 8  # frames; random access decodes at most this many
 class VideoFrames:
     """A FrameSource over a video file. `times` [T] are the frames' own seconds from the first frame.
 
-    Holds one decoder and one frame. Sequential reads decode each frame once; going back seeks to the keyframe before.
-    Raises BadVideo for a file that is no video, has no frame, or ends before its frames do.
+    Holds one decoder and one frame. Sequential reads decode each frame once; going back seeks to the keyframe before
+    (in MP4 and Matroska; elsewhere seeking is not exact, so it starts over). Rotation flags and edit lists are obeyed.
+    Raises BadVideo for a file that is no video, has no frame or no time stamps, or ends before its frames do.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -36,15 +38,23 @@ class VideoFrames:
                 if not container.streams.video:
                     raise BadVideo(f"video {self.path} has no video stream")
                 stream = container.streams.video[0]
-                stamps = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.pts is not None]
+                packets = [
+                    (p.pts, p.is_keyframe, p.is_corrupt) for p in container.demux(stream) if p.size and not p.is_discard
+                ]
                 self._base = Fraction(stream.time_base or Fraction(1, 1))
+                self._exact_seek = "mp4" in container.format.name or "matroska" in container.format.name
         except av.error.FFmpegError as error:
-            raise BadVideo(f"video {self.path} cannot be read ({error}): truncated, or not a video") from error
-        if not stamps:
+            raise BadVideo(f"video {self.path} cannot be read ({error.strerror}): truncated, or not a video") from error
+        if not packets:
             raise BadVideo(f"video {self.path} has no frames")
-        self._pts = sorted(pts for pts, _ in stamps)
+        stamps = [(pts, key) for pts, key, _ in packets if pts is not None]
+        if len(stamps) < len(packets):
+            raise BadVideo(f"video {self.path} has frames without time stamps: put it into an MP4 file first")
+        if any(corrupt for _, _, corrupt in packets):
+            raise BadVideo(f"video {self.path} is truncated: after {len(packets) - 1} frames the file ends within one")
+        self._pts = sorted({pts for pts, _ in stamps})
         self._index = {pts: i for i, pts in enumerate(self._pts)}
-        self._keys = sorted(self._index[pts] for pts, key in stamps if key)
+        self._keys = sorted({self._index[pts] for pts, key in stamps if key} | {0})
         self.times: NDArray[np.float64] = np.array([float((p - self._pts[0]) * self._base) for p in self._pts])
         self._container: Any = None
         self._decoder: Any = None
@@ -61,34 +71,51 @@ class VideoFrames:
 
     def __getitem__(self, t: int, /) -> NDArray[np.uint8]:
         t = range(len(self))[t]
-        if self._frame is None or t < self._at or any(self._at < k <= t for k in self._keys):
-            self._seek(t)
+        key = bisect_right(self._keys, t) - 1
+        if self._frame is None or t < self._at or (self._exact_seek and self._at + 1 < self._keys[key]):
+            self._seek(t, key)
         while self._at < t:
             self._next(t)
+        if self._at != t:
+            raise BadVideo(f"video {self.path}: frame {t} of {len(self)} is missing; encode it anew")
         assert self._frame is not None
         return self._frame
 
-    def _seek(self, t: int) -> None:
-        try:
-            if self._container is None:
-                self._container = av.open(str(self.path))
-            stream = self._container.streams.video[0]
-            self._container.seek(self._pts[t], stream=stream, backward=True)
+    def _seek(self, t: int, key: int) -> None:
+        """Put the decoder on a frame at or before t: after the key-th keyframe, or an earlier one, or the start."""
+        while self._exact_seek and key > 0:
+            self._open()
+            try:
+                stream = self._container.streams.video[0]
+                self._container.seek(self._pts[self._keys[key]], stream=stream, backward=True)
+            except av.error.FFmpegError as error:
+                raise BadVideo(f"video {self.path}: cannot seek to frame {t} ({error.strerror})") from error
             self._decoder = self._container.decode(stream)
-            self._at, self._frame = -1, None
-        except av.error.FFmpegError as error:
-            raise BadVideo(f"video {self.path}: cannot seek to frame {t} ({error})") from error
+            self._next(t)
+            if self._at <= t:
+                return
+            key -= 1
+        self.close()
+        self._open()
+        self._decoder = self._container.decode(self._container.streams.video[0])
+
+    def _open(self) -> None:
+        if self._container is None:
+            self._container = av.open(str(self.path))
+        self._frame, self._at = None, -1
 
     def _next(self, t: int) -> None:
-        try:
-            frame = next(self._decoder)
-        except (StopIteration, av.error.FFmpegError) as error:
-            raise BadVideo(f"video {self.path} is truncated: frame {t} of {len(self)} does not decode") from error
-        index = self._index.get(frame.pts)
-        if index is None:
-            return
+        """Decode the next frame; convert it if it is t or later."""
+        index = None
+        while index is None:
+            try:
+                frame = next(self._decoder)
+            except (StopIteration, av.error.FFmpegError) as error:
+                raise BadVideo(f"video {self.path} is truncated: frame {t} of {len(self)} does not decode") from error
+            index = self._index.get(frame.pts)
         self._at = index
         if index >= t:
+            # The flag says how far to turn the picture counter-clockwise; so does rot90.
             self._frame = np.rot90(frame.to_ndarray(format="rgb24"), (frame.rotation or 0) // 90 % 4)
 
     def close(self) -> None:

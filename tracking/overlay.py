@@ -1,0 +1,82 @@
+"""Pictures of a tracked clip for a person to check: mask tinted, object points, raw and compensated displacements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.clip import TrackedClip
+from tracking.compensation import mean_background
+from tracking.points import Transition
+from tracking.runs import atomic_path
+from tracking.video import write_video
+
+SCALE = 2  # picture pixels per crop pixel
+LENGTHEN = 3.0  # drawn arrow length over true length: a displacement of 1 px could not be seen
+TINT, OBJECT, BACKGROUND = (235, 60, 235), (60, 255, 60), (255, 160, 40)
+RAW, COMPENSATED = (255, 255, 255), (255, 235, 0)
+
+
+def draw(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
+    """Frame t, uint8 [512, 512, 3]: object points green with arrows to t+1, white raw and yellow compensated;
+    background points orange. The last frame has no arrows."""
+    frame = clip.frames[t].copy()
+    mask = clip.masks[t]
+    frame[mask] = (0.75 * frame[mask] + 0.25 * np.array(TINT)).astype(np.uint8)
+    h, w = frame.shape[:2]
+    image = np.asarray(cv2.resize(frame, (w * SCALE, h * SCALE), interpolation=cv2.INTER_LINEAR), np.uint8)
+    cv2.drawContours(image, _contours(image, mask), -1, TINT, 1)
+    if t < len(clip.times) - 1:
+        transition = Transition(clip, t)
+        camera = mean_background(transition)
+        for point in transition.before[transition.background]:
+            cv2.circle(image, _pixel(point), 1, BACKGROUND, -1)
+        for point, delta in zip(transition.before[transition.object], transition.delta[transition.object], strict=True):
+            for colour, shift in ((RAW, delta), (COMPENSATED, delta - camera)):
+                cv2.line(image, _pixel(point), _pixel(point + LENGTHEN * shift), colour, 1, cv2.LINE_AA)
+            cv2.circle(image, _pixel(point), 2, OBJECT, -1)
+        counts = f"{int(transition.object.sum())} object, {int(transition.background.sum())} background points"
+        _write(image, counts, 2)
+    _write(image, f"frame {t}, {clip.times[t]:.2f} s", 1)
+    return image
+
+
+def save_overlay(clip: TrackedClip, video: Path, sheet: Path, columns: int = 4, rows: int = 2) -> None:
+    """Write every frame as an MP4, and columns x rows of them, evenly spread, as a PNG."""
+    last = len(clip.times) - 1
+    shown = np.unique(np.linspace(0, last - 1, columns * rows).round().astype(int))
+    kept: list[NDArray[np.uint8]] = []
+
+    def images() -> Iterator[NDArray[np.uint8]]:
+        for t in range(last + 1):
+            image = draw(clip, t)
+            if t in shown:
+                kept.append(image)
+            yield image
+
+    with atomic_path(video) as temporary:
+        write_video(temporary, images(), clip.times, crf=20)
+    kept += [np.zeros_like(kept[0])] * (-len(kept) % columns)
+    picture = np.vstack([np.hstack(kept[k : k + columns]) for k in range(0, len(kept), columns)])
+    with atomic_path(sheet) as temporary:
+        cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+def _contours(image: NDArray, mask: NDArray[np.bool_]) -> list[NDArray]:
+    large = cv2.resize(mask.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return list(cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0])
+
+
+def _pixel(point: NDArray) -> tuple[int, int]:
+    x, y = np.rint((point + 0.5) * SCALE - 0.5).astype(int)
+    return int(x), int(y)
+
+
+def _write(image: NDArray[np.uint8], text: str, line: int) -> None:
+    at = (6, image.shape[0] - 20 * line + 12)
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
