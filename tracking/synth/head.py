@@ -19,7 +19,7 @@ from tracking.synth.timing import minimum_jerk
 IMAGE = (640, 480)  # source pixels, width and height
 AZIMUTH, ELEVATION = (-65.0, 65.0), (-15.0, 55.0)  # degrees, from the front's normal; positive: right, above
 DISTANCE, FOVY = (0.45, 1.8), (45.0, 85.0)  # metres from the middle of the front; degrees, vertical
-SMALLEST = 0.5  # of the image's height that the object spans at least
+SMALLEST = 0.52  # of the image's height that the object spans at least
 NEAREST = 0.15  # metres in front of the camera that the object keeps
 
 
@@ -92,7 +92,8 @@ def head_path(rng: Generator, a: Appliance, door: NDArray, times: NDArray) -> tu
     """The camera of one clip and a description of it, from door positions [T] and times [T]."""
     position, target, fovy, drawn = place(rng, a, door)
     n = len(times)
-    lively = 0.04 if rng.uniform() < 0.15 else float(np.exp(rng.normal(0, 0.45)))
+    quiet = rng.uniform() < 0.2
+    lively = float(rng.uniform(0.03, 0.25) if quiet else np.exp(rng.normal(0.25, 0.45)))
     degrees = np.pi / 180
     yaw_off = lively * (waves(rng, times, 1.8, 0.3, 1.7) + turns(rng, times, 0.8, 10.0)) * degrees
     pitch_off = lively * (waves(rng, times, 1.3, 0.3, 1.7) + turns(rng, times, 0.5, 6.0)) * degrees

@@ -94,16 +94,26 @@ class Reach:
         before = self.follow(back, inward, thumb, GRASPS["relaxed"], self.loosen)
         return before, on
 
-    def inside(self) -> tuple[Anchor, Anchor]:
-        """Round the free edge, and pushing on the door's inner face."""
-        a, rng = self.a, self.rng
+    def at_edge(self, t: int) -> tuple[Anchor, Anchor]:
+        """Beside the free edge, and pushing on: from inside where the arm gets there past the edge at frame t, else
+        with the fingers hooked behind the edge."""
+        a, rng, side = self.a, self.rng, self.a.side
         z = float(np.clip(self.point[2] + rng.uniform(-0.1, 0.1), -0.4 * a.door_size[2], 0.4 * a.door_size[2]))
-        round_edge = np.array([a.edge + a.side * 0.07, -0.02, z])
-        face = np.array([a.edge - a.side * rng.uniform(0.02, 0.08), 0.0, z])
-        thumb, out = np.array([0.0, 0, 1]), np.array([-0.5 * a.side, -1.0, 0])
+        beside = np.array([a.edge + side * 0.07, -0.02, z])
+        up = np.array([0.0, 0, 1])
+        shoulder = a.door_rotation(self.door[t : t + 1]).inv().apply(self.shoulder[t] - a.origin)[0]
+        if shoulder[1] > 0.05:
+            face = np.array([a.edge - side * rng.uniform(0.02, 0.08), 0.0, z])
+            out = np.array([-0.5 * side, -1.0, 0])
+            return (
+                self.follow(beside, out, up, GRASPS["relaxed"], 1.0),
+                self.follow(face, out, up, GRASPS["push"], 1.0),
+            )
+        edge, inward = np.array([a.edge, -a.door_size[1], z]), np.array([-0.5 * side, 1.0, 0])
+        beside[1] = -0.09
         return (
-            self.follow(round_edge, out, thumb, GRASPS["relaxed"], 1.0),
-            self.follow(face, out, thumb, GRASPS["push"], 1.0),
+            self.follow(beside, inward, up, GRASPS["relaxed"], 0.7),
+            self.follow(edge, inward, up, GRASPS["hook"], 0.7),
         )
 
     def away(self) -> Anchor:
@@ -137,7 +147,7 @@ def itinerary(rng: Generator, timing: Timing, reach: Reach) -> list[Stay]:
             stays += [Stay(away, phase.start + 1.6 * third, phase.start + 1.9 * third)]
             since = phase.stop
         elif phase.name == "switch":
-            edge, face = reach.inside()
+            edge, face = reach.at_edge(int(np.searchsorted(timing.times[:-1], phase.stop)))
             stays += [
                 Stay(held, since, phase.start),
                 Stay(before, phase.start + third * 0.6, phase.start + third * 0.6),

@@ -16,6 +16,7 @@ from tracking.synth.appliance import Appliance
 DURATION = (0.8, 3.9)  # seconds: shortest and longest "open microwave" of EPIC-KITCHENS-100, whose median is 1.25
 CENTRE, SPREAD = 1.1, 0.45  # of the log-normal before it is cut; the median after the cut is 1.25
 FASTEST = {False: np.deg2rad(230.0), True: 1.1}  # mean speed of a move: radians/s, metres/s (a sliding panel)
+GAPS = {"pause": (0.1, 0.45), "interruption": (0.45, 0.9), "switch": (0.3, 0.55)}  # seconds
 MOVED = {False: np.deg2rad(0.05), True: 2e-4}  # a door that moved less between two frames stood still
 
 
@@ -73,11 +74,12 @@ def plan(rng: Generator, a: Appliance, rate_hz: float) -> Timing:
     start, final = travel(rng, a)
     fastest = FASTEST[a.slides]
     need = max(0.3, (final - start) / fastest)  # seconds of movement
-    onset = total * float(rng.uniform(0.2, max(0.2, min(0.7, 1 - need / total))))
+    gaps = draw_gaps(rng, a, total - need - 0.35 * total)
+    spare = total - need - sum(length for _, length in gaps)  # for what comes before and after the moves
+    tail = min(float(rng.uniform(0.1, 0.6)), spare - 0.4 * total) if rng.uniform() < 0.5 else 0.0
+    tail = max(tail, 0.0)
+    onset = float(rng.uniform(0.2 * total, max(0.2 * total, min(0.7 * total, spare - tail))))
     contact = onset - min(float(rng.exponential(0.1)), 0.4, 0.45 * onset)
-    slack = total - onset - need
-    tail = float(rng.uniform(0, 0.4)) * max(slack, 0) * (rng.uniform() < 0.6)
-    gaps = draw_gaps(rng, a, slack - tail)
     moving = total - onset - tail - sum(length for _, length in gaps)
     shares = rng.dirichlet([6.0] * (len(gaps) + 1))
     phases = [Phase("approach", 0.0, contact), Phase("contact", contact, onset)]
@@ -95,19 +97,19 @@ def plan(rng: Generator, a: Appliance, rate_hz: float) -> Timing:
 
 
 def draw_gaps(rng: Generator, a: Appliance, slack: float) -> list[tuple[str, float]]:
-    """Pauses (the door stands still mid-way) that fit into `slack` seconds: hesitation, interruption or re-grasp."""
+    """Pauses (the door stands still mid-way) that fit into `slack` seconds.
+
+    pause: hesitation, hand on the handle; interruption: the hand leaves and comes back; switch: the hand lets go and
+    pushes on at the free edge or from inside (hinged doors).
+    """
     gaps: list[tuple[str, float]] = []
-    for _ in range(int(rng.choice([0, 1, 2], p=[0.45, 0.38, 0.17]))):
-        length = float(rng.uniform(0.1, 0.45))
-        name = "pause"
-        if slack > 0.5 and not a.slides and rng.uniform() < 0.4 and not any(g[0] == "switch" for g in gaps):
-            name, length = "switch", float(rng.uniform(0.3, 0.55))
-        elif slack > 0.9 and rng.uniform() < 0.4:
-            name, length = "interruption", float(rng.uniform(0.5, 0.9))
-        if length < slack - 0.05:
+    for _ in range(int(rng.choice([0, 1, 2], p=[0.42, 0.38, 0.2]))):
+        name = str(rng.choice(["pause", "interruption", "pause" if a.slides else "switch"], p=[0.4, 0.3, 0.3]))
+        length = float(rng.uniform(*GAPS[name]))
+        if length < slack and (name != "switch" or "switch" not in [g[0] for g in gaps]):
             gaps.append((name, length))
             slack -= length
-    return sorted(gaps, key=lambda g: g[0] == "switch")  # one pushes from inside only when the door is open
+    return sorted(gaps, key=lambda g: g[0] == "switch")  # one does so only when the door is open
 
 
 def progress(rng: Generator, times: NDArray, moves: list[Phase]) -> NDArray[np.float64]:
