@@ -27,13 +27,13 @@ class ScoreConfig:
     """Scores one episode folder, one clip folder, or one video with a box around its object."""
 
     out: Path = Path("runs/score")  # run folder
-    predictor: Path = Path()  # run folder of `mpr train` (needed by reward `motion`)
+    predictor: Path | None = None  # run folder of `mpr train` (needed by reward `motion`)
     reward: str = "motion"  # motion | any_motion (the share of object points that moved, wherever to)
-    episode: Path = Path()  # episode folder of `mpr episodes`
-    clip: Path = Path()  # clip folder of `mpr synth` or `mpr track`
-    video: Path = Path()  # video file
-    box: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # source pixels x0,y0,x1,y1: the object in box_frame
-    box_frame: int = 0  # frame of the video in which the box was drawn
+    episode: Path | None = None  # episode folder of `mpr episodes`
+    clip: Path | None = None  # clip folder of `mpr synth` or `mpr track`
+    video: Path | None = None  # video file
+    box: tuple[int, int, int, int] | None = None  # x0,y0,x1,y1 in source pixels of the video: around the object alone
+    box_frame: int = 0  # frame of the video on which the box was drawn
     tracker: str = "exact"  # for an episode: exact | lucas_kanade (a video is always Lucas-Kanade)
     moved: float = MOVED  # pixels of 256: a point tracked to move less counts 0
     compensate: bool = False  # subtract mean background motion (head cameras; not for a fixed camera)
@@ -42,40 +42,42 @@ class ScoreConfig:
     def __post_init__(self) -> None:
         if self.reward not in REWARDS:
             raise UserError(f"reward '{self.reward}': there is {', '.join(REWARDS)}")
-        given = [name for name in ("episode", "clip", "video") if getattr(self, name) != Path()]
+        given = [name for name in ("episode", "clip", "video") if getattr(self, name) is not None]
         if len(given) != 1:
             raise UserError(f"give exactly one of --episode, --clip, --video ({', '.join(given) or 'none'} given)")
-        if self.reward == "motion" and self.predictor == Path():
+        if self.reward == "motion" and self.predictor is None:
             raise UserError("reward 'motion' needs --predictor RUN, a run folder of `mpr train`")
+        if self.video is not None and self.box is None:
+            raise UserError("--video needs --box x0,y0,x1,y1, the object in source pixels")
         if self.moved <= 0:
             raise UserError(f"--moved {self.moved}: must be above 0 pixels")
 
     @property
     def input(self) -> Path:
-        return next(p for p in (self.episode, self.clip, self.video) if p != Path())
+        return next(p for p in (self.episode, self.clip, self.video) if p is not None)
 
 
 @contextmanager
 def opened(config: ScoreConfig) -> Iterator[TrackedClip]:
     """The clip to score, whatever it is made from."""
-    if config.episode != Path():
+    if config.episode is not None:
         from mpr.episode import load_episode
         from mpr.tracked import track_episode
 
         with track_episode(load_episode(config.episode), config.tracker) as clip:
             yield clip
-    elif config.clip != Path():
+    elif config.clip is not None:
         from tracking.store import load_clip
 
         yield load_clip(config.clip)
-    else:
+    elif config.video is not None and config.box is not None:
         from tracking.from_video import track_video
 
-        yield track_video(config.video, config.box, box_frame=config.box_frame)
+        yield track_video(config.video, config.box, config.box_frame)
 
 
 def model_of(config: ScoreConfig) -> DeltaModel:
-    if config.reward == "any_motion":
+    if config.predictor is None or config.reward == "any_motion":
         return Oracle()
     from mpr.checkpoint import load_predictor
     from mpr.predicted import PredictedDeltas
@@ -99,7 +101,7 @@ def progress_sensitivity(model: DeltaModel, clip: TrackedClip, config: ScoreConf
 
 def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(ScoreConfig, argv, "mpr score")
-    inputs = {"input": config.input} | ({"predictor": config.predictor} if config.reward == "motion" else {})
+    inputs = {"input": config.input} | ({"predictor": config.predictor} if config.predictor else {})
     if dry_run:
         return print_plan(config, inputs, {}, config.out)
     for name, path in inputs.items():

@@ -33,6 +33,7 @@ def track_episode(episode: Episode, tracker: str = "exact", part: bool = False) 
         licence="made here",
         masks="simulator" + (", moving part alone" if part else ""),
         tracker=ExactTracker.name,
+        extra=dict(episode.about),
     )
     with recorded_clip(episode.recording, source, part) as clip:
         if tracker == "lucas_kanade":

@@ -10,22 +10,22 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from mpr.predicted import PredictedDeltas, untrained
 from mpr.reward import MOVED_REPORTED
 from mpr.scoring import DeltaModel, agreements, moved_shares, score_clip
 from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection
-from tracking.clip import TrackedClip
+from tracking.clip import Recent, TrackedClip
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder, atomic_path
-from tracking.store import load_clip, save_clip
+from tracking.store import load_clip, save_clip, save_tracks
 
 TASKS = ("microwave", "hinge", "slide")
 KINDS = ("opening", "closing", "jiggling", "partial", "miss")
@@ -55,7 +55,7 @@ class DirectionConfig:
     episodes: int = 56  # of each task and kind, views in turn
     seed: int = 700_000  # of the first episode (reported evaluation: 700,000 and up)
     view: str = "all"  # a camera's name, or all of them in turn
-    inputs: Path = Path()  # where episodes and tracks are kept (default: in the run folder), to share between runs
+    inputs: Path | None = None  # where episodes and tracks are kept, to share between runs (default: the run folder)
     workers: int = 2  # processes
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class DirectionConfig:
 
     @property
     def kept(self) -> Path:
-        return self.out if self.inputs == Path() else self.inputs
+        return self.inputs or self.out
 
     def raw_file(self, task: str, kind: str, tracker: str) -> Path:
         return self.out / "raw" / f"{task}_{kind}_{tracker}.csv"
@@ -112,17 +112,20 @@ def _mapped(stage, units: list, workers: int) -> Iterable:
 
 def make_episodes(unit: tuple[DirectionConfig, str, str]) -> None:
     """Stage 1: the scripted episodes of one task and kind (those there already are kept)."""
-    from rl.kitchen.command import record_episodes
+    from rl.kitchen.command import main as record
 
     config, task, kind = unit
-    record_episodes(task, kind, config.episodes, config.seed, config.view, config.episode_folder(task, kind))
+    asked = {"task": task, "kind": kind, "episodes": config.episodes, "seed": config.seed, "view": config.view}
+    asked["out"] = config.episode_folder(task, kind)
+    record([word for key, value in asked.items() for word in (f"--{key}", str(value))])
 
 
 def track_unit(unit: tuple[DirectionConfig, str, str]) -> None:
     """Stage 2: clip folders with exact tracks, then the same frames tracked with Lucas–Kanade."""
     from mpr.episode import load_episode
     from mpr.tracked import track_episode
-    from tracking.retrack import retrack
+    from tracking.lucas_kanade import LucasKanade
+    from tracking.segments import track_segments
 
     config, task, kind = unit
     for folder in sorted(config.episode_folder(task, kind).glob("*/episode.json")):
@@ -135,7 +138,9 @@ def track_unit(unit: tuple[DirectionConfig, str, str]) -> None:
         if "lucas_kanade" in config.trackers:
             other = config.track_folder(task, kind, "lucas_kanade") / name
             if not other.is_dir():
-                retrack(exact, other, "lucas_kanade")
+                clip = load_clip(exact)
+                segments = track_segments(LucasKanade(), Recent(clip.frames), Recent(clip.masks))
+                save_tracks(exact, other, segments, LucasKanade.name)
 
 
 def models(rows: Sequence[str], predictors: Path, task: str, clips: Sequence[TrackedClip], at: int) -> dict:
@@ -149,7 +154,7 @@ def models(rows: Sequence[str], predictors: Path, task: str, clips: Sequence[Tra
         "untrained": PredictedDeltas(untrained(trained, seed=0)),
         "random_direction": RandomDirection(seed=at),
         "constant_velocity": ConstantVelocity(),
-        "mean_motion": FixedDirection(trained.mean_motion),
+        "mean_motion": FixedDirection(np.array(trained.card["mean_motion"])),
         "any_motion": Oracle(),
         "black_images": PredictedDeltas(trained, images="black"),
         "other_images": PredictedDeltas(trained, images="other", other=other),
@@ -183,8 +188,3 @@ def score_unit(unit: tuple[DirectionConfig, str, str]) -> None:
                     writer.writerow(
                         [task, kind, tracker, row, name, view, len(scored), empty, *(f"{v:.6f}" for v in values)]
                     )
-
-
-def forget_tracks(config: DirectionConfig) -> None:
-    """Delete the kept tracks (some gigabytes); they are made again from the episodes."""
-    shutil.rmtree(config.kept / "tracks", ignore_errors=True)
