@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -157,6 +160,19 @@ def test_the_camera_that_never_sees_the_object_is_refused():
     s.object_geoms[:] = False
     with pytest.raises(UserError, match="never sees"):
         s.crop()
+
+
+@pytest.mark.gl
+def test_a_process_that_renders_can_still_make_an_optimizer():
+    """Was a segmentation fault: software GL's LLVM before triton's."""
+    code = (
+        "import tests.test_scene as t; from tracking.mujoco_render import SceneRenderer\n"
+        "s = t.scene()\n"
+        "with SceneRenderer(s, s.crop()) as renderer: renderer.frame(0)\n"
+        "import torch; torch.optim.AdamW([torch.nn.Parameter(torch.zeros(3))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 @pytest.mark.gl

@@ -6,6 +6,8 @@ One quality for data and evaluation: no multisampling, shadows or reflections (1
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 from typing import Any
 
@@ -28,6 +30,7 @@ class SceneRenderer:
             raise UserError(f"scene '{scene.recording.scene}' has no camera to look through: add one to its model")
         if os.environ.get("MUJOCO_GL") == "disable":
             raise NoGL(INSTRUCTION)
+        _triton_before_gl()
         model.vis.quality.offsamples = 0
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, size)
         model.vis.global_.offheight = max(model.vis.global_.offheight, size)
@@ -82,6 +85,16 @@ class SceneRenderer:
         is_geom = ids[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM)
         mask = is_geom & geoms[np.where(is_geom, ids[..., 0], 0)]
         return mask[:, ::-1].copy() if self.scene.recording.camera.mirrored else mask
+
+
+def _triton_before_gl() -> None:
+    """Load triton, where there is one, before the first OpenGL context.
+
+    Software GL and triton (which torch's optimizers import) each bring an LLVM; triton's, loaded second, ends the
+    process with a segmentation fault. In this order they live together.
+    """
+    if importlib.util.find_spec("triton"):
+        importlib.import_module("triton")
 
 
 class RenderedFrames:
