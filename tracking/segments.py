@@ -13,7 +13,7 @@ from tracking.points import inside
 
 GRID = 32  # points a side
 KEEP = 0.7  # share of a segment's first object points that must stay visible
-FIRST_WINDOW, WINDOW = 8, 64  # frames tracked at once: memory does not grow with clip length, early losses stay cheap
+FIRST_WINDOW, WINDOW = 2, 64  # frames tracked at once: memory does not grow with clip length, early losses stay cheap
 
 
 def grid_points(size: int = CROP_SIZE, grid: int = GRID) -> NDArray[np.float32]:
