@@ -37,11 +37,11 @@ class View:
 # The microwave stands in a corner: its views keep clear of the wall to its left.
 VIEWS = {
     "front": {"microwave": View(0, 12, 1.75), "hinge": View(-8, 8, 1.75), "slide": View(8, 8, 1.75)},
-    "left": {"microwave": View(-16, 20, 1.8), "hinge": View(-45, 12, 1.7), "slide": View(-18, 18, 1.75)},
+    "left": {"microwave": View(-16, 20, 1.8), "hinge": View(-27, 14, 1.7), "slide": View(-18, 18, 1.75)},
     "right": {"microwave": View(26, 30, 1.8), "hinge": View(24, 16, 1.8), "slide": View(44, 14, 1.75)},
     "high": {"microwave": View(8, 48, 1.75), "hinge": View(5, 42, 1.75), "slide": View(-4, 42, 1.75)},
     "low": {"microwave": View(-8, -1, 1.6), "hinge": View(-24, -12, 1.7), "slide": View(26, -12, 1.7)},
-    "mirrored": {"microwave": View(-12, 34, 1.8), "hinge": View(-30, 28, 1.75), "slide": View(28, 28, 1.75)},
+    "mirrored": {"microwave": View(-12, 34, 1.8), "hinge": View(-20, 28, 1.75), "slide": View(28, 28, 1.75)},
     "held_out_1": {"microwave": View(14, 6, 1.85), "hinge": View(14, -3, 1.85), "slide": View(18, -3, 1.85)},
     "held_out_2": {"microwave": View(-18, 50, 1.8), "hinge": View(-56, 32, 1.75), "slide": View(56, 32, 1.75)},
 }

@@ -166,9 +166,8 @@ class Follower:
         return np.concatenate([self.asked, [finger, finger]])
 
 
-def opening(environment: KitchenEnvironment, rng: np.random.Generator) -> Follower:
-    """The expert of a task: reach, grip and open in 15 to 50 steps, past what counts as open."""
+def opening_plan(environment: KitchenEnvironment, rng: np.random.Generator) -> Plan:
+    """The expert of a task: reach, grip, and open a little further than what counts as open."""
     task = environment.task
-    travel = min(task.opened * rng.uniform(1.15, 1.3), task.limit)
     plan = Plan(environment, speed=rng.uniform(0.85, 1.2)).reach().grip()
-    return Follower(plan.swing(travel, int(rng.integers(20, 46))).wait(10))
+    return plan.swing(min(task.opened * rng.uniform(1.15, 1.3), task.limit), int(rng.integers(20, 46))).wait(10)
