@@ -160,6 +160,7 @@ class Training:
             model = torch.nn.parallel.DistributedDataParallel(self.model)
         self.motion = mean_motion(self.train, config.compensate)
         self.card = model_card(config, size, self.train, self.val, sum(p.numel() for p in parameters))
+        self.card["mean_motion"] = self.motion.tolist()  # pixels of 256: a stand-in for the predictor
         batches = loader(self.samples, size.batch, done, size.steps, config.workers, self.rank, self.world)
         steps = train_steps(
             model.train(), optimizer, batches, done,
