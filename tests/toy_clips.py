@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from tracking.clip import Source, Square, TrackedClip, TrackSegment
+from tracking.points import inside
 from tracking.segments import grid_points
 
 SIZE = 256
@@ -64,6 +65,7 @@ def toy_clip(
         own = slid[first : last + 1] - slid[first]
         path = points + moved[:, None] + on[:, None] * own[:, None]
         seen = ((path >= 0) & (path <= SIZE - 1)).all(-1)
+        seen &= on | ~np.stack([inside(mask(t), path[t - first]) for t in range(first, last + 1)])  # covered: hidden
         return TrackSegment(first, path.astype(np.float32), seen)
 
     ends = [0, *([cut] if cut else []), length - 1]

@@ -1,0 +1,251 @@
+"""Samples: which points, compensated how, filtered, re-timed, split; augmentation moves points with the picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpr.augment import NONE, Augment, affine_map, changed_frames, moved_frame, moved_points, previous_frame
+from mpr.clip_cache import cached_clips
+from mpr.samples import (
+    compensated_targets,
+    draw_points,
+    filled,
+    normalised,
+    refuse_untrainable,
+    retimed,
+    scoring_passes,
+    shares,
+    split_groups,
+    strided,
+    trainable,
+)
+from mpr.training import Samples
+from tests.toy_clips import toy_clip
+from tracking.clip import Source, Square, TrackedClip, TrackSegment
+from tracking.errors import UserError
+from tracking.points import Transition
+from tracking.store import clip_folders, save_clip
+
+
+def test_shares_are_two_thirds_and_one_third_of_the_budget() -> None:
+    assert shares(500, 500, 300) == (200, 100)
+    assert shares(500, 500, 96) == (64, 32)
+    assert shares(40, 500, 96) == (40, 20)  # all object points, half as many of the background
+    assert shares(40, 7, 96) == (40, 7)
+
+
+@given(objects=st.integers(0, 60), background=st.integers(0, 60), budget=st.integers(3, 50), seed=st.integers(0, 9))
+def test_drawn_points_are_valid_unique_and_object_first(objects: int, background: int, budget: int, seed: int) -> None:
+    of_object = np.arange(objects + background) < objects
+    for fill in ("pad", "repeat"):
+        rows, valid = draw_points(of_object, ~of_object, budget, np.random.default_rng(seed), fill)
+        n, m = shares(objects, background, budget)
+        assert rows.shape == valid.shape == (budget,)
+        first = rows[: n + m]
+        assert len(set(first)) == n + m
+        assert of_object[first[:n]].all() and not of_object[first[n:]].any()
+        assert valid.sum() == (n + m if fill == "pad" else budget * (n + m > 0))
+        assert set(rows[valid]) == set(first)
+
+
+def test_repeats_go_round() -> None:
+    rows, valid = filled(np.array([7, 8, 9]), 7, "repeat")
+    assert rows.tolist() == [7, 8, 9, 7, 8, 9, 7]
+    assert valid.all()
+
+
+@given(budget=st.integers(3, 90), seed=st.integers(0, 5))
+def test_scoring_takes_every_object_point_exactly_once(budget: int, seed: int) -> None:
+    x = Transition(toy_clip(1), 2)
+    passes = scoring_passes(x, budget, np.random.default_rng(seed))
+    assert sorted(np.concatenate([p.object_rows for p in passes])) == list(range(int(x.object.sum())))
+    object_points, background = x.before[x.object], {tuple(p) for p in x.before[x.background]}
+    for p in passes:
+        k = len(p.object_rows)
+        assert p.points.shape == (budget, 2) and p.valid.shape == (budget,)
+        np.testing.assert_array_equal(p.points[:k], object_points[p.object_rows])
+        assert k <= 2 * budget // 3
+        if budget >= 3 and k + (k + 1) // 2 <= budget:
+            assert sum(tuple(q) in background for q in p.points[k : k + (k + 1) // 2]) == (k + 1) // 2
+
+
+def test_no_object_point_needs_no_pass() -> None:
+    x = Transition(toy_clip(1), 2)
+    x.object = np.zeros_like(x.object)
+    assert scoring_passes(x, 30, np.random.default_rng(0)) == []
+
+
+def test_compensation_leaves_the_objects_own_motion() -> None:
+    x = Transition(toy_clip(3, drift=(2.0, -1.5), speed=4.0), 1)
+    delta = compensated_targets(x) - x.before
+    np.testing.assert_allclose(delta[x.object], [[4.0, 0.0]] * x.object.sum(), atol=1e-3)
+    np.testing.assert_allclose(delta[x.background], 0, atol=1e-3)
+    raw = compensated_targets(x, compensate=False) - x.before
+    np.testing.assert_allclose(raw[x.object], [[6.0, -1.5]] * x.object.sum(), atol=1e-3)
+
+
+def test_motion_filter_is_on_raw_motion_so_a_pan_stays() -> None:
+    pan = Transition(toy_clip(2, drift=(0.6, 0.0), speed=0.0), 3)
+    assert np.linalg.norm((compensated_targets(pan) - pan.before)[pan.object], axis=1).max() < 0.5
+    assert trainable(pan)
+    assert not trainable(Transition(toy_clip(2, drift=(0.4, 0.0), speed=0.0), 3))
+
+
+def test_retiming_follows_the_stamps() -> None:
+    clip = toy_clip(0, length=30, rate_hz=30.0)
+    times = clip.times.copy()
+    times[11:] += 0.2  # a gap: ticks in it show the frame before it
+    slow = retimed(replace(clip, times=times), 10.0)
+    assert (np.diff(slow.times) > 0).all()
+    ticks = np.arange(times[0], times[-1] + 1e-6, 0.1)
+    wanted = sorted({max(i for i, s in enumerate(times) if s <= tick + 1e-6) for tick in ticks})
+    np.testing.assert_array_equal(slow.times, times[wanted])
+    np.testing.assert_array_equal(slow.frames[3], clip.frames[wanted[3]])
+    x = Transition(slow, 0)
+    np.testing.assert_allclose(x.delta[x.object][:, 0], 3 * 5.0, atol=1e-3)  # three frames of drift 1 + speed 4
+    with pytest.raises(UserError, match="slower"):
+        retimed(clip, 60.0)
+    assert retimed(clip, 30.0) is clip
+
+
+def test_points_never_correspond_across_segments() -> None:
+    clip = toy_clip(5, length=11, cut=5)
+    for fast in strided(clip, 2):
+        for t in range(len(fast.times) - 1):
+            x = Transition(fast, t)
+            np.testing.assert_allclose(x.delta[x.object][:, 0], 10.0, atol=1e-3)
+    crossing = strided(clip, 2)[0]  # frames 4 -> 6 straddle the cut at 5
+    assert not Transition(crossing, 2).object.any() and Transition(crossing, 1).object.any()
+
+
+def test_split_keeps_groups_together_and_is_reproducible() -> None:
+    clips = [toy_clip(i, length=3, group=f"g{i // 3}") for i in range(30)]
+    train, val = split_groups(clips, 0.1, seed=4)
+    assert sorted(train + val) == list(range(30)) and len(val) == 3
+    assert not {clips[i].source.group for i in train} & {clips[i].source.group for i in val}
+    assert split_groups(clips, 0.1, seed=4) == (train, val)
+    with pytest.raises(UserError, match="at least 2 groups"):
+        split_groups(clips[:3], 0.1, 0)
+
+
+def test_closing_clips_are_refused_by_name() -> None:
+    refuse_untrainable([toy_clip(1, length=3)])
+    with pytest.raises(UserError, match=r"toy-2 \(close\)"):
+        refuse_untrainable([toy_clip(1, length=3), toy_clip(2, length=3, kind="close")])
+
+
+def test_picture_and_points_move_together() -> None:
+    frame = np.zeros((128, 128, 3), np.uint8)
+    at = np.array([[150.0, 90.0]], np.float32)  # crop pixels
+    x, y = np.rint((at[0] + 0.5) / 2 - 0.5).astype(int)
+    cv2.circle(frame, (int(x), int(y)), 3, (255, 255, 255), -1)
+    for seed in range(20):
+        matrix = affine_map(Augment(affine=1.0), np.random.default_rng(seed))
+        assert matrix is not None
+        moved = moved_frame(frame, matrix)[..., 0].astype(float)
+        if moved.sum() == 0:
+            continue
+        rows, columns = np.mgrid[:128, :128]
+        found = np.array([(columns * moved).sum(), (rows * moved).sum()]) / moved.sum()
+        wanted = (moved_points(at, matrix)[0] + 0.5) / 2 - 0.5
+        assert np.abs(found - wanted).max() < 1.0, (seed, found, wanted)
+
+
+def test_flip_turns_the_motion_round() -> None:
+    clip = toy_clip(0, drift=(0, 0))
+    samples = Samples([clip], 30, 0, replace(NONE, flip=1.0))
+    sample = samples.sample(clip, 2, np.random.default_rng(0))
+    delta = (np.asarray(sample["target"]) - sample["points"]) * 255
+    on_object = np.abs(delta[:, 0]) > 0.1
+    assert on_object.any()
+    np.testing.assert_allclose(delta[on_object][:, 0], -4.0, atol=1e-2)
+    np.testing.assert_array_equal(np.asarray(sample["frames"])[1], clip.frames[2][:, ::-1])
+
+
+def test_occluders_and_colour_touch_no_target() -> None:
+    clip = toy_clip(0)
+    plain, busy = (
+        Samples([clip], 30, 0, a) for a in (NONE, replace(NONE, occlude=1.0, colour=1.0, noise=1.0, blur=1.0))
+    )
+    a, b = (s.sample(clip, 2, np.random.default_rng(1)) for s in (plain, busy))
+    assert (np.asarray(a["frames"]) != b["frames"]).any()
+    frames = [clip.frames[1], clip.frames[2]]
+    before = [f.copy() for f in frames]
+    changed_frames(frames, None, replace(NONE, occlude=1.0), np.random.default_rng(0))
+    np.testing.assert_array_equal(frames, before)  # the clip itself is never drawn on
+    x = Transition(clip, 2)
+    known = {tuple(p): tuple(q) for p, q in zip(normalised(x.before), normalised(compensated_targets(x)), strict=True)}
+    for p, q in zip(np.asarray(b["points"]), np.asarray(b["target"]), strict=True):
+        assert known[tuple(p)] == tuple(q)
+
+
+def test_previous_frame_is_shuffled_nearby() -> None:
+    rng = np.random.default_rng(0)
+    assert [previous_frame(t, 10, NONE, rng) for t in (0, 1, 7)] == [0, 0, 6]
+    seen = {previous_frame(10, 21, replace(NONE, shuffle_previous=1.0), rng) for _ in range(300)}
+    assert seen == {10, 11, 12, 13, 14, 8, 7, 6}
+    assert all(0 <= previous_frame(1, 3, replace(NONE, shuffle_previous=1.0), rng) < 3 for _ in range(50))
+
+
+def test_samples_depend_on_seed_and_number_alone() -> None:
+    clips = [toy_clip(i, length=6) for i in range(3)]
+    one, two = Samples(clips, 24, 7, Augment()), Samples(clips, 24, 7, Augment())
+    numbers = [0, 5, len(one) + 3, 2]
+    first = {n: one[n] for n in numbers}
+    for n in reversed(numbers):
+        again = two[n]
+        for key, value in first[n].items():
+            np.testing.assert_array_equal(value, again[key])
+    other = Samples(clips, 24, 8, Augment())[0]
+    assert any((np.asarray(other[k]) != first[0][k]).any() for k in ("frames", "points"))
+    assert sorted(vars(one.place(n))["t"] for n in range(len(one))) == sorted(p.t for p in one.places)
+
+
+def test_points_pushed_out_of_the_picture_are_not_drawn() -> None:
+    clip = toy_clip(0)
+    samples = Samples([clip], 60, 0, replace(NONE, affine=1.0, shift=0.5))
+    for seed in range(30):
+        points = np.asarray(samples.sample(clip, 1, np.random.default_rng(seed))["points"])
+        assert (points >= 0).all() and (points <= 1).all()
+
+
+def test_cache_holds_what_the_clips_hold(tmp_path: Path) -> None:
+    for i in range(2):
+        save_clip(toy_clip(i, length=4), tmp_path / "clips" / f"c{i}")
+    folders = clip_folders(tmp_path / "clips")
+    first = cached_clips(folders, 64, tmp_path / "cache")
+    made = list((tmp_path / "cache").iterdir())
+    again = cached_clips(folders, 64, tmp_path / "cache")
+    assert len(made) == 1 and list((tmp_path / "cache").iterdir()) == made
+    toy = toy_clip(1, length=4)
+    for clip in (first[1], again[1]):
+        assert clip.frames[2].shape == (64, 64, 3)
+        np.testing.assert_array_equal(clip.masks[2], toy.masks[2])
+        wanted = cv2.resize(toy.frames[2], (64, 64), interpolation=cv2.INTER_AREA).astype(int)
+        assert np.abs(np.asarray(clip.frames[2]).astype(int) - wanted).mean() < 3  # H.264 in between
+        np.testing.assert_array_equal(clip.segments[0].points, toy.segments[0].points)
+    save_clip(toy_clip(9, length=4), tmp_path / "clips" / "c1")
+    cached_clips(folders, 64, tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2  # other checksums, another cache
+
+
+def test_hidden_points_are_never_drawn() -> None:
+    clip = toy_clip(0)
+    segment = clip.segments[0]
+    visible = segment.visible.copy()
+    visible[:, ::2] = False
+    points = np.where(visible[..., None], segment.points, np.nan).astype(np.float32)
+    source = Source("toy", "hidden", 0, 1, "", "", "", "")
+    hidden = TrackedClip(
+        clip.frames, clip.masks, (TrackSegment(0, points, visible),), clip.times, 12.5, Square(0, 0, 256), source
+    )
+    sample = Samples([hidden], 50, 0, Augment()).sample(hidden, 1, np.random.default_rng(0))
+    for key in ("points", "target"):
+        assert np.isfinite(np.asarray(sample[key])).all()
