@@ -22,7 +22,8 @@ class Augment:
     flip: float = 0.5  # probability of a left-right flip, frames and points
     affine: float = 0.8  # probability of a random rotation, scale and shift
     rotation: float = 12.0  # degrees, at most
-    scale: float = 0.2  # scale lies in 1 - scale .. 1 + scale
+    scale: float = 0.2  # scale lies in 1 - scale .. 1 + zoom
+    zoom: float = 0.8  # a still camera's crop is tighter than a moving head's: objects come larger than in the clips
     shift: float = 0.08  # of the image's side, at most
     colour: float = 0.8  # probability of brightness, contrast, gain and saturation jitter
     grey: float = 0.1  # probability of greyscale
@@ -63,7 +64,7 @@ def affine_map(augment: Augment, rng: np.random.Generator) -> NDArray[np.float64
     shift = np.zeros(2)
     if rng.random() < augment.affine:
         angle = np.deg2rad(rng.uniform(-augment.rotation, augment.rotation))
-        scale = rng.uniform(-augment.scale, augment.scale)
+        scale = rng.uniform(-augment.scale, augment.zoom)
         shift = rng.uniform(-augment.shift, augment.shift, 2)
     flip = rng.random() < augment.flip
     if not flip and not angle and not scale and not shift.any():

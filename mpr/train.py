@@ -20,7 +20,7 @@ from mpr.metrics import Figures, compare, mean_motion, table
 from mpr.model_card import model_card, write_model_card
 from mpr.samples import Fill, refuse_untrainable, retimed, split_groups, strided
 from mpr.sizes import SIZES, MotionModel, Size, resized
-from mpr.training import Samples, learning_rate, loader, train_steps
+from mpr.training import LOSSES, Samples, learning_rate, loader, train_steps
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder, seed_everything, write_atomic
@@ -44,6 +44,7 @@ class TrainConfig:
     encoder_weights: Path = Path("weights/dinov2-small")  # folder with DINOv2's config.json and model.safetensors
     point_bands: int | None = None  # Fourier bands of a point's embedding; 0: the paper's linear map
     local_tokens: bool | None = None  # add the visual tokens at each point to its embedding
+    loss: str = "huber"  # huber (linear beyond 1 px: the camera's residue is heavy-tailed) or squared (paper)
     epochs: int = 0  # if above 0: passes over the data, instead of steps (the paper's count)
     seed: int = 0  # weights, order, augmentation and split
     rate_hz: float = 12.5  # clips are re-timed to this rate; 0: left at their own
@@ -65,6 +66,8 @@ class TrainConfig:
             raise UserError(f"no size '{self.size}'; there is {', '.join(SIZES)}")
         if self.fill not in ("repeat", "pad"):
             raise UserError(f"--fill {self.fill}: it is repeat or pad")
+        if self.loss not in LOSSES:
+            raise UserError(f"no loss '{self.loss}'; there is {', '.join(LOSSES)}")
         if not 0 < self.val_share < 1:
             raise UserError(f"--val_share {self.val_share}: it lies between 0 and 1")
         if self.strides < 1 or self.checkpoint_every < 1 or self.validate_every < 1:
@@ -164,7 +167,8 @@ class Training:
         batches = loader(self.samples, size.batch, done, size.steps, config.workers, self.rank, self.world)
         steps = train_steps(
             model.train(), optimizer, batches, done,
-            lambda s: learning_rate(s, size.steps, size.lr, size.warmup), self.device, config.bfloat16,
+            lambda s: learning_rate(s, size.steps, size.lr, size.warmup), self.device,
+            LOSSES[config.loss], config.bfloat16,
         )  # fmt: skip
         self._loop(steps, optimizer, done)
         if self.rank == 0:

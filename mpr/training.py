@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -117,6 +118,21 @@ def squared_pixels(predicted: Tensor, batch: Batch) -> Tensor:
     return (error * valid).sum() / valid.sum().clamp(min=1)
 
 
+def huber_pixels(predicted: Tensor, batch: Batch, knee: float = 1.0) -> Tensor:
+    """As `squared_pixels`, but linear beyond `knee` pixels.
+
+    What the mean background leaves of a head's motion (parallax, roll) is heavy-tailed noise on the targets, often
+    larger than the object's own motion; squared, the few worst transitions decide the gradient.
+    """
+    error = ((predicted - batch["target"]) * (CROP_SIZE - 1)) / knee
+    loss = knee**2 * F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none").mul(2).mean(-1)
+    valid = batch["valid"]
+    return (loss * valid).sum() / valid.sum().clamp(min=1)
+
+
+LOSSES = {"squared": squared_pixels, "huber": huber_pixels}
+
+
 def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     """Linear warm-up, then half a cosine to zero; constant where `warmup` is negative."""
     if warmup < 0:
@@ -133,6 +149,7 @@ def train_steps(
     first_step: int,
     rate: Callable[[int], float],
     device: str = "cpu",
+    loss_of: Callable[[Tensor, Batch], Tensor] = squared_pixels,
     bfloat16: bool = False,
     clip_norm: float = 1.0,
 ) -> Iterator[tuple[int, Tensor]]:
@@ -144,7 +161,7 @@ def train_steps(
             group["lr"] = rate(step)
         with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bfloat16):
             predicted = model(batch["frames"], batch["points"], batch["progress"], batch["valid"])
-        loss = squared_pixels(predicted.float(), batch)
+        loss = loss_of(predicted.float(), batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, clip_norm)

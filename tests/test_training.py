@@ -22,7 +22,7 @@ from mpr.checkpoint import BadCheckpoint, last_checkpoint, load_predictor
 from mpr.metrics import compare, figures, mean_motion, probes, table
 from mpr.samples import strided
 from mpr.train import main
-from mpr.training import Samples, learning_rate, loader, squared_pixels
+from mpr.training import Samples, huber_pixels, learning_rate, loader, squared_pixels
 from tests.toy_clips import toy_clip
 from tracking.errors import UserError
 from tracking.store import save_clip
@@ -173,6 +173,14 @@ def test_two_ranks_give_the_weights_of_one(clips: Path, trained: Path, tmp_path:
     ours, theirs = weights(tmp_path / "two"), weights(trained)
     for key, value in ours.items():
         torch.testing.assert_close(value, theirs[key], rtol=1e-2, atol=2e-3)
+
+
+def test_huber_is_squared_near_zero_and_linear_far_off() -> None:
+    valid = torch.ones(1, 1, dtype=torch.bool)
+    for px, expected in ((0.5, 0.25), (1.0, 1.0), (11.0, 21.0)):
+        batch = {"target": torch.zeros(1, 1, 2), "valid": valid}
+        got = huber_pixels(torch.full((1, 1, 2), px / 255), batch)
+        torch.testing.assert_close(got, torch.tensor(expected), rtol=1e-4, atol=1e-4)
 
 
 def test_loss_is_mean_squared_pixels_of_valid_points() -> None:
