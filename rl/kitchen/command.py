@@ -50,7 +50,6 @@ def main(argv: Sequence[str]) -> None:
         print_plan(config, inputs={}, facts=facts, out=config.out)
         return
     run = RunFolder(config.out, "episodes", as_dict(config), free=("out", "episodes"))
-    run.keep_metrics(lambda row: True)  # a line torn by a kill goes; its seed is tried again
     tried = {row["seed"]: row["failed"] for row in run.metrics()}
     done = sum(not failed for failed in tried.values())
     seed, failures = config.seed + len(tried), 0
