@@ -19,18 +19,18 @@ from tracking.clip import FrameSource, Tracks
 class LucasKanade:
     """Frame-to-frame Lucas–Kanade with a forward–backward check. All lengths in pixels of the frames it is given."""
 
-    window: int = 15  # pixels a side, of the window that gives the displacement
-    small_window: int = 9  # pixels a side, of the window that must agree with it
+    window: int = 21  # pixels a side, of the window that gives the displacement
+    small_window: int = 11  # pixels a side, of the window that must agree with it
     levels: int = 3  # pyramid levels above the full image
     round_trip: float = 0.5  # pixels: a point that does not come back this close is hidden
     disagreement: float = 0.5  # pixels between the two windows' answers
-    jump: float = 32.0  # pixels in one transition: further is not believed
+    jump: float = 64.0  # pixels in one transition: further is not believed
     texture: float = 1.0  # grey levels per pixel in the least textured direction, on a patch round the point
     likeness: float = 0.8  # correlation of the patch round the point before and after
-    patch: int = 9  # pixels a side, of the patch that texture and likeness look at
-    core: int = 5  # pixels a side, of the patch that must need its displacement
+    patch: int = 11  # pixels a side, of the patch that texture and likeness look at
+    core: int = 3  # pixels a side, of the patch that must need its displacement
     worse: float = 1.5  # times: how much worse the picture's own motion must explain the core
-    noise: float = 1.0  # grey levels added to that
+    noise: float = 0.3  # grey levels added to that
 
     name = "lucas_kanade"
 
@@ -59,40 +59,48 @@ class LucasKanade:
 
     def _follow(self, before: NDArray, after: NDArray, points: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
         """Where points [N, 2] of one grey image are in the next, and which answers can be believed."""
-        if not len(points):
-            return points, np.zeros(0, bool)
-        moved, found = self._flow(before, after, points, self.window)
-        back, returned = self._flow(after, before, moved, self.window)
-        narrow, agreed = self._flow(before, after, points, self.small_window, guess=moved)
-        sure = found & returned & agreed
-        sure &= _distance(back, points) < self.round_trip
-        sure &= _distance(narrow, moved) < self.disagreement
-        sure &= _distance(moved, points) < self.jump
-        sure &= _likeness(before, after, points, moved, self.patch) > self.likeness
-        sure &= self._textured(after, moved)
-        sure &= self._needed(before, after, points, moved, sure)
+        moved, sure = self._flow(before, after, points, self.window)
+        sure &= (_distance(moved, points) < self.jump) & self._textured(after, moved)
+        for believe in (self._comes_back, self._agrees, self._looks_alike, self._needed):  # the dear ones on the rest
+            left = np.flatnonzero(sure)
+            if len(left):
+                sure[left] = believe(before, after, points[left], moved[left])
         return moved, sure
 
-    def _needed(self, before: NDArray, after: NDArray, points: NDArray, moved: NDArray, sure: NDArray) -> NDArray:
-        """Whether a displacement other than the picture's own (the median one) is needed to explain what is seen.
+    def _comes_back(self, before: NDArray, after: NDArray, points: NDArray, moved: NDArray) -> NDArray[np.bool_]:
+        back, found = self._flow(after, before, moved, self.window)
+        return found & (_distance(back, points) < self.round_trip)
+
+    def _agrees(self, before: NDArray, after: NDArray, points: NDArray, moved: NDArray) -> NDArray[np.bool_]:
+        narrow, found = self._flow(before, after, points, self.small_window, guess=moved)
+        return found & (_distance(narrow, moved) < self.disagreement)
+
+    def _looks_alike(self, before: NDArray, after: NDArray, points: NDArray, moved: NDArray) -> NDArray[np.bool_]:
+        return _likeness(before, after, points, moved, self.patch) > self.likeness
+
+    def _needed(self, before: NDArray, after: NDArray, points: NDArray, moved: NDArray) -> NDArray[np.bool_]:
+        """Whether a displacement is needed to explain what is seen, where rest or the picture's own motion may do.
 
         Where the edge of a passing arm crosses an edge of the object, the corner between them slides along with the
-        arm. Yet the point, or the place it seems to go to, looks the same in both frames once the picture's own
-        motion is undone; so its displacement is not believed.
+        arm. Yet the point, or the place it seems to go to, looks the same in both frames once the picture's own motion
+        (the median one; none for a camera that stands still) is undone; so its displacement is not believed.
         """
-        if not sure.any():
-            return sure
-        common = np.median((moved - points)[sure], 0)
-        own = _distance(moved, points + common) > 0.4
-        found = _difference(before, after, points, moved, self.core)
-        stayed = _difference(before, after, points, points + common, self.core)
+        limit = self.worse * _difference(before, after, points, moved, self.core) + self.noise
+        common = np.zeros(2, np.float32)
+        stayed = _difference(before, after, points, points, self.core)
+        if (stayed <= limit).mean() < 0.5:  # rest does not explain most of what is seen: the camera moves
+            common = np.median(moved - points, 0)
+            stayed = _difference(before, after, points, points + common, self.core)
         was_there = _difference(before, after, moved - common, moved, self.core)
-        return ~own | (np.minimum(stayed, was_there) > self.worse * found + self.noise)
+        is_common = _distance(moved, points + common) < self.round_trip
+        return is_common | (np.minimum(stayed, was_there) > limit)
 
     def _flow(
         self, before: NDArray, after: NDArray, points: NDArray, window: int, guess: NDArray | None = None
     ) -> tuple[NDArray, NDArray[np.bool_]]:
         """Lucas-Kanade with one window: over the pyramid, or from a guess on the full image alone."""
+        if not len(points):
+            return points, np.zeros(0, bool)
         start = np.ascontiguousarray(points if guess is None else guess, np.float32)
         levels, flags = (self.levels, 0) if guess is None else (0, cv2.OPTFLOW_USE_INITIAL_FLOW)
         size = (window, window)

@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +113,9 @@ def load_clip(folder: Path, verify: bool = False) -> TrackedClip:
                 s, n = points.shape[:2]
                 visible = np.unpackbits(z[f"visible_{k}"], count=s * n).astype(bool).reshape(s, n)
                 segments.append(TrackSegment(int(start), points, visible))
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+    except BadClip as error:
+        raise BadClip(f"clip folder {folder}: {error}") from error
+    except UNREADABLE as error:
         raise BadClip(f"clip folder {folder}: tracks.npz cannot be read ({error}); make it again") from error
     h, w = about["mask_shape"]
     return TrackedClip(

@@ -1,0 +1,193 @@
+"""Run folders, atomic files, and configuration: faults are injected, messages are one line that names the culprit."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tracking import runs
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.runs import RunFolder, atomic_folder, atomic_path, write_atomic
+
+
+@dataclass(frozen=True)
+class Config:
+    """Something to do."""
+
+    out: Path = Path("out")  # run folder
+    size: float = 0.1  # metres: what it is
+    count: int = 3  # how many
+    box: tuple[int, int, int, int] | None = None  # pixels
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise UserError(f"count {self.count}: at least one is needed")
+
+
+def read(*argv: str) -> Config:
+    return parse(Config, argv, prog="mpr test")[0]
+
+
+# Files
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Nothing can be flushed to disk any more."""
+
+    def fsync(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path, full_disk):
+    file = tmp_path / "a.json"
+    file.write_text("before")
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(file, "after")
+    assert file.read_text() == "before"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_library_that_fails_half_way_leaves_no_file(tmp_path):
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "deep" / "v.mp4") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert temporary.suffix == ".mp4"  # libraries choose the format by it
+    assert os.listdir(tmp_path / "deep") == []
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    with atomic_folder(tmp_path / "clip") as temporary:
+        (temporary / "a").write_text("1")
+        assert not (tmp_path / "clip").exists()
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "clip") as temporary:
+        (temporary / "a").write_text("2")
+        raise RuntimeError
+    assert (tmp_path / "clip" / "a").read_text() == "1"
+    with atomic_folder(tmp_path / "clip") as temporary:
+        (temporary / "b").write_text("3")
+    assert os.listdir(tmp_path / "clip") == ["b"]
+    assert os.listdir(tmp_path) == ["clip"]
+
+
+# Run folders
+
+
+def test_a_run_with_other_settings_is_refused_naming_them(tmp_path):
+    RunFolder(tmp_path / "run", "synth", {"out": "x", "seed": 1, "clips": 5})
+    RunFolder(tmp_path / "run", "synth", {"out": "y", "seed": 1, "clips": 5})
+    with pytest.raises(UserError, match="seed: 1 there, 2 asked") as error:
+        RunFolder(tmp_path / "run", "synth", {"out": "x", "seed": 2, "clips": 5})
+    assert "clips" not in str(error.value)
+    with pytest.raises(UserError, match="command: synth there, track asked"):
+        RunFolder(tmp_path / "run", "track", {"out": "x", "seed": 1, "clips": 5})
+    RunFolder(tmp_path / "run", "synth", {"out": "x", "seed": 1, "clips": 9}, free=("out", "clips"))
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="not empty"):
+        RunFolder(tmp_path, "synth", {})
+    assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+def test_a_torn_last_line_of_metrics_is_dropped_and_does_not_swallow_the_next(tmp_path):
+    run = RunFolder(tmp_path / "run", "train", {})
+    run.log(step=1)
+    run.log(step=2)
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "lo')
+    assert [row["step"] for row in run.metrics()] == [1, 2]
+    again = RunFolder(tmp_path / "run", "train", {})
+    again.log(step=3)
+    assert [row["step"] for row in again.metrics()] == [1, 2, 3]
+    again.keep_metrics(lambda row: row["step"] < 3)
+    assert [row["step"] for row in again.metrics()] == [1, 2]
+
+
+def test_finished_only_with_a_whole_summary(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run", "train", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_flush_to_disk", lambda path: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(OSError):
+            run.finish({"loss": 1})
+    assert not run.finished
+    run.finish({"loss": 1})
+    assert run.finished
+
+
+# Configuration
+
+
+def test_yaml_then_command_line(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("size: 0.5\ncount: 7\nbox: [1, 2, 3, 4]\n")
+    assert read("--config", str(file), "--count", "9") == Config(size=0.5, count=9, box=(1, 2, 3, 4))
+    assert read(f"--config={file}").count == 7
+    assert as_dict(read("--config", str(file)))["box"] == [1, 2, 3, 4]
+    assert parse(Config, ["--dry-run"], prog="p")[1] is True
+
+
+@pytest.mark.parametrize("argv", [["--box", "-5,10,30,40"], ["--box=-5,10,30,40"], ["--box", "[-5, 10, 30, 40]"]])
+def test_a_box_is_four_numbers_and_may_be_negative(argv):
+    assert read(*argv).box == (-5, 10, 30, 40)
+
+
+@pytest.mark.parametrize("text", ["-0.25", "-1e-3", ".5", "+2"])
+def test_negative_numbers_and_exponents_parse(text):
+    assert read("--size", text).size == float(text)
+
+
+@pytest.mark.parametrize(
+    ("argv", "names"),
+    [
+        (["--sizes", "1"], "sizes"),
+        (["--size", "large"], "size"),
+        (["--count", "1.5"], "count"),
+        (["--count", "0"], "count 0"),
+        (["--box", "1,2,3"], "box"),
+        (["--box", "1,2,3,4,5"], "box"),
+        (["--size"], "size"),
+        (["stray"], "stray"),
+        (["--config", "none.yaml"], "none.yaml"),
+        (["--config"], "--config"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_that_names_it(argv, names):
+    with pytest.raises(UserError, match=names) as error:
+        read(*argv)
+    assert "\n" not in str(error.value) and "Traceback" not in str(error.value)
+
+
+@pytest.mark.parametrize(("text", "names"), [("sizes: 1\n", "sizes"), ("size: [1]\n", "size"), ("size: {", "c.yaml")])
+def test_a_wrong_file_is_one_line_that_names_the_key(tmp_path, text, names):
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=names) as error:
+        read("--config", str(file))
+    assert "\n" not in str(error.value)
+
+
+def test_help_exits_0_and_shows_defaults_and_units(capsys):
+    with pytest.raises(SystemExit) as leaving:
+        read("--help")
+    assert leaving.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Something to do" in text and "metres: what it is" in text and "0.1" in text
+    assert "--config FILE" in text and "--dry-run" in text and "--config_path" not in text
+
+
+def test_the_plan_touches_nothing_and_names_missing_inputs(tmp_path, capsys):
+    out = tmp_path / "not" / "there"
+    print_plan(Config(), {"data": tmp_path}, {"parameters": 12}, out)
+    assert "parameters: 12" in capsys.readouterr().out
+    with pytest.raises(UserError, match="gone"):
+        print_plan(Config(), {"gone": tmp_path / "gone"}, {}, out)
+    assert os.listdir(tmp_path) == []

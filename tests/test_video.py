@@ -1,0 +1,188 @@
+"""Video files: true times, exact seeks, rotation, edit lists, faults. The videos are made here."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tracking.errors import BadVideo
+from tracking.video import VideoFrames, write_video
+
+W, H, N = 64, 48, 40
+BASE = Fraction(1, 50)
+RED = (7.5, 7.5)  # centre of a red square, x and y
+OPEN_GOP = "open-gop=1:keyint=10:min-keyint=10:scenecut=0:bframes=3:b-adapt=0"
+
+
+def picture(i: int) -> np.ndarray:
+    """Frame i: its brightness says its number, a red square tells the corners apart."""
+    image = np.full((H, W, 3), 30 + 5 * i, np.uint8)
+    image[4:12, 4:12] = (250, 0, 0)
+    return image
+
+
+def number(image: np.ndarray) -> int:
+    return round((float(np.median(image)) - 30) / 5)
+
+
+def encode(path: Path, options=None, pts=lambda i: 2 * i, codec="libx264", container=None, form=None, n=N) -> Path:
+    with av.open(str(path), "w", format=form, options=container or {}) as file:
+        stream = file.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"  # type: ignore[union-attr]
+        stream.time_base = stream.codec_context.time_base = BASE
+        for i in range(n):
+            frame = av.VideoFrame.from_ndarray(picture(i), format="rgb24")
+            frame.pts, frame.time_base = pts(i), BASE
+            file.mux(stream.encode(frame))  # type: ignore[union-attr]
+        file.mux(stream.encode())  # type: ignore[union-attr]
+    return path
+
+
+KINDS = {
+    "b_frames": ("v.mp4", {"options": {"bf": "3", "g": "10"}}),
+    "one_keyframe": ("v.mp4", {"options": {"g": "1000"}}),
+    "open_gop": ("v.mp4", {"options": {"x264-params": OPEN_GOP}}),
+    "open_gop_matroska": ("v.mkv", {"options": {"x264-params": OPEN_GOP}}),
+    "first_stamp_not_0": ("v.mp4", {"pts": lambda i: 500 + 2 * i}),
+    "avi": ("v.avi", {"options": {"bf": "0", "g": "10"}}),
+    "transport_stream": ("v.ts", {"options": {"bf": "2", "g": "10"}}),
+    "webm": ("v.webm", {"codec": "libvpx-vp9", "options": {"g": "10", "cpu-used": "8", "deadline": "realtime"}}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_order_of_reading_gives_the_frame_asked_for(tmp_path, kind):
+    name, how = KINDS[kind]
+    video = VideoFrames(encode(tmp_path / name, **how))
+    assert len(video) == N
+    one_by_one = [video[t].copy() for t in range(N)]
+    assert [number(image) for image in one_by_one] == list(range(N))
+    for t in [*np.random.default_rng(0).integers(0, N, 40), *range(N - 1, -1, -1), -1]:
+        assert np.array_equal(video[int(t)], one_by_one[t]), t
+    assert video.times[0] == 0
+    assert np.allclose(np.diff(video.times)[:-1], 0.04)  # FFmpeg makes up the last stamp of an AVI
+
+
+def test_times_are_the_frames_own(tmp_path):
+    stamps = np.cumsum([0, 2, 3, 1, 5, 2, 2, 7, 1, 2])
+    video = VideoFrames(encode(tmp_path / "v.mp4", pts=lambda i: int(stamps[i]), n=10, options={"bf": "2"}))
+    assert np.allclose(video.times, stamps / 50)
+    assert video.rate_hz == pytest.approx(25)
+
+
+def test_reading_in_order_never_seeks_after_the_start(tmp_path, monkeypatch):
+    video = VideoFrames(encode(tmp_path / "v.mp4", options={"g": "5"}))
+    seeks = []
+    seek = VideoFrames._seek
+    monkeypatch.setattr(VideoFrames, "_seek", lambda self, t, key: (seeks.append(t), seek(self, t, key)))
+    for t in range(N):
+        video[t]
+    assert seeks == [0]
+    video[3]
+    assert seeks == [0, 3]
+
+
+def test_it_holds_one_frame_only(tmp_path):
+    video = VideoFrames(encode(tmp_path / "v.mp4"))
+    held = video[10]
+    video[11]
+    arrays = [v for v in video.__dict__.values() if isinstance(v, np.ndarray) and v.ndim == 3]
+    assert len(arrays) == 1 and arrays[0] is not held
+    assert pickle.loads(pickle.dumps(video))[12].shape == (H, W, 3)  # a worker opens its own decoder
+    video.close()
+    assert number(video[5]) == 5
+
+
+def patched(source: Path, box: bytes, change) -> Path:
+    """A copy of an MP4 file with the body of its first box of a type changed."""
+    data = bytearray(source.read_bytes())
+    at = data.index(box) + 4
+    change(data, at)
+    out = source.with_name(f"patched_{source.name}")
+    out.write_bytes(data)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shape", "red"),
+    [
+        ((0, 1, -1, 0), (W, H), (H - 1 - RED[1], RED[0])),  # a phone held upright: turned clockwise to be shown
+        ((-1, 0, 0, -1), (H, W), (W - 1 - RED[0], H - 1 - RED[1])),
+        ((0, -1, 1, 0), (W, H), (RED[1], W - 1 - RED[0])),
+    ],
+)
+def test_the_rotation_flag_turns_the_picture_the_way_players_do(tmp_path, matrix, shape, red):
+    def turn(data, at):  # ISO 14496-12: x' = a x + c y + tx, y' = b x + d y + ty
+        a, b, c, d = (v << 16 for v in matrix)
+        data[at + 40 : at + 76] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+
+    video = VideoFrames(patched(encode(tmp_path / "v.mp4", n=4), b"tkhd", turn))
+    image = video[2]
+    assert image.shape[:2] == shape
+    y, x = np.argwhere(image[..., 0] > 120 + image[..., 1].astype(int)).mean(0)
+    assert (x, y) == pytest.approx(red, abs=0.6)
+
+
+def test_an_edit_list_that_starts_late_drops_the_frames_before_it(tmp_path):
+    source = encode(tmp_path / "v.mp4", options={"bf": "2", "g": "10"})
+
+    def start_at_frame_7(data, at):
+        duration, media_time = struct.unpack(">Ii", data[at + 8 : at + 16])
+        data[at + 8 : at + 16] = struct.pack(">Ii", duration, media_time + 7 * 512)  # 12,800 ticks a second
+
+    video = VideoFrames(patched(source, b"elst", start_at_frame_7))
+    assert [number(video[t]) for t in range(len(video))] == list(range(7, N))
+    assert number(video[0]) == 7
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.7, 0.97])
+@pytest.mark.parametrize("index_first", [False, True])
+def test_a_truncated_video_is_refused_when_it_is_opened(tmp_path, keep, index_first):
+    flags = {"movflags": "faststart"} if index_first else {}
+    whole = encode(tmp_path / "whole.mp4", container=flags, options={"g": "10"}).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    end = len(whole) * keep if index_first else whole.index(b"moov") * keep
+    cut.write_bytes(whole[: int(end)])
+    with pytest.raises(BadVideo, match=r"cut\.mp4"):
+        VideoFrames(cut)
+
+
+def test_what_is_no_video_is_refused_by_name(tmp_path):
+    (tmp_path / "text.mp4").write_text("not a video " * 50)
+    with pytest.raises(BadVideo, match=r"text\.mp4 cannot be read"):
+        VideoFrames(tmp_path / "text.mp4")
+    with pytest.raises(BadVideo, match="does not exist"):
+        VideoFrames(tmp_path / "none.mp4")
+    with av.open(str(tmp_path / "sound.mp4"), "w") as file:
+        stream = file.add_stream("aac", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.rate, sound.pts = 8000, 0
+        file.mux([*stream.encode(sound), *stream.encode(None)])  # type: ignore[union-attr]
+    with pytest.raises(BadVideo, match="no video stream"):
+        VideoFrames(tmp_path / "sound.mp4")
+    with pytest.raises(BadVideo, match="without time stamps"):
+        VideoFrames(encode(tmp_path / "raw.h264", form="h264"))
+
+
+def test_no_frames_at_all_is_refused(tmp_path):
+    write_video(tmp_path / "none.mp4", iter(()), np.array([0.0, 0.1]))
+    with pytest.raises(BadVideo, match=r"none\.mp4"):
+        VideoFrames(tmp_path / "none.mp4")
+
+
+def test_written_videos_keep_times_and_pictures_and_are_the_same_bytes_again(tmp_path):
+    times = np.array([3.0, 3.08, 3.15, 3.4, 3.41])
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / name, (picture(i) for i in range(5)), times)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    video = VideoFrames(tmp_path / "a.mp4")
+    assert np.allclose(video.times, times - 3, atol=1e-4)
+    assert [number(video[t]) for t in range(5)] == list(range(5))
+    with pytest.raises(ValueError, match="even"):
+        write_video(tmp_path / "odd.mp4", [np.zeros((5, 4, 3), np.uint8)], np.array([0.0, 1.0]))
