@@ -148,7 +148,8 @@ def test_negative_numbers_and_exponents_parse(text):
 @pytest.mark.parametrize(
     ("argv", "names"),
     [
-        (["--sizes", "1"], "sizes"),
+        (["--sizes", "1"], "unknown key --sizes; known: box, count, out, size"),
+        (["--siz", "1"], "unknown key --siz"),
         (["--size", "large"], "size"),
         (["--count", "1.5"], "count"),
         (["--count", "0"], "count 0"),

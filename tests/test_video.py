@@ -48,6 +48,7 @@ KINDS = {
     "b_frames": ("v.mp4", {"options": {"bf": "3", "g": "10"}}),
     "one_keyframe": ("v.mp4", {"options": {"g": "1000"}}),
     "open_gop": ("v.mp4", {"options": {"x264-params": OPEN_GOP}}),
+    "close_keyframes": ("v.mp4", {"options": {"x264-params": OPEN_GOP.replace("=10", "=3")}}),
     "open_gop_matroska": ("v.mkv", {"options": {"x264-params": OPEN_GOP}}),
     "first_stamp_not_0": ("v.mp4", {"pts": lambda i: 500 + 2 * i}),
     "avi": ("v.avi", {"options": {"bf": "0", "g": "10"}}),
@@ -186,3 +187,11 @@ def test_written_videos_keep_times_and_pictures_and_are_the_same_bytes_again(tmp
     assert [number(video[t]) for t in range(5)] == list(range(5))
     with pytest.raises(ValueError, match="even"):
         write_video(tmp_path / "odd.mp4", [np.zeros((5, 4, 3), np.uint8)], np.array([0.0, 1.0]))
+
+
+def test_a_frame_that_never_comes_out_of_the_decoder_is_not_replaced_by_its_neighbour(tmp_path):
+    video = VideoFrames(encode(tmp_path / "v.mp4", n=10))
+    del video._index[video._pts[5]]  # as if the decoder gave it no stamp, or another one
+    assert number(video[6]) == 6
+    with pytest.raises(BadVideo, match="frame 5 of 10 is missing"):
+        video[5]

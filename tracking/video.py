@@ -82,22 +82,18 @@ class VideoFrames:
         return self._frame
 
     def _seek(self, t: int, key: int) -> None:
-        """Put the decoder on a frame at or before t: after the key-th keyframe, or an earlier one, or the start."""
-        while self._exact_seek and key > 0:
-            self._open()
+        """Put the decoder before frame t: on its keyframe, by the keyframe's own stamp, or on the start of the file."""
+        exact = self._exact_seek and key > 0
+        if not exact:
+            self.close()
+        self._open()
+        stream = self._container.streams.video[0]
+        if exact:
             try:
-                stream = self._container.streams.video[0]
                 self._container.seek(self._pts[self._keys[key]], stream=stream, backward=True)
             except av.error.FFmpegError as error:
                 raise BadVideo(f"video {self.path}: cannot seek to frame {t} ({error.strerror})") from error
-            self._decoder = self._container.decode(stream)
-            self._next(t)
-            if self._at <= t:
-                return
-            key -= 1
-        self.close()
-        self._open()
-        self._decoder = self._container.decode(self._container.streams.video[0])
+        self._decoder = self._container.decode(stream)
 
     def _open(self) -> None:
         if self._container is None:
