@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mpr.clip_cache import resampled
 from tracking.clip import CROP_SIZE
 
 
@@ -24,6 +25,7 @@ class Augment:
     rotation: float = 12.0  # degrees, at most
     scale: float = 0.2  # scale lies in 1 - scale .. 1 + zoom
     zoom: float = 0.8  # a still camera's crop is tighter than a moving head's: objects come larger than in the clips
+    focus: float = 0.7  # of the affine ones: the share that is enlarged around the object, until it fills the picture
     shift: float = 0.08  # of the image's side, at most
     colour: float = 0.8  # probability of brightness, contrast, gain and saturation jitter
     grey: float = 0.1  # probability of greyscale
@@ -58,23 +60,37 @@ def previous_frame(t: int, length: int, augment: Augment, rng: np.random.Generat
     return max(t - 1, 0)
 
 
-def affine_map(augment: Augment, rng: np.random.Generator) -> NDArray[np.float64] | None:
-    """A 2 x 3 map of the unit square (edges at 0 and 1) into itself; None where nothing is to be done."""
-    angle = scale = 0.0
-    shift = np.zeros(2)
+Box = tuple[NDArray[np.float64], float]  # centre [2] and longer side of the object, in the unit square
+LARGEST = 4.0  # times: a focus enlarges no further
+FILLED = (0.5, 0.95)  # how much of the picture's side a focussed object takes
+
+
+def box_around(points: NDArray) -> Box:
+    """Centre and longer side, in the unit square, of crop pixels [N, 2]."""
+    low, high = (points.min(0) + 0.5) / CROP_SIZE, (points.max(0) + 0.5) / CROP_SIZE
+    return (low + high) / 2, float(max((high - low).max(), 1 / CROP_SIZE))
+
+
+def affine_map(augment: Augment, rng: np.random.Generator, box: Box | None = None) -> NDArray[np.float64] | None:
+    """A 2 x 3 map of the unit square (edges at 0 and 1) into itself; None where nothing is to be done.
+
+    Both frames of a sample get the same map, so that enlarging around the object invents no motion.
+    """
+    angle, scale, shift, centre = 0.0, 1.0, np.zeros(2), np.full(2, 0.5)
     if rng.random() < augment.affine:
         angle = np.deg2rad(rng.uniform(-augment.rotation, augment.rotation))
-        scale = rng.uniform(-augment.scale, augment.zoom)
+        scale += rng.uniform(-augment.scale, augment.zoom)
         shift = rng.uniform(-augment.shift, augment.shift, 2)
+        if box is not None and rng.random() < augment.focus:
+            centre, scale = box[0], min(rng.uniform(*FILLED) / box[1], LARGEST)
     flip = rng.random() < augment.flip
-    if not flip and not angle and not scale and not shift.any():
+    if not flip and not angle and scale == 1.0 and not shift.any():
         return None
-    c, s = (1 + scale) * np.cos(angle), (1 + scale) * np.sin(angle)
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.array([[c, -s], [s, c]])
     if flip:
         linear = linear @ np.diag([-1.0, 1.0])
-    centre = np.array([0.5, 0.5])
-    return np.column_stack([linear, centre + shift - linear @ centre])
+    return np.column_stack([linear, 0.5 + shift - linear @ centre])
 
 
 def moved_points(points: NDArray, matrix: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -83,10 +99,12 @@ def moved_points(points: NDArray, matrix: NDArray[np.float64]) -> NDArray[np.flo
     return ((unit @ matrix[:, :2].T + matrix[:, 2]) * CROP_SIZE - 0.5).astype(np.float32)
 
 
-def moved_frame(frame: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """A square frame [S, S, 3] under a map of the unit square; what comes in from outside is mirrored."""
-    size = frame.shape[0]
-    linear = matrix[:, :2]
+def moved_frame(frame: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """A square frame [S, S, 3] under a map of the unit square, as [size, size, 3]; from outside comes its mirror."""
+    if frame.shape[0] * 0.7 > size * np.sqrt(abs(np.linalg.det(matrix[:, :2]))):
+        frame = resampled(frame, size)  # averages; the map alone would skip pixels
+    ratio = size / frame.shape[0]
+    linear = ratio * matrix[:, :2]
     offset = linear @ np.full(2, 0.5) + size * matrix[:, 2] - 0.5  # pixel centres lie at (i + 0.5) / size
     pixels = np.column_stack([linear, offset])
     return cv2.warpAffine(frame, pixels, (size, size), borderMode=cv2.BORDER_REFLECT_101).astype(np.uint8, copy=False)
@@ -147,11 +165,14 @@ def _outline(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def changed_frames(
-    frames: list[NDArray[np.uint8]], matrix: NDArray[np.float64] | None, augment: Augment, rng: np.random.Generator
+    frames: list[NDArray[np.uint8]],
+    size: int,
+    matrix: NDArray[np.float64] | None,
+    augment: Augment,
+    rng: np.random.Generator,
 ) -> list[NDArray[np.uint8]]:
-    """All frames of one sample under the same map, occluders, colours and blur; noise is each frame's own."""
-    if matrix is not None:
-        frames = [moved_frame(frame, matrix) for frame in frames]
+    """All frames of one sample, [size, size, 3], under the same map, occluders, colours, blur; noise is each's own."""
+    frames = [resampled(f, size) if matrix is None else moved_frame(f, matrix, size) for f in frames]
     if rng.random() < augment.occlude:
         frames = occluded(frames, rng)
     colours = colour_matrix(augment, rng)

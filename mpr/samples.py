@@ -48,6 +48,14 @@ def trainable(transition: Transition) -> bool:
     return bool(np.linalg.norm(transition.delta[seen], axis=1).max() >= MOTION_FLOOR)
 
 
+def stands_out(transition: Transition, times: float = 2.0) -> bool:
+    """Whether the object's compensated motion (root mean square) is `times` what is left of the background's."""
+    delta = transition.delta - mean_background(transition)
+    left = np.sqrt(np.square(delta[transition.background]).sum(1).mean()) if transition.background.any() else 0.0
+    moved = np.sqrt(np.square(delta[transition.object]).sum(1).mean()) if transition.object.any() else 0.0
+    return bool(moved >= MOTION_FLOOR and moved >= times * left)
+
+
 def shares(n_object: int, n_background: int, budget: int) -> tuple[int, int]:
     """How many object and background points a sample holds: all, and half as many; at most 2/3 and 1/3 of it."""
     objects = min(n_object, 2 * budget // 3)

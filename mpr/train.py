@@ -21,6 +21,7 @@ from mpr.model_card import model_card, write_model_card
 from mpr.samples import Fill, refuse_untrainable, retimed, split_groups, strided
 from mpr.sizes import SIZES, MotionModel, Size, resized
 from mpr.training import LOSSES, Samples, learning_rate, loader, train_steps
+from tracking.clip import CROP_SIZE
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder, seed_everything, write_atomic
@@ -44,6 +45,7 @@ class TrainConfig:
     encoder_weights: Path = Path("weights/dinov2-small")  # folder with DINOv2's config.json and model.safetensors
     point_bands: int | None = None  # Fourier bands of a point's embedding; 0: the paper's linear map
     local_tokens: bool | None = None  # add the visual tokens at each point to its embedding
+    moving: float = 0.7  # share of samples in which the object stands out from the camera's residue (0: as they come)
     loss: str = "huber"  # huber (linear beyond 1 px: the camera's residue is heavy-tailed) or squared (paper)
     epochs: int = 0  # if above 0: passes over the data, instead of steps (the paper's count)
     seed: int = 0  # weights, order, augmentation and split
@@ -70,6 +72,8 @@ class TrainConfig:
             raise UserError(f"no loss '{self.loss}'; there is {', '.join(LOSSES)}")
         if not 0 < self.val_share < 1:
             raise UserError(f"--val_share {self.val_share}: it lies between 0 and 1")
+        if not 0 <= self.moving < 1:
+            raise UserError(f"--moving {self.moving}: it lies in 0 .. 1, 1 excluded")
         if self.strides < 1 or self.checkpoint_every < 1 or self.validate_every < 1:
             raise UserError("--strides, --checkpoint_every and --validate_every are 1 or more")
 
@@ -117,7 +121,9 @@ def _plan(config: TrainConfig, size: Size) -> None:
     if config.clips.exists():
         folders = clip_folders(config.clips)
         facts["clips"] = len(folders)
-        facts["decoded clips, GB"] = round(cache_bytes(folders, size.image) / 1e9, 3)
+        facts["decoded clips, GB"] = round(
+            cache_bytes(folders, CROP_SIZE if config.augment.focus else size.image) / 1e9, 3
+        )
     print_plan(config, inputs, facts, config.out)
 
 
@@ -133,18 +139,21 @@ class Training:
         if self.rank == 0:
             self.folder = RunFolder(config.out, "train", as_dict(config), FREE)
         cache = config.cache or config.out / "cache"
+        cached = CROP_SIZE if config.augment.focus else size.image  # a focus needs the pixels it enlarges
         if self.rank == 0:
-            cached_clips(folders, size.image, cache)  # decoded by one rank, opened by all
+            cached_clips(folders, cached, cache)  # decoded by one rank, opened by all
         if self.world > 1:
             dist.barrier()
-        clips = cached_clips(folders, size.image, cache)
+        clips = cached_clips(folders, cached, cache)
         refuse_untrainable(clips)
         if config.rate_hz > 0:
             clips = [retimed(clip, config.rate_hz) for clip in clips]
         kept, held = split_groups(clips, config.val_share, config.seed)
         self.train, self.val = [clips[i] for i in kept], [clips[i] for i in held]
         shown = [fast for clip in self.train for k in range(1, config.strides + 1) for fast in strided(clip, k)]
-        self.samples = Samples(shown, size.points, config.seed, config.augment, config.fill, config.compensate)
+        self.samples = Samples(
+            shown, size.points, config.seed, config.augment, config.fill, config.compensate, size.image, config.moving
+        )
         if not len(self.samples):
             raise UserError(f"no transition in {config.clips} shows a moving scene with an object point")
         epoch = math.ceil(len(self.samples) / size.batch)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mpr.augment import NONE, Augment, affine_map, changed_frames, moved_points, previous_frame
-from mpr.samples import Fill, compensated_targets, draw_points, normalised, progress_of, trainable
+from mpr.augment import NONE, Augment, affine_map, box_around, changed_frames, moved_points, previous_frame
+from mpr.samples import Fill, compensated_targets, draw_points, normalised, progress_of, stands_out, trainable
 from tracking.clip import CROP_SIZE, TrackedClip
 from tracking.points import Transition
 
@@ -33,14 +33,21 @@ class Place:
     t: int
 
 
-def places(clips: Sequence[TrackedClip]) -> list[Place]:
-    """All transitions worth training on."""
-    return [
-        Place(i, t)
-        for i, clip in enumerate(clips)
-        for t in range(len(clip.times) - 1)
-        if trainable(Transition(clip, t))
-    ]
+def places(clips: Sequence[TrackedClip], moving: float = 0.0) -> list[Place]:
+    """All transitions worth training on.
+
+    Those in which the object's motion stands out from what compensation leaves of the camera's are repeated until
+    they are about the share `moving` of all: the others are mostly noise, and no less work.
+    """
+    found: tuple[list[Place], list[Place]] = ([], [])
+    for i, clip in enumerate(clips):
+        for t in range(len(clip.times) - 1):
+            transition = Transition(clip, t)
+            if trainable(transition):
+                found[stands_out(transition)].append(Place(i, t))
+    rest, clear = found
+    wanted = moving / (1 - moving) * len(rest) / max(len(clear), 1)
+    return rest + clear * max(1, round(wanted))
 
 
 class Samples(Dataset):
@@ -54,11 +61,14 @@ class Samples(Dataset):
         augment: Augment = NONE,
         fill: Fill = "repeat",
         compensate: bool = True,
+        image: int = 0,
+        moving: float = 0.0,
     ) -> None:
-        self.clips, self.budget, self.seed = clips, budget, seed
+        """`image`: pixels a side of a sample's frames (0: as the clips'); `moving`: see `places`."""
+        self.clips, self.budget, self.seed, self.image = clips, budget, seed, image
         self.augment, self.compensate = augment, compensate
         self.fill: Fill = fill
-        self.places = places(clips)
+        self.places = places(clips, moving)
         self._order: tuple[int, NDArray[np.intp]] = (-1, np.empty(0, np.intp))
 
     def __len__(self) -> int:
@@ -79,7 +89,8 @@ class Samples(Dataset):
     def sample(self, clip: TrackedClip, t: int, rng: np.random.Generator) -> dict[str, NDArray | np.float32]:
         """One sample: frames [2, S, S, 3], points and target [N, 2] in 0..1, progress, valid [N]."""
         transition = Transition(clip, t)
-        matrix = affine_map(self.augment, rng)
+        box = box_around(transition.before[transition.object]) if transition.object.any() else None
+        matrix = affine_map(self.augment, rng, box)
         before, after = transition.before, compensated_targets(transition, self.compensate)
         of_object, of_background = transition.object, transition.background
         if matrix is not None:
@@ -89,9 +100,8 @@ class Samples(Dataset):
                 of_object, of_background = of_object & kept, of_background & kept
         rows, valid = draw_points(of_object, of_background, self.budget, rng, self.fill)
         previous = previous_frame(t, len(clip.times), self.augment, rng)
-        frames = changed_frames(
-            [np.asarray(clip.frames[previous]), np.asarray(clip.frames[t])], matrix, self.augment, rng
-        )
+        pair = [np.asarray(clip.frames[previous]), np.asarray(clip.frames[t])]
+        frames = changed_frames(pair, self.image or len(pair[0]), matrix, self.augment, rng)
         jitter = self.augment.progress_jitter
         return {
             "frames": np.stack(frames),

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpr.augment import NONE, Augment, affine_map, changed_frames, moved_frame, moved_points, previous_frame
+from mpr.augment import (
+    NONE,
+    Augment,
+    affine_map,
+    box_around,
+    changed_frames,
+    moved_frame,
+    moved_points,
+    previous_frame,
+)
 from mpr.clip_cache import cached_clips
 from mpr.samples import (
     compensated_targets,
@@ -23,10 +32,11 @@ from mpr.samples import (
     scoring_passes,
     shares,
     split_groups,
+    stands_out,
     strided,
     trainable,
 )
-from mpr.training import Samples
+from mpr.training import Samples, places
 from tests.toy_clips import toy_clip
 from tracking.clip import Source, Square, TrackedClip, TrackSegment
 from tracking.errors import UserError
@@ -147,15 +157,41 @@ def test_picture_and_points_move_together() -> None:
     x, y = np.rint((at[0] + 0.5) / 2 - 0.5).astype(int)
     cv2.circle(frame, (int(x), int(y)), 3, (255, 255, 255), -1)
     for seed in range(20):
-        matrix = affine_map(Augment(affine=1.0), np.random.default_rng(seed))
+        matrix = affine_map(Augment(affine=1.0, focus=0.0), np.random.default_rng(seed))
         assert matrix is not None
-        moved = moved_frame(frame, matrix)[..., 0].astype(float)
+        moved = moved_frame(frame, matrix, 128)[..., 0].astype(float)
         if moved.sum() == 0:
             continue
         rows, columns = np.mgrid[:128, :128]
         found = np.array([(columns * moved).sum(), (rows * moved).sum()]) / moved.sum()
         wanted = (moved_points(at, matrix)[0] + 0.5) / 2 - 0.5
         assert np.abs(found - wanted).max() < 1.0, (seed, found, wanted)
+
+
+def test_a_focus_fills_the_picture_with_the_object_at_any_resolution() -> None:
+    rng = np.random.default_rng(0)
+    corners = np.array([[150.0, 90.0], [189.0, 121.0]], np.float32)  # crop pixels
+    frame = np.zeros((256, 256, 3), np.uint8)
+    frame[90:122, 150:190] = 255
+    for _ in range(20):
+        matrix = affine_map(replace(NONE, affine=1.0, focus=1.0), rng, box_around(corners))
+        assert matrix is not None
+        moved = moved_points(corners, matrix)
+        assert np.abs(moved.mean(0) - 127.5).max() < 1e-3
+        assert 0.45 * 256 < np.ptp(moved[:, 0]) < 0.95 * 256
+        small = moved_frame(frame, matrix, 128)[..., 0] > 127
+        seen = np.flatnonzero(small.any(0))
+        assert abs((seen[0] + seen[-1]) / 2 - 63.5) <= 1
+        assert abs(2 * len(seen) - (np.ptp(moved[:, 0]) + 1)) < 8
+
+
+def test_transitions_whose_object_stands_out_are_repeated_up_to_their_share() -> None:
+    pan, slides = toy_clip(0, drift=(2, 0), speed=0.0), toy_clip(1, drift=(2, 0), speed=4.0)
+    n = len(pan.times) - 1
+    assert [stands_out(Transition(clip, 3)) for clip in (pan, slides)] == [False, True]
+    assert len(places([pan, slides])) == 2 * n
+    many = places([pan, slides], moving=0.75)
+    assert sum(p.clip == 1 for p in many) == 3 * n and sum(p.clip == 0 for p in many) == n
 
 
 def test_flip_turns_the_motion_round() -> None:
@@ -236,16 +272,18 @@ def test_cache_holds_what_the_clips_hold(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").iterdir())) == 2  # other checksums, another cache
 
 
-def test_hidden_points_are_never_drawn() -> None:
+@pytest.mark.parametrize("place", [np.nan, 100.25])  # nowhere, or on the object
+def test_hidden_points_are_never_drawn(place: float) -> None:
     clip = toy_clip(0)
     segment = clip.segments[0]
     visible = segment.visible.copy()
     visible[:, ::2] = False
-    points = np.where(visible[..., None], segment.points, np.nan).astype(np.float32)
+    points = np.where(visible[..., None], segment.points, place).astype(np.float32)
     source = Source("toy", "hidden", 0, 1, "", "", "", "")
     hidden = TrackedClip(
         clip.frames, clip.masks, (TrackSegment(0, points, visible),), clip.times, 12.5, Square(0, 0, 256), source
     )
-    sample = Samples([hidden], 50, 0, Augment()).sample(hidden, 1, np.random.default_rng(0))
-    for key in ("points", "target"):
-        assert np.isfinite(np.asarray(sample[key])).all()
+    sample = Samples([hidden], 50, 0).sample(hidden, 1, np.random.default_rng(0))
+    drawn, seen = np.asarray(sample["points"]), normalised(points[1][visible[1]])
+    assert {tuple(p) for p in drawn} <= {tuple(p) for p in seen}
+    assert np.isfinite(np.asarray(sample["target"])).all()

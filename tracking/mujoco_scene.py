@@ -101,7 +101,7 @@ class RecordedScene:
         visible[visible] = np.abs(distance - expected) < SURFACE_TOLERANCE
         return pixels, visible
 
-    def crop(self, samples: int = 12, stride: int = 4) -> Square:
+    def crop(self, samples: int = 12, stride: int = 8) -> Square:
         """The episode's fixed square: union of the object's visible pixels, looked at in some frames, plus margin."""
         camera = self.recording.camera
         grid = np.stack(np.meshgrid(np.arange(0, camera.width, stride), np.arange(0, camera.height, stride)), -1)
