@@ -82,6 +82,11 @@ class TrainConfig:
         keys = ("steps", "batch", "lr", "image", "points", "patch", "encoder", "point_bands", "local_tokens")
         return resized(SIZES[self.size], **{key: getattr(self, key) for key in keys})
 
+    @property
+    def cached_size(self) -> int:
+        """Pixels a side of decoded frames: enlarging around an object needs the pixels that it enlarges."""
+        return CROP_SIZE if self.augment.focus else self.resolved_size.image
+
 
 FREE = ("out", "cache", "workers", "checkpoint_every")  # may differ when a run is resumed
 
@@ -139,12 +144,11 @@ class Training:
         if self.rank == 0:
             self.folder = RunFolder(config.out, "train", as_dict(config), FREE)
         cache = config.cache or config.out / "cache"
-        cached = CROP_SIZE if config.augment.focus else size.image  # a focus needs the pixels it enlarges
         if self.rank == 0:
-            cached_clips(folders, cached, cache)  # decoded by one rank, opened by all
+            cached_clips(folders, config.cached_size, cache)  # decoded by one rank, opened by all
         if self.world > 1:
             dist.barrier()
-        clips = cached_clips(folders, cached, cache)
+        clips = cached_clips(folders, config.cached_size, cache)
         refuse_untrainable(clips)
         if config.rate_hz > 0:
             clips = [retimed(clip, config.rate_hz) for clip in clips]

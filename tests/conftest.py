@@ -15,7 +15,8 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 RENDER_ONE = """
 from tracking.gl import mujoco
 model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
-renderer = mujoco.Renderer(model, 16, 16); renderer.update_scene(mujoco.MjData(model)); renderer.render(); renderer.close()
+with mujoco.Renderer(model, 16, 16) as renderer:
+    renderer.update_scene(mujoco.MjData(model)); renderer.render()
 """
 
 

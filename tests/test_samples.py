@@ -214,7 +214,7 @@ def test_occluders_and_colour_touch_no_target() -> None:
     assert (np.asarray(a["frames"]) != b["frames"]).any()
     frames = [clip.frames[1], clip.frames[2]]
     before = [f.copy() for f in frames]
-    changed_frames(frames, None, replace(NONE, occlude=1.0), np.random.default_rng(0))
+    changed_frames(frames, 256, None, replace(NONE, occlude=1.0), np.random.default_rng(0))
     np.testing.assert_array_equal(frames, before)  # the clip itself is never drawn on
     x = Transition(clip, 2)
     known = {tuple(p): tuple(q) for p, q in zip(normalised(x.before), normalised(compensated_targets(x)), strict=True)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_segments_of_exact_tracks_tile_the_recording():
     masks = RayMasks(s, crop, size=CROP_SIZE)
     segments = track_segments(ExactTracker(s, crop), RenderedFramesStandIn(8), masks, grid=12)
     assert segments[0].start == 0 and segments[-1].stop == 7
-    assert all(a.stop == b.start for a, b in zip(segments, segments[1:], strict=False))
+    assert all(a.stop == b.start for a, b in pairwise(segments))
 
 
 def test_the_crop_holds_the_object_in_every_frame():
