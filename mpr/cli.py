@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             run = getattr(importlib.import_module(module), function)
         except ModuleNotFoundError as error:
-            extra = dict.fromkeys(("gymnasium", "gymnasium_robotics", "mink"), "kitchen") | {"transformers": "vision"}
+            extra = dict.fromkeys(("gymnasium", "gymnasium_robotics"), "kitchen") | {"transformers": "vision"}
             if error.name not in extra:
                 raise
             raise UserError(f"`mpr {verb}` needs {error.name}: pip install 'mpr[{extra[error.name]}]'") from error
