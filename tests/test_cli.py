@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,17 @@ def test_dry_run_prints_the_plan_and_touches_nothing(tmp_path, monkeypatch, caps
     assert "reward: any_motion" in said and "clip (found)" in said and "disk free" in said
     assert [p.name for p in tmp_path.iterdir()] == ["clip"]
     assert cli.main(["score", "--clip", "gone", "--reward", "any_motion", "--dry-run"]) == 2
+
+
+def test_every_config_of_the_repository_is_read():
+    from mpr.train import TrainConfig
+    from tracking.config import parse
+
+    files = sorted((Path(__file__).parents[1] / "configs").glob("train_*.yaml"))
+    assert files
+    for file in files:
+        config, _ = parse(TrainConfig, ["--config", str(file)], "mpr train")
+        assert config.size == file.stem.removeprefix("train_")
 
 
 def test_doctor_says_why_a_back_end_does_not_work():
