@@ -77,6 +77,8 @@ def test_a_point_that_leaves_the_picture_is_hidden():
     frames = [shifted(image, 6.0 * t, 0, H, W) for t in range(10)]
     tracks = LucasKanade().track(frames, queries([(130, 48), (40, 48)]))  # type: ignore[arg-type]
     assert tracks.visible[0].all() and not tracks.visible[6:, 0].any() and tracks.visible[:, 1].all()
+    last = int(np.flatnonzero(tracks.visible[:, 0])[-1])
+    assert (tracks.points[last:, 0] == tracks.points[last, 0]).all()  # where it was last seen
 
 
 def test_nothing_re_attaches_after_occlusion():
@@ -233,6 +235,13 @@ def test_a_box_on_nothing_is_refused():
     plain = [np.full((H, W, 3), 120, np.uint8)] * 2
     with pytest.raises(UserError, match="stands out"):
         CarriedMasks(plain, (40, 30, 90, 60))  # type: ignore[arg-type]
+
+
+def test_a_box_of_which_only_a_stripe_stands_out_is_refused():
+    stripe = np.full((H, W, 3), 170, np.uint8) + np.random.default_rng(0).integers(0, 4, (H, W, 3), np.uint8)
+    stripe[46:49, 42:88] = (60, 70, 110)
+    with pytest.raises(UserError, match="stands out"):
+        CarriedMasks([stripe] * 2, (40, 30, 90, 65))  # type: ignore[arg-type]
 
 
 def test_backwards_reads_every_frame_once_in_small_batches():

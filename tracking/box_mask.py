@@ -20,6 +20,7 @@ from tracking.errors import UserError
 
 WORK_SIZE = 640  # pixels: longer side of the pictures that are worked on
 SMALLEST = 8  # pixels: a box with a shorter side holds too little to cut out
+LEAST_SHARE = 0.1  # of the box: less that stands out is a detail of the object, or noise
 BAND = 5  # working pixels on each side of the carried edge that are decided by colour
 BATCH = 32  # frames decoded at once where the video is read backwards
 
@@ -131,7 +132,7 @@ def cut_box(picture: NDArray[np.uint8], box: NDArray) -> tuple[NDArray[np.bool_]
     cv2.setRNGSeed(0)  # GrabCut starts from k-means: the same video gives the same masks
     cv2.grabCut(part, cut, None, background, colour, 5, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     mask[around] = largest_piece(cut == cv2.GC_PR_FGD)
-    if mask.sum() < SMALLEST**2 / 2:
+    if mask.sum() < LEAST_SHARE * (x1 - x0) * (y1 - y0):
         raise UserError("nothing in the box stands out from its surroundings: draw the box closer, or on another frame")
     return mask, (background, colour)
 
