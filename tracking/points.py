@@ -11,8 +11,8 @@ from tracking.clip import TrackedClip
 def inside(mask: NDArray[np.bool_], points: NDArray) -> NDArray[np.bool_]:
     """Whether each point [N, 2] (x, y) lies on a set pixel of mask [H, W]; points outside the image do not."""
     h, w = mask.shape
-    finite = np.isfinite(points).all(-1)
-    x, y = np.rint(np.where(finite[:, None], points, -1.0)).astype(int).T
+    finite = np.isfinite(points).all(-1, keepdims=True)
+    x, y = np.rint(np.where(finite, points, -1.0)).astype(int).T
     ok = (x >= 0) & (x < w) & (y >= 0) & (y < h)
     return ok & np.asarray(mask)[y.clip(0, h - 1), x.clip(0, w - 1)]
 
