@@ -20,7 +20,7 @@ from mpr.reward import MOVED, point_agreement
 from mpr.samples import compensated_targets, draw_points, progress_of
 from mpr.standins import previous_delta
 from tracking.clip import TrackedClip
-from tracking.compensation import mean_background
+from tracking.compensation import Compensation, camera_motion
 from tracking.points import Transition
 
 BATCH = 64  # transitions predicted at once
@@ -56,7 +56,7 @@ class Figures:
     reversed_agreement: Interval  # agreement with the forward motion when the frames are shown in reversed order
 
 
-def probes(clips: Sequence[TrackedClip], budget: int, compensate: bool = True, every: int = 1) -> list[Probe]:
+def probes(clips: Sequence[TrackedClip], budget: int, compensate: Compensation = "mean", every: int = 1) -> list[Probe]:
     """Every `every`-th transition that shows an object point, prepared; the draw of points is fixed."""
     out: list[Probe] = []
     for i, clip in enumerate(clips):
@@ -67,7 +67,7 @@ def probes(clips: Sequence[TrackedClip], budget: int, compensate: bool = True, e
     return out
 
 
-def _probe(clip: TrackedClip, number: int, x: Transition, budget: int, compensate: bool) -> Probe:
+def _probe(clip: TrackedClip, number: int, x: Transition, budget: int, compensate: Compensation) -> Probe:
     rows, valid = draw_points(x.object, x.background, budget, np.random.default_rng((number, x.t)), "pad")
     chosen = rows[x.object[rows] & valid]
     delta = compensated_targets(x, compensate) - x.before
@@ -75,16 +75,17 @@ def _probe(clip: TrackedClip, number: int, x: Transition, budget: int, compensat
     at_rest = True
     if x.t > 0:
         past = Transition(clip, x.t - 1)
-        camera = mean_background(past) if compensate else np.zeros(2, np.float32)
+        camera = camera_motion(past, compensate)
         raw = previous_delta(clip, x)
-        velocity = np.where((raw != 0).any(1, keepdims=True), raw - camera, 0).astype(np.float32)
-        moved = np.linalg.norm(past.delta[past.object] - camera, axis=1) >= MOVED
+        known = (raw != 0).any(1, keepdims=True)  # in the same segment, and seen
+        velocity = np.where(known, raw - camera, 0).astype(np.float32) if known.any() else raw
+        moved = np.linalg.norm((past.delta - camera)[past.object], axis=1) >= MOVED
         at_rest = bool(len(moved)) and float(moved.mean()) < REST_SHARE
     points = np.nan_to_num(x.before[rows]).astype(np.float32)
     return Probe(number, x.t, points, valid, progress_of(clip, x.t), delta[chosen], velocity[chosen], at_rest)
 
 
-def mean_motion(clips: Sequence[TrackedClip], compensate: bool = True) -> NDArray[np.float32]:
+def mean_motion(clips: Sequence[TrackedClip], compensate: Compensation = "mean") -> NDArray[np.float32]:
     """Mean compensated displacement [2] of all object points of all transitions."""
     total, count = np.zeros(2), 0
     for clip in clips:
@@ -162,7 +163,11 @@ def _cosines(probe: Probe, delta: NDArray) -> float:
 
 
 def compare(
-    predictor: Predictor, clips: Sequence[TrackedClip], motion: NDArray, compensate: bool = True, every: int = 1
+    predictor: Predictor,
+    clips: Sequence[TrackedClip],
+    motion: NDArray,
+    compensate: Compensation = "mean",
+    every: int = 1,
 ) -> dict[str, Figures]:
     """The predictor and its stand-ins on held-out clips; `motion` [2] is the mean motion of the training clips."""
     asked = probes(clips, predictor.budget, compensate, every)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracking.clip import CROP_SIZE, TrackedClip, TrackSegment
-from tracking.compensation import mean_background
+from tracking.compensation import Compensation, camera_motion
 from tracking.errors import UserError
 from tracking.points import Transition
 
@@ -35,9 +35,9 @@ def progress_of(clip: TrackedClip, t: int) -> float:
     return t / (len(clip.times) - 1)
 
 
-def compensated_targets(transition: Transition, compensate: bool = True) -> NDArray[np.float32]:
+def compensated_targets(transition: Transition, compensate: Compensation = "mean") -> NDArray[np.float32]:
     """Where each point [N, 2] would be next had the camera stood still: object and background points alike, pixels."""
-    return transition.after - mean_background(transition) if compensate else transition.after
+    return transition.after - camera_motion(transition, compensate)
 
 
 def trainable(transition: Transition) -> bool:
@@ -48,9 +48,9 @@ def trainable(transition: Transition) -> bool:
     return bool(np.linalg.norm(transition.delta[seen], axis=1).max() >= MOTION_FLOOR)
 
 
-def stands_out(transition: Transition, times: float = 2.0) -> bool:
+def stands_out(transition: Transition, compensate: Compensation = "mean", times: float = 2.0) -> bool:
     """Whether the object's compensated motion (root mean square) is `times` what is left of the background's."""
-    delta = transition.delta - mean_background(transition)
+    delta = transition.delta - camera_motion(transition, compensate)
     left = np.sqrt(np.square(delta[transition.background]).sum(1).mean()) if transition.background.any() else 0.0
     moved = np.sqrt(np.square(delta[transition.object]).sum(1).mean()) if transition.object.any() else 0.0
     return bool(moved >= MOTION_FLOOR and moved >= times * left)

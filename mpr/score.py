@@ -15,6 +15,7 @@ from mpr.reward import MOVED, MOVED_REPORTED
 from mpr.scoring import DeltaModel, Scored, agreements, moved_shares, score_clip, summary
 from mpr.standins import Oracle
 from tracking.clip import TrackedClip
+from tracking.compensation import Compensation
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder, write_atomic
@@ -36,7 +37,7 @@ class ScoreConfig:
     box_frame: int = 0  # frame of the video on which the box was drawn
     tracker: str = "exact"  # for an episode: exact | lucas_kanade (a video is always Lucas-Kanade)
     moved: float = MOVED  # pixels of 256: a point tracked to move less counts 0
-    compensate: bool = False  # subtract mean background motion (head cameras; not for a fixed camera)
+    compensate: Compensation = "none"  # camera motion taken out: none (a fixed camera), mean (the paper's) or affine
     film: bool = True  # also write strip.mp4
 
     def __post_init__(self) -> None:

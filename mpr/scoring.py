@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mpr.reward import MOVED, MOVED_REPORTED, agreement, directional_agreement, moved_share
 from tracking.clip import TrackedClip
-from tracking.compensation import mean_background
+from tracking.compensation import Compensation, camera_motion
 from tracking.points import Transition
 
 
@@ -36,13 +36,12 @@ class Scored:
     tracked: NDArray[np.float32]
 
 
-def tracked_delta(transition: Transition, compensate: bool) -> NDArray[np.float32]:
-    """Tracked deltas [M, 2] of the object points; camera motion subtracted for human clips (`compensate`)."""
-    delta = transition.delta[transition.object]
-    return (delta - mean_background(transition)).astype(np.float32) if compensate else delta
+def tracked_delta(transition: Transition, compensate: Compensation) -> NDArray[np.float32]:
+    """Tracked deltas [M, 2] of the object points; camera motion subtracted for human clips."""
+    return (transition.delta - camera_motion(transition, compensate))[transition.object]
 
 
-def score_clip(clip: TrackedClip, model: DeltaModel, compensate: bool = False) -> list[Scored]:
+def score_clip(clip: TrackedClip, model: DeltaModel, compensate: Compensation = "none") -> list[Scored]:
     """All T transitions of a clip. Only those in which an object point moved are handed to the model."""
     transitions = [Transition(clip, t) for t in range(len(clip.times) - 1)]
     tracked = [tracked_delta(x, compensate) for x in transitions]

@@ -22,6 +22,7 @@ from mpr.samples import Fill, refuse_untrainable, retimed, split_groups, strided
 from mpr.sizes import SIZES, MotionModel, Size, resized
 from mpr.training import LOSSES, Samples, learning_rate, loader, train_steps
 from tracking.clip import CROP_SIZE
+from tracking.compensation import Compensation
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder, seed_everything, write_atomic
@@ -51,7 +52,7 @@ class TrainConfig:
     seed: int = 0  # weights, order, augmentation and split
     rate_hz: float = 12.5  # clips are re-timed to this rate; 0: left at their own
     strides: int = 2  # clips are also shown at 1/2 .. 1/strides of the rate
-    compensate: bool = True  # subtract the mean background motion (human clips: the camera is a head)
+    compensate: Compensation = "affine"  # camera motion taken out of clips: affine, mean (the paper's) or none
     fill: Fill = "repeat"  # too few points: repeat them (paper) or pad them with a validity mask
     val_share: float = 0.1  # of the groups (videos, participants, appliances), held out
     augment: Augment = field(default_factory=Augment)  # what is done to training samples

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from mpr.augment import NONE, Augment, affine_map, box_around, changed_frames, moved_points, previous_frame
 from mpr.samples import Fill, compensated_targets, draw_points, normalised, progress_of, stands_out, trainable
 from tracking.clip import CROP_SIZE, TrackedClip
+from tracking.compensation import Compensation
 from tracking.points import Transition
 
 Batch = dict[str, Tensor]
@@ -33,7 +34,7 @@ class Place:
     t: int
 
 
-def places(clips: Sequence[TrackedClip], moving: float = 0.0) -> list[Place]:
+def places(clips: Sequence[TrackedClip], moving: float = 0.0, compensate: Compensation = "mean") -> list[Place]:
     """All transitions worth training on.
 
     Those in which the object's motion stands out from what compensation leaves of the camera's are repeated until
@@ -44,7 +45,7 @@ def places(clips: Sequence[TrackedClip], moving: float = 0.0) -> list[Place]:
         for t in range(len(clip.times) - 1):
             transition = Transition(clip, t)
             if trainable(transition):
-                found[stands_out(transition)].append(Place(i, t))
+                found[stands_out(transition, compensate)].append(Place(i, t))
     rest, clear = found
     wanted = moving / (1 - moving) * len(rest) / max(len(clear), 1)
     return rest + clear * max(1, round(wanted))
@@ -60,15 +61,16 @@ class Samples(Dataset):
         seed: int,
         augment: Augment = NONE,
         fill: Fill = "repeat",
-        compensate: bool = True,
+        compensate: Compensation = "mean",
         image: int = 0,
         moving: float = 0.0,
     ) -> None:
         """`image`: pixels a side of a sample's frames (0: as the clips'); `moving`: see `places`."""
         self.clips, self.budget, self.seed, self.image = clips, budget, seed, image
-        self.augment, self.compensate = augment, compensate
+        self.augment = augment
+        self.compensate: Compensation = compensate
         self.fill: Fill = fill
-        self.places = places(clips, moving)
+        self.places = places(clips, moving, compensate)
         self._order: tuple[int, NDArray[np.intp]] = (-1, np.empty(0, np.intp))
 
     def __len__(self) -> int:

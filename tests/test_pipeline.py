@@ -56,7 +56,7 @@ def test_a_clip_is_tracked_again_and_scored_with_its_camera_taken_out(home):
     before = files(again)
     assert main(["track", "--clips", str(home / "clips"), "--out", str(again)]) == 0  # resumes: nothing is redone
     assert {k: v for k, v in files(again).items() if k in before} == before
-    out = score(home, "--clip", str(next(again.glob("*/clip.json")).parent), "--compensate", "true", "--film", "false")
+    out = score(home, "--clip", str(next(again.glob("*/clip.json")).parent), "--compensate", "mean", "--film", "false")
     assert json.loads((out / "summary.json").read_text())["tracker"] == "lucas_kanade"
 
 

@@ -97,7 +97,7 @@ def test_compensation_leaves_the_objects_own_motion() -> None:
     delta = compensated_targets(x) - x.before
     np.testing.assert_allclose(delta[x.object], [[4.0, 0.0]] * x.object.sum(), atol=1e-3)
     np.testing.assert_allclose(delta[x.background], 0, atol=1e-3)
-    raw = compensated_targets(x, compensate=False) - x.before
+    raw = compensated_targets(x, compensate="none") - x.before
     np.testing.assert_allclose(raw[x.object], [[6.0, -1.5]] * x.object.sum(), atol=1e-3)
 
 
