@@ -258,7 +258,7 @@ def test_without_background_there_is_nothing_to_compensate():
 
 @given(st.floats(-0.1, 0.1), st.floats(-0.05, 0.05), st.tuples(st.floats(-6, 6), st.floats(-6, 6)))
 def test_affine_compensation_takes_out_roll_and_approach_and_is_blind_to_a_passing_hand(angle, zoom, pan):
-    """Where the mean leaves a field the affine fit leaves nothing, though a fifth of the background goes its own way."""
+    """Where the mean leaves a field the affine fit leaves nothing, though some of the background goes its own way."""
     rng = np.random.default_rng(0)
     before = rng.uniform(0, 255, (200, 2)).astype(np.float32)
     turn = (1 + zoom) * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
