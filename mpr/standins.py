@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from tracking.clip import TrackedClip
 from tracking.points import Transition
@@ -33,10 +34,28 @@ class RandomDirection:
 
 
 class ConstantVelocity:
-    """Each point's tracked delta over the transition before, in the same segment; rest where there is none."""
+    """Each point goes on as the nearest object point went over the transition before; rest where none was near.
+
+    Inside a segment that point is itself. A new segment's points were not tracked before: without a neighbour's
+    velocity this stand-in would be at rest wherever a tracker re-samples often.
+    """
+
+    def __init__(self, near: float = 12.0) -> None:
+        self.near = near  # pixels of 256: one and a half steps of the grid
 
     def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
-        return [previous_delta(clip, x)[x.object] for x in transitions]
+        return [self._deltas(clip, x) for x in transitions]
+
+    def _deltas(self, clip: TrackedClip, x: Transition) -> NDArray[np.float32]:
+        out = np.zeros((int(x.object.sum()), 2), np.float32)
+        if x.t == 0 or not len(out):
+            return out
+        past = Transition(clip, x.t - 1)
+        if past.object.any():
+            distance, nearest = KDTree(past.after[past.object]).query(x.before[x.object], workers=1)
+            close = distance <= self.near
+            out[close] = past.delta[past.object][nearest[close]]
+        return out
 
 
 def previous_delta(clip: TrackedClip, transition: Transition) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import nullcontext
 
 import numpy as np
@@ -17,6 +18,7 @@ from mpr.scoring import agreements, moved_shares, score_clip, summary
 from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection
 from mpr.strip import chosen_steps, draw_film, draw_strip
 from tests.toy import toy_clip
+from tracking.clip import TrackSegment
 from tracking.errors import BadClip
 from tracking.points import Transition
 from tracking.video import VideoFrames
@@ -61,6 +63,9 @@ def test_a_panning_camera_is_seen_unless_compensated():
 def test_standins():
     clip = toy_clip(PATH)
     assert agreements(score_clip(clip, ConstantVelocity())).tolist() == pytest.approx([0, 0, 1, 0, 0])
+    cut = [TrackSegment(t, s.points[t : t + 2], s.visible[t : t + 2]) for s in clip.segments for t in range(5)]
+    resampled = dataclasses.replace(clip, segments=tuple(cut))  # a tracker that starts anew on every frame
+    assert agreements(score_clip(resampled, ConstantVelocity())).tolist() == pytest.approx([0, 0, 1, 0, 0])
     one = agreements(score_clip(clip, RandomDirection(3)))
     assert one.tolist() == agreements(score_clip(clip, RandomDirection(3))).tolist()
     assert one.tolist() != agreements(score_clip(clip, RandomDirection(4))).tolist()
