@@ -53,8 +53,8 @@ class ConstantVelocity:
         past = Transition(clip, x.t - 1)
         if past.object.any():
             distance, nearest = KDTree(past.after[past.object]).query(x.before[x.object], workers=1)
-            close = distance <= self.near
-            out[close] = past.delta[past.object][nearest[close]]
+            close = np.asarray(distance) <= self.near
+            out[close] = past.delta[past.object][np.asarray(nearest)[close]]
         return out
 
 
