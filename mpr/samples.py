@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import CROP_SIZE, TrackedClip, TrackSegment
+from tracking.clip import CROP_SIZE, Picked, TrackedClip, TrackSegment
 from tracking.compensation import Compensation, camera_motion
 from tracking.errors import UserError
 from tracking.points import Transition
@@ -143,19 +143,6 @@ def picked(clip: TrackedClip, at: Sequence[int] | NDArray[np.intp], rate_hz: flo
 def _segment_number(clip: TrackedClip, a: int, b: int) -> int:
     """The segment that holds both frames; -1 where none does."""
     return next((k for k, s in enumerate(clip.segments) if s.start <= a and b <= s.stop), -1)
-
-
-class Picked:
-    """Some of the frames or masks of another source, lazily."""
-
-    def __init__(self, source, at: NDArray[np.intp]) -> None:
-        self.source, self.at = source, at
-
-    def __len__(self) -> int:
-        return len(self.at)
-
-    def __getitem__(self, t: int, /):
-        return self.source[int(self.at[t])]
 
 
 def strided(clip: TrackedClip, stride: int) -> list[TrackedClip]:

@@ -17,7 +17,7 @@ from mpr.score import steps_table
 from mpr.scoring import agreements, moved_shares, score_clip, summary
 from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection
 from mpr.strip import chosen_steps, draw_film, draw_strip
-from tests.toy import toy_clip
+from tests.toy_clips import square_clip
 from tracking.clip import TrackSegment
 from tracking.errors import BadClip
 from tracking.points import Transition
@@ -42,7 +42,7 @@ def episode(steps: int = 5) -> Episode:
 
 
 def test_only_moving_transitions_are_predicted_and_nothing_changes_by_it():
-    clip, right = toy_clip(PATH), Counting(np.array([1.0, 0]))
+    clip, right = square_clip(PATH), Counting(np.array([1.0, 0]))
     got = agreements(score_clip(clip, right))
     assert right.asked == (1, 2, 4)
     everything = []
@@ -55,13 +55,13 @@ def test_only_moving_transitions_are_predicted_and_nothing_changes_by_it():
 
 def test_a_panning_camera_is_seen_unless_compensated():
     still, pan = np.tile([[60, 60]], (4, 1)), np.array([[0, 0], [4, 0], [8, 0], [12, 0]])
-    clip = toy_clip(still, pan)
+    clip = square_clip(still, pan)
     assert moved_shares(score_clip(clip, Oracle())).tolist() == pytest.approx([1, 1, 1])
     assert moved_shares(score_clip(clip, Oracle(), compensate="mean")).tolist() == pytest.approx([0, 0, 0])
 
 
 def test_standins():
-    clip = toy_clip(PATH)
+    clip = square_clip(PATH)
     assert agreements(score_clip(clip, ConstantVelocity())).tolist() == pytest.approx([0, 0, 1, 0, 0])
     cut = [TrackSegment(t, s.points[t : t + 2], s.visible[t : t + 2]) for s in clip.segments for t in range(5)]
     resampled = dataclasses.replace(clip, segments=tuple(cut))  # a tracker that starts anew on every frame
@@ -72,7 +72,7 @@ def test_standins():
 
 
 def test_rewards_behind_one_protocol():
-    clip = toy_clip(PATH)
+    clip = square_clip(PATH)
     track = lambda _: nullcontext(clip)  # noqa: E731
     assert NoReward().score(episode()).tolist() == [0] * 5
     assert AnyMotionReward(track).score(episode()).tolist() == pytest.approx([0, 1, 1, 0, 1])
@@ -82,8 +82,8 @@ def test_rewards_behind_one_protocol():
 
 
 def test_summary_counts_steps_without_object_points_and_never_says_nan():
-    clip = toy_clip(PATH)
-    empty = np.zeros_like(np.asarray(clip.masks))
+    clip = square_clip(PATH)
+    empty = np.zeros((len(clip.masks), 256, 256), bool)
     hidden = clip.__class__(clip.frames, empty, clip.segments, clip.times, 12.5, clip.crop, clip.source)
     figures = summary(score_clip(hidden, Oracle()))
     assert figures["steps_without_object_points"] == 5
@@ -93,7 +93,7 @@ def test_summary_counts_steps_without_object_points_and_never_says_nan():
 
 
 def test_film_strip_is_written_whole(tmp_path):
-    clip = toy_clip(PATH)
+    clip = square_clip(PATH)
     scored = score_clip(clip, FixedDirection(np.array([1.0, 0.5])))
     assert chosen_steps(scored, 3) == [0, 1, 4]  # each stretch shows its busiest step
     draw_strip(tmp_path / "strip.png", clip.frames, scored, clip.times, "toy")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tracking.clip import Source, Square, TrackedClip, TrackSegment
+from tracking.clip import CROP_SIZE, Source, Square, TrackedClip, TrackSegment
 from tracking.points import inside
 from tracking.segments import grid_points
 
-SIZE = 256
+SIDE = 70  # pixels, of the square
 
 
 class Drawn:
@@ -37,40 +38,55 @@ def toy_clip(
     kind: str = "open",
     group: str | None = None,
 ) -> TrackedClip:
-    """Square at (60, 80) of side 70; it moves `speed` px a frame to the right from frame `start` on, all of it drifts.
+    """A square near (60, 80) moves `speed` px a frame to the right from frame `start` on; all of it drifts."""
+    corner = np.array([60.0, 80.0]) + np.random.default_rng(seed).integers(-10, 10, 2)
+    slid = np.stack([np.maximum(np.arange(length) - start, 0) * speed, np.zeros(length)], 1)
+    drifted = np.arange(length)[:, None] * np.asarray(drift)
+    return square_clip(corner + slid, drifted, seed, rate_hz, cut, kind, group)
+
+
+def square_clip(
+    path: NDArray,
+    camera: NDArray | None = None,
+    seed: int = 0,
+    rate_hz: float = 12.5,
+    cut: int | None = None,
+    kind: str = "open",
+    group: str | None = None,
+) -> TrackedClip:
+    """The square's top-left corner follows `path` [T, 2] (x, y); `camera` [T, 2] shifts the whole picture.
 
     `cut`: frame on which a second segment starts. Points are pixels; the object's are those on the square.
     """
-    rng = np.random.default_rng(seed)
+    path, length = np.asarray(path, float), len(path)
+    camera = np.zeros_like(path) if camera is None else np.asarray(camera, float)
+    rng = np.random.default_rng((seed, 1))
     ground, square = rng.integers(0, 120, 3), rng.integers(130, 256, 3)
-    corner = np.array([60.0, 80.0]) + rng.integers(-10, 10, 2)
-    drifted = np.arange(length)[:, None] * np.asarray(drift)
-    slid = np.stack([np.maximum(np.arange(length) - start, 0) * speed, np.zeros(length)], 1)
 
-    def mask(t: int) -> np.ndarray:
-        x, y = np.rint(corner + drifted[t] + slid[t]).astype(int)
-        out = np.zeros((SIZE, SIZE), bool)
-        out[y : y + 70, x : x + 70] = True
+    def mask(t: int) -> NDArray[np.bool_]:
+        x, y = np.rint(path[t] + camera[t]).astype(int)
+        out = np.zeros((CROP_SIZE, CROP_SIZE), bool)
+        out[y : y + SIDE, x : x + SIDE] = True
         return out
 
-    def frame(t: int) -> np.ndarray:
-        out = np.tile(ground.astype(np.uint8), (SIZE, SIZE, 1))
+    def frame(t: int) -> NDArray[np.uint8]:
+        out = np.tile(ground.astype(np.uint8), (CROP_SIZE, CROP_SIZE, 1))
         out[mask(t)] = square
         return out
 
     def segment(first: int, last: int) -> TrackSegment:
-        points = grid_points(SIZE, 16)
+        points = grid_points(CROP_SIZE, 16)
         on = mask(first)[np.rint(points[:, 1]).astype(int), np.rint(points[:, 0]).astype(int)]
-        moved = drifted[first : last + 1] - drifted[first]
-        own = slid[first : last + 1] - slid[first]
-        path = points + moved[:, None] + on[:, None] * own[:, None]
-        seen = ((path >= 0) & (path <= SIZE - 1)).all(-1)
-        seen &= on | ~np.stack([inside(mask(t), path[t - first]) for t in range(first, last + 1)])  # covered: hidden
-        return TrackSegment(first, path.astype(np.float32), seen)
+        drifted, slid = (p[first : last + 1] - p[first] for p in (camera, path))
+        moved = points + drifted[:, None] + on[:, None] * slid[:, None]
+        seen = ((moved >= 0) & (moved <= CROP_SIZE - 1)).all(-1)
+        seen &= on | ~np.stack([inside(mask(t), moved[t - first]) for t in range(first, last + 1)])  # covered: hidden
+        return TrackSegment(first, moved.astype(np.float32), seen)
 
     ends = [0, *([cut] if cut else []), length - 1]
     segments = tuple(segment(a, b) for a, b in pairwise(ends))
     source = Source("toy", f"toy-{seed}", 0.0, length / rate_hz, "slide the square", "none", "drawn", "exact",
                     group=group or f"g{seed}", extra={"kind": kind})  # fmt: skip
     frames, masks = Drawn(frame, length), Drawn(mask, length)
-    return TrackedClip(frames, masks, segments, np.arange(length) / rate_hz, rate_hz, Square(-0.5, -0.5, SIZE), source)
+    crop = Square(-0.5, -0.5, CROP_SIZE)
+    return TrackedClip(frames, masks, segments, np.arange(length) / rate_hz, rate_hz, crop, source)

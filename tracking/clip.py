@@ -44,6 +44,19 @@ class FrameWindow:
         return self.frames[self.start + range(len(self))[t]]
 
 
+class Picked:
+    """Some frames or masks of another source, as a source of its own."""
+
+    def __init__(self, source: Any, at: NDArray[np.intp]) -> None:
+        self.source, self.at = source, at
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def __getitem__(self, t: int, /) -> Any:
+        return self.source[int(self.at[t])]
+
+
 class Recent:
     """A frame or mask source that keeps the last few items asked for, where making one is dear (rendering)."""
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracking.box_mask import CarriedMasks
-from tracking.clip import FrameSource, MaskSource, PointTracker, Recent, Source, Square, TrackedClip
+from tracking.clip import FrameSource, MaskSource, Picked, PointTracker, Recent, Source, Square, TrackedClip
 from tracking.crop import crop_of_masks, cut
 from tracking.errors import BadVideo
 from tracking.lucas_kanade import LucasKanade
-from tracking.retime import PickedFrames, pick_frames
+from tracking.retime import pick_frames
 from tracking.runs import versions
 from tracking.segments import track_segments
 from tracking.video import VideoFrames
@@ -65,7 +65,7 @@ def track_video(
     if len(video) < 2:
         raise BadVideo(f"video {path} has one frame, a transition needs two")
     picked = pick_frames(video.times, start_s, stop_s, rate_hz)
-    frames, times = PickedFrames(video, picked), video.times[picked]
+    frames, times = Picked(video, picked), video.times[picked]
     masks = CarriedMasks(frames, box, box_frame)
     crop = crop_of_masks(masks)
     cropped = Recent(CutFrames(frames, crop))  # segments look at a frame several times; going back in a video is slow

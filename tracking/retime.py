@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import FrameSource
 from tracking.errors import UserError
 
 
@@ -32,16 +31,3 @@ def pick_frames(times: NDArray[np.float64], start_s: float, stop_s: float, rate_
     if len(picked) < 2:
         raise UserError(f"{start_s:g} to {stop_s:g} s at {rate_hz:g} Hz is {len(picked)} frame(s), two are needed")
     return picked
-
-
-class PickedFrames:
-    """Some frames of another source, as a source of its own."""
-
-    def __init__(self, frames: FrameSource, picked: NDArray[np.intp]) -> None:
-        self.frames, self.picked = frames, picked
-
-    def __len__(self) -> int:
-        return len(self.picked)
-
-    def __getitem__(self, t: int, /) -> NDArray[np.uint8]:
-        return self.frames[int(self.picked[t])]
