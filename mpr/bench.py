@@ -107,7 +107,7 @@ def predictor_rates(config: BenchConfig) -> dict[str, tuple[float, str]]:
     import torch
 
     from mpr.sizes import SIZES, MotionModel
-    from mpr.training import squared_pixels
+    from mpr.training import MASK_SIZE, foreground_error, relative_error
 
     size = SIZES[config.size]
     model, rng = MotionModel(size), np.random.default_rng(config.seed)
@@ -115,7 +115,8 @@ def predictor_rates(config: BenchConfig) -> dict[str, tuple[float, str]]:
     shape = (size.batch, size.points)
     frames = torch.from_numpy(rng.integers(0, 255, (size.batch, 2, size.image, size.image, 3), dtype=np.uint8))
     points = torch.from_numpy(rng.random((*shape, 2), np.float32))
-    batch = {"target": points + 0.01, "valid": torch.ones(shape, dtype=torch.bool)}
+    batch = {"points": points, "target": points + 0.01, "valid": torch.ones(shape, dtype=torch.bool)}
+    batch["mask"] = torch.ones(size.batch, MASK_SIZE, MASK_SIZE)
     inputs = (frames, points, torch.rand(size.batch), batch["valid"])
 
     def score() -> int:
@@ -124,7 +125,8 @@ def predictor_rates(config: BenchConfig) -> dict[str, tuple[float, str]]:
         return size.batch
 
     def train() -> int:
-        loss = squared_pixels(model.train()(*inputs), batch)
+        after, logits = model.train()(*inputs)
+        loss = relative_error(after, batch) + (0 if logits is None else foreground_error(logits, batch))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -25,7 +25,7 @@ from tracking.clip import CROP_SIZE
 from tracking.errors import UserError
 from tracking.runs import atomic_folder
 
-FORMAT = 1
+FORMAT = 2
 ARCHITECTURE = "points DiT, cross-attention to tokens"
 
 

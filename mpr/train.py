@@ -46,8 +46,9 @@ class TrainConfig:
     encoder_weights: Path = Path("weights/dinov2-small")  # folder with DINOv2's config.json and model.safetensors
     point_bands: int | None = None  # Fourier bands of a point's embedding; 0: the paper's linear map
     local_tokens: bool | None = None  # add the visual tokens at each point to its embedding
-    moving: float = 0.7  # share of samples in which the object stands out from the camera's residue (0: as they come)
-    loss: str = "huber"  # huber (linear beyond 1 px: the camera's residue is heavy-tailed) or squared (paper)
+    moving: float = 0.95  # share of samples in which the object stands out from the camera's residue (0: as they come)
+    loss: str = "relative"  # relative (to each sample's own motion: slow and fast ones count alike) or squared (paper)
+    foreground: float = 0.3  # weight of telling the object's pixels: teaches the embedded encoder to see (paper: 0)
     epochs: int = 0  # if above 0: passes over the data, instead of steps (the paper's count)
     seed: int = 0  # weights, order, augmentation and split
     rate_hz: float = 12.5  # clips are re-timed to this rate; 0: left at their own
@@ -182,7 +183,7 @@ class Training:
         steps = train_steps(
             model.train(), optimizer, batches, done,
             lambda s: learning_rate(s, size.steps, size.lr, size.warmup), self.device,
-            LOSSES[config.loss], config.bfloat16,
+            LOSSES[config.loss], config.foreground, config.bfloat16,
         )  # fmt: skip
         self._loop(steps, optimizer, done)
         if self.rank == 0:

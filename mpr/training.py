@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mpr.augment import NONE, Augment, affine_map, box_around, changed_frames, moved_points, previous_frame
+from mpr.augment import NONE, Augment, affine_map, box_around, changed_frames, moved_frame, moved_points, previous_frame
+from mpr.clip_cache import resampled
 from mpr.samples import Fill, compensated_targets, draw_points, normalised, progress_of, stands_out, trainable
 from tracking.clip import CROP_SIZE, TrackedClip
 from tracking.compensation import Compensation
 from tracking.points import Transition
 
 Batch = dict[str, Tensor]
+MASK_SIZE = 32  # pixels a side of a sample's object mask
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Samples(Dataset):
         return self.sample(self.clips[place.clip], place.t, rng)
 
     def sample(self, clip: TrackedClip, t: int, rng: np.random.Generator) -> dict[str, NDArray | np.float32]:
-        """One sample: frames [2, S, S, 3], points and target [N, 2] in 0..1, progress, valid [N]."""
+        """One sample: frames [2, S, S, 3], points and target [N, 2] in 0..1, progress, valid [N], mask [32, 32]."""
         transition = Transition(clip, t)
         box = box_around(transition.before[transition.object]) if transition.object.any() else None
         matrix = affine_map(self.augment, rng, box)
@@ -104,6 +106,8 @@ class Samples(Dataset):
         previous = previous_frame(t, len(clip.times), self.augment, rng)
         pair = [np.asarray(clip.frames[previous]), np.asarray(clip.frames[t])]
         frames = changed_frames(pair, self.image or len(pair[0]), matrix, self.augment, rng)
+        mask = 255 * np.asarray(clip.masks[t], np.uint8)
+        mask = resampled(mask, MASK_SIZE) if matrix is None else moved_frame(mask, matrix, MASK_SIZE)
         jitter = self.augment.progress_jitter
         return {
             "frames": np.stack(frames),
@@ -111,6 +115,7 @@ class Samples(Dataset):
             "target": normalised(after[rows]),
             "progress": np.float32(np.clip(progress_of(clip, t) + rng.uniform(-jitter, jitter), 0, 1)),
             "valid": valid,
+            "mask": np.float32(mask) / 255,
         }
 
 
@@ -130,19 +135,29 @@ def squared_pixels(predicted: Tensor, batch: Batch) -> Tensor:
     return (error * valid).sum() / valid.sum().clamp(min=1)
 
 
-def huber_pixels(predicted: Tensor, batch: Batch, knee: float = 1.0) -> Tensor:
-    """As `squared_pixels`, but linear beyond `knee` pixels.
+def relative_error(predicted: Tensor, batch: Batch) -> Tensor:
+    """Mean squared distance over valid points, in units of each sample's own mean squared motion (plus 1 px).
 
-    What the mean background leaves of a head's motion (parallax, roll) is heavy-tailed noise on the targets, often
-    larger than the object's own motion; squared, the few worst transitions decide the gradient.
+    The reward looks at directions alone, and a door that is pulled fast moves ten times as far a step as one that is
+    pulled slowly: in plain pixels the few fastest transitions would decide the gradient. 1: rest was predicted.
     """
-    error = ((predicted - batch["target"]) * (CROP_SIZE - 1)) / knee
-    loss = knee**2 * F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none").mul(2).mean(-1)
     valid = batch["valid"]
-    return (loss * valid).sum() / valid.sum().clamp(min=1)
+    count = valid.sum(1).clamp(min=1)
+
+    def mean_square(offset: Tensor) -> Tensor:
+        return ((offset * (CROP_SIZE - 1)).square().sum(-1) * valid).sum(1) / count  # [B]
+
+    motion = mean_square(batch["target"] - batch["points"])
+    return (mean_square(predicted - batch["target"]) / (motion + 1)).mean()
 
 
-LOSSES = {"squared": squared_pixels, "huber": huber_pixels}
+LOSSES = {"squared": squared_pixels, "relative": relative_error}
+
+
+def foreground_error(logits: Tensor, batch: Batch) -> Tensor:
+    """Cross entropy of the object's pixels [B, G, G] in the current frame."""
+    wanted = F.adaptive_avg_pool2d(batch["mask"], logits.shape[-1])
+    return F.binary_cross_entropy_with_logits(logits.float(), wanted)
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
@@ -155,27 +170,32 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
 
 
 def train_steps(
-    model: Callable[..., Tensor],
+    model: Callable[..., tuple[Tensor, Tensor | None]],
     optimizer: torch.optim.Optimizer,
     batches: DataLoader,
     first_step: int,
     rate: Callable[[int], float],
     device: str = "cpu",
     loss_of: Callable[[Tensor, Batch], Tensor] = squared_pixels,
+    foreground: float = 0.0,
     bfloat16: bool = False,
     clip_norm: float = 1.0,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yields (steps done, loss) after every optimisation step. `rate` says the learning rate of a step."""
+    """Yields (steps done, loss of the motion) after every optimisation step.
+
+    `rate` says the learning rate of a step, `foreground` how much telling the object's pixels weighs beside motion.
+    """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for step, loaded in enumerate(batches, first_step):
         batch = {k: v.to(device, non_blocking=True) for k, v in loaded.items()}
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
         with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bfloat16):
-            predicted = model(batch["frames"], batch["points"], batch["progress"], batch["valid"])
+            predicted, logits = model(batch["frames"], batch["points"], batch["progress"], batch["valid"])
         loss = loss_of(predicted.float(), batch)
+        beside = 0.0 if logits is None else foreground * foreground_error(logits, batch)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + beside).backward()
         torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
         optimizer.step()
         yield step + 1, loss.detach()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mpr.encoders import FrozenDino, SmallViT
 from mpr.predictor import MotionPredictor, PredictorShape, sampled_tokens, sinusoidal
-from mpr.sizes import SIZES, MotionModel, predictor_shape
+from mpr.sizes import SIZES, MotionModel, predictor_shape, resized
 from tracking.clip import CROP_SIZE
 from tracking.errors import MissingWeights
 
@@ -131,6 +131,30 @@ def test_small_vit_gives_row_major_tokens_of_its_grid() -> None:
     assert int(change.argmax()) == 3
 
 
+def test_foreground_cells_lie_where_their_tokens_do() -> None:
+    """The current frame's token j in row-major order fills block j of the picture, its outputs the block's cells."""
+
+    class Known(torch.nn.Module):
+        grid, width = 2, 5
+
+        def forward(self, frames: torch.Tensor) -> torch.Tensor:
+            tokens = torch.eye(4, 5).repeat(len(frames), 1, 1)
+            tokens[::2] = 1000.0  # the previous frame's
+            return tokens
+
+    model = MotionModel(resized(SIZES["tiny"], width=16, depth=1, heads=2))
+    model.encoder = Known()  # type: ignore[assignment]
+    model.predictor = MotionPredictor(PredictorShape(16, 1, 2, 5))
+    model.foreground = torch.nn.Linear(5, 16)
+    model.foreground.weight.data = 100 * torch.arange(5.0).expand(16, 5)
+    model.foreground.bias.data = torch.arange(16.0)
+    frames = torch.zeros(1, 2, 8, 8, 3, dtype=torch.uint8)
+    _, logits = model(frames, torch.zeros(1, 3, 2), torch.zeros(1), torch.ones(1, 3, dtype=torch.bool))
+    assert logits is not None
+    blocks = 100 * torch.tensor([[0.0, 1.0], [2.0, 3.0]]).repeat_interleave(4, 0).repeat_interleave(4, 1)
+    torch.testing.assert_close(logits[0], blocks + torch.arange(16.0).view(4, 4).repeat(2, 2))
+
+
 @pytest.fixture(scope="module")
 def tiny_dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import Dinov2Config, Dinov2Model
@@ -165,7 +189,7 @@ def test_dino_trains_the_predictor_alone(tiny_dino: Path) -> None:
     model = MotionModel(size, tiny_dino)
     frames = torch.zeros(1, 2, 56, 56, 3, dtype=torch.uint8)
     _, points, progress, valid = inputs(b=1, n=6)
-    model(frames, points, progress, valid).sum().backward()
+    model(frames, points, progress, valid)[0].sum().backward()
     assert all(p.grad is None for p in model.encoder.parameters())
     assert model.predictor.head.bias.grad is not None
 

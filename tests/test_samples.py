@@ -205,6 +205,22 @@ def test_flip_turns_the_motion_round() -> None:
     np.testing.assert_array_equal(np.asarray(sample["frames"])[1], clip.frames[2][:, ::-1])
 
 
+@pytest.mark.parametrize(
+    "augment", [NONE, replace(NONE, flip=1.0), replace(NONE, affine=1.0, rotation=12.0, scale=0.2, shift=0.08)]
+)
+def test_the_mask_moves_with_the_points(augment: Augment) -> None:
+    """Cells of the mask around object points (they alone move here) are the object's, the others' are not."""
+    clip = toy_clip(0, drift=(0, 0))
+    samples = Samples([clip], 60, 0, augment)
+    for seed in range(5):
+        sample = samples.sample(clip, 2, np.random.default_rng(seed))
+        points, mask = np.asarray(sample["points"]), np.asarray(sample["mask"])
+        moves = np.abs(np.asarray(sample["target"]) - points).sum(1) > 1e-3
+        x, y = np.rint((points * 255 + 0.5) / 8 - 0.5).astype(int).clip(0, 31).T
+        assert moves.any() and not moves.all()
+        assert mask[y, x][moves].mean() > 0.7 and mask[y, x][~moves].mean() < 0.3
+
+
 def test_occluders_and_colour_touch_no_target() -> None:
     clip = toy_clip(0)
     plain, busy = (

@@ -8,6 +8,7 @@ has 1, a random direction 0.32. Each stage's output is kept; a killed run resume
 from __future__ import annotations
 
 import csv
+import dataclasses
 import multiprocessing
 import os
 from collections.abc import Iterable, Sequence
@@ -17,9 +18,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from mpr.checkpoint import Predictor, load_predictor
 from mpr.predicted import PredictedDeltas, untrained
 from mpr.reward import MOVED_REPORTED
-from mpr.scoring import DeltaModel, agreements, moved_shares, score_clip
+from mpr.scoring import DeltaModel, Scored, agreements, moved_shares, score_clip
 from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection
 from tracking.clip import Recent, TrackedClip
 from tracking.config import as_dict, parse, print_plan
@@ -143,12 +145,8 @@ def track_unit(unit: tuple[DirectionConfig, str, str]) -> None:
                 save_tracks(exact, other, segments, LucasKanade.name)
 
 
-def models(rows: Sequence[str], predictors: Path, task: str, clips: Sequence[TrackedClip], at: int) -> dict:
-    """The rows' delta models for clip `at` of a unit (`other_images` shows it the next clip's frames)."""
-    from mpr.checkpoint import load_predictor
-
-    trained = load_predictor(predictors / task)
-    other = clips[(at + 1) % len(clips)]
+def models(rows: Sequence[str], trained: Predictor, at: int, other: TrackedClip) -> dict[str, DeltaModel]:
+    """The rows' delta models for clip number `at` of a unit; `other_images` shows it the frames of clip `other`."""
     made: dict[str, DeltaModel] = {
         "motion": PredictedDeltas(trained),
         "untrained": PredictedDeltas(untrained(trained, seed=0)),
@@ -166,6 +164,7 @@ def models(rows: Sequence[str], predictors: Path, task: str, clips: Sequence[Tra
 def score_unit(unit: tuple[DirectionConfig, str, str]) -> None:
     """Stage 3: per-episode sums of every row, one CSV for each tracker, written whole."""
     config, task, kind = unit
+    trained = load_predictor(config.predictors / task)
     for tracker in config.trackers:
         file = config.raw_file(task, kind, tracker)
         if file.exists():
@@ -174,17 +173,28 @@ def score_unit(unit: tuple[DirectionConfig, str, str]) -> None:
         clips = [load_clip(folder.parent) for folder in folders]
         with atomic_path(file) as temporary, temporary.open("w", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
-            sums = [f"{name}_{moved}" for moved in MOVED_REPORTED for name in ("agreement", "share")]
             writer.writerow(
-                ["task", "kind", "tracker", "row", "episode", "view", "steps", "steps_without_points", *sums]
+                ["task", "kind", "tracker", "row", "episode", "view", "steps", "steps_without_points", *SUMS]
             )
-            for at, (folder, clip) in enumerate(zip(folders, clips, strict=True)):
-                view = clip.source.extra.get("view", "")
-                for row, model in models(config.rows, config.predictors, task, clips, at).items():
-                    scored = score_clip(clip, model)
-                    values = [f(scored, m).sum() for m in MOVED_REPORTED for f in (agreements, moved_shares)]
-                    empty = sum(len(s.points) == 0 for s in scored)
-                    name = folder.parent.name
-                    writer.writerow(
-                        [task, kind, tracker, row, name, view, len(scored), empty, *(f"{v:.6f}" for v in values)]
-                    )
+            for at, folder in enumerate(folders):
+                clip, other = decoded_once(clips[at]), clips[(at + 1) % len(clips)]
+                view, name = clip.source.extra.get("view", ""), folder.parent.name
+                for row, model in models(config.rows, trained, at, other).items():
+                    steps, empty, *sums = scored_sums(score_clip(clip, model))
+                    writer.writerow([task, kind, tracker, row, name, view, steps, empty, *(f"{v:.6f}" for v in sums)])
+
+
+SUMS = [f"{name}_{moved}" for moved in MOVED_REPORTED for name in ("agreement", "share")]
+
+
+def scored_sums(scored: Sequence[Scored]) -> list[float]:
+    """Steps, steps without an object point, then SUMS."""
+    empty = sum(len(s.points) == 0 for s in scored)
+    sums = [float(f(scored, m).sum()) for m in MOVED_REPORTED for f in (agreements, moved_shares)]
+    return [len(scored), empty, *sums]
+
+
+def decoded_once(clip: TrackedClip) -> TrackedClip:
+    """The clip with its frames and masks kept in memory: every row looks at the same ones."""
+    frames, masks = (Recent(source, len(clip.times)) for source in (clip.frames, clip.masks))
+    return dataclasses.replace(clip, frames=frames, masks=masks)
