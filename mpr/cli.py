@@ -15,6 +15,7 @@ VERBS = {
     "train": ("mpr.train:main", "train a motion predictor on tracked clips"),
     "score": ("mpr.score:main", "score an episode or video: agreement per step, film strip"),
     "episodes": ("rl.kitchen.command:main", "record scripted Franka Kitchen episodes"),
+    "demos": ("rl.demos:main", "demonstrations of a kitchen task, by the scripted expert or from Minari"),
     "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
     "bench": ("mpr.bench:main", "measure speed on this machine"),
     "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),

@@ -35,8 +35,9 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
 
     Reward 1 on success, else 0. Success terminates; `step_limit` truncates; both keep the final frame (no automatic
     reset). `threshold` overrides the stock success by a travel of the task's joint; `terminate=False` lets an episode
-    run on past success (closing and jiggling do). `trajectory` holds qpos of every frame since reset, the first
-    included.
+    run on past success (closing and jiggling do). `info` holds `success`, `travel` and `opened`: whether the travel
+    reaches what we call open, 25 cm for the slide cabinet where the stock threshold is 7. `trajectory` holds qpos of
+    every frame since reset, the first included: `rl.kitchen.recording.record` makes a recording of it.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  gymnasium's own declaration
@@ -103,6 +104,11 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         return np.concatenate([self.kitchen._get_obs(robot)["observation"], self.handle - self.gripper])
 
     def step(self, action: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
+        """One control step of 0.08 s. Raises ValueError for an action that is not 9 finite numbers: MuJoCo would put
+        the kitchen back to its start and go on."""
+        action = np.asarray(action)
+        if action.shape != (9,) or not np.isfinite(action).all():
+            raise ValueError(f"a kitchen action is 9 finite numbers, got shape {action.shape}: {action}")
         seen = self.kitchen.step(action)[0]
         observation = np.concatenate([seen["observation"], self.handle - self.gripper])
         self.trajectory.append(self.data.qpos.copy())
@@ -112,7 +118,7 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         return observation, float(success), terminated, truncated, self._info()
 
     def _info(self) -> dict[str, Any]:
-        return {"success": self.success, "travel": self.travel}
+        return {"success": self.success, "travel": self.travel, "opened": self.travel >= self.task.opened}
 
     @property
     def handle(self) -> NDArray[np.float64]:

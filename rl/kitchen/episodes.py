@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.episode import Episode
-from rl.kitchen.camera import CENTRES, camera_path
-from rl.kitchen.environment import RATE_HZ, STEP_LIMIT, KitchenEnvironment
-from rl.kitchen.expert import Follower, Plan, opening_plan
-from rl.kitchen.tasks import ARM, Task, find_task
+from rl.kitchen.camera import CENTRES
+from rl.kitchen.environment import STEP_LIMIT, KitchenEnvironment
+from rl.kitchen.expert import Plan, opening_plan
+from rl.kitchen.recording import scene_recording
+from rl.kitchen.rollout import NOISE, Rollout, follow
+from rl.kitchen.tasks import Task, find_task
 from tracking.errors import UserError
 from tracking.scene import SceneRecording
 
-NOISE = 0.05  # standard deviation of the noise on executed arm actions, in action units
 KETTLE = slice(23, 26)  # qpos: where the kettle stands; knocked over, an episode shows another story
 KETTLE_STILL = 0.03  # metres
 
@@ -128,12 +129,13 @@ def attempt_episode(task: str, kind: str, seed: int, view: str) -> Episode | str
     environment = _environment(task, how.ends_at_success)
     rng = np.random.default_rng([seed, list(KINDS).index(kind)])
     state, _ = environment.reset(seed=seed)
-    attempt = _run(environment, state, how.script(environment, rng), rng)
-    refused = _refused(what, how, attempt.qpos)
+    script = how.script(environment, rng)
+    rollout = follow(environment, state, script.plan, rng, begin=script.begin)
+    refused = _refused(what, how, rollout.qpos)
     if refused:
         return refused
     about = {"task": task, "kind": kind, "seed": seed, "view": view, "noise": NOISE, "opened": what.opened}
-    return _episode(what, about, environment.base_offset, attempt)
+    return _episode(rollout, scene_recording(what, environment.base_offset, rollout.qpos, view), about)
 
 
 def _refused(task: Task, kind: Kind, qpos: NDArray) -> str:
@@ -148,62 +150,17 @@ def _refused(task: Task, kind: Kind, qpos: NDArray) -> str:
     return f"the kettle was knocked {knocked:.2f} m" if knocked > KETTLE_STILL else ""
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    """What one run of a script gave, from the frame on which recording begins."""
-
-    states: NDArray[np.float64]  # [T+1, 62]
-    qpos: NDArray[np.float64]  # [T+1, 30]
-    labels: NDArray[np.float64]  # [T, 9] the expert's noise-free actions
-    actions: NDArray[np.float64]  # [T, 9] what was executed
-    terminated: bool
-
-
-def _run(environment: KitchenEnvironment, state: NDArray, script: Script, rng: np.random.Generator) -> _Attempt:
-    """Follow a script from the state just reset to, with noise on what is executed: to success, where that ends the
-    episode, to the plan's end or to the step limit."""
-    follower, states, labels, actions = Follower(script.plan), [state], [], []
-    terminated, first = False, 0
-    while not (terminated or follower.done) and len(actions) - first < STEP_LIMIT:
-        if follower.at < script.begin:
-            first = len(actions)
-        label = follower.act(environment.data)
-        action = label.copy()
-        action[ARM] += rng.normal(0.0, NOISE, 7)
-        action = np.clip(action, -1.0, 1.0)
-        state, _, terminated, _, _ = environment.step(action)
-        states.append(state)
-        labels.append(label)
-        actions.append(action)
-    frames = environment.trajectory[first:]
-    return _Attempt(
-        np.array(states[first:]), np.array(frames), np.array(labels[first:]), np.array(actions[first:]), terminated
-    )
-
-
-def _episode(task: Task, about: dict, base_offset: NDArray, attempt: _Attempt) -> Episode:
-    times = np.arange(len(attempt.qpos)) / RATE_HZ
-    recording = SceneRecording(
-        scene="kitchen",
-        arguments={"base_offset": base_offset.tolist()},
-        qpos=attempt.qpos,
-        times=times,
-        rate_hz=RATE_HZ,
-        camera=camera_path(task, about["view"], len(times)),
-        object_bodies=task.object_bodies,
-        part_bodies=task.part_bodies,
-        extra={"travel": task.travel(attempt.qpos).tolist()},
-    )
+def _episode(rollout: Rollout, recording: SceneRecording, about: dict) -> Episode:
     return Episode(
         frames={},
-        states=attempt.states,
-        times=times,
-        base_actions=attempt.labels,
-        residual_actions=np.zeros_like(attempt.labels),
-        executed_actions=attempt.actions,
-        terminated=attempt.terminated,
-        truncated=not attempt.terminated,
-        success=attempt.terminated,
+        states=rollout.states,
+        times=recording.times,
+        base_actions=rollout.labels,
+        residual_actions=np.zeros_like(rollout.labels),
+        executed_actions=rollout.actions,
+        terminated=rollout.terminated,
+        truncated=not rollout.terminated,
+        success=rollout.terminated,
         recording=recording,
         about=about,
     )

@@ -1,0 +1,67 @@
+"""Pictures of the kitchen for policies that see: the same renderer, size and light for data and for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl.demonstrations import Demonstration
+from rl.kitchen.camera import SIZE, camera_path
+from rl.kitchen.environment import KitchenEnvironment
+from rl.kitchen.recording import scene_recording
+from rl.kitchen.scene import build, move_base
+from rl.kitchen.tasks import Task
+from tracking.clip import Square
+from tracking.mujoco_render import SceneRenderer
+from tracking.mujoco_scene import RecordedScene
+from tracking.scene import SceneRecording
+
+WHOLE = Square(-0.5, -0.5, SIZE)  # of a view's picture
+
+
+class KitchenPictures:
+    """One OpenGL renderer for all views and episodes. A context manager. Raises NoGL where nothing can be rendered."""
+
+    def __init__(self, task: Task, views: Sequence[str], size: int = 128) -> None:
+        self.task, self.views, self.size = task, tuple(views), size
+        self._renderer: SceneRenderer | None = None
+
+    def __enter__(self) -> KitchenPictures:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+
+    def now(self, environment: KitchenEnvironment) -> dict[str, NDArray[np.uint8]]:
+        """What the views show of the environment's present state: view -> uint8 RGB [size, size, 3]."""
+        qpos = environment.trajectory[-1:]
+        recording = scene_recording(self.task, environment.base_offset, np.array(qpos), self.views[0])
+        return {view: frames[0] for view, frames in self.of(recording).items()}
+
+    def of(self, recording: SceneRecording) -> dict[str, NDArray[np.uint8]]:
+        """All frames of a recording: view -> uint8 RGB [T+1, size, size, 3]."""
+        shown = {}
+        for view in self.views:
+            renderer = self._look(replace(recording, camera=camera_path(self.task, view, len(recording))))
+            shown[view] = np.stack([renderer.frame(t) for t in range(len(recording))])
+        return shown
+
+    def _look(self, recording: SceneRecording) -> SceneRenderer:
+        """The renderer, turned to this recording: opening one takes longer than a picture."""
+        if self._renderer is None:
+            self._renderer = SceneRenderer(RecordedScene(recording, model=build()), WHOLE, self.size)
+        scene = self._renderer.scene
+        move_base(scene.model, recording.arguments["base_offset"])
+        scene.recording, scene._at = recording, -1
+        return self._renderer
+
+
+def with_pictures(demonstration: Demonstration, pictures: KitchenPictures) -> Demonstration:
+    """The demonstration and what it looked like. One without a recording is returned as it is."""
+    if demonstration.recording is None or not pictures.views:
+        return demonstration
+    return replace(demonstration, frames=pictures.of(demonstration.recording))

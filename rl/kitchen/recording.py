@@ -1,0 +1,35 @@
+"""What the kitchen's cameras would have seen: joint positions as a SceneRecording, rendered when wanted."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl.kitchen.camera import camera_path
+from rl.kitchen.environment import RATE_HZ, KitchenEnvironment
+from rl.kitchen.tasks import Task
+from tracking.scene import SceneRecording
+
+
+def scene_recording(task: Task, base_offset: NDArray, qpos: NDArray, view: str) -> SceneRecording:
+    """Joint positions [T+1, 30] with the robot's base at `base_offset` [2] metres, seen from the named view.
+
+    Raises UserError for a view that does not exist.
+    """
+    times = np.arange(len(qpos)) / RATE_HZ
+    return SceneRecording(
+        scene="kitchen",
+        arguments={"base_offset": np.asarray(base_offset, float).tolist()},
+        qpos=qpos,
+        times=times,
+        rate_hz=RATE_HZ,
+        camera=camera_path(task, view, len(times)),
+        object_bodies=task.object_bodies,
+        part_bodies=task.part_bodies,
+        extra={"travel": task.travel(qpos).tolist()},
+    )
+
+
+def record(environment: KitchenEnvironment, view: str = "front") -> SceneRecording:
+    """The episode so far, of an environment that was reset; its final frame included."""
+    return scene_recording(environment.task, environment.base_offset, np.array(environment.trajectory), view)
