@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ def save_checkpoint(
         torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, temporary / "optimizer.pt")
         meta = {"format": FORMAT, "architecture": ARCHITECTURE, "step": step, **about}
         (temporary / "checkpoint.json").write_text(json.dumps(meta, indent=2) + "\n")
+    drop_others(home, step)
+
+
+def drop_others(home: Path, step: int) -> None:
+    """Remove every checkpoint below `home` but this step's."""
     for folder in home.iterdir():
         if folder.name.isdigit() and int(folder.name) != step:
             shutil.rmtree(folder)
@@ -78,17 +84,23 @@ def checkpoint_info(folder: Path) -> dict[str, Any]:
 
 def load_weights(folder: Path, model: MotionModel) -> None:
     """Fill `model` with a checkpoint's weights. Raises BadCheckpoint naming the first weight that does not fit."""
+    model.load_state_dict(fitting_weights(folder / "model.safetensors", trained_state(model)), strict=False)
+
+
+def fitting_weights(file: Path, mine: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A file's weights. Raises BadCheckpoint for a damaged file, and for the first weight that does not fit `mine`."""
     try:
-        weights = load_file(folder / "model.safetensors")
+        weights = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise BadCheckpoint(f"{folder / 'model.safetensors'} cannot be read ({error}): damaged; train again") from error
-    mine = trained_state(model)
+        raise BadCheckpoint(f"{file} cannot be read ({error}): damaged; train again") from error
     for name in sorted({*mine, *weights}):
         here = tuple(mine[name].shape) if name in mine else None
         there = tuple(weights[name].shape) if name in weights else None
         if here != there:
-            raise BadCheckpoint(f"{folder} is of another architecture: {name} is {there} there, {here} in this model")
-    model.load_state_dict(weights, strict=False)
+            raise BadCheckpoint(
+                f"{file.parent} is of another architecture: {name} is {there} there, {here} in this model"
+            )
+    return weights
 
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:

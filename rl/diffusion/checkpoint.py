@@ -1,0 +1,132 @@
+"""Checkpoints of a diffusion policy, and the trained policy as an actor.
+
+A checkpoint is a folder `checkpoints/<step>` that appears whole or not at all: model.safetensors (the averaged weights,
+which act, and the normalisers), training.safetensors (the weights being trained), optimizer.pt, checkpoint.json. A
+frozen encoder's weights stay where they are. Nothing is unpickled that could run code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mpr.checkpoint import BadCheckpoint, drop_others, fitting_weights, last_checkpoint, load_optimizer
+from rl.diffusion.policy import DiffusionActor, DiffusionPolicy, Look, PolicyShape
+from rl.diffusion.samples import Horizons
+from rl.diffusion.schedule import Sampler
+from rl.diffusion.views import Eyes
+from tracking.runs import atomic_folder
+
+if TYPE_CHECKING:
+    from diffusers.training_utils import EMAModel
+
+FORMAT = 1
+ARCHITECTURE = "diffusion policy, conditional U-Net 1-D"
+
+
+def save_checkpoint(
+    run: Path,
+    step: int,
+    policy: DiffusionPolicy,
+    ema: EMAModel,
+    optimizer: torch.optim.Optimizer,
+    about: dict[str, Any],
+) -> None:
+    """Write checkpoints/<step> and drop the ones before it; at every moment one whole checkpoint is there."""
+    home = run / "checkpoints"
+    with atomic_folder(home / f"{step:07d}") as temporary:
+        trained = policy.state_dict()
+        averaged = trained | dict(_averages(policy, ema))
+        for name, state in (("model", averaged), ("training", trained)):
+            weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+            save_file(weights, temporary / f"{name}.safetensors")
+        torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, temporary / "optimizer.pt")
+        meta = {"format": FORMAT, "architecture": ARCHITECTURE, "step": step, "ema_step": ema.optimization_step}
+        meta |= {"shape": dataclasses.asdict(policy.shape), **about}
+        (temporary / "checkpoint.json").write_text(json.dumps(meta, indent=2) + "\n")
+    drop_others(home, step)
+
+
+def _averages(policy: DiffusionPolicy, ema: EMAModel) -> Iterator[tuple[str, Tensor]]:
+    """Every parameter's name and its average."""
+    for (name, _), average in zip(policy.named_parameters(), ema.shadow_params, strict=True):
+        yield name, average
+
+
+def restore(folder: Path, policy: DiffusionPolicy, ema: EMAModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Put weights, averages, optimizer and random numbers back as they were; returns checkpoint.json."""
+    about = checkpoint_info(folder)
+    policy.load_state_dict(fitting_weights(folder / "training.safetensors", policy.state_dict()))
+    averaged = fitting_weights(folder / "model.safetensors", policy.state_dict())
+    for name, average in _averages(policy, ema):
+        average.copy_(averaged[name])
+    ema.optimization_step = int(about["ema_step"])
+    load_optimizer(folder, optimizer)
+    return about
+
+
+def checkpoint_info(folder: Path) -> dict[str, Any]:
+    """checkpoint.json. Raises BadCheckpoint for what is no diffusion policy of this version."""
+    try:
+        about = json.loads((folder / "checkpoint.json").read_text())
+        name, number = about["architecture"], about["format"]
+    except (OSError, json.JSONDecodeError, KeyError) as error:
+        raise BadCheckpoint(f"{folder} is no policy checkpoint ({type(error).__name__}: {error})") from error
+    if (name, number) != (ARCHITECTURE, FORMAT):
+        raise BadCheckpoint(
+            f"{folder} holds '{name}' (format {number}), this version reads '{ARCHITECTURE}' (format {FORMAT}): "
+            "train again, or use the version that wrote it"
+        )
+    return about
+
+
+def load_policy(
+    run: Path, device: str = "cpu", state: int | None = None, action: int | None = None
+) -> tuple[DiffusionPolicy, dict[str, Any]]:
+    """The newest checkpoint's averaged policy, in eval mode and frozen, and its checkpoint.json.
+
+    `state` and `action` are the widths that the caller's environment has. Raises BadCheckpoint where the policy has
+    others, or where there is no checkpoint.
+    """
+    folder = last_checkpoint(run)
+    if folder is None:
+        raise BadCheckpoint(f"{run} holds no policy checkpoint: train one with `mpr bc --out {run}`")
+    about = checkpoint_info(folder)
+    stored = about["shape"]
+    for name, wanted in (("state", state), ("action", action)):
+        if wanted is not None and stored.get(name) != wanted:
+            raise BadCheckpoint(
+                f"{folder} is a policy for {name}s of {stored.get(name)} numbers, here they have {wanted}: "
+                "train one on demonstrations of this environment"
+            )
+    try:
+        lists = {name: tuple(stored[name]) for name in ("cameras", "widths")}
+        shape = PolicyShape(**stored | lists | {"horizons": Horizons(**stored["horizons"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadCheckpoint(f"{folder} is of another architecture: its shape does not fit ({error})") from error
+    policy = DiffusionPolicy(shape)
+    policy.load_state_dict(fitting_weights(folder / "model.safetensors", policy.state_dict()))
+    return policy.to(device).eval().requires_grad_(False), about
+
+
+def load_actor(
+    run: Path,
+    sampler: Sampler,
+    look: Look | None = None,
+    device: str = "cpu",
+    state: int | None = None,
+    action: int | None = None,
+) -> DiffusionActor:
+    """The trained policy of a run as a BasePolicy. Raises BadCheckpoint, or MissingWeights for a frozen encoder."""
+    policy, about = load_policy(run, device, state, action)
+    shape, eyes = policy.shape, None
+    if shape.cameras:
+        eyes = Eyes(shape.encoder, shape.image, Path(about["encoder_weights"]), device)
+    return DiffusionActor(policy, sampler, eyes, look)

@@ -1,0 +1,150 @@
+"""The diffusion policy: normalisers, camera encoders and denoiser as one module, and the actor that plays its chunks.
+
+Chi et al., arXiv 2303.04137, with global conditioning: the last observations, as one vector, scale and shift every
+block of the denoiser.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rl.diffusion.encoders import TrainedResNet18
+from rl.diffusion.normalise import Normaliser
+from rl.diffusion.samples import CAMERA, Batch, Horizons
+from rl.diffusion.schedule import Sampler, add_noise, denoise, generator
+from rl.diffusion.unet import ConditionalUnet1d
+from rl.diffusion.views import Eyes
+
+Look = Callable[[int], Mapping[str, NDArray[np.uint8]]]  # step of the episode -> camera -> frame [H, W, 3] of that step
+
+
+@dataclass(frozen=True)
+class PolicyShape:
+    """Everything that decides the shape of a policy; travels with the weights."""
+
+    state: int  # numbers in a state
+    action: int  # numbers in an action
+    cameras: tuple[str, ...] = ()  # in the order of the condition
+    encoder: str = ""  # of the cameras' frames
+    features: int = 0  # numbers a frame becomes
+    image: int = 0  # pixels, short side: resnet18 alone
+    widths: tuple[int, ...] = (256, 512, 1024)  # channels of the U-Net's resolutions
+    step_embedding: int = 256
+    horizons: Horizons = field(default_factory=Horizons)
+    training_steps: int = 50  # of diffusion
+
+    @property
+    def condition(self) -> int:
+        """Numbers in a condition."""
+        return self.horizons.observation * (self.state + len(self.cameras) * self.features)
+
+
+class DiffusionPolicy(nn.Module):
+    """Observations in, chunks of actions out. `loss` trains it, `sample` asks it."""
+
+    def __init__(self, shape: PolicyShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.state_scale, self.action_scale = Normaliser(shape.state), Normaliser(shape.action)
+        trained = shape.encoder == "resnet18"  # one a camera; a frozen encoder's features arrive ready
+        self.encoders = nn.ModuleList(TrainedResNet18() if trained else nn.Identity() for _ in shape.cameras)
+        self.unet = ConditionalUnet1d(shape.action, shape.condition, shape.widths, shape.step_embedding)
+
+    def condition(self, observation: Batch) -> Tensor:
+        """The last observations, oldest first, as vectors [B, C]: features of every camera, normalised state.
+
+        `observation`: "state" [B, 2, D] and, for each camera, what `views.Eyes` made of its frames [B, 2, ...].
+        """
+        state = self.state_scale(observation["state"])  # [B, 2, D]
+        seen = [
+            encoder(observation[CAMERA + name].flatten(0, 1)).unflatten(0, state.shape[:2])  # [B, 2, F]
+            for name, encoder in zip(self.shape.cameras, self.encoders, strict=True)
+        ]
+        return torch.cat([*seen, state], 2).flatten(1)
+
+    def loss(self, batch: Batch, drawn_from: torch.Generator) -> Tensor:
+        """Mean squared error of the foretold noise, at steps and with noise drawn from the (CPU) generator."""
+        clean = self.action_scale(batch["action"])  # [B, 16, A]
+        noise = torch.randn(clean.shape, generator=drawn_from).to(clean.device)
+        step = torch.randint(self.shape.training_steps, (len(clean),), generator=drawn_from).to(clean.device)
+        noisy = add_noise(clean, noise, step, self.shape.training_steps)
+        return F.mse_loss(self.unet(noisy, step, self.condition(batch)), noise)
+
+    @torch.no_grad()
+    def predict(self, observation: Batch, sampler: Sampler, drawn_from: torch.Generator) -> Tensor:
+        """A sampled chunk [B, 16, A] in the environment's units, from the oldest observation's step on."""
+        condition = self.condition(observation)
+        shape = (len(condition), self.shape.horizons.prediction, self.shape.action)
+        chunk = denoise(
+            lambda noisy, step: self.unet(noisy, step, condition),
+            shape, self.shape.training_steps, sampler, drawn_from, condition.device,
+        )  # fmt: skip
+        return self.action_scale.inverse(chunk)
+
+    def sample(self, observation: Batch, sampler: Sampler, drawn_from: torch.Generator) -> Tensor:
+        """The part of a sampled chunk that is run, [B, 8, A]: from the present observation's step on."""
+        first = self.shape.horizons.observation - 1
+        return self.predict(observation, sampler, drawn_from)[:, first : first + self.shape.horizons.action]
+
+
+class DiffusionActor:
+    """A BasePolicy: plays a policy's chunks, one action a step. One episode at a time.
+
+    A policy with cameras needs `eyes`, and `look`, which shows it the frames of the episode's step t (0 at reset); it
+    is asked on the steps alone that a chunk is planned from. `look` may be exchanged between episodes: a simulator's
+    pictures here, a demonstration's there.
+    """
+
+    def __init__(
+        self, policy: DiffusionPolicy, sampler: Sampler, eyes: Eyes | None = None, look: Look | None = None
+    ) -> None:
+        if policy.shape.cameras and (eyes is None or look is None):
+            raise ValueError(f"a policy that sees {', '.join(policy.shape.cameras)} needs eyes and look")
+        self.policy, self.sampler, self.eyes, self.look = policy.eval(), sampler, eyes, look
+        self.device = next(policy.parameters()).device
+        self._chunk: deque[NDArray[np.float32]] = deque()
+        self._history: deque[Batch] = deque(maxlen=policy.shape.horizons.observation)
+        self._noise: torch.Generator | None = None
+        self._step = 0
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode: drop the chunk and the history, and draw all noise from `seed` (0 or above)."""
+        self._chunk.clear()
+        self._history.clear()
+        self._noise = generator(seed)
+        self._step = 0
+
+    def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """The action [A] for the state [D]; a new chunk is planned when the last one is used up."""
+        if self._noise is None:
+            raise RuntimeError("reset the actor before it acts")
+        wanted = (self.policy.shape.state,)
+        if observation.shape != wanted:
+            raise ValueError(f"an observation of shape {observation.shape}, the policy takes {wanted}")
+        if len(self._chunk) < self.policy.shape.horizons.observation:  # the next plan will look back on this step
+            self._remember(observation)
+        if not self._chunk:
+            history = {name: torch.cat([seen[name] for seen in self._history], 1) for name in self._history[0]}
+            self._chunk.extend(self.policy.sample(history, self.sampler, self._noise)[0].cpu().numpy())
+        self._step += 1
+        return self._chunk.popleft()
+
+    def _remember(self, observation: NDArray[np.floating[Any]]) -> None:
+        """Append this step's observation, [1, 1, ...] each; the first one of an episode fills the whole history."""
+        state = np.asarray(observation, np.float32)
+        now = {"state": torch.from_numpy(state.copy())[None, None].to(self.device)}
+        if self.eyes is not None and self.look is not None:
+            frames = self.look(self._step)
+            for name in self.policy.shape.cameras:
+                now[CAMERA + name] = torch.from_numpy(self.eyes(frames[name][None])).to(self.device)[None]
+        missing = self._history.maxlen if not self._history else 1
+        self._history.extend([now] * (missing or 1))

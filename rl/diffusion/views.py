@@ -1,0 +1,94 @@
+"""Camera frames made ready once: shrunk for an encoder that is trained along, or a frozen encoder's features.
+
+What stands in the cache is what the policy is shown, at training and at run time alike, so a frozen encoder runs once
+a frame and never in a training step, and video is never decoded in one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rl.demonstrations import BadDemonstration, Demonstration
+from rl.diffusion.encoders import FROZEN, frozen_encoder
+from tracking.clip import FrameSource
+from tracking.runs import atomic_path
+
+CHUNK = 32  # frames that a frozen encoder is given at once
+
+
+def shrunk(frame: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
+    """A frame [H, W, 3] area-resampled so that its short side is `short_side` pixels; its aspect is kept."""
+    h, w = frame.shape[:2]
+    if min(h, w) == short_side:
+        return frame
+    scale = short_side / min(h, w)
+    return cv2.resize(frame, (round(w * scale), round(h * scale)), interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+
+class Eyes:
+    """Makes frames ready: uint8 [B, H, W, 3] to what the cache holds, uint8 [B, h, w, 3] or float32 features [B, F].
+
+    `encoder` is one of `encoders.ENCODERS`; `image` (pixels, short side) is for resnet18 alone, `weights` for the
+    frozen ones alone. Raises MissingWeights.
+    """
+
+    def __init__(self, encoder: str, image: int, weights: Path, device: str = "cpu") -> None:
+        self.image, self.device = image, device
+        self.frozen = frozen_encoder(encoder, weights).to(device) if encoder in FROZEN else None
+
+    @torch.no_grad()
+    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
+        if self.frozen is None:
+            return np.stack([shrunk(frame, self.image) for frame in frames])
+        return self.frozen(torch.from_numpy(frames).to(self.device)).float().cpu().numpy()
+
+
+def fingerprint(demonstrations: Sequence[Demonstration], *about: str, camera: str = "") -> str:
+    """16 hexadecimal digits of `about` and of what the demonstrations hold, each one's last frame included."""
+    digest = hashlib.sha256(repr((camera, about)).encode())
+    for d in demonstrations:
+        for array in (d.states, d.actions, *([d.frames[camera][len(d)]] if camera else [])):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def cached_view(
+    demonstrations: Sequence[Demonstration], camera: str, eyes: Eyes, cache: Path, name: str
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """All frames of a camera made ready, [sum of T+1, ...] in the demonstrations' order, memory-mapped from `cache`.
+
+    `name` says what makes them ready (encoder, size). Raises BadDemonstration where one was not seen by that camera.
+    """
+    for d in demonstrations:
+        if camera not in d.frames:
+            seen = ", ".join(d.frames) or "none"
+            raise BadDemonstration(f"demonstration {d.seed} has no frames of camera '{camera}'; it has {seen}")
+    file = cache / f"{camera}-{name}-{fingerprint(demonstrations, name, camera=camera)}.npy"
+    if not file.exists():
+        _write_view([d.frames[camera] for d in demonstrations], eyes, file)
+    return np.load(file, mmap_mode="r")
+
+
+def _write_view(sources: Sequence[FrameSource], eyes: Eyes, file: Path) -> None:
+    total = sum(len(source) for source in sources)
+    first = eyes(np.asarray(sources[0][0])[None])
+    shape = (total, *first.shape[1:])
+    print(f"making {total} frames ready once: {np.prod(shape) * first.itemsize / 1e9:.2f} GB in {file}")
+    with atomic_path(file) as temporary, tqdm(total=total, unit="frame", desc="frames") as bar:
+        rows = np.lib.format.open_memmap(temporary, "w+", first.dtype, shape)
+        row = 0
+        for source in sources:
+            for start in range(0, len(source), CHUNK):
+                frames = [np.asarray(source[t]) for t in range(start, min(start + CHUNK, len(source)))]
+                rows[row : row + len(frames)] = eyes(np.stack(frames))
+                row += len(frames)
+                bar.update(len(frames))
+        rows.flush()

@@ -1,0 +1,424 @@
+"""The diffusion policy on states: its parts against their laws, what it learns, and how it resumes and acts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mpr.checkpoint import BadCheckpoint, last_checkpoint
+from rl.base_policy import BasePolicy, ZeroPolicy
+from rl.demonstrations import BadDemonstration, Demonstration, save_demonstration
+from rl.diffusion import train
+from rl.diffusion.checkpoint import load_actor, load_policy
+from rl.diffusion.normalise import RANGE_FLOOR, Normaliser
+from rl.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
+from rl.diffusion.samples import Horizons, Windows, window_starts
+from rl.diffusion.schedule import Sampler, add_noise, denoise, generator, schedule
+from rl.diffusion.unet import ConditionalUnet1d
+from tests.toy_demonstrations import toy_demonstration
+from tracking.errors import UserError
+
+SHAPE = PolicyShape(state=3, action=2, widths=(16, 32), step_embedding=16)
+CPU = torch.device("cpu")
+
+
+def policy(shape: PolicyShape = SHAPE, seed: int = 0) -> DiffusionPolicy:
+    torch.manual_seed(seed)
+    return DiffusionPolicy(shape)
+
+
+# --- the denoiser
+
+
+def test_the_paper_s_configuration_counts_94_810_million_parameters() -> None:
+    with torch.device("meta"):
+        unet = ConditionalUnet1d(action=8, condition=2 * (2 * 512 + 8))
+        small = ConditionalUnet1d(action=8, condition=2 * (512 + 8))
+    assert f"{sum(p.numel() for p in unet.parameters()) / 1e6:.3f}" == "94.810"
+    assert f"{sum(p.numel() for p in small.parameters()) / 1e6:.1f}" == "80.1"  # one camera
+    size = train.SIZES["paper"]
+    assert size.widths == (256, 512, 1024) and PolicyShape(8, 8, widths=size.widths).step_embedding == 256
+
+
+def test_the_denoiser_keeps_the_chunk_s_shape_and_obeys_step_and_condition() -> None:
+    torch.manual_seed(0)
+    unet = ConditionalUnet1d(5, 7, (16, 32, 64), step_embedding=16)
+    noisy, step, condition = torch.randn(3, 16, 5), torch.tensor([0, 3, 49]), torch.randn(3, 7)
+    out = unet(noisy, step, condition)
+    assert out.shape == (3, 16, 5)
+    other = condition.clone()
+    other[1] += 1
+    changed = (unet(noisy, step, other) - out).abs().amax((1, 2))
+    assert changed[1] > 1e-3 and changed[0] == changed[2] == 0  # each sample its own condition
+    assert (unet(noisy, step + 1, condition) - out).abs().amax((1, 2)).min() > 1e-4
+    with pytest.raises(ValueError, match="multiple of 4"):
+        unet(noisy[:, :14], step, condition)
+
+
+def test_film_scales_and_shifts_every_channel() -> None:
+    block = ConditionalUnet1d(4, 3, (8, 16), step_embedding=8).middle[0]
+    film = block.film[1]
+    x, known = torch.randn(2, 16, 6), torch.randn(2, 8 + 3)
+    with torch.no_grad():
+        film.weight.zero_()
+        film.bias[:16], film.bias[16:] = 2.0, 0.5
+        torch.testing.assert_close(block(x, known), block.second(2 * block.first(x) + 0.5) + x)
+
+
+# --- normalisation
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.floats(-1e3, 1e3, width=32), min_size=3, max_size=3), min_size=1, max_size=8),
+    st.floats(-1e3, 1e3, width=32),
+)
+def test_normalised_data_spans_minus_one_to_one_and_comes_back(rows: list[list[float]], constant: float) -> None:
+    data = np.array([[*row, constant] for row in rows], np.float32)  # the last dimension is constant
+    scale = Normaliser(4).fit(data)
+    values = torch.from_numpy(data)
+    normalised = scale(values)
+    assert torch.isfinite(normalised).all() and (normalised.abs() <= 1 + 1e-3).all() and not normalised[:, 3].any()
+    torch.testing.assert_close(scale.inverse(normalised), values, rtol=1e-5, atol=1e-3)
+    wide = np.ptp(data, 0) > 1
+    torch.testing.assert_close(normalised.amax(0)[wide], torch.ones(int(wide.sum())), rtol=0, atol=1e-3)
+    torch.testing.assert_close(normalised.amin(0)[wide], -torch.ones(int(wide.sum())), rtol=0, atol=1e-3)
+
+
+def test_a_dimension_that_only_showed_noise_is_not_blown_up() -> None:
+    scale = Normaliser(2).fit(np.array([[0.3, 0.0], [0.3001, 1.0]]))
+    moved = scale(torch.tensor([0.3 + RANGE_FLOOR, 0.5]))
+    assert 1.9 < moved[0] < 2.1 and moved[1] == 0
+
+
+def test_statistics_travel_with_the_weights_and_bad_ones_are_refused() -> None:
+    fitted = policy()
+    fitted.state_scale.fit(np.array([[0.0, 5.0, 1.0], [2.0, 5.0, 3.0]]))
+    other = policy(seed=1)
+    other.load_state_dict(fitted.state_dict())
+    torch.testing.assert_close(other.state_scale(torch.tensor([2.0, 5.0, 1.0])), torch.tensor([1.0, 0.0, -1.0]))
+    for bad in (np.array([[0.0, np.nan, 1.0]]), np.empty((0, 3)), np.zeros((4, 2))):
+        with pytest.raises(ValueError, match=r"NaN|cannot fit"):
+            Normaliser(3).fit(bad)
+
+
+# --- noise
+
+
+def far_from_perfect(noisy: Tensor, step: Tensor) -> Tensor:
+    return 0.3 * noisy + 0.02 * step[:, None, None]
+
+
+def test_ddpm_is_diffusers_own_loop() -> None:
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+    ours = denoise(far_from_perfect, (2, 16, 3), 50, Sampler("ddpm"), generator(5), CPU)
+    plan, drawn = DDPMScheduler(50, beta_schedule="squaredcos_cap_v2"), generator(5)
+    x = torch.randn(2, 16, 3, generator=drawn)
+    for t in range(49, -1, -1):
+        x = plan.step(far_from_perfect(x, torch.tensor([t, t])), t, x, generator=drawn).prev_sample  # type: ignore[arg-type, union-attr]
+    assert torch.equal(ours, x)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 50])
+def test_ddim_is_its_formula_from_pure_noise_on(steps: int) -> None:
+    ours = denoise(far_from_perfect, (2, 16, 3), 50, Sampler("ddim", steps), generator(5), CPU)
+    u = (1 + np.arange(-1, 50)) / 50  # cosine schedule: betas from squared cosines, capped
+    bar = np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
+    alpha_bar = np.cumprod(1 - np.minimum(1 - bar[1:] / bar[:-1], 0.999))
+    x = torch.randn(2, 16, 3, generator=generator(5)).double()
+    stride = 50 // steps
+    for t in range(49, -1, -stride):
+        now, then = alpha_bar[t], alpha_bar[t - stride] if t >= stride else 1.0
+        noise = far_from_perfect(x, torch.tensor([t, t]))
+        clean = ((x - (1 - now) ** 0.5 * noise) / now**0.5).clamp(-1, 1)
+        x = then**0.5 * clean + (1 - then) ** 0.5 * noise
+    torch.testing.assert_close(ours.double(), x, rtol=1e-3, atol=1e-4)
+
+
+def test_noise_grows_with_the_step_and_samplers_are_checked() -> None:
+    clean, noise = torch.ones(50, 16, 2), torch.zeros(50, 16, 2)
+    left = add_noise(clean, noise, torch.arange(50), 50)[:, 0, 0]
+    assert (left.diff() < 0).all() and left[0] > 0.99 and left[-1] < 0.02
+    steps, noise = torch.tensor([3, 40]), torch.randn(2, 16, 2, generator=generator(0))
+    wanted = schedule(50, Sampler("ddpm")).add_noise(clean[:2], noise, steps)  # type: ignore[arg-type]
+    torch.testing.assert_close(add_noise(clean[:2], noise, steps, 50), wanted)
+    for kind, steps, message in (("euler", 5, "no sampler 'euler'"), ("ddim", 0, "1 or more"), ("ddim", 7, "divide")):
+        with pytest.raises(UserError, match=message):
+            schedule(50, Sampler(kind, steps))
+
+
+# --- windows
+
+
+def windows(demonstrations: Sequence[Demonstration], seed: int = 0) -> Windows:
+    return Windows(demonstrations, Horizons(), seed)
+
+
+def test_windows_repeat_an_episode_s_ends_and_never_cross_into_the_next() -> None:
+    first = dataclasses.replace(toy_demonstration(0), actions=np.arange(40, dtype=np.float32).reshape(20, 2))
+    second = dataclasses.replace(toy_demonstration(1), actions=1000 + first.actions)
+    both = windows([first, second])
+    assert len(both) == 2 * 13 and list(window_starts(20, Horizons(), 7)) == list(range(-1, 12))
+    start, end, after = (both.windows_at(np.array([k])) for k in (0, 12, 13))
+    steps = torch.arange(-1, 15).clamp(min=0)
+    torch.testing.assert_close(start["action"][0], torch.from_numpy(first.actions)[steps])
+    torch.testing.assert_close(start["state"][0], torch.from_numpy(first.states)[[0, 0]])
+    torch.testing.assert_close(end["action"][0], torch.from_numpy(first.actions)[torch.arange(11, 27).clamp(max=19)])
+    torch.testing.assert_close(end["state"][0], torch.from_numpy(first.states)[[11, 12]])
+    torch.testing.assert_close(after["action"], start["action"] + 1000)
+    torch.testing.assert_close(after["state"][0], torch.from_numpy(second.states)[[0, 0]])
+    assert len(windows([toy_demonstration(0, length=3)])) == 1  # shorter than a chunk, and still learned from
+
+
+def test_batches_are_a_function_of_seed_and_number_and_pass_through_all_windows() -> None:
+    demonstrations = [toy_demonstration(i) for i in range(3)]
+    a, b = windows(demonstrations), windows(demonstrations)
+    wanted = [a.batch(n, 8)["action"] for n in range(12)]
+    for n in (11, 0, 5, 4):  # in any order
+        assert torch.equal(b.batch(n, 8)["action"], wanted[n])
+    assert not torch.equal(windows(demonstrations, seed=1).batch(0, 8)["action"], wanted[0])
+    assert sorted(a._window(n) for n in range(len(a))) == list(range(len(a)))
+    assert [a._window(n) for n in range(len(a))] != [a._window(len(a) + n) for n in range(len(a))]
+
+
+def test_horizons_that_do_not_fit_are_refused() -> None:
+    for values in ((0, 16, 8), (2, 8, 8)):
+        with pytest.raises(ValueError, match=r"horizons|reach past"):
+            Horizons(*values)
+
+
+# --- acting
+
+
+def states(length: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(length, 3))
+
+
+def played(actor: BasePolicy, seed: int, seen: np.ndarray) -> np.ndarray:
+    actor.reset(seed)
+    return np.stack([actor.act(state) for state in seen])
+
+
+@pytest.mark.parametrize("sampler", [Sampler(), Sampler("ddpm")])
+def test_a_seed_decides_an_episode(sampler: Sampler) -> None:
+    actor, seen = DiffusionActor(policy(), sampler), states(11)
+    one = played(actor, 3, seen)
+    assert one.shape == (11, 2) and one.dtype == np.float32
+    np.testing.assert_array_equal(one, played(actor, 3, seen))  # whatever was played before, and torch's own state
+    np.testing.assert_array_equal(one, played(DiffusionActor(policy(), sampler), 3, seen))
+    assert np.abs(one - played(actor, 4, seen)).max() > 1e-3
+
+
+@pytest.mark.parametrize("left_after", [1, 5, 8, 9])
+def test_reset_drops_chunk_and_history(left_after: int) -> None:
+    """After a success or a time-out at any step of a chunk, the next episode begins as if nothing had been."""
+    actor, seen = DiffusionActor(policy(), Sampler()), states(10, 1)
+    wanted = played(DiffusionActor(policy(), Sampler()), 7, seen)
+    played(actor, 2, states(left_after))
+    np.testing.assert_array_equal(played(actor, 7, seen), wanted)
+
+
+def test_a_chunk_is_planned_from_the_last_two_observations_and_run_from_the_present_on() -> None:
+    asked: list[Tensor] = []
+
+    class Clock(DiffusionPolicy):
+        """Foretells, at every step, which step of the prediction it is."""
+
+        def predict(self, observation, sampler, drawn_from):
+            asked.append(observation["state"][0, :, 0].clone())
+            return torch.arange(16.0)[None, :, None].expand(1, 16, 2)
+
+    actor = DiffusionActor(Clock(SHAPE), Sampler())
+    seen = np.arange(18.0)[:, None].repeat(3, 1)
+    actions = played(actor, 0, seen)
+    assert actions[:, 0].tolist() == [*range(1, 9), *range(1, 9), 1, 2]
+    assert [a.tolist() for a in asked] == [[0, 0], [7, 8], [15, 16]]
+
+
+def test_an_actor_refuses_what_it_cannot_play() -> None:
+    actor = DiffusionActor(policy(), Sampler())
+    with pytest.raises(RuntimeError, match="reset"):
+        actor.act(np.zeros(3))
+    actor.reset(0)
+    with pytest.raises(ValueError, match=r"shape \(4,\), the policy takes \(3,\)"):
+        actor.act(np.zeros(4))
+    zero = ZeroPolicy(9)
+    zero.reset(0)
+    assert not zero.act(np.ones(62)).any() and zero.act(np.ones(62)).shape == (9,)
+
+
+# --- learning
+
+
+def test_it_learns_both_ways_of_a_teacher_who_takes_either() -> None:
+    """Action 0.4 s + 0.5 or 0.4 s - 0.5: squared error would learn the middle, which nobody ever showed."""
+
+    def episode(seed: int) -> Demonstration:
+        s, side = np.float32(-1 + 2 * (seed // 2) / 15), 1 if seed % 2 else -1
+        flat = np.full((21, 1), s, np.float32)
+        actions = np.full((20, 1), 0.4 * s + 0.5 * side, np.float32)
+        return Demonstration(flat, actions, actions, np.arange(21) / 12.5, True, seed)
+
+    taught = windows([episode(seed) for seed in range(32)])
+    student = policy(PolicyShape(state=1, action=1, widths=(32, 64), step_embedding=32))
+    student.state_scale.fit(taught.states)
+    student.action_scale.fit(taught.actions)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=2e-3, fused=True)
+    for step in range(300):
+        loss = student.loss(taught.batch(step, 64), generator(0, step))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    s = torch.linspace(-0.9, 0.9, 64)
+    chunk = student.sample({"state": s[:, None, None].expand(64, 2, 1)}, Sampler(), generator(9))
+    assert chunk.shape == (64, 8, 1)
+    from_middle = chunk.mean((1, 2)) - 0.4 * s
+    off = (from_middle.abs() - 0.5).abs()
+    assert off.median() < 0.08 and (off < 0.25).float().mean() > 0.9
+    assert 10 < (from_middle > 0).sum() < 54
+
+
+# --- the command
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("demos")
+    for seed in range(3):
+        save_demonstration(toy_demonstration(seed), root / f"demonstration_{seed:06d}")
+    return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_size() -> None:
+    train.SIZES["tiny"] = train.Size((16, 32), 24, 12, 4, (0.95, 0.999))
+
+
+def command(demos: Path, out: Path, *more: str) -> list[str]:
+    argv = ["--demos", str(demos), "--out", str(out), "--size", "tiny", "--checkpoint_every", "5", "--device", "cpu"]
+    return [*argv, "--lr", "0.01", "--warmup", "3", *more]
+
+
+@pytest.fixture(scope="module")
+def trained(demos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    train.main(command(demos, out))
+    return out
+
+
+def stored(run: Path, name: str) -> dict[str, Tensor]:
+    folder = last_checkpoint(run)
+    assert folder is not None
+    return load_file(folder / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("broken_in", [3, 7, 12])
+def test_interrupted_and_resumed_is_bitwise_the_unbroken_run(
+    demos: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_in: int
+) -> None:
+    whole = train.Training._step
+
+    def breaking(self: train.Training, step: int) -> float:
+        if step == broken_in - 1:
+            raise KeyboardInterrupt
+        return whole(self, step)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train.Training, "_step", breaking)
+        train.main(command(demos, tmp_path / "run"))
+    torch.manual_seed(99)  # another process would have another state
+    train.main(command(demos, tmp_path / "run"))
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
+    for name in ("model", "training"):
+        ours, theirs = stored(tmp_path / "run", name), stored(trained, name)
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+    assert (tmp_path / "run" / "summary.json").read_text() == (trained / "summary.json").read_text()
+
+
+def test_averages_are_kept_apart_from_what_is_trained(trained: Path) -> None:
+    averaged, raw = stored(trained, "model"), stored(trained, "training")
+    about = json.loads((trained / "checkpoints" / "0000012" / "checkpoint.json").read_text())
+    assert about["ema_step"] == about["step"] == 12
+    assert any(not torch.equal(averaged[k], raw[k]) for k in raw)
+    for name in ("state_scale.centre", "action_scale.half_range"):
+        assert torch.equal(averaged[name], raw[name])
+    loaded, _ = load_policy(trained)
+    assert all(torch.equal(v, averaged[k]) for k, v in loaded.state_dict().items())
+    assert not any(p.requires_grad for p in loaded.parameters()) and not loaded.training
+
+
+def test_a_trained_run_acts_and_says_how_close_it_is(trained: Path) -> None:
+    actor = load_actor(trained, Sampler(steps=5), state=3, action=2)
+    assert np.isfinite(played(actor, 0, states(9))).all()
+    summary = json.loads((trained / "summary.json").read_text())
+    assert summary["steps"] == 12 and summary["demonstrations"] == 3 and summary["sampled_action_error"] > 0
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 13))
+
+
+def test_a_policy_of_another_width_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadCheckpoint, match="states of 3 numbers, here they have 62"):
+        load_policy(trained, state=62, action=2)
+    with pytest.raises(BadCheckpoint, match="actions of 2 numbers, here they have 9"):
+        load_policy(trained, state=3, action=9)
+    with pytest.raises(BadCheckpoint, match="mpr bc"):
+        load_policy(tmp_path)
+    folder = tmp_path / "checkpoints" / "0000001"
+    folder.mkdir(parents=True)
+    about = json.loads((trained / "checkpoints" / "0000012" / "checkpoint.json").read_text())
+    for change, message in (({"architecture": "GRU"}, "'GRU'"), ({"shape": {"state": 3, "action": 2}}, "its shape")):
+        (folder / "checkpoint.json").write_text(json.dumps(about | change))
+        with pytest.raises(BadCheckpoint, match=message):
+            load_policy(tmp_path)
+
+
+def test_demonstrations_that_cannot_be_learned_from_are_refused_by_name(demos: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadDemonstration, match="no demonstrations in"):
+        train.main(command(tmp_path / "nowhere", tmp_path / "run"))
+    with pytest.raises(BadDemonstration, match="holds 3 demonstrations"):
+        train.main(command(demos, tmp_path / "run", "--count", "4"))
+    with pytest.raises(BadDemonstration, match="no demonstrations"):
+        windows([])
+    with pytest.raises(BadDemonstration, match="demonstration 1 has 4 state"):
+        windows([toy_demonstration(0), toy_demonstration(1, width=4)])
+    folder = tmp_path / "demos" / "demonstration_000000"
+    save_demonstration(toy_demonstration(0), folder)
+    with np.load(folder / "arrays.npz") as z:
+        arrays = dict(z)
+    arrays["actions"][4, 1] = np.nan
+    np.savez(folder / "arrays.npz", **arrays)
+    with pytest.raises(BadDemonstration, match=r"demonstration_000000.*actions holds NaN.*step 4"):
+        train.main(command(tmp_path / "demos", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_resumed_on_other_demonstrations(demos: Path, tmp_path: Path) -> None:
+    save_demonstration(toy_demonstration(0), tmp_path / "demos" / "demonstration_000000")
+    argv = command(tmp_path / "demos", tmp_path / "run", "--steps", "2")
+    train.main(argv)
+    save_demonstration(toy_demonstration(5), tmp_path / "demos" / "demonstration_000000")
+    with pytest.raises(UserError, match="other demonstrations"):
+        train.main(argv)
+    with pytest.raises(UserError, match=r"lr: 0\.01 there, 0\.5 asked"):
+        train.main([*argv, "--lr", "0.5"])
+
+
+def test_dry_run_touches_nothing(demos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train.main([*command(demos, tmp_path / "run", "--size", "paper", "--epochs", "10"), "--dry-run"])
+    shown = capsys.readouterr().out
+    assert not (tmp_path / "run").exists() and "parameters: 6" in shown and "steps: 10\n" in shown
+    with pytest.raises(UserError, match="no size 'huge'"):
+        train.main(["--size", "huge"])
+    with pytest.raises(UserError, match="missing input: demos"):
+        train.main(["--demos", str(tmp_path / "none"), "--out", str(tmp_path / "run"), "--dry-run"])
