@@ -1,0 +1,1 @@
+"""Residual RL: SAC on stable-baselines3 that learns a small correction to a frozen base policy."""

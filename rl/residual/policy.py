@@ -1,0 +1,100 @@
+"""SAC's networks for residual RL: critics with LayerNorm, and an actor that starts by leaving the base policy alone."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from stable_baselines3.common.policies import ContinuousCritic
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.sac.policies import Actor, SACPolicy
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tracking.errors import UserError
+
+NORM_EPS = 1e-5
+INITS = ("zero", "orthogonal", "default")
+LOG_STD = -1.0  # of a zero-initialised actor: noise of 0.37 alpha to begin with (as in ResiP)
+
+
+class StackedCritics(ContinuousCritic):
+    """K critics, each Linear -> LayerNorm -> ReLU a hidden layer and Linear at the end, held as stacked weights so
+    that one batched product serves all.
+
+    weights[l] [K, in, out], biases[l] [K, 1, out]; scales[l] and shifts[l] [K, 1, out] of the hidden layers' norms,
+    none without `layer_norm`.
+    """
+
+    def __init__(
+        self, *, net_arch: list[int], features_dim: int, n_critics: int = 2, layer_norm: bool = True, **rest: Any
+    ) -> None:
+        if rest.get("activation_fn", nn.ReLU) is not nn.ReLU:
+            raise UserError(f"a residual policy's networks use ReLU, not {rest['activation_fn'].__name__}")
+        super().__init__(net_arch=net_arch, n_critics=0, features_dim=features_dim, **rest)
+        self.n_critics, self.layer_norm = n_critics, layer_norm
+        sizes = [features_dim + int(self.action_space.shape[0]), *net_arch, 1]  # pyright: ignore
+        layers = [[nn.Linear(i, o) for _ in range(n_critics)] for i, o in pairwise(sizes)]
+        self.weights = nn.ParameterList([torch.stack([one.weight.detach().T for one in layer]) for layer in layers])
+        self.biases = nn.ParameterList([torch.stack([one.bias.detach()[None] for one in layer]) for layer in layers])
+        normed = net_arch if layer_norm else []
+        self.scales = nn.ParameterList([torch.ones(n_critics, 1, size) for size in normed])
+        self.shifts = nn.ParameterList([torch.zeros(n_critics, 1, size) for size in normed])
+
+    def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
+        """Q values, K times [B, 1]."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.share_features_extractor):
+            features = self.extract_features(obs, self.features_extractor)
+        x = torch.cat([features, actions], 1).expand(self.n_critics, -1, -1)  # [K, B, D + A]
+        for n in range(len(self.weights) - 1):
+            x = torch.baddbmm(self.biases[n], x, self.weights[n])
+            if self.layer_norm:
+                x = F.layer_norm(x, x.shape[-1:], eps=NORM_EPS) * self.scales[n] + self.shifts[n]
+            x = F.relu(x)
+        return tuple(torch.baddbmm(self.biases[-1], x, self.weights[-1]).unbind(0))
+
+    def q1_forward(self, obs: Tensor, actions: Tensor) -> Tensor:
+        return self.forward(obs, actions)[0]
+
+
+class ResidualPolicy(SACPolicy):
+    """SACPolicy with StackedCritics, three hidden layers of 256 and a choice of how the actor starts.
+
+    zero: mean 0 in every state, log standard deviation `log_std`; the base policy plus small noise.
+    orthogonal: orthogonal hidden layers, gain 1, heads as PyTorch makes them (the authors' code); mean not 0.
+    default: stable-baselines3's.
+    """
+
+    def __init__(
+        self, *args: Any, actor_init: str = "zero", log_std: float = LOG_STD, layer_norm: bool = True, **kwargs: Any
+    ) -> None:
+        if actor_init not in INITS:
+            raise UserError(f"no actor initialisation '{actor_init}'; there is {', '.join(INITS)}")
+        self.actor_init, self.initial_log_std, self.layer_norm = actor_init, log_std, layer_norm
+        kwargs.setdefault("net_arch", [256, 256, 256])
+        if kwargs.get("optimizer_class") is None:  # Adam in one kernel
+            kwargs["optimizer_kwargs"] = {"fused": True} | (kwargs.get("optimizer_kwargs") or {})
+        super().__init__(*args, **kwargs)
+
+    def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
+        actor = super().make_actor(features_extractor)
+        if self.actor_init == "zero" and not actor.use_sde:
+            assert isinstance(actor.mu, nn.Linear) and isinstance(actor.log_std, nn.Linear)
+            for parameter in (actor.mu.weight, actor.mu.bias, actor.log_std.weight):
+                nn.init.zeros_(parameter)
+            nn.init.constant_(actor.log_std.bias, self.initial_log_std)
+        if self.actor_init == "orthogonal":
+            for layer in actor.latent_pi:
+                if isinstance(layer, nn.Linear):
+                    nn.init.orthogonal_(layer.weight)
+                    nn.init.zeros_(layer.bias)
+        return actor
+
+    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
+        kwargs = self._update_features_extractor(self.critic_kwargs, features_extractor)
+        return StackedCritics(layer_norm=self.layer_norm, **kwargs).to(self.device)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        mine = {"actor_init": self.actor_init, "log_std": self.initial_log_std, "layer_norm": self.layer_norm}
+        return super()._get_constructor_parameters() | mine

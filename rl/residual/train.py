@@ -1,0 +1,259 @@
+"""`mpr finetune`: a frozen base policy in the kitchen, a residual policy that practises. Killed at any moment, it
+resumes at the last checkpoint and ends as an unbroken run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.logger import configure
+from tqdm import tqdm
+
+from mpr.rewards import RewardModel
+from rl.base_policy import BasePolicy, ZeroPolicy
+from rl.demonstrations import load_demonstrations
+from rl.residual.algorithm import ResidualSAC
+from rl.residual.buffer import buffer_bytes
+from rl.residual.callback import EpisodeRewards
+from rl.residual.checkpoint import last_checkpoint, restore, save_checkpoint
+from rl.residual.demonstrations import demonstration_buffer
+from rl.residual.environment import FIRST_SEED, ResidualEnvironment
+from rl.residual.policy import ResidualPolicy
+from rl.residual.rewards import REWARDS, find_reward
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.runs import RunFolder
+
+SEEDS_A_RUN = 1_000  # so runs of different seeds share no episode
+STATE, ACTION = 62, 9  # the kitchen's
+ZERO = Path("zero")  # --base zero: no base policy
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Train a residual policy on a frozen base policy, by SAC. The defaults are the paper's for its robot, but for an
+    actor that starts at zero and a warm-up that is the base policy's own."""
+
+    task: str = "microwave"  # microwave, hinge or slide
+    base: Path = Path("runs/bc")  # run folder of `mpr bc`; zero: no base policy
+    demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`: half of every batch
+    out: Path = Path("runs/finetune")  # run folder
+    reward: str = "dense"  # none, sparse or dense
+    bonus: float = 1.0  # added to the reward of the step that succeeds
+    episodes: int = 100  # to practise
+    ddim_steps: int = 10  # network evaluations for one chunk of the base policy
+    alpha: float = 0.1  # residual scale: executed = base + alpha * residual
+    seed: int = 0  # weights, sampling, and 1,000 episode seeds of its own
+    pretrain: int = 10_000  # critic updates on demonstrations before the first episode
+    ratio: float = 4.0  # updates per environment step, made after each episode
+    warmup_steps: int = 300  # environment steps before the first update
+    warmup: float = 0.0  # until then residuals are U[-warmup, warmup]; 0: the base policy alone
+    batch: int = 64  # transitions an update, the smaller half from demonstrations
+    half: bool = True  # false: no demonstrations in batches (then pretrain is 0)
+    layer_norm: bool = True  # in the critics
+    lr: float = 1e-4  # of actor, critics and entropy coefficient
+    gamma: float = 0.99  # discount a step
+    tau: float = 0.005  # target critics follow by this share an update
+    entropy: str = "0.05"  # entropy coefficient: a number, or auto
+    actor_init: str = "zero"  # zero, orthogonal or default
+    log_std: float = -1.0  # zero-initialised actor: log standard deviation to begin with
+    buffer: int = 20_000  # transitions kept
+    checkpoint_every: int = 10  # episodes
+    threads: int = 1  # CPU threads; another number gives other last bits
+    device: str = "cpu"  # cpu or cuda
+
+    def __post_init__(self) -> None:
+        if self.reward not in REWARDS:
+            raise UserError(f"no reward '{self.reward}' here; there is {', '.join(REWARDS)}")
+        if self.entropy != "auto" and not _number(self.entropy) >= 0:
+            raise UserError(f"--entropy {self.entropy}: it is auto or a number from 0 up")
+        if not self.half and self.pretrain:
+            raise UserError("--half false leaves no demonstrations to pretrain on: add --pretrain 0")
+        for name in ("episodes", "batch", "buffer", "checkpoint_every", "threads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)}: it is at least 1")
+        if self.alpha <= 0 or self.ratio < 0 or self.pretrain < 0 or not 0 <= self.warmup <= 1:
+            raise UserError("alpha is above 0, ratio and pretrain at least 0, warmup in 0 .. 1")
+        if self.seed < 0 or self.episodes > SEEDS_A_RUN:
+            raise UserError(f"seed is at least 0, episodes at most {SEEDS_A_RUN}: each run has that many seeds")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+FREE = ("out", "checkpoint_every")  # may differ when a run is resumed
+
+
+def main(argv: Sequence[str]) -> None:
+    config, dry_run = parse(FinetuneConfig, argv, prog="mpr finetune")
+    if dry_run:
+        return _plan(config)
+    torch.set_num_threads(config.threads)
+    Finetuning(config, *kitchen(config)).run()
+
+
+def _plan(config: FinetuneConfig) -> None:
+    from rl.kitchen.tasks import find_task
+
+    find_task(config.task)
+    inputs = {"demos": config.demos} if config.half else {}
+    if config.base != ZERO:
+        inputs["base"] = config.base
+    facts = {"replay buffer, MB": round(buffer_bytes(config.buffer, STATE + ACTION, ACTION) / 1e6, 1)}
+    facts["updates at most"] = config.pretrain + round(config.ratio * 150 * config.episodes)
+    print_plan(config, inputs, facts, config.out)
+
+
+def load_base(config: FinetuneConfig, state: int, action: int) -> BasePolicy:
+    """The frozen policy of a run of `mpr bc`, which must be for states and actions of these widths; `zero` for none."""
+    if config.base == ZERO:
+        return ZeroPolicy(action)
+    from rl.diffusion.checkpoint import load_actor
+    from rl.diffusion.schedule import Sampler
+
+    return load_actor(config.base, Sampler("ddim", config.ddim_steps), None, config.device, state, action)
+
+
+def kitchen(config: FinetuneConfig) -> tuple[ResidualEnvironment, RewardModel]:
+    """The task with its base policy inside, and what it is rewarded for."""
+    from rl.kitchen.environment import RATE_HZ, KitchenEnvironment
+
+    environment = KitchenEnvironment(config.task)
+    base = load_base(config, STATE, ACTION)
+    return ResidualEnvironment(environment, base, config.alpha, rate_hz=RATE_HZ), find_reward(
+        config.reward, config.task
+    )
+
+
+class Finetuning:
+    """One run: environment, learner, loop over episodes."""
+
+    def __init__(self, config: FinetuneConfig, environment: ResidualEnvironment, reward: RewardModel) -> None:
+        self.config, self.environment, self.reward = config, environment, reward
+        self.model = make_learner(config, environment)
+        self.clipped: float | None = None
+        if config.half:
+            self._take_demonstrations()
+        self.folder = RunFolder(config.out, "finetune", as_dict(config), FREE)
+
+    def _take_demonstrations(self) -> None:
+        config = self.config
+        found = load_demonstrations(config.demos)
+        buffer, self.clipped = demonstration_buffer(found, self.environment, self.reward, config.bonus, config.device)
+        self.model.set_demonstrations(buffer)
+        mega = (buffer.nbytes + self.model.buffer.nbytes) / 1e6
+        print(
+            f"{len(found)} demonstrations, {buffer.size()} transitions; {self.clipped:.0%} of their labels are further "
+            f"from the base policy than a residual reaches; replay takes {mega:.1f} MB"
+        )
+
+    def run(self) -> None:
+        config = self.config
+        self.model.set_logger(configure(str(config.out / "tensorboard"), ["tensorboard"]))
+        done = self._resume()
+        rewards = EpisodeRewards(self.reward, config.bonus)
+        with tqdm(total=config.episodes, initial=done, unit="episode", desc="finetune") as bar:
+            for episode in range(done + 1, config.episodes + 1):
+                row = self._episode(episode, rewards)
+                self.folder.log(**row)
+                if episode % config.checkpoint_every == 0 or episode == config.episodes:
+                    self._save(episode)
+                bar.update()
+                bar.set_postfix(success=f"{self._recent_success():.0%} of the last 20")
+        self._finish()
+
+    def _resume(self) -> int:
+        """Episodes already done; with none, the critics' lessons from demonstrations come first."""
+        found = last_checkpoint(self.config.out)
+        done = restore(found, self.model) if found else 0
+        self.folder.keep_metrics(lambda row: row["episode"] <= done)
+        if found:
+            print(f"resuming after episode {done} of {self.config.episodes}")
+        elif self.config.pretrain:
+            with tqdm(total=self.config.pretrain, unit="update", desc="critics, on demonstrations") as bar:
+
+                def report(step: int, loss: float) -> None:
+                    bar.update(step - bar.n)
+                    bar.set_postfix(loss=f"{loss:.3f}")
+
+                self.model.pretrain_critic(self.config.pretrain, self.config.batch, report)
+            self._save(0)
+        return done
+
+    def _save(self, episodes: int) -> None:
+        about = {"alpha": self.config.alpha, "task": self.config.task, "base": str(self.config.base)}
+        save_checkpoint(self.config.out, episodes, self.model, about)
+
+    def _episode(self, number: int, rewards: EpisodeRewards) -> dict[str, Any]:
+        """One episode, then its updates. What is returned does not depend on the clock, but for seconds."""
+        start = time.perf_counter()
+        self.model.learn(1, rewards, log_interval=10**9, reset_num_timesteps=False)
+        seconds = time.perf_counter() - start
+        episode = self.environment.finished
+        assert episode is not None
+        losses = {k.split("/")[1]: v for k, v in self.model.logger.name_to_value.items() if k.startswith("train/")}
+        self.model.logger.dump(number)
+        return {
+            "episode": number,
+            "seed": episode.about["seed"],
+            "success": episode.success,
+            "steps": len(episode),
+            "reward": float(rewards.rewards.sum()),
+            "residual": float(np.abs(episode.residual_actions).mean()),
+            "updates": self.model._n_updates,
+            **{k: float(v) for k, v in losses.items() if k in ("critic_loss", "actor_loss", "ent_coef")},
+            "seconds": {"all": seconds, "rollout": rewards.rollout_seconds, "reward": rewards.seconds},
+        }
+
+    def _recent_success(self) -> float:
+        return float(np.mean([row["success"] for row in self.folder.metrics()[-20:]]))
+
+    def _finish(self) -> None:
+        rows = self.folder.metrics()
+        summary = {
+            "episodes": len(rows),
+            "success_last_20": self._recent_success(),
+            "steps": self.model.num_timesteps,
+            "updates": self.model._n_updates,
+            "clipped_labels": self.clipped,
+        }
+        self.folder.finish(summary)
+        print(f"{summary['success_last_20']:.0%} of the last 20 episodes succeeded; to compare it with its base policy")
+        print(f"on the same unseen seeds: mpr evaluate --residual {self.config.out}")
+
+
+def make_learner(config: FinetuneConfig, environment: ResidualEnvironment) -> ResidualSAC:
+    """The SAC that a config describes, its episodes' seeds set."""
+    model = ResidualSAC(
+        ResidualPolicy,
+        environment,
+        learning_rate=config.lr,
+        buffer_size=config.buffer,
+        learning_starts=config.warmup_steps,
+        batch_size=config.batch,
+        tau=config.tau,
+        gamma=config.gamma,
+        train_freq=(1, "episode"),
+        gradient_steps=-1,
+        ent_coef=config.entropy if config.entropy == "auto" else float(config.entropy),
+        policy_kwargs={
+            "actor_init": config.actor_init,
+            "log_std": config.log_std,
+            "layer_norm": config.layer_norm,
+        },
+        seed=config.seed,
+        device=config.device,
+        update_ratio=config.ratio,
+        warmup=config.warmup,
+    )
+    model.get_env().seed(FIRST_SEED + SEEDS_A_RUN * config.seed)  # pyright: ignore[reportOptionalMemberAccess]
+    return model
