@@ -16,6 +16,8 @@ VERBS = {
     "score": ("mpr.score:main", "score an episode or video: agreement per step, film strip"),
     "episodes": ("rl.kitchen.command:main", "record scripted Franka Kitchen episodes"),
     "demos": ("rl.demos:main", "demonstrations of a kitchen task, by the scripted expert or from Minari"),
+    "bc": ("rl.diffusion.train:main", "train a diffusion policy on demonstrations: the base policy"),
+    "finetune": ("rl.residual.train:main", "let a residual policy practise on a frozen base policy"),
     "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
     "bench": ("mpr.bench:main", "measure speed on this machine"),
     "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),

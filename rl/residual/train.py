@@ -117,10 +117,14 @@ def load_base(config: FinetuneConfig, state: int, action: int) -> BasePolicy:
     """The frozen policy of a run of `mpr bc`, which must be for states and actions of these widths; `zero` for none."""
     if config.base == ZERO:
         return ZeroPolicy(action)
-    from rl.diffusion.checkpoint import load_actor
+    from rl.diffusion.checkpoint import load_policy
+    from rl.diffusion.policy import DiffusionActor
     from rl.diffusion.schedule import Sampler
 
-    return load_actor(config.base, Sampler("ddim", config.ddim_steps), None, config.device, state, action)
+    policy, _ = load_policy(config.base, config.device, state, action)
+    if policy.shape.cameras:
+        raise UserError(f"{config.base} is a policy that sees cameras: `mpr finetune` takes one on states so far")
+    return DiffusionActor(policy, Sampler("ddim", config.ddim_steps))
 
 
 def kitchen(config: FinetuneConfig) -> tuple[ResidualEnvironment, RewardModel]:
