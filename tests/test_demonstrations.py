@@ -326,6 +326,8 @@ def test_command_reads_minari_through_the_same_door(tmp_path: Path) -> None:
     demos.main([*arguments, "--count", "2"])
     demos.main([*arguments, "--count", "20"])  # there are three
     assert [d.seed for d in load_demonstrations(tmp_path / "out")] == [4, 6, 8]
+    rows = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["seed"] for row in rows] == [4, 8, 6], "each read once"
 
 
 @pytest.mark.parametrize(
