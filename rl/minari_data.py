@@ -63,7 +63,7 @@ def _spaces(demonstration: Demonstration) -> tuple[Any, Any]:
 
     observations: dict[str, Any] = {"state": Box(-np.inf, np.inf, demonstration.states.shape[1:], np.float32)}
     if demonstration.frames:
-        pictures = {camera: Box(0, 255, f[0].shape, np.uint8) for camera, f in demonstration.frames.items()}
+        pictures: dict[str, Any] = {c: Box(0, 255, f[0].shape, np.uint8) for c, f in demonstration.frames.items()}
         observations["images"] = Dict(pictures)
     return Dict(observations), Box(-1.0, 1.0, demonstration.actions.shape[1:], np.float32)
 
@@ -72,6 +72,7 @@ def _buffer(number: int, demonstration: Demonstration) -> Any:
     from minari.data_collector import EpisodeBuffer
 
     d, last = demonstration, np.arange(len(demonstration)) == len(demonstration) - 1
+    actions: Any = d.executed  # Minari declares lists, and stores arrays
     observations: dict[str, Any] = {"state": d.states}
     if d.frames:
         observations["images"] = {c: np.stack([f[t] for t in range(len(f))]) for c, f in d.frames.items()}
@@ -79,7 +80,7 @@ def _buffer(number: int, demonstration: Demonstration) -> Any:
         id=number,
         seed=d.seed,
         observations=observations,
-        actions=d.executed,
+        actions=actions,
         rewards=(last & d.success).astype(float).tolist(),
         terminations=(last & d.success).tolist(),
         truncations=(last & (not d.success)).tolist(),
