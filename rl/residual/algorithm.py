@@ -48,6 +48,11 @@ class ResidualSAC(SAC):
         self.update_ratio, self.warmup, self.fast = update_ratio, warmup, fast
         super().__init__(policy, env, *args, replay_buffer_class=replay_buffer_class, **kwargs)
 
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        if self.log_ent_coef is not None:  # one number: stable-baselines3's optimizer spends more on it than it costs
+            self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1), fused=True)
+
     @property
     def buffer(self) -> ResidualBuffer:
         if not isinstance(self.replay_buffer, ResidualBuffer):

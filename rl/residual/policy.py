@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from stable_baselines3.common.policies import ContinuousCritic
@@ -19,12 +19,20 @@ INITS = ("zero", "orthogonal", "default")
 LOG_STD = -1.0  # of a zero-initialised actor: noise of 0.37 alpha to begin with (as in ResiP)
 
 
+class Layer(NamedTuple):
+    """One layer of all critics."""
+
+    weight: Tensor  # [K, in, out]
+    bias: Tensor  # [K, 1, out]
+    scale: Tensor | None  # [K, 1, out] of its norm; None without one
+    shift: Tensor | None
+
+
 class StackedCritics(ContinuousCritic):
     """K critics, each Linear -> LayerNorm -> ReLU a hidden layer and Linear at the end, held as stacked weights so
     that one batched product serves all.
 
-    weights[l] [K, in, out], biases[l] [K, 1, out]; scales[l] and shifts[l] [K, 1, out] of the hidden layers' norms,
-    none without `layer_norm`.
+    `layers` holds the same parameters once more, in order.
     """
 
     def __init__(
@@ -33,7 +41,7 @@ class StackedCritics(ContinuousCritic):
         if rest.get("activation_fn", nn.ReLU) is not nn.ReLU:
             raise UserError(f"a residual policy's networks use ReLU, not {rest['activation_fn'].__name__}")
         super().__init__(net_arch=net_arch, n_critics=0, features_dim=features_dim, **rest)
-        self.n_critics, self.layer_norm = n_critics, layer_norm
+        self.n_critics = n_critics
         sizes = [features_dim + int(self.action_space.shape[0]), *net_arch, 1]  # pyright: ignore
         layers = [[nn.Linear(i, o) for _ in range(n_critics)] for i, o in pairwise(sizes)]
         self.weights = nn.ParameterList([torch.stack([one.weight.detach().T for one in layer]) for layer in layers])
@@ -41,18 +49,21 @@ class StackedCritics(ContinuousCritic):
         normed = net_arch if layer_norm else []
         self.scales = nn.ParameterList([torch.ones(n_critics, 1, size) for size in normed])
         self.shifts = nn.ParameterList([torch.zeros(n_critics, 1, size) for size in normed])
+        norms = [*zip(self.scales, self.shifts, strict=True)] or [(None, None)] * len(net_arch)
+        both = zip(self.weights, self.biases, [*norms, (None, None)], strict=True)
+        self.layers = [Layer(weight, bias, *norm) for weight, bias, norm in both]
 
     def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
         """Q values, K times [B, 1]."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.share_features_extractor):
             features = self.extract_features(obs, self.features_extractor)
         x = torch.cat([features, actions], 1).expand(self.n_critics, -1, -1)  # [K, B, D + A]
-        for n in range(len(self.weights) - 1):
-            x = torch.baddbmm(self.biases[n], x, self.weights[n])
-            if self.layer_norm:
-                x = F.layer_norm(x, x.shape[-1:], eps=NORM_EPS) * self.scales[n] + self.shifts[n]
+        for weight, bias, scale, shift in self.layers[:-1]:
+            x = torch.baddbmm(bias, x, weight)
+            if scale is not None and shift is not None:
+                x = F.layer_norm(x, x.shape[-1:], eps=NORM_EPS) * scale + shift
             x = F.relu(x)
-        return tuple(torch.baddbmm(self.biases[-1], x, self.weights[-1]).unbind(0))
+        return tuple(torch.baddbmm(self.layers[-1].bias, x, self.layers[-1].weight).unbind(0))
 
     def q1_forward(self, obs: Tensor, actions: Tensor) -> Tensor:
         return self.forward(obs, actions)[0]

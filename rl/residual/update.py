@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor
 from torch import Tensor, nn
 
-from rl.residual.policy import NORM_EPS, StackedCritics
+from rl.residual.policy import NORM_EPS, Layer, StackedCritics
 
 SQUASH_EPS = 1e-6  # stable-baselines3's, in the density of a squashed action
 LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
@@ -34,50 +34,52 @@ class Hidden(NamedTuple):
 def critic_forward(critics: StackedCritics, x: Tensor) -> tuple[Tensor, list[Hidden]]:
     """Q values [K, B, 1] at x = (observation, action) [B, D + A]."""
     x, trace = x.expand(critics.n_critics, -1, -1), []
-    for n in range(len(critics.weights) - 1):
-        linear, norm = torch.baddbmm(critics.biases[n], x, critics.weights[n]), None
-        if critics.layer_norm:
+    for weight, bias, scale, shift in critics.layers[:-1]:
+        linear, norm = torch.baddbmm(bias, x, weight), None
+        if scale is not None and shift is not None:
             norm = torch.native_layer_norm(linear, linear.shape[-1:], None, None, NORM_EPS)
-            left = torch.addcmul(critics.shifts[n], norm[0], critics.scales[n]).relu_()
+            left = torch.addcmul(shift, norm[0], scale).relu_()
         else:
             left = linear.relu()
         trace.append(Hidden(x, linear, norm, left))
         x = left
-    return torch.baddbmm(critics.biases[-1], x, critics.weights[-1]), trace
+    return torch.baddbmm(critics.layers[-1].bias, x, critics.layers[-1].weight), trace
 
 
 def critic_backward(critics: StackedCritics, trace: Sequence[Hidden], dq: Tensor, weights: bool) -> Tensor:
     """From dL/dQ [K, B, 1]: either the parameters' gradients, filled in, or dL/dx [K, B, D + A], returned."""
+    *hidden, last = critics.layers
     if weights:
-        _linear_gradients(critics, -1, trace[-1].left, dq)
-    d = dq * critics.weights[-1].mT  # [K, B, H]
-    for n in reversed(range(len(trace))):
-        layer = trace[n]
-        d = aten.threshold_backward(d, layer.left, 0)
-        if layer.norm is not None:
-            d = _norm_backward(critics, n, layer.linear, layer.norm, d, weights)
+        _linear_gradients(last, trace[-1].left, dq)
+    d = dq * last.weight.mT  # [K, B, H]
+    for n in reversed(range(len(hidden))):
+        layer, seen = hidden[n], trace[n]
+        d = aten.threshold_backward(d, seen.left, 0)
+        if seen.norm is not None:
+            d = _norm_backward(layer, seen.linear, seen.norm, d, weights)
         if weights:
-            _linear_gradients(critics, n, layer.entered, d)
+            _linear_gradients(layer, seen.entered, d)
         if n or not weights:
-            d = torch.bmm(d, critics.weights[n].mT)
+            d = torch.bmm(d, layer.weight.mT)
     return d
 
 
-def _linear_gradients(critics: StackedCritics, n: int, entered: Tensor, d: Tensor) -> None:
-    torch.bmm(entered.mT, d, out=_grad(critics.weights[n]))
-    torch.sum(d, 1, keepdim=True, out=_grad(critics.biases[n]))
+def _linear_gradients(layer: Layer, entered: Tensor, d: Tensor) -> None:
+    torch.bmm(entered.mT, d, out=_grad(layer.weight))
+    torch.sum(d, 1, keepdim=True, out=_grad(layer.bias))
 
 
 def _norm_backward(
-    critics: StackedCritics, n: int, linear: Tensor, norm: tuple[Tensor, Tensor, Tensor], d: Tensor, weights: bool
+    layer: Layer, linear: Tensor, norm: tuple[Tensor, Tensor, Tensor], d: Tensor, weights: bool
 ) -> Tensor:
     normed, mean, rstd = norm
+    assert layer.scale is not None and layer.shift is not None
     if weights:
-        torch.sum(d * normed, 1, keepdim=True, out=_grad(critics.scales[n]))
-        torch.sum(d, 1, keepdim=True, out=_grad(critics.shifts[n]))
-    d = d * critics.scales[n]
+        torch.sum(d * normed, 1, keepdim=True, out=_grad(layer.scale))
+        torch.sum(d, 1, keepdim=True, out=_grad(layer.shift))
     only_input = [True, False, False]
-    return aten.native_layer_norm_backward(d, linear, d.shape[-1:], mean, rstd, None, None, only_input)[0]
+    shape = d.shape[-1:]
+    return aten.native_layer_norm_backward(d * layer.scale, linear, shape, mean, rstd, None, None, only_input)[0]
 
 
 class Acted(NamedTuple):
