@@ -1,31 +1,26 @@
-"""The diffusion policy on states: its parts against their laws, what it learns, and how it resumes and acts."""
+"""The diffusion policy on states: its parts against their laws, how it acts and what it learns."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from mpr.checkpoint import BadCheckpoint, last_checkpoint
-from rl.base_policy import BasePolicy, ZeroPolicy
-from rl.demonstrations import BadDemonstration, Demonstration, save_demonstration
+from rl.base_policy import ZeroPolicy
+from rl.demonstrations import Demonstration
 from rl.diffusion import train
-from rl.diffusion.checkpoint import load_actor, load_policy
 from rl.diffusion.normalise import RANGE_FLOOR, Normaliser
 from rl.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
 from rl.diffusion.samples import Horizons, Windows, window_starts
 from rl.diffusion.schedule import Sampler, add_noise, denoise, generator, schedule
-from rl.diffusion.unet import ConditionalUnet1d
-from tests.toy_demonstrations import toy_demonstration
+from rl.diffusion.unet import ConditionalUnet1d, FilmBlock
+from tests.toy_demonstrations import played, states, toy_demonstration
 from tracking.errors import UserError
 
 SHAPE = PolicyShape(state=3, action=2, widths=(16, 32), step_embedding=16)
@@ -66,8 +61,9 @@ def test_the_denoiser_keeps_the_chunk_s_shape_and_obeys_step_and_condition() -> 
 
 
 def test_film_scales_and_shifts_every_channel() -> None:
-    block = ConditionalUnet1d(4, 3, (8, 16), step_embedding=8).middle[0]
+    block = FilmBlock(16, 16, 8 + 3, kernel=5, groups=8)
     film = block.film[1]
+    assert isinstance(film, nn.Linear)
     x, known = torch.randn(2, 16, 6), torch.randn(2, 8 + 3)
     with torch.no_grad():
         film.weight.zero_()
@@ -103,10 +99,10 @@ def test_a_dimension_that_only_showed_noise_is_not_blown_up() -> None:
 
 def test_statistics_travel_with_the_weights_and_bad_ones_are_refused() -> None:
     fitted = policy()
-    fitted.state_scale.fit(np.array([[0.0, 5.0, 1.0], [2.0, 5.0, 3.0]]))
+    fitted.state_scale.fit(np.array([[0.0, 5.0, 1.0], [4.0, 5.0, 3.0]]))
     other = policy(seed=1)
     other.load_state_dict(fitted.state_dict())
-    torch.testing.assert_close(other.state_scale(torch.tensor([2.0, 5.0, 1.0])), torch.tensor([1.0, 0.0, -1.0]))
+    torch.testing.assert_close(other.state_scale(torch.tensor([4.0, 5.0, 1.0])), torch.tensor([1.0, 0.0, -1.0]))
     for bad in (np.array([[0.0, np.nan, 1.0]]), np.empty((0, 3)), np.zeros((4, 2))):
         with pytest.raises(ValueError, match=r"NaN|cannot fit"):
             Normaliser(3).fit(bad)
@@ -201,15 +197,6 @@ def test_horizons_that_do_not_fit_are_refused() -> None:
 # --- acting
 
 
-def states(length: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(length, 3))
-
-
-def played(actor: BasePolicy, seed: int, seen: np.ndarray) -> np.ndarray:
-    actor.reset(seed)
-    return np.stack([actor.act(state) for state in seen])
-
-
 @pytest.mark.parametrize("sampler", [Sampler(), Sampler("ddpm")])
 def test_a_seed_decides_an_episode(sampler: Sampler) -> None:
     actor, seen = DiffusionActor(policy(), sampler), states(11)
@@ -287,138 +274,3 @@ def test_it_learns_both_ways_of_a_teacher_who_takes_either() -> None:
     off = (from_middle.abs() - 0.5).abs()
     assert off.median() < 0.08 and (off < 0.25).float().mean() > 0.9
     assert 10 < (from_middle > 0).sum() < 54
-
-
-# --- the command
-
-
-@pytest.fixture(scope="module")
-def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("demos")
-    for seed in range(3):
-        save_demonstration(toy_demonstration(seed), root / f"demonstration_{seed:06d}")
-    return root
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_size() -> None:
-    train.SIZES["tiny"] = train.Size((16, 32), 24, 12, 4, (0.95, 0.999))
-
-
-def command(demos: Path, out: Path, *more: str) -> list[str]:
-    argv = ["--demos", str(demos), "--out", str(out), "--size", "tiny", "--checkpoint_every", "5", "--device", "cpu"]
-    return [*argv, "--lr", "0.01", "--warmup", "3", *more]
-
-
-@pytest.fixture(scope="module")
-def trained(demos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "whole"
-    train.main(command(demos, out))
-    return out
-
-
-def stored(run: Path, name: str) -> dict[str, Tensor]:
-    folder = last_checkpoint(run)
-    assert folder is not None
-    return load_file(folder / f"{name}.safetensors")
-
-
-@pytest.mark.parametrize("broken_in", [3, 7, 12])
-def test_interrupted_and_resumed_is_bitwise_the_unbroken_run(
-    demos: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_in: int
-) -> None:
-    whole = train.Training._step
-
-    def breaking(self: train.Training, step: int) -> float:
-        if step == broken_in - 1:
-            raise KeyboardInterrupt
-        return whole(self, step)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train.Training, "_step", breaking)
-        train.main(command(demos, tmp_path / "run"))
-    torch.manual_seed(99)  # another process would have another state
-    train.main(command(demos, tmp_path / "run"))
-    assert (tmp_path / "run" / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
-    for name in ("model", "training"):
-        ours, theirs = stored(tmp_path / "run", name), stored(trained, name)
-        assert ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
-    assert (tmp_path / "run" / "summary.json").read_text() == (trained / "summary.json").read_text()
-
-
-def test_averages_are_kept_apart_from_what_is_trained(trained: Path) -> None:
-    averaged, raw = stored(trained, "model"), stored(trained, "training")
-    about = json.loads((trained / "checkpoints" / "0000012" / "checkpoint.json").read_text())
-    assert about["ema_step"] == about["step"] == 12
-    assert any(not torch.equal(averaged[k], raw[k]) for k in raw)
-    for name in ("state_scale.centre", "action_scale.half_range"):
-        assert torch.equal(averaged[name], raw[name])
-    loaded, _ = load_policy(trained)
-    assert all(torch.equal(v, averaged[k]) for k, v in loaded.state_dict().items())
-    assert not any(p.requires_grad for p in loaded.parameters()) and not loaded.training
-
-
-def test_a_trained_run_acts_and_says_how_close_it_is(trained: Path) -> None:
-    actor = load_actor(trained, Sampler(steps=5), state=3, action=2)
-    assert np.isfinite(played(actor, 0, states(9))).all()
-    summary = json.loads((trained / "summary.json").read_text())
-    assert summary["steps"] == 12 and summary["demonstrations"] == 3 and summary["sampled_action_error"] > 0
-    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(1, 13))
-
-
-def test_a_policy_of_another_width_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadCheckpoint, match="states of 3 numbers, here they have 62"):
-        load_policy(trained, state=62, action=2)
-    with pytest.raises(BadCheckpoint, match="actions of 2 numbers, here they have 9"):
-        load_policy(trained, state=3, action=9)
-    with pytest.raises(BadCheckpoint, match="mpr bc"):
-        load_policy(tmp_path)
-    folder = tmp_path / "checkpoints" / "0000001"
-    folder.mkdir(parents=True)
-    about = json.loads((trained / "checkpoints" / "0000012" / "checkpoint.json").read_text())
-    for change, message in (({"architecture": "GRU"}, "'GRU'"), ({"shape": {"state": 3, "action": 2}}, "its shape")):
-        (folder / "checkpoint.json").write_text(json.dumps(about | change))
-        with pytest.raises(BadCheckpoint, match=message):
-            load_policy(tmp_path)
-
-
-def test_demonstrations_that_cannot_be_learned_from_are_refused_by_name(demos: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadDemonstration, match="no demonstrations in"):
-        train.main(command(tmp_path / "nowhere", tmp_path / "run"))
-    with pytest.raises(BadDemonstration, match="holds 3 demonstrations"):
-        train.main(command(demos, tmp_path / "run", "--count", "4"))
-    with pytest.raises(BadDemonstration, match="no demonstrations"):
-        windows([])
-    with pytest.raises(BadDemonstration, match="demonstration 1 has 4 state"):
-        windows([toy_demonstration(0), toy_demonstration(1, width=4)])
-    folder = tmp_path / "demos" / "demonstration_000000"
-    save_demonstration(toy_demonstration(0), folder)
-    with np.load(folder / "arrays.npz") as z:
-        arrays = dict(z)
-    arrays["actions"][4, 1] = np.nan
-    np.savez(folder / "arrays.npz", **arrays)
-    with pytest.raises(BadDemonstration, match=r"demonstration_000000.*actions holds NaN.*step 4"):
-        train.main(command(tmp_path / "demos", tmp_path / "run"))
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_run_is_not_resumed_on_other_demonstrations(demos: Path, tmp_path: Path) -> None:
-    save_demonstration(toy_demonstration(0), tmp_path / "demos" / "demonstration_000000")
-    argv = command(tmp_path / "demos", tmp_path / "run", "--steps", "2")
-    train.main(argv)
-    save_demonstration(toy_demonstration(5), tmp_path / "demos" / "demonstration_000000")
-    with pytest.raises(UserError, match="other demonstrations"):
-        train.main(argv)
-    with pytest.raises(UserError, match=r"lr: 0\.01 there, 0\.5 asked"):
-        train.main([*argv, "--lr", "0.5"])
-
-
-def test_dry_run_touches_nothing(demos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train.main([*command(demos, tmp_path / "run", "--size", "paper", "--epochs", "10"), "--dry-run"])
-    shown = capsys.readouterr().out
-    assert not (tmp_path / "run").exists() and "parameters: 6" in shown and "steps: 10\n" in shown
-    with pytest.raises(UserError, match="no size 'huge'"):
-        train.main(["--size", "huge"])
-    with pytest.raises(UserError, match="missing input: demos"):
-        train.main(["--demos", str(tmp_path / "none"), "--out", str(tmp_path / "run"), "--dry-run"])

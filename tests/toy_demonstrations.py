@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
+from rl.base_policy import BasePolicy
 from rl.demonstrations import Demonstration
 
 
@@ -14,15 +13,25 @@ def toy_demonstration(
     seed: int,
     length: int = 20,
     width: int = 3,
-    teacher: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
     cameras: tuple[str, ...] = (),
     shape: tuple[int, int] = (24, 32),
 ) -> Demonstration:
-    """States [T+1, width] are a random walk, the last of them constant; actions are the teacher's (default: two)."""
+    """States [T+1, width] are a random walk, the last of them constant; actions have two dimensions."""
     rng = np.random.default_rng(seed)
-    states = np.cumsum(rng.normal(0, 0.1, (length + 1, width)), 0).astype(np.float32)
-    states[:, -1] = 0.7
-    actions = np.stack([states[:-1, 0], -2 * states[:-1, 1]], 1) if teacher is None else teacher(states[:-1])
+    walk = np.cumsum(rng.normal(0, 0.1, (length + 1, width)), 0).astype(np.float32)
+    walk[:, -1] = 0.7
+    actions = np.stack([walk[:-1, 0], -2 * walk[:-1, 1]], 1)
     frames = {camera: rng.integers(0, 256, (length + 1, *shape, 3), dtype=np.uint8) for camera in cameras}
     times = np.arange(length + 1) / 12.5
-    return Demonstration(states, actions.astype(np.float32), actions.astype(np.float32), times, True, seed, frames)
+    return Demonstration(walk, actions, actions, times, True, seed, frames)
+
+
+def states(length: int, seed: int = 0) -> NDArray[np.float64]:
+    """States [length, 3] of nothing in particular."""
+    return np.random.default_rng(seed).normal(size=(length, 3))
+
+
+def played(actor: BasePolicy, seed: int, seen: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The actions [T, A] of an episode in which the actor sees these states [T, D]."""
+    actor.reset(seed)
+    return np.stack([actor.act(state) for state in seen])

@@ -8,13 +8,14 @@ frozen encoder's weights stay where they are. Nothing is unpickled that could ru
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mpr.checkpoint import BadCheckpoint, drop_others, fitting_weights, last_checkpoint, load_optimizer
@@ -46,8 +47,10 @@ def save_checkpoint(
         averaged = trained | dict(_averages(policy, ema))
         for name, state in (("model", averaged), ("training", trained)):
             weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-            save_file(weights, temporary / f"{name}.safetensors")
-        torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, temporary / "optimizer.pt")
+            (temporary / f"{name}.safetensors").write_bytes(save(weights))  # a full disk is an OSError, not theirs
+        buffer = io.BytesIO()
+        torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, buffer)
+        (temporary / "optimizer.pt").write_bytes(buffer.getvalue())
         meta = {"format": FORMAT, "architecture": ARCHITECTURE, "step": step, "ema_step": ema.optimization_step}
         meta |= {"shape": dataclasses.asdict(policy.shape), **about}
         (temporary / "checkpoint.json").write_text(json.dumps(meta, indent=2) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,15 @@ def _shape(config: BcConfig, windows: Windows, features: int) -> PolicyShape:
     )
 
 
+def _refuse_full_disk(out: Path, parameters: int) -> None:
+    """Raises UserError where two checkpoints (weights, averages, AdamW's two moments, float32) do not fit."""
+    needed, free = 2 * 4 * 4 * parameters, shutil.disk_usage(out).free
+    if free < needed:
+        raise UserError(
+            f"{out} has {free / 1e9:.2f} GB free, its checkpoints need {needed / 1e9:.2f}: free some space, run again"
+        )
+
+
 class Training:
     """One run: demonstrations, policy, loop."""
 
@@ -206,6 +216,7 @@ class Training:
         self.ema = EMAModel(policy.parameters(), use_ema_warmup=True, power=config.ema_power, foreach=True)
         done = self._resume()
         count = sum(p.numel() for p in policy.parameters())
+        _refuse_full_disk(config.out, count)
         held = f"{self.about['demonstrations']} demonstrations, {len(self.windows)} windows"
         print(f"{config.size}: {count / 1e6:.3f} M parameters; {held}")
         if done:

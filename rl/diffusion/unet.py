@@ -18,10 +18,10 @@ class StepEmbedding(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.half = width // 2
+        self.pairs = width // 2
 
     def forward(self, step: Tensor) -> Tensor:
-        rank = torch.arange(self.half, device=step.device) / (self.half - 1)
+        rank = torch.arange(self.pairs, device=step.device) / (self.pairs - 1)
         phase = step[:, None] * torch.exp(-math.log(10_000) * rank)  # [B, width / 2]
         return torch.cat([phase.sin(), phase.cos()], 1)
 
@@ -49,7 +49,7 @@ class FilmBlock(nn.Module):
 
 
 class Level(nn.Module):
-    """Two blocks at one resolution; `resize` leads to the next."""
+    """Two blocks at one resolution, and the step to the next: returns the features of both."""
 
     def __init__(self, before: int, after: int, condition: int, kernel: int, groups: int, resize: nn.Module) -> None:
         super().__init__()
@@ -57,8 +57,9 @@ class Level(nn.Module):
         self.second = FilmBlock(after, after, condition, kernel, groups)
         self.resize = resize
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.second(self.first(x, condition), condition)
+    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.second(self.first(x, condition), condition)
+        return x, self.resize(x)
 
 
 class ConditionalUnet1d(nn.Module):
@@ -106,11 +107,10 @@ class ConditionalUnet1d(nn.Module):
         known = torch.cat([self.embed_step(step), condition], 1)  # [B, E + C]
         skips = []
         for level in self.down:
-            x = level(x, known)
-            skips.append(x)
-            x = level.resize(x)
+            here, x = level(x, known)
+            skips.append(here)
         for block in self.middle:
             x = block(x, known)
         for level in self.up:
-            x = level.resize(level(torch.cat([x, skips.pop()], 1), known))
+            _, x = level(torch.cat([x, skips.pop()], 1), known)
         return self.head(x).transpose(1, 2)

@@ -48,7 +48,7 @@ class Eyes:
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
         if self.frozen is None:
             return np.stack([shrunk(frame, self.image) for frame in frames])
-        return self.frozen(torch.from_numpy(frames).to(self.device)).float().cpu().numpy()
+        return self.frozen(torch.tensor(frames, device=self.device)).float().cpu().numpy()
 
 
 def fingerprint(demonstrations: Sequence[Demonstration], *about: str, camera: str = "") -> str:
