@@ -238,6 +238,7 @@ def test_one_renderer_shows_data_and_evaluation_alike() -> None:
             environment.step(np.zeros(9))
             shots.append(kept.of(record(environment)))
             now.append(kept.now(environment))
+        elsewhere = kept.of(replace(record(environment), arguments={"base_offset": [0.0, 0.0]}))
     with KitchenPictures(task, ["front", "mirrored"], size=48) as anew:
         fresh = anew.of(record(environment))
     for view in ("front", "mirrored"):
@@ -245,7 +246,8 @@ def test_one_renderer_shows_data_and_evaluation_alike() -> None:
         np.testing.assert_array_equal(shots[1][view], fresh[view])
         for seen, present in zip(shots, now, strict=True):
             np.testing.assert_array_equal(seen[view][-1], present[view])
-        assert (shots[0][view] != shots[1][view]).any(), "the robot stood elsewhere"
+        assert (shots[0][view] != shots[1][view]).any()
+        assert (shots[1][view] != elsewhere[view]).any(), "the robot stands where the recording has it"
     assert np.abs(fresh["front"].astype(int) - fresh["mirrored"]).mean() > 5
 
 
