@@ -21,6 +21,7 @@ from mpr.augment import NONE
 from mpr.checkpoint import BadCheckpoint, last_checkpoint, load_predictor
 from mpr.metrics import compare, figures, mean_motion, probes, table
 from mpr.samples import strided
+from mpr.sizes import MotionModel
 from mpr.train import main
 from mpr.training import Samples, learning_rate, loader, relative_error, squared_pixels
 from tests.toy_clips import toy_clip
@@ -170,9 +171,14 @@ def test_ranks_share_one_stream() -> None:
 def test_two_ranks_give_the_weights_of_one(clips: Path, trained: Path, tmp_path: Path) -> None:
     argv = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29547", "-m", "mpr.cli", "train"]
     subprocess.run([sys.executable, *argv, *command(clips, tmp_path / "two")], check=True, timeout=250)
-    ours, theirs = weights(tmp_path / "two"), weights(trained)
-    for key, value in ours.items():
-        torch.testing.assert_close(value, theirs[key], rtol=1e-2, atol=2e-3)
+    torch.manual_seed(0)
+    start = MotionModel(load_predictor(trained).size).state_dict()
+
+    def moved(run: Path) -> torch.Tensor:
+        return torch.cat([(value - start[key]).flatten() for key, value in sorted(weights(run).items())])
+
+    one, two = moved(trained), moved(tmp_path / "two")
+    assert (one - two).norm() < 0.1 * one.norm()
 
 
 @pytest.mark.parametrize("fast", [4.0, 40.0])
