@@ -55,7 +55,7 @@ class TrainConfig:
     seed: int = 0  # weights, order, augmentation and split
     rate_hz: float = 12.5  # clips are re-timed to this rate; 0: left at their own
     strides: int = 2  # clips are also shown at 1/2 .. 1/strides of the rate
-    compensate: Compensation = "mean"  # camera motion taken out of clips: mean (the paper's), affine or none
+    compensate: Compensation = "affine"  # camera motion taken out of clips: affine, mean (the paper's) or none
     fill: Fill = "repeat"  # too few points: repeat them (paper) or pad them with a validity mask
     val_share: float = 0.1  # of the groups (videos, participants, appliances), held out
     augment: Augment = field(default_factory=Augment)  # what is done to training samples
@@ -100,7 +100,7 @@ class TrainConfig:
     @property
     def cached_size(self) -> int:
         """Pixels a side of decoded frames: enlarging around an object needs the pixels that it enlarges."""
-        return CROP_SIZE if self.augment.focus else self.resolved_size.image
+        return CROP_SIZE if self.augment.affine else self.resolved_size.image
 
 
 # Least values of numbers (points: two of the object and one of the background).
