@@ -31,6 +31,8 @@ class BenchConfig:
     threads: int = 1  # of torch and OpenCV
 
     def __post_init__(self) -> None:
+        if self.size not in ("tiny", "laptop"):
+            raise UserError(f"no size '{self.size}' to time; there is tiny, laptop")
         if self.rounds < 1 or self.threads < 1:
             raise UserError("rounds and threads must be at least 1")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mpr.clip_cache import resampled
+from mpr.samples import Fill
 from mpr.sizes import MotionModel, Size
 from tracking.clip import CROP_SIZE
 from tracking.errors import UserError
@@ -105,9 +107,12 @@ def fitting_weights(file: Path, mine: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
     """Fill the optimizer, and torch's generator, as they were at the checkpoint."""
-    state = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["rng"])
+    try:
+        state = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"])
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise BadCheckpoint(f"{folder / 'optimizer.pt'} cannot be read ({error}): damaged; train again") from error
 
 
 class Predictor:
@@ -119,6 +124,7 @@ class Predictor:
         self.size, self.card, self.device = size, card, device
         self.budget = size.points
         self.rate_hz = float(card["rate_hz"])
+        self.fill: Fill = card.get("config", {}).get("fill", "repeat")  # points are prepared as they were in training
 
     @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> Tensor:

@@ -37,13 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"unknown verb '{verb}'; there is {', '.join(VERBS)}")
         module, function = VERBS[verb][0].split(":")
         try:
-            run = getattr(importlib.import_module(module), function)
+            getattr(importlib.import_module(module), function)(rest)
         except ModuleNotFoundError as error:
             extra = dict.fromkeys(("gymnasium", "gymnasium_robotics"), "kitchen") | {"transformers": "vision"}
             if error.name not in extra:
                 raise
-            raise UserError(f"`mpr {verb}` needs {error.name}: pip install 'mpr[{extra[error.name]}]'") from error
-        run(rest)
+            missing = f"{error.name}, the extra '{extra[error.name]}'"
+            raise UserError(f"`mpr {verb}` needs {missing}: `make setup`, or pip install -e '.[all]'") from error
     except UserError as error:
         print(f"mpr: {error}", file=sys.stderr)
         return 2

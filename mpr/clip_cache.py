@@ -20,11 +20,11 @@ from tracking.store import clip_info, load_clip
 FORMAT = 1
 
 
-def resampled(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """A frame [H, W, 3] area-resampled to [size, size, 3]; the same for training and scoring."""
-    if frame.shape[:2] == (size, size):
-        return frame
-    return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+def resampled(image: NDArray, size: int) -> NDArray:
+    """An image [H, W, ...] area-resampled to [size, size, ...]; the same for training and scoring."""
+    if image.shape[:2] == (size, size):
+        return image
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(image.dtype, copy=False)
 
 
 class PackedMasks:
@@ -85,7 +85,7 @@ def _build(folders: Sequence[Path], total: int, size: int, home: Path) -> None:
         masks = np.lib.format.open_memmap(temporary / "masks.npy", "w+", np.uint8, (total, CROP_SIZE * CROP_SIZE // 8))
         row = 0
         for folder in tqdm(folders, unit="clip", desc="decode"):
-            clip = load_clip(folder)  # opened here, so that no more than one decoder is alive
+            clip = load_clip(folder, verify=True)  # opened here, so that no more than one decoder is alive
             if clip.masks[0].shape != (CROP_SIZE, CROP_SIZE):
                 raise UserError(
                     f"clip {clip.source.uid} is {clip.masks[0].shape}, not a {CROP_SIZE} x {CROP_SIZE} crop"

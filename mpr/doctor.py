@@ -91,7 +91,7 @@ def main(argv: Sequence[str]) -> None:
     print(f"CPU        {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
     for weights in OPTIONAL:
         folder = config.weights / weights.folder
-        if folder.is_dir():
+        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
             print(f"weights    {weights.folder}: found in {folder}")
         else:
             print(

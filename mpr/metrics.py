@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from mpr.checkpoint import Predictor
 from mpr.intervals import Interval, ratio
 from mpr.reward import MOVED, point_agreement
-from mpr.samples import compensated_targets, draw_points, progress_of
-from mpr.standins import previous_delta
+from mpr.samples import Fill, compensated_targets, draw_points, progress_of, shares
+from mpr.standins import ConstantVelocity
 from tracking.clip import TrackedClip
-from tracking.compensation import Compensation, camera_motion
+from tracking.compensation import Compensation, object_motion
 from tracking.points import Transition
 
 BATCH = 64  # transitions predicted at once
@@ -56,33 +56,35 @@ class Figures:
     reversed_agreement: Interval  # agreement with the forward motion when the frames are shown in reversed order
 
 
-def probes(clips: Sequence[TrackedClip], budget: int, compensate: Compensation = "mean", every: int = 1) -> list[Probe]:
+def probes(
+    clips: Sequence[TrackedClip],
+    budget: int,
+    compensate: Compensation = "mean",
+    every: int = 1,
+    fill: Fill = "repeat",
+) -> list[Probe]:
     """Every `every`-th transition that shows an object point, prepared; the draw of points is fixed."""
     out: list[Probe] = []
     for i, clip in enumerate(clips):
         for t in range(0, len(clip.times) - 1, every):
             x = Transition(clip, t)
             if x.object.any():
-                out.append(_probe(clip, i, x, budget, compensate))
+                out.append(_probe(clip, i, x, budget, compensate, fill))
     return out
 
 
-def _probe(clip: TrackedClip, number: int, x: Transition, budget: int, compensate: Compensation) -> Probe:
-    rows, valid = draw_points(x.object, x.background, budget, np.random.default_rng((number, x.t)), "pad")
-    chosen = rows[x.object[rows] & valid]
+def _probe(clip: TrackedClip, number: int, x: Transition, budget: int, compensate: Compensation, fill: Fill) -> Probe:
+    rows, valid = draw_points(x.object, x.background, budget, np.random.default_rng((number, x.t)), fill)
+    chosen = rows[: shares(int(x.object.sum()), int(x.background.sum()), budget)[0]]  # each object point once
     delta = compensated_targets(x, compensate) - x.before
-    velocity = np.zeros_like(x.before)
+    among_objects = np.searchsorted(np.flatnonzero(x.object), chosen)
+    velocity = ConstantVelocity(compensate)(clip, [x])[0][among_objects]
     at_rest = True
     if x.t > 0:
-        past = Transition(clip, x.t - 1)
-        camera = camera_motion(past, compensate)
-        raw = previous_delta(clip, x)
-        known = (raw != 0).any(1, keepdims=True)  # in the same segment, and seen
-        velocity = np.where(known, raw - camera, 0).astype(np.float32) if known.any() else raw
-        moved = np.linalg.norm((past.delta - camera)[past.object], axis=1) >= MOVED
+        moved = np.linalg.norm(object_motion(Transition(clip, x.t - 1), compensate), axis=1) >= MOVED
         at_rest = bool(len(moved)) and float(moved.mean()) < REST_SHARE
     points = np.nan_to_num(x.before[rows]).astype(np.float32)
-    return Probe(number, x.t, points, valid, progress_of(clip, x.t), delta[chosen], velocity[chosen], at_rest)
+    return Probe(number, x.t, points, valid, progress_of(clip, x.t), delta[chosen], velocity, at_rest)
 
 
 def mean_motion(clips: Sequence[TrackedClip], compensate: Compensation = "mean") -> NDArray[np.float32]:
@@ -170,7 +172,7 @@ def compare(
     every: int = 1,
 ) -> dict[str, Figures]:
     """The predictor and its stand-ins on held-out clips; `motion` [2] is the mean motion of the training clips."""
-    asked = probes(clips, predictor.budget, compensate, every)
+    asked = probes(clips, predictor.budget, compensate, every, predictor.fill)
     forward, backward = (predict_probes(predictor, clips, asked, b) for b in (False, True))
     return {
         "predictor": figures(asked, forward, backward),

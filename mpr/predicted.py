@@ -52,7 +52,7 @@ class PredictedDeltas:
         passes = []
         for i, x in enumerate(some):
             rng = np.random.default_rng(x.t)
-            passes += [(i, p) for p in scoring_passes(x, self.predictor.budget, rng)]
+            passes += [(i, p) for p in scoring_passes(x, self.predictor.budget, rng, self.predictor.fill)]
         for start in range(0, len(passes), BATCH):
             chunk = passes[start : start + BATCH]
             rows = torch.tensor([i for i, _ in chunk])
@@ -87,13 +87,20 @@ def warn_of_rate(clip: TrackedClip, predictor: Predictor) -> None:
 
 
 def untrained(predictor: Predictor, seed: int) -> Predictor:
-    """The same architecture with random weights, zero-initialised layers included (else it would predict rest)."""
+    """The same architecture with random weights, zero-initialised layers included (else it would predict rest).
+
+    Norms keep their gains: scaled down they would hide the picture from it.
+    """
     import copy
 
     other = copy.deepcopy(predictor)
     generator = torch.Generator().manual_seed(seed)
-    for module in (other.encoder, other.model):
-        for parameter in module.parameters():
-            scale = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.02
-            parameter.data = torch.randn(parameter.shape, generator=generator) * scale
+    for part in (other.encoder, other.model):
+        for module in part.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                if isinstance(module, torch.nn.LayerNorm | torch.nn.GroupNorm):
+                    parameter.data.fill_(float(name == "weight"))
+                else:
+                    scale = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.02
+                    parameter.data = torch.randn(parameter.shape, generator=generator) * scale
     return other

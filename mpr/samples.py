@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from tracking.clip import CROP_SIZE, Picked, TrackedClip, TrackSegment
 from tracking.compensation import Compensation, camera_motion
 from tracking.errors import UserError
 from tracking.points import Transition
+from tracking.store import clip_info
 
 MOTION_FLOOR = 0.5  # pixels of 256: a transition in which no point moved this far is not trained on (paper VII-B)
 RATE_TOLERANCE = 0.05  # a clip whose rate differs by less is taken as it is
@@ -111,15 +113,21 @@ def scoring_passes(transition: Transition, budget: int, rng: np.random.Generator
 def retimed(clip: TrackedClip, rate_hz: float) -> TrackedClip:
     """The clip at another rate, by its true stamps: for each tick the latest frame that was already there.
 
-    Raises UserError where the clip is too slow for it: frames cannot be made up.
+    Raises UserError where the clip is too slow for it, frames cannot be made up, or too short to hold two ticks.
     """
     measured = (len(clip.times) - 1) / (clip.times[-1] - clip.times[0])
     if abs(measured / rate_hz - 1) < RATE_TOLERANCE:
         return clip
     if measured < rate_hz:
         raise UserError(f"clip {clip.source.uid} runs at {measured:.4g} Hz, slower than --rate_hz {rate_hz:.4g}")
+    if lasts_less(clip, 1 / rate_hz):
+        raise UserError(f"clip {clip.source.uid} is shorter than one step of --rate_hz {rate_hz:.4g}")
     ticks = np.arange(clip.times[0], clip.times[-1] + 1e-6, 1 / rate_hz)
     return picked(clip, np.searchsorted(clip.times, ticks + 1e-6, side="right") - 1, rate_hz)
+
+
+def lasts_less(clip: TrackedClip, seconds: float) -> bool:
+    return bool(clip.times[-1] - clip.times[0] < seconds - 1e-6)
 
 
 def picked(clip: TrackedClip, at: Sequence[int] | NDArray[np.intp], rate_hz: float) -> TrackedClip:
@@ -164,9 +172,10 @@ def split_groups(clips: Sequence[TrackedClip], val_share: float, seed: int) -> t
     return [i for i in range(len(clips)) if i not in set(out)], out
 
 
-def refuse_untrainable(clips: Sequence[TrackedClip]) -> None:
+def refuse_untrainable(folders: Sequence[Path]) -> None:
     """Raises UserError for clips that show something else than the task done (closing, missing): never trained on."""
-    bad = [f"{c.source.uid} ({c.source.extra['kind']})" for c in clips if c.source.extra.get("kind", "open") != "open"]
+    kinds = {folder.name: clip_info(folder)["source"].get("extra", {}).get("kind", "open") for folder in folders}
+    bad = [f"{name} ({kind})" for name, kind in kinds.items() if kind != "open"]
     if bad:
         shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
         raise UserError(f"training takes clips of the task done, not {shown}: give --clips a folder without them")

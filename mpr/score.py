@@ -13,14 +13,14 @@ from pathlib import Path
 
 from mpr.reward import MOVED, MOVED_REPORTED
 from mpr.scoring import DeltaModel, Scored, agreements, moved_shares, score_clip, summary
-from mpr.standins import Oracle
+from mpr.standins import Oracle, Rest
 from tracking.clip import TrackedClip
 from tracking.compensation import Compensation
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder, write_atomic
 
-REWARDS = ("motion", "any_motion")
+REWARDS = ("motion", "any_motion", "none")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ScoreConfig:
 
     out: Path = Path("runs/score")  # run folder
     predictor: Path | None = None  # run folder of `mpr train` (needed by reward `motion`)
-    reward: str = "motion"  # motion | any_motion (the share of object points that moved, wherever to)
+    reward: str = "motion"  # motion | any_motion (the share of object points that moved, wherever to) | none
     episode: Path | None = None  # episode folder of `mpr episodes`
     clip: Path | None = None  # clip folder of `mpr synth` or `mpr track`
     video: Path | None = None  # video file
@@ -78,8 +78,10 @@ def opened(config: ScoreConfig) -> Iterator[TrackedClip]:
 
 
 def model_of(config: ScoreConfig) -> DeltaModel:
+    if config.reward == "none":
+        return Rest()
     if config.predictor is None or config.reward == "any_motion":
-        return Oracle()
+        return Oracle(config.compensate)
     from mpr.checkpoint import load_predictor
     from mpr.predicted import PredictedDeltas
 
@@ -108,9 +110,9 @@ def main(argv: Sequence[str]) -> None:
     for name, path in inputs.items():
         if not path.exists():
             raise UserError(f"{name} {path} does not exist")
-    run = RunFolder(config.out, "score", as_dict(config))
     model = model_of(config)
     with opened(config) as clip:
+        run = RunFolder(config.out, "score", as_dict(config))  # only now: a refused command leaves no folder behind
         scored = score_clip(clip, model, config.compensate)
         figures = summary(scored) | {"tracker": clip.source.tracker, "reward": config.reward}
         figures["agreement_change_with"] = progress_sensitivity(model, clip, config, scored)

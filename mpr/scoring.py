@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mpr.reward import MOVED, MOVED_REPORTED, agreement, directional_agreement, moved_share
 from tracking.clip import TrackedClip
-from tracking.compensation import Compensation, camera_motion
+from tracking.compensation import Compensation, object_motion
 from tracking.points import Transition
 
 
@@ -36,15 +36,10 @@ class Scored:
     tracked: NDArray[np.float32]
 
 
-def tracked_delta(transition: Transition, compensate: Compensation) -> NDArray[np.float32]:
-    """Tracked deltas [M, 2] of the object points; camera motion subtracted for human clips."""
-    return (transition.delta - camera_motion(transition, compensate))[transition.object]
-
-
 def score_clip(clip: TrackedClip, model: DeltaModel, compensate: Compensation = "none") -> list[Scored]:
     """All T transitions of a clip. Only those in which an object point moved are handed to the model."""
     transitions = [Transition(clip, t) for t in range(len(clip.times) - 1)]
-    tracked = [tracked_delta(x, compensate) for x in transitions]
+    tracked = [object_motion(x, compensate) for x in transitions]
     moving = [t for t, delta in enumerate(tracked) if moved_share(delta, min(MOVED_REPORTED)) > 0]
     predicted = [np.zeros_like(delta) for delta in tracked]
     for t, deltas in zip(moving, model(clip, [transitions[t] for t in moving]), strict=True):

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from mpr.encoders import FrozenDino, SmallViT
 from mpr.predictor import MotionPredictor, PredictorShape
 
+ENCODERS = ("vit", "dinov2")
+DINO_WIDTH = 384  # of DINOv2-S
+
 
 @dataclass(frozen=True)
 class Size:

@@ -9,14 +9,25 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from tracking.clip import TrackedClip
+from tracking.compensation import Compensation, object_motion
 from tracking.points import Transition
 
 
 class Oracle:
-    """The tracked deltas themselves: agreement = share of points that moved (`any motion`)."""
+    """The tracked deltas themselves, the camera's motion taken out: agreement = share that moved (`any motion`)."""
+
+    def __init__(self, compensate: Compensation = "none") -> None:
+        self.compensate: Compensation = compensate
 
     def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
-        return [x.delta[x.object] for x in transitions]
+        return [object_motion(x, self.compensate) for x in transitions]
+
+
+class Rest:
+    """Nothing moves: no agreement with anything."""
+
+    def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
+        return [np.zeros((int(x.object.sum()), 2), np.float32) for x in transitions]
 
 
 class RandomDirection:
@@ -40,7 +51,8 @@ class ConstantVelocity:
     velocity this stand-in would be at rest wherever a tracker re-samples often.
     """
 
-    def __init__(self, near: float = 12.0) -> None:
+    def __init__(self, compensate: Compensation = "none", near: float = 12.0) -> None:
+        self.compensate: Compensation = compensate
         self.near = near  # pixels of 256: one and a half steps of the grid
 
     def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
@@ -54,18 +66,8 @@ class ConstantVelocity:
         if past.object.any():
             distance, nearest = KDTree(past.after[past.object]).query(x.before[x.object], workers=1)
             close = np.asarray(distance) <= self.near
-            out[close] = past.delta[past.object][np.asarray(nearest)[close]]
+            out[close] = object_motion(past, self.compensate)[np.asarray(nearest)[close]]
         return out
-
-
-def previous_delta(clip: TrackedClip, transition: Transition) -> NDArray[np.float32]:
-    """Deltas [N, 2] over t-1 -> t of the points of transition t; zeros where hidden then or at a segment's start."""
-    segment = clip.segment_of(transition.t)
-    k = transition.t - segment.start
-    if k == 0:
-        return np.zeros_like(transition.before)
-    seen = segment.visible[k - 1] & segment.visible[k]
-    return np.where(seen[:, None], segment.points[k] - segment.points[k - 1], 0).astype(np.float32)
 
 
 class FixedDirection:

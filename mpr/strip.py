@@ -26,7 +26,7 @@ def _arrows(axis: Any, scored: Scored, moved: float) -> None:
     """Arrows of the points that moved; the predicted ones at the tracked ones' mean length: only direction counts."""
     length = np.linalg.norm(scored.tracked, axis=1)
     points = np.flatnonzero(length >= moved)
-    points = points[:: max(1, len(points) // ARROWS)]
+    points = points[:: max(1, -(-len(points) // ARROWS))]
     if not len(points):
         return
     at = scored.points[points]

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -18,10 +19,11 @@ from mpr.checkpoint import Predictor, last_checkpoint, load_optimizer, load_weig
 from mpr.clip_cache import cache_bytes, cached_clips
 from mpr.metrics import Figures, compare, mean_motion, table
 from mpr.model_card import model_card, write_model_card
-from mpr.samples import Fill, refuse_untrainable, retimed, split_groups, strided
-from mpr.sizes import SIZES, MotionModel, Size, resized
+from mpr.predictor import MotionPredictor
+from mpr.samples import Fill, lasts_less, refuse_untrainable, retimed, split_groups, strided
+from mpr.sizes import DINO_WIDTH, ENCODERS, SIZES, MotionModel, Size, predictor_shape, resized
 from mpr.training import LOSSES, Samples, learning_rate, loader, train_steps
-from tracking.clip import CROP_SIZE
+from tracking.clip import CROP_SIZE, TrackedClip
 from tracking.compensation import Compensation
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
@@ -53,7 +55,7 @@ class TrainConfig:
     seed: int = 0  # weights, order, augmentation and split
     rate_hz: float = 12.5  # clips are re-timed to this rate; 0: left at their own
     strides: int = 2  # clips are also shown at 1/2 .. 1/strides of the rate
-    compensate: Compensation = "mean"  # camera motion taken out of clips: mean (the paper's), affine or none
+    compensate: Compensation = "affine"  # camera motion taken out of clips: affine, mean (the paper's) or none
     fill: Fill = "repeat"  # too few points: repeat them (paper) or pad them with a validity mask
     val_share: float = 0.1  # of the groups (videos, participants, appliances), held out
     augment: Augment = field(default_factory=Augment)  # what is done to training samples
@@ -76,8 +78,19 @@ class TrainConfig:
             raise UserError(f"--val_share {self.val_share}: it lies between 0 and 1")
         if not 0 <= self.moving < 1:
             raise UserError(f"--moving {self.moving}: it lies in 0 .. 1, 1 excluded")
-        if self.strides < 1 or self.checkpoint_every < 1 or self.validate_every < 1:
-            raise UserError("--strides, --checkpoint_every and --validate_every are 1 or more")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name} {value}: it is {least} or more")
+        if self.lr is not None and self.lr <= 0:
+            raise UserError(f"--lr {self.lr}: it is above 0")
+        size = self.resolved_size
+        if size.encoder not in ENCODERS:
+            raise UserError(f"no encoder '{size.encoder}'; there is {', '.join(ENCODERS)}")
+        if size.encoder == "vit" and (size.patch % 2 or size.image % size.patch):
+            raise UserError(f"--patch {size.patch}: it is even and divides --image {size.image}")
+        if self.device not in ("auto", "cpu") and not self.device.startswith("cuda"):
+            raise UserError(f"no device '{self.device}'; there is auto, cpu, cuda, cuda:N")
 
     @property
     def resolved_size(self) -> Size:
@@ -87,9 +100,13 @@ class TrainConfig:
     @property
     def cached_size(self) -> int:
         """Pixels a side of decoded frames: enlarging around an object needs the pixels that it enlarges."""
-        return CROP_SIZE if self.augment.focus else self.resolved_size.image
+        return CROP_SIZE if self.augment.affine else self.resolved_size.image
 
 
+# Least values of numbers (points: two of the object and one of the background).
+LEAST = dict.fromkeys(("steps", "batch", "image", "threads", "strides", "checkpoint_every", "validate_every"), 1)
+LEAST |= dict.fromkeys(("point_bands", "epochs", "seed", "rate_hz", "foreground", "workers"), 0)
+LEAST |= {"points": 3, "patch": 2}
 FREE = ("out", "cache", "workers", "checkpoint_every")  # may differ when a run is resumed
 
 
@@ -102,7 +119,10 @@ def main(argv: Sequence[str]) -> None:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     device = _device(config.device)
     if world > 1:
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        if device.startswith("cuda"):
+            torch.cuda.set_device(device)
+        # Other ranks wait while one decodes all clips, and while it validates: long, and no sign of anything wrong.
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=timedelta(hours=12))
     try:
         Training(config, size, device).run()
     finally:
@@ -111,6 +131,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _device(asked: str) -> str:
+    if asked.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device {asked}: this machine has no GPU that torch can use; give --device cpu")
     if asked != "auto":
         return asked
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
@@ -121,16 +143,13 @@ def _plan(config: TrainConfig, size: Size) -> None:
     inputs = {"clips": config.clips}
     if size.encoder == "dinov2":
         inputs["encoder_weights"] = config.encoder_weights
-    else:
-        with torch.device("meta"):
-            model = MotionModel(size)
-        facts["parameters"] = sum(p.numel() for p in model.parameters())
+    with torch.device("meta"):
+        model = MotionPredictor(predictor_shape(size, DINO_WIDTH)) if size.encoder == "dinov2" else MotionModel(size)
+        facts["trained parameters"] = sum(p.numel() for p in model.parameters())
     if config.clips.exists():
         folders = clip_folders(config.clips)
         facts["clips"] = len(folders)
-        facts["decoded clips, GB"] = round(
-            cache_bytes(folders, CROP_SIZE if config.augment.focus else size.image) / 1e9, 3
-        )
+        facts["decoded clips, GB"] = round(cache_bytes(folders, config.cached_size) / 1e9, 3)
     print_plan(config, inputs, facts, config.out)
 
 
@@ -143,7 +162,10 @@ class Training:
         if size.batch % self.world:
             raise UserError(f"--batch {size.batch} cannot be shared by {self.world} ranks")
         folders = clip_folders(config.clips)
-        if self.rank == 0:
+        refuse_untrainable(folders)
+        seed_everything(config.seed)
+        self.model = MotionModel(size, config.encoder_weights).to(device)
+        if self.rank == 0:  # only now: a refused command leaves no folder behind
             self.folder = RunFolder(config.out, "train", as_dict(config), FREE)
         cache = config.cache or config.out / "cache"
         if self.rank == 0:
@@ -151,9 +173,8 @@ class Training:
         if self.world > 1:
             dist.barrier()
         clips = cached_clips(folders, config.cached_size, cache)
-        refuse_untrainable(clips)
         if config.rate_hz > 0:
-            clips = [retimed(clip, config.rate_hz) for clip in clips]
+            clips = self._retimed(clips)
         kept, held = split_groups(clips, config.val_share, config.seed)
         self.train, self.val = [clips[i] for i in kept], [clips[i] for i in held]
         shown = [fast for clip in self.train for k in range(1, config.strides + 1) for fast in strided(clip, k)]
@@ -167,8 +188,6 @@ class Training:
 
     def run(self) -> None:
         config, size = self.config, self.size
-        seed_everything(config.seed)
-        self.model = MotionModel(size, config.encoder_weights).to(self.device)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(parameters, lr=size.lr, weight_decay=0.0)
         done = self._resume(optimizer)
@@ -188,6 +207,14 @@ class Training:
         self._loop(steps, optimizer, done)
         if self.rank == 0:
             self._finish()
+
+    def _retimed(self, clips: list[TrackedClip]) -> list[TrackedClip]:
+        """The clips at the configured rate; those too short for a single step of it are left out, and said to be."""
+        step = 1 / self.config.rate_hz
+        short = [clip.source.uid for clip in clips if lasts_less(clip, step)]
+        if short and self.rank == 0:
+            print(f"left out, shorter than one step of {step:.3g} s: {len(short)} clip(s), {', '.join(short[:5])}")
+        return [retimed(clip, self.config.rate_hz) for clip in clips if not lasts_less(clip, step)]
 
     def _resume(self, optimizer: torch.optim.Optimizer) -> int:
         found = last_checkpoint(self.config.out)

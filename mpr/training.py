@@ -26,6 +26,7 @@ from tracking.points import Transition
 
 Batch = dict[str, Tensor]
 MASK_SIZE = 32  # pixels a side of a sample's object mask
+FLOOR = 1.0  # pixels of 256, squared: motion that a relative error does not ask for
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Samples(Dataset):
         box = box_around(transition.before[transition.object]) if transition.object.any() else None
         matrix = affine_map(self.augment, rng, box)
         before, after = transition.before, compensated_targets(transition, self.compensate)
+        before, after = np.nan_to_num(before), np.nan_to_num(after)  # padding may repeat a point that was never seen
         of_object, of_background = transition.object, transition.background
         if matrix is not None:
             before, after = moved_points(before, matrix), moved_points(after, matrix)
@@ -105,9 +107,10 @@ class Samples(Dataset):
         rows, valid = draw_points(of_object, of_background, self.budget, rng, self.fill)
         previous = previous_frame(t, len(clip.times), self.augment, rng)
         pair = [np.asarray(clip.frames[previous]), np.asarray(clip.frames[t])]
-        frames = changed_frames(pair, self.image or len(pair[0]), matrix, self.augment, rng)
+        frames, covered = changed_frames(pair, self.image or len(pair[0]), matrix, self.augment, rng)
         mask = 255 * np.asarray(clip.masks[t], np.uint8)
         mask = resampled(mask, MASK_SIZE) if matrix is None else moved_frame(mask, matrix, MASK_SIZE)
+        seen = 1 - resampled(covered.astype(np.float32), MASK_SIZE)
         jitter = self.augment.progress_jitter
         return {
             "frames": np.stack(frames),
@@ -115,7 +118,7 @@ class Samples(Dataset):
             "target": normalised(after[rows]),
             "progress": np.float32(np.clip(progress_of(clip, t) + rng.uniform(-jitter, jitter), 0, 1)),
             "valid": valid,
-            "mask": np.float32(mask) / 255,
+            "mask": np.float32(mask) / 255 * seen,
         }
 
 
@@ -136,10 +139,11 @@ def squared_pixels(predicted: Tensor, batch: Batch) -> Tensor:
 
 
 def relative_error(predicted: Tensor, batch: Batch) -> Tensor:
-    """Mean squared distance over valid points, in units of each sample's own mean squared motion (plus 1 px).
+    """Mean squared distance over valid points, divided by each sample's own mean squared motion plus FLOOR.
 
     The reward looks at directions alone, and a door that is pulled fast moves ten times as far a step as one that is
-    pulled slowly: in plain pixels the few fastest transitions would decide the gradient. 1: rest was predicted.
+    pulled slowly: in plain pixels the few fastest transitions would decide the gradient. Predicting rest costs nearly
+    1 for motion well above a pixel; motion below it counts less, as it is mostly what is left of the camera's.
     """
     valid = batch["valid"]
     count = valid.sum(1).clamp(min=1)
@@ -148,7 +152,7 @@ def relative_error(predicted: Tensor, batch: Batch) -> Tensor:
         return ((offset * (CROP_SIZE - 1)).square().sum(-1) * valid).sum(1) / count  # [B]
 
     motion = mean_square(batch["target"] - batch["points"])
-    return (mean_square(predicted - batch["target"]) / (motion + 1)).mean()
+    return (mean_square(predicted - batch["target"]) / (motion + FLOOR)).mean()
 
 
 LOSSES = {"squared": squared_pixels, "relative": relative_error}

@@ -145,10 +145,19 @@ def test_split_keeps_groups_together_and_is_reproducible() -> None:
         split_groups(clips[:3], 0.1, 0)
 
 
-def test_closing_clips_are_refused_by_name() -> None:
-    refuse_untrainable([toy_clip(1, length=3)])
-    with pytest.raises(UserError, match=r"toy-2 \(close\)"):
-        refuse_untrainable([toy_clip(1, length=3), toy_clip(2, length=3, kind="close")])
+def test_closing_clips_are_refused_by_name(tmp_path: Path) -> None:
+    save_clip(toy_clip(1, length=3), tmp_path / "one")
+    refuse_untrainable([tmp_path / "one"])
+    save_clip(toy_clip(2, length=3, kind="close"), tmp_path / "two")
+    with pytest.raises(UserError, match=r"two \(close\)"):
+        refuse_untrainable(clip_folders(tmp_path))
+
+
+def test_a_clip_shorter_than_one_step_is_refused_by_name() -> None:
+    clip = toy_clip(0, length=3, rate_hz=30.0)
+    with pytest.raises(UserError, match="toy-0 is shorter than one step"):
+        retimed(clip, 12.5)
+    assert len(retimed(toy_clip(0, length=4, rate_hz=30.0), 12.5).times) == 2
 
 
 def test_picture_and_points_move_together() -> None:
@@ -219,6 +228,20 @@ def test_the_mask_moves_with_the_points(augment: Augment) -> None:
         x, y = np.rint((points * 255 + 0.5) / 8 - 0.5).astype(int).clip(0, 31).T
         assert moves.any() and not moves.all()
         assert mask[y, x][moves].mean() > 0.7 and mask[y, x][~moves].mean() < 0.3
+
+
+def test_what_an_occluder_covers_is_no_foreground() -> None:
+    """The cells that lost foreground are where the picture changed."""
+    clip = toy_clip(0)
+    plain, busy = (Samples([clip], 30, 0, a) for a in (NONE, replace(NONE, occlude=1.0)))
+    lost = 0.0
+    for seed in range(8):
+        a, b = (s.sample(clip, 2, np.random.default_rng(seed)) for s in (plain, busy))
+        less = np.asarray(a["mask"]) - b["mask"]
+        changed = (np.asarray(a["frames"])[1] != b["frames"][1]).any(-1).reshape(32, 8, 32, 8).mean((1, 3))
+        assert (less >= -1e-6).all() and (less <= changed + 0.02).all()
+        lost += less.sum()
+    assert lost > 20
 
 
 def test_occluders_and_colour_touch_no_target() -> None:

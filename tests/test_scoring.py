@@ -15,7 +15,7 @@ from mpr.rewards.motion import MotionReward
 from mpr.rewards.none import NoReward
 from mpr.score import steps_table
 from mpr.scoring import agreements, moved_shares, score_clip, summary
-from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection
+from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection, Rest
 from mpr.strip import chosen_steps, draw_film, draw_strip
 from tests.toy_clips import square_clip
 from tracking.clip import TrackSegment
@@ -58,6 +58,17 @@ def test_a_panning_camera_is_seen_unless_compensated():
     clip = square_clip(still, pan)
     assert moved_shares(score_clip(clip, Oracle())).tolist() == pytest.approx([1, 1, 1])
     assert moved_shares(score_clip(clip, Oracle(), compensate="mean")).tolist() == pytest.approx([0, 0, 0])
+
+
+@pytest.mark.parametrize("how", ["mean", "affine"])
+def test_stand_ins_take_out_the_same_camera(how):
+    """Under a panning camera any motion still agrees wherever a point moved, and constant velocity sees the door's."""
+    clip = square_clip(PATH, np.outer(np.arange(6), [3.0, -2.0]))
+    share = moved_shares(score_clip(clip, Oracle(how), how))
+    assert share.max() > 0.9
+    assert agreements(score_clip(clip, Oracle(how), how)).tolist() == pytest.approx(share.tolist())
+    assert agreements(score_clip(clip, ConstantVelocity(how), how))[2] == pytest.approx(1, abs=0.1)
+    assert not agreements(score_clip(clip, Rest(), how)).any()
 
 
 def test_standins():

@@ -21,6 +21,7 @@ from mpr.augment import NONE
 from mpr.checkpoint import BadCheckpoint, last_checkpoint, load_predictor
 from mpr.metrics import compare, figures, mean_motion, probes, table
 from mpr.samples import strided
+from mpr.sizes import MotionModel
 from mpr.train import main
 from mpr.training import Samples, learning_rate, loader, relative_error, squared_pixels
 from tests.toy_clips import toy_clip
@@ -170,9 +171,14 @@ def test_ranks_share_one_stream() -> None:
 def test_two_ranks_give_the_weights_of_one(clips: Path, trained: Path, tmp_path: Path) -> None:
     argv = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29547", "-m", "mpr.cli", "train"]
     subprocess.run([sys.executable, *argv, *command(clips, tmp_path / "two")], check=True, timeout=250)
-    ours, theirs = weights(tmp_path / "two"), weights(trained)
-    for key, value in ours.items():
-        torch.testing.assert_close(value, theirs[key], rtol=1e-2, atol=2e-3)
+    torch.manual_seed(0)
+    start = MotionModel(load_predictor(trained).size).state_dict()
+
+    def moved(run: Path) -> torch.Tensor:
+        return torch.cat([(value - start[key]).flatten() for key, value in sorted(weights(run).items())])
+
+    one, two = moved(trained), moved(tmp_path / "two")
+    assert (one - two).norm() < 0.1 * one.norm()
 
 
 @pytest.mark.parametrize("fast", [4.0, 40.0])
@@ -217,10 +223,15 @@ def test_figures_of_known_predictions() -> None:
     np.testing.assert_allclose(mean_motion(clips), [4.0 * 4 / 7, 0], atol=0.02)
 
 
-def test_velocity_is_unknown_across_a_cut() -> None:
-    clip = toy_clip(0, length=8, cut=4)
-    known = {p.t: bool(np.abs(p.velocity).max() > 0) for p in probes([clip], 30)}
-    assert known == {0: False, 1: True, 2: True, 3: True, 4: False, 5: True, 6: True}
+def test_constant_velocity_is_the_scoring_stand_ins_across_a_cut_too() -> None:
+    """The square slides 4 px a step under a drifting camera; nothing is known of a step before the first.
+
+    Just after the cut a new point's velocity is its neighbour's, and rest where it has none near.
+    """
+    for probe in probes([toy_clip(0, length=8, cut=4)], 30):
+        known = np.abs(probe.velocity).max(1) > 0
+        np.testing.assert_allclose(probe.velocity[known], np.tile([4.0, 0.0], (known.sum(), 1)), atol=0.02)
+        assert known.mean() == (0 if probe.t == 0 else 1) or (probe.t == 4 and known.mean() > 0.7)
 
 
 def test_held_out_table_has_a_row_for_each_stand_in(trained: Path) -> None:

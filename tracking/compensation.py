@@ -44,6 +44,11 @@ def affine_background(transition: Transition) -> NDArray[np.float32]:
     return (basis @ fit).astype(np.float32)
 
 
+def object_motion(transition: Transition, how: Compensation) -> NDArray[np.float32]:
+    """Deltas [M, 2] of the object points, the camera's motion taken out."""
+    return (transition.delta - camera_motion(transition, how))[transition.object]
+
+
 def camera_motion(transition: Transition, how: Compensation) -> NDArray[np.float32]:
     """What the camera moved each point by [N, 2], to be subtracted from object and background points alike."""
     if how == "affine":

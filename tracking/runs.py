@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.metadata
 import json
 import os
@@ -45,7 +46,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, renamed to `path` if nothing fails; what stood at `path` is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # by a killed process: may be gigabytes
+        if left == temporary or not _alive(left.name.split(".")[-2]):
+            shutil.rmtree(left, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
@@ -56,6 +59,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _alive(process: str) -> bool:
+    """Whether a process of this number runs on this machine (true where that cannot be told)."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,15 +116,18 @@ def load_clip(folder: Path, verify: bool = False) -> TrackedClip:
         raise BadClip(f"clip folder {folder}: {error}") from error
     except UNREADABLE as error:
         raise BadClip(f"clip folder {folder}: tracks.npz cannot be read ({error}); make it again") from error
-    h, w = about["mask_shape"]
+    try:
+        crop, source, (h, w) = Square(**about["crop"]), Source(**about["source"]), about["mask_shape"]
+    except (TypeError, ValueError) as error:
+        raise BadClip(f"clip folder {folder}: clip.json cannot be read ({error}); make it again") from error
     return TrackedClip(
         frames=VideoFrames(folder / "frames.mp4"),
         masks=StoredMasks(folder / "masks.npz", len(times), (h, w)),
         segments=tuple(segments),
         times=times,
         rate_hz=about["rate_hz"],
-        crop=Square(**about["crop"]),
-        source=Source(**about["source"]),
+        crop=crop,
+        source=source,
     )
 
 
@@ -156,16 +158,3 @@ def clip_folders(root: Path) -> list[Path]:
     if not found:
         raise UserError(f"no clips in {root}: make some with `mpr synth --out {root}` or `mpr track`")
     return found
-
-
-def load_clips(root: Path) -> Iterator[tuple[Path, TrackedClip]]:
-    """Every clip below `root`, one at a time."""
-    for folder in clip_folders(root):
-        yield folder, load_clip(folder)
-
-
-def npz_bytes(**arrays: NDArray) -> bytes:
-    """A compressed .npz in memory; the same arrays give the same bytes."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()

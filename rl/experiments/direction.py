@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import multiprocessing
 import os
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mpr.checkpoint import Predictor, load_predictor
+from mpr.checkpoint import Predictor, last_checkpoint, load_predictor
 from mpr.predicted import PredictedDeltas, untrained
 from mpr.reward import MOVED_REPORTED
 from mpr.scoring import DeltaModel, Scored, agreements, moved_shares, score_clip
@@ -67,6 +68,8 @@ class DirectionConfig:
                 raise UserError(f"{name}: unknown '{unknown[0]}'; there is {', '.join(known)}")
         if self.episodes < 1 or self.workers < 1:
             raise UserError("episodes and workers must be at least 1")
+        if self.episodes == 1 and "other_images" in self.rows:
+            raise UserError("row other_images shows each episode the next one's frames: it needs --episodes 2 or more")
 
     def episode_folder(self, task: str, kind: str) -> Path:
         return self.kept / "episodes" / f"{task}_{kind}"
@@ -92,8 +95,9 @@ def main(argv: Sequence[str]) -> None:
     for name, path in inputs.items():
         if not path.is_dir():
             raise UserError(f"{name}: {path} does not exist; train it with `mpr train --out {path}`")
-    free = ("out", "workers", "inputs")
-    run = RunFolder(config.out, "experiment direction", as_dict(config), free=free)
+        load_predictor(path)  # refused now, not after hours of recording
+    weights = {task: weights_digest(config.predictors / task) for task in config.tasks}
+    run = RunFolder(config.out, "experiment direction", {**as_dict(config), "weights": weights}, ("out", "workers"))
     for stage, title in ((make_episodes, "episodes"), (track_unit, "tracks"), (score_unit, "scores")):
         for _ in tqdm(_mapped(stage, units, config.workers), total=len(units), desc=title, unit="unit"):
             pass
@@ -102,14 +106,21 @@ def main(argv: Sequence[str]) -> None:
     run.finish(write_table(config.out))
 
 
+def weights_digest(run: Path) -> str:
+    """Tells one trained predictor from another at the same path: scores of two are never mixed in one table."""
+    folder = last_checkpoint(run)
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16] if folder else ""
+
+
 def _mapped(stage, units: list, workers: int) -> Iterable:
     """Units are independent: the same code and results in one process or several."""
     if workers == 1:
-        return map(stage, units)
+        yield from map(stage, units)
+        return
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
-    pool = multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1)
-    return pool.imap_unordered(stage, units)
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
+        yield from pool.imap_unordered(stage, units)
 
 
 def make_episodes(unit: tuple[DirectionConfig, str, str]) -> None:

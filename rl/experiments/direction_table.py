@@ -15,6 +15,7 @@ from mpr.reward import MOVED, MOVED_REPORTED
 from tracking.errors import UserError
 from tracking.runs import write_atomic
 
+MET = {True: "yes", False: "**no**", None: "not decided: no stand-in was scored"}
 KINDS = ("opening", "closing", "jiggling", "partial", "miss")
 Where = Mapping[str, str]  # column name -> value
 
@@ -109,10 +110,11 @@ def verdicts(raw: Raw, tracker: str, task: str) -> dict[str, Any]:
     closing = direction(raw, {**at, "kind": "closing", "row": "motion"})
     agreement, _, steps = raw.select({**at, "kind": "miss", "row": "motion"})
     miss = mean(agreement / steps) if len(steps) else Interval(np.nan, np.nan, np.nan, 0)
+    above = all(own.above(r) for r in rivals.values()) if rivals else None  # None: no stand-in was scored
     return {
         "opening >= 0.6": (str(opening), bool(opening.value >= 0.6)),
         "closing <= 0.2": (str(closing), bool(closing.value <= 0.2)),
-        "opening - closing above every stand-in": (str(own), all(own.above(r) for r in rivals.values())),
+        "opening - closing above every stand-in": (str(own), above),
         "miss <= 0.02": (f"{miss.value:.4f} [{miss.low:.4f}, {miss.high:.4f}]", bool(miss.value <= 0.02)),
     }
 
@@ -138,7 +140,7 @@ def write_table(folder: Path) -> dict[str, Any]:
     lines += ["\n## Aims\n", "| task | tracks | aim | figure | met |", "|---|---|---|---|---|"]
     for (task, tracker), found in zip(pairs, summary.values(), strict=True):
         for aim, (figure, met) in found.items():
-            lines.append(f"| {task} | {tracker} | {aim} | {figure} | {'yes' if met else '**no**'} |")
+            lines.append(f"| {task} | {tracker} | {aim} | {figure} | {MET[met]} |")
     write_atomic(folder / "table.md", "\n".join(lines) + "\n")
     print("\n".join(lines))
     return summary
