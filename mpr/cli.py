@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             getattr(importlib.import_module(module), function)(rest)
         except ModuleNotFoundError as error:
             extra = dict.fromkeys(("gymnasium", "gymnasium_robotics"), "kitchen") | {"transformers": "vision"}
+            extra |= dict.fromkeys(("stable_baselines3", "diffusers", "torchvision", "minari", "h5py"), "policy")
             if error.name not in extra:
                 raise
             missing = f"{error.name}, the extra '{extra[error.name]}'"
