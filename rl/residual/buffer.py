@@ -78,5 +78,5 @@ class ResidualBuffer(ReplayBuffer):
 
 def joined(first: ReplayBufferSamples, second: ReplayBufferSamples) -> ReplayBufferSamples:
     """Two batches as one."""
-    pairs: list[Any] = [None if a is None else torch.cat([a, b]) for a, b in zip(first, second, strict=True)]
+    pairs: list[Any] = [None if a is None else torch.cat([a, b]) for a, b in zip(first, second, strict=True)]  # type: ignore[arg-type]
     return ReplayBufferSamples(*pairs)

@@ -37,7 +37,7 @@ def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[st
         weights = {k: v.detach().cpu().contiguous() for k, v in model.policy.state_dict().items()}
         save_file(weights, temporary / "policy.safetensors")
         torch.save(_learner(model), temporary / "learner.pt")
-        np.savez(temporary / "replay.npz", **model.buffer.arrays())
+        np.savez(temporary / "replay.npz", **model.buffer.arrays())  # type: ignore[arg-type]
         meta = {
             "format": FORMAT,
             "episodes": episodes,

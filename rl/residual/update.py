@@ -180,4 +180,4 @@ def actor_gradients(actor: Actor, critics: StackedCritics, acted: Acted, rows: i
 
 def polyak(critics: StackedCritics, target: StackedCritics, tau: float) -> None:
     """target += tau * (critics - target)."""
-    torch._foreach_lerp_(list(target.parameters()), list(critics.parameters()), tau)
+    torch._foreach_lerp_(list(target.parameters()), list(critics.parameters()), tau)  # type: ignore[attr-defined]
