@@ -231,8 +231,7 @@ class Finetuning:
             "clipped_labels": self.clipped,
         }
         self.folder.finish(summary)
-        print(f"{summary['success_last_20']:.0%} of the last 20 episodes succeeded; to compare it with its base policy")
-        print(f"on the same unseen seeds: mpr evaluate --residual {self.config.out}")
+        print(f"{summary['success_last_20']:.0%} of the last 20 episodes succeeded (while exploring: no comparison)")
 
 
 def make_learner(config: FinetuneConfig, environment: ResidualEnvironment) -> ResidualSAC:
