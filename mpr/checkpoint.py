@@ -10,7 +10,9 @@ import dataclasses
 import json
 import pickle
 import shutil
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,16 @@ from tracking.runs import atomic_folder
 
 FORMAT = 2
 ARCHITECTURE = "points DiT, cross-attention to tokens"
+DAMAGED = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    EOFError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    SafetensorError,
+)
 
 
 class BadCheckpoint(UserError):
@@ -69,16 +81,16 @@ def last_checkpoint(run: Path) -> Path | None:
     return max(found, key=lambda f: int(f.name), default=None)
 
 
-def checkpoint_info(folder: Path) -> dict[str, Any]:
-    """checkpoint.json. Raises BadCheckpoint for another format or architecture."""
+def checkpoint_info(folder: Path, architecture: str = ARCHITECTURE, version: int = FORMAT) -> dict[str, Any]:
+    """checkpoint.json. Raises BadCheckpoint for another architecture or format than asked for (the predictor's)."""
     try:
         about = json.loads((folder / "checkpoint.json").read_text())
         name, number = about["architecture"], about["format"]
     except (OSError, json.JSONDecodeError, KeyError) as error:
-        raise BadCheckpoint(f"{folder} is no predictor checkpoint ({type(error).__name__}: {error})") from error
-    if (name, number) != (ARCHITECTURE, FORMAT):
+        raise BadCheckpoint(f"{folder} is no checkpoint ({type(error).__name__}: {error})") from error
+    if (name, number) != (architecture, version):
         raise BadCheckpoint(
-            f"{folder} holds '{name}' (format {number}), this version reads '{ARCHITECTURE}' (format {FORMAT}): "
+            f"{folder} holds '{name}' (format {number}), this version reads '{architecture}' (format {version}): "
             "train again, or use the version that wrote it"
         )
     return about
@@ -91,10 +103,8 @@ def load_weights(folder: Path, model: MotionModel) -> None:
 
 def fitting_weights(file: Path, mine: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A file's weights. Raises BadCheckpoint for a damaged file, and for the first weight that does not fit `mine`."""
-    try:
+    with reading(file):
         weights = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise BadCheckpoint(f"{file} cannot be read ({error}): damaged; train again") from error
     for name in sorted({*mine, *weights}):
         here = tuple(mine[name].shape) if name in mine else None
         there = tuple(weights[name].shape) if name in weights else None
@@ -106,13 +116,20 @@ def fitting_weights(file: Path, mine: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Fill the optimizer, and torch's generator, as they were at the checkpoint."""
-    try:
+    """Fill the optimizer, and torch's generator, as they were at the checkpoint. Raises BadCheckpoint."""
+    with reading(folder / "optimizer.pt"):
         state = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"])
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise BadCheckpoint(f"{folder / 'optimizer.pt'} cannot be read ({error}): damaged; train again") from error
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Where a checkpoint's file is read and put in place: whatever a damaged one raises becomes BadCheckpoint."""
+    try:
+        yield
+    except DAMAGED as error:
+        raise BadCheckpoint(f"{file} cannot be read ({error}): damaged; train again") from error
 
 
 class Predictor:

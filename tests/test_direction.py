@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import csv
 
+import numpy as np
 import pytest
+import torch
 
+from mpr.checkpoint import Predictor
 from mpr.reward import MOVED_REPORTED
+from rl.experiments.direction import models
 from rl.experiments.direction_table import Raw, direction, opening_minus_closing, write_table
+from tests.toy_clips import square_clip
 from tracking.errors import UserError
+from tracking.points import Transition
 
-ROWS = {"motion": (0.8, 0.1), "any_motion": (1.0, 1.0), "random_direction": (0.32, 0.32)}
+Rows = dict[str, tuple[float, float]]
+ROWS: Rows = {
+    "motion": (0.8, 0.1),
+    "any_motion": (1.0, 1.0),
+    "random_direction": (0.32, 0.32),
+}
 
 
-def write_raw(folder, miss: float = 0.0, per_kind: int = 20) -> None:
+def write_raw(folder, miss: float = 0.0, per_kind: int = 20, rows: Rows = ROWS) -> None:
     (folder / "raw").mkdir(parents=True)
     sums = [f"{name}_{moved}" for moved in MOVED_REPORTED for name in ("agreement", "share")]
     for tracker in ("exact", "lucas_kanade"):
@@ -21,7 +32,7 @@ def write_raw(folder, miss: float = 0.0, per_kind: int = 20) -> None:
             writer = csv.writer(stream)
             columns = ["task", "kind", "tracker", "row", "episode", "view", "steps", "steps_without_points"]
             writer.writerow([*columns, *sums])
-            for row, (opening, closing) in ROWS.items():
+            for row, (opening, closing) in rows.items():
                 for kind, ratio in (("opening", opening), ("closing", closing), ("miss", None)):
                     for i in range(per_kind):
                         share = 10.0 + i if ratio is not None else 0.0
@@ -51,6 +62,42 @@ def test_an_aim_that_is_missed_is_said(tmp_path):
     figure, met = summary["microwave, lucas_kanade"]["miss <= 0.02"]
     assert not met and figure.startswith("0.0500")
     assert "**no**" in (tmp_path / "table.md").read_text()
+
+
+def test_a_comparison_that_was_not_made_is_not_called_met(tmp_path):
+    """With `motion` alone, whether it is above the stand-ins is unknown; above a better stand-in it is not."""
+    aim = "opening - closing above every stand-in"
+    write_raw(tmp_path / "alone", rows={"motion": (0.8, 0.1)})
+    assert write_table(tmp_path / "alone")["microwave, exact"][aim][1] is None
+    write_raw(tmp_path / "beaten", rows={"motion": (0.8, 0.1), "mean_motion": (0.9, 0.1)})
+    assert write_table(tmp_path / "beaten")["microwave, exact"][aim][1] is False
+
+
+def test_each_row_shows_the_predictor_its_own_pictures():
+    """A predictor that sees nothing but brightness: dark for black images, the other clip's for the other's."""
+    clip, other = square_clip(np.tile([[60, 60]], (4, 1)), seed=1), square_clip(np.tile([[60, 60]], (7, 1)), seed=2)
+
+    class Brightness(Predictor):
+        def __init__(self) -> None:
+            self.budget, self.rate_hz, self.fill, self.card = 12, 12.5, "repeat", {"mean_motion": [0.0, 1.0]}
+            self.seen: list[float] = []
+
+        def tokens(self, previous, now):
+            self.seen += [float(picture.mean()) for picture in (*previous, *now)]
+            return torch.zeros(len(now), 1, 1)
+
+        def predict(self, tokens, points, progress, valid):
+            return np.zeros_like(points)
+
+    seen = {}
+    for row in ("motion", "black_images", "other_images"):
+        predictor = Brightness()
+        models([row], predictor, 0, other)[row](clip, [Transition(clip, 2)])
+        seen[row] = predictor.seen
+    assert seen["motion"] == [clip.frames[t].mean() for t in (1, 2)]
+    assert seen["black_images"] == [0, 0]
+    assert seen["other_images"] == [other.frames[t].mean() for t in (2, 4)]  # at the same progress
+    assert seen["motion"] != seen["other_images"]
 
 
 def test_a_folder_without_scores_is_refused(tmp_path):

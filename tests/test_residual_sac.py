@@ -9,13 +9,14 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import nn
 
+from mpr.checkpoint import BadCheckpoint, last_checkpoint
 from mpr.rewards.none import NoReward
 from mpr.rewards.sparse import SparseReward
 from rl.demonstrations import demonstration_folder, save_demonstration
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.bench import PlainPolicy
 from rl.residual.callback import EpisodeRewards
-from rl.residual.checkpoint import BadCheckpoint, last_checkpoint, load_policy, restore, save_checkpoint
+from rl.residual.checkpoint import load_policy, restore, save_checkpoint
 from rl.residual.demonstrations import demonstration_buffer
 from rl.residual.environment import ResidualEnvironment
 from rl.residual.train import FinetuneConfig, Finetuning
@@ -266,7 +267,11 @@ def test_a_checkpoint_gives_the_policy_back_and_refuses_another_space(tmp_path):
     other = learner(ResidualEnvironment(WideReach(), Chunked()))
     with pytest.raises(BadCheckpoint, match=r"another observation space: \[6\] there, \[7\] here"):
         restore(tmp_path / "checkpoints/00001", other)
-    (tmp_path / "checkpoints/00001/policy.safetensors").write_bytes(b"half")
+    folder = tmp_path / "checkpoints/00001"
+    for file in ("replay.npz", "learner.pt", "policy.safetensors"):
+        (folder / file).write_bytes((folder / file).read_bytes()[:200])
+        with pytest.raises(BadCheckpoint, match=f"{file} cannot be read"):
+            restore(folder, learner())
     with pytest.raises(BadCheckpoint, match="damaged"):
         load_policy(tmp_path)
     with pytest.raises(BadCheckpoint, match="mpr finetune"):

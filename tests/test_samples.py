@@ -23,6 +23,7 @@ from mpr.augment import (
 )
 from mpr.clip_cache import cached_clips
 from mpr.samples import (
+    Fill,
     compensated_targets,
     draw_points,
     filled,
@@ -311,8 +312,9 @@ def test_cache_holds_what_the_clips_hold(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").iterdir())) == 2  # other checksums, another cache
 
 
+@pytest.mark.parametrize("fill", ["pad", "repeat"])
 @pytest.mark.parametrize("place", [np.nan, 100.25])  # nowhere, or on the object
-def test_hidden_points_are_never_drawn(place: float) -> None:
+def test_hidden_points_are_never_drawn(place: float, fill: Fill) -> None:
     clip = toy_clip(0)
     segment = clip.segments[0]
     visible = segment.visible.copy()
@@ -322,7 +324,12 @@ def test_hidden_points_are_never_drawn(place: float) -> None:
     hidden = TrackedClip(
         clip.frames, clip.masks, (TrackSegment(0, points, visible),), clip.times, 12.5, Square(0, 0, 256), source
     )
-    sample = Samples([hidden], 50, 0).sample(hidden, 1, np.random.default_rng(0))
+    points[:, 0], visible[:, 0] = place, False  # the first point, which padding repeats
+    budget = 50 if fill == "repeat" else 400  # padded: more than there are
+    sample = Samples([hidden], budget, 0, fill=fill).sample(hidden, 1, np.random.default_rng(0))
     drawn, seen = np.asarray(sample["points"]), normalised(points[1][visible[1]])
-    assert {tuple(p) for p in drawn} <= {tuple(p) for p in seen}
+    valid = np.asarray(sample["valid"])
+    assert valid.all() == (fill == "repeat")
+    assert {tuple(p) for p in drawn[valid]} <= {tuple(p) for p in seen}
+    assert np.isfinite(drawn).all()  # a NaN would spread from a padded row through attention
     assert np.isfinite(np.asarray(sample["target"])).all()

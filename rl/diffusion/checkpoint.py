@@ -18,7 +18,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from mpr.checkpoint import BadCheckpoint, drop_others, fitting_weights, last_checkpoint, load_optimizer
+from mpr.checkpoint import (
+    BadCheckpoint,
+    checkpoint_info,
+    drop_others,
+    fitting_weights,
+    last_checkpoint,
+    load_optimizer,
+)
 from rl.diffusion.policy import DiffusionActor, DiffusionPolicy, Look, PolicyShape
 from rl.diffusion.samples import Horizons
 from rl.diffusion.schedule import Sampler
@@ -65,28 +72,13 @@ def _averages(policy: DiffusionPolicy, ema: EMAModel) -> Iterator[tuple[str, Ten
 
 def restore(folder: Path, policy: DiffusionPolicy, ema: EMAModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Put weights, averages, optimizer and random numbers back as they were; returns checkpoint.json."""
-    about = checkpoint_info(folder)
+    about = checkpoint_info(folder, ARCHITECTURE, FORMAT)
     policy.load_state_dict(fitting_weights(folder / "training.safetensors", policy.state_dict()))
     averaged = fitting_weights(folder / "model.safetensors", policy.state_dict())
     for name, average in _averages(policy, ema):
         average.copy_(averaged[name])
     ema.optimization_step = int(about["ema_step"])
     load_optimizer(folder, optimizer)
-    return about
-
-
-def checkpoint_info(folder: Path) -> dict[str, Any]:
-    """checkpoint.json. Raises BadCheckpoint for what is no diffusion policy of this version."""
-    try:
-        about = json.loads((folder / "checkpoint.json").read_text())
-        name, number = about["architecture"], about["format"]
-    except (OSError, json.JSONDecodeError, KeyError) as error:
-        raise BadCheckpoint(f"{folder} is no policy checkpoint ({type(error).__name__}: {error})") from error
-    if (name, number) != (ARCHITECTURE, FORMAT):
-        raise BadCheckpoint(
-            f"{folder} holds '{name}' (format {number}), this version reads '{ARCHITECTURE}' (format {FORMAT}): "
-            "train again, or use the version that wrote it"
-        )
     return about
 
 
@@ -101,7 +93,7 @@ def load_policy(
     folder = last_checkpoint(run)
     if folder is None:
         raise BadCheckpoint(f"{run} holds no policy checkpoint: train one with `mpr bc --out {run}`")
-    about = checkpoint_info(folder)
+    about = checkpoint_info(folder, ARCHITECTURE, FORMAT)
     stored = about["shape"]
     for name, wanted in (("state", state), ("action", action)):
         if wanted is not None and stored.get(name) != wanted:

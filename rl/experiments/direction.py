@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,18 +158,20 @@ def track_unit(unit: tuple[DirectionConfig, str, str]) -> None:
 
 def models(rows: Sequence[str], trained: Predictor, at: int, other: TrackedClip) -> dict[str, DeltaModel]:
     """The rows' delta models for clip number `at` of a unit; `other_images` shows it the frames of clip `other`."""
-    made: dict[str, DeltaModel] = {
-        "motion": PredictedDeltas(trained),
-        "untrained": PredictedDeltas(untrained(trained, seed=0)),
-        "random_direction": RandomDirection(seed=at),
-        "constant_velocity": ConstantVelocity(),
-        "mean_motion": FixedDirection(np.array(trained.card["mean_motion"])),
-        "any_motion": Oracle(),
-        "black_images": PredictedDeltas(trained, images="black"),
-        "other_images": PredictedDeltas(trained, images="other", other=other),
+    made: dict[str, Callable[[], DeltaModel]] = {
+        "motion": lambda: PredictedDeltas(trained),
+        "untrained": lambda: PredictedDeltas(untrained(trained, seed=0)),
+        "random_direction": lambda: RandomDirection(seed=at),
+        "constant_velocity": ConstantVelocity,
+        "mean_motion": lambda: FixedDirection(np.array(trained.card["mean_motion"])),
+        "any_motion": Oracle,
+        "black_images": lambda: PredictedDeltas(trained, images="black"),
+        "other_images": lambda: PredictedDeltas(trained, images="other", other=other),
+        "progress_0": lambda: PredictedDeltas(trained, progress=0.0),
+        "progress_0.5": lambda: PredictedDeltas(trained, progress=0.5),
+        "progress_1": lambda: PredictedDeltas(trained, progress=1.0),
     }
-    made |= {f"progress_{value:g}": PredictedDeltas(trained, progress=value) for value in (0.0, 0.5, 1.0)}
-    return {row: made[row] for row in rows}
+    return {row: made[row]() for row in rows}
 
 
 def score_unit(unit: tuple[DirectionConfig, str, str]) -> None:

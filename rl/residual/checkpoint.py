@@ -8,26 +8,21 @@ A checkpoint is a folder `checkpoints/<episodes>` that appears whole or not at a
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from mpr.checkpoint import BadCheckpoint, checkpoint_info, drop_others, fitting_weights, last_checkpoint, reading
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.policy import ResidualPolicy
-from tracking.errors import UserError
 from tracking.runs import atomic_folder
 
 FORMAT = 1
+ARCHITECTURE = "residual SAC"
 COUNTERS = ("num_timesteps", "_episode_num", "_n_updates")
-
-
-class BadCheckpoint(UserError):
-    """A residual checkpoint that is missing, damaged or of another observation or action space."""
 
 
 def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[str, Any]) -> None:
@@ -40,6 +35,7 @@ def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[st
         np.savez(temporary / "replay.npz", **model.buffer.arrays())  # type: ignore[arg-type]
         meta = {
             "format": FORMAT,
+            "architecture": ARCHITECTURE,
             "episodes": episodes,
             "observation": model.policy.observation_space.shape,
             "action": model.policy.action_space.shape,
@@ -51,32 +47,25 @@ def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[st
             **about,
         }
         (temporary / "checkpoint.json").write_text(json.dumps(meta, indent=2) + "\n")
-    for folder in home.iterdir():
-        if folder.name.isdigit() and int(folder.name) != episodes:
-            shutil.rmtree(folder)
-
-
-def last_checkpoint(run: Path) -> Path | None:
-    """The newest whole checkpoint folder of a run, None where there is none."""
-    found = [f for f in (Path(run) / "checkpoints").glob("*") if f.name.isdigit() and (f / "checkpoint.json").exists()]
-    return max(found, key=lambda f: int(f.name), default=None)
+    drop_others(home, episodes)
 
 
 def restore(folder: Path, model: ResidualSAC) -> int:
     """Put a freshly made learner where the checkpoint's was; returns the episodes done. Raises BadCheckpoint."""
-    about = _about(folder)
+    about = checkpoint_info(folder, ARCHITECTURE, FORMAT)
     for name, space in (("observation", model.observation_space), ("action", model.action_space)):
         if list(space.shape or ()) != about[name]:
             here = list(space.shape or ())
             raise BadCheckpoint(f"{folder} is of another {name} space: {about[name]} there, {here} here")
-    model.policy.load_state_dict(_weights(folder))
-    state = torch.load(folder / "learner.pt", weights_only=True, map_location=model.device)
-    model.actor.optimizer.load_state_dict(state["actor"])
-    model.critic.optimizer.load_state_dict(state["critic"])
-    if model.log_ent_coef is not None and model.ent_coef_optimizer is not None:
-        model.log_ent_coef.data.copy_(state["log_ent_coef"])
-        model.ent_coef_optimizer.load_state_dict(state["temperature"])
-    with np.load(folder / "replay.npz", allow_pickle=False) as z:
+    model.policy.load_state_dict(fitting_weights(folder / "policy.safetensors", model.policy.state_dict()))
+    with reading(folder / "learner.pt"):
+        state = torch.load(folder / "learner.pt", weights_only=True, map_location=model.device)
+        model.actor.optimizer.load_state_dict(state["actor"])
+        model.critic.optimizer.load_state_dict(state["critic"])
+        if model.log_ent_coef is not None and model.ent_coef_optimizer is not None:
+            model.log_ent_coef.data.copy_(state["log_ent_coef"])
+            model.ent_coef_optimizer.load_state_dict(state["temperature"])
+    with reading(folder / "replay.npz"), np.load(folder / "replay.npz", allow_pickle=False) as z:
         model.buffer.restore(dict(z))
     for name, value in about["counters"].items():
         setattr(model, name, value)
@@ -120,30 +109,12 @@ def load_policy(run: Path, device: str = "cpu") -> tuple[ResidualPolicy, dict[st
     folder = last_checkpoint(run)
     if folder is None:
         raise BadCheckpoint(f"{run} holds no residual checkpoint: train one with `mpr finetune --out {run}`")
-    about = _about(folder)
+    about = checkpoint_info(folder, ARCHITECTURE, FORMAT)
     spaces = (
         gymnasium.spaces.Box(-np.inf, np.inf, tuple(about["observation"]), np.float32),
         gymnasium.spaces.Box(-1.0, 1.0, tuple(about["action"]), np.float32),
     )
     shape = {name: about[name] for name in ("net_arch", "n_critics", "layer_norm")}
     policy = ResidualPolicy(*spaces, lambda _: 0.0, **shape)
-    policy.load_state_dict(_weights(folder))
+    policy.load_state_dict(fitting_weights(folder / "policy.safetensors", policy.state_dict()))
     return policy.to(device), about
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    try:
-        about = json.loads((folder / "checkpoint.json").read_text())
-        number = about["format"]
-    except (OSError, json.JSONDecodeError, KeyError) as error:
-        raise BadCheckpoint(f"{folder} is no residual checkpoint ({type(error).__name__}: {error})") from error
-    if number != FORMAT:
-        raise BadCheckpoint(f"{folder} has format {number}, this version reads {FORMAT}: train again")
-    return about
-
-
-def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(folder / "policy.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise BadCheckpoint(f"{folder / 'policy.safetensors'} cannot be read ({error}): damaged") from error

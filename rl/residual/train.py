@@ -14,13 +14,14 @@ import torch
 from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
+from mpr.checkpoint import last_checkpoint
 from mpr.rewards import RewardModel
 from rl.base_policy import BasePolicy, ZeroPolicy
 from rl.demonstrations import load_demonstrations
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import buffer_bytes
 from rl.residual.callback import EpisodeRewards
-from rl.residual.checkpoint import last_checkpoint, restore, save_checkpoint
+from rl.residual.checkpoint import restore, save_checkpoint
 from rl.residual.demonstrations import demonstration_buffer
 from rl.residual.environment import FIRST_SEED, ResidualEnvironment
 from rl.residual.policy import ResidualPolicy
