@@ -102,11 +102,22 @@ def progress_sensitivity(model: DeltaModel, clip: TrackedClip, config: ScoreConf
     return change
 
 
+def facts(config: ScoreConfig) -> dict[str, object]:
+    """What --dry-run says of the predictor: its size, and the steps it was trained for."""
+    if config.predictor is None or not config.predictor.exists():
+        return {}
+    from mpr.checkpoint import load_predictor
+
+    predictor = load_predictor(config.predictor)
+    count = sum(p.numel() for part in (predictor.encoder, predictor.model) for p in part.parameters())
+    return {"predictor parameters": f"{count:,}", "predictor training steps": predictor.card["step"]}
+
+
 def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(ScoreConfig, argv, "mpr score")
     inputs = {"input": config.input} | ({"predictor": config.predictor} if config.predictor else {})
     if dry_run:
-        return print_plan(config, inputs, {}, config.out)
+        return print_plan(config, inputs, facts(config), config.out)
     for name, path in inputs.items():
         if not path.exists():
             raise UserError(f"{name} {path} does not exist")

@@ -11,7 +11,7 @@ import torch
 from mpr.checkpoint import Predictor
 from mpr.reward import MOVED_REPORTED
 from rl.experiments.direction import models
-from rl.experiments.direction_table import Raw, direction, opening_minus_closing, write_table
+from rl.experiments.direction_table import KINDS, Raw, direction, opening_minus_closing, write_table
 from tests.toy_clips import square_clip
 from tracking.errors import UserError
 from tracking.points import Transition
@@ -54,6 +54,11 @@ def test_figures_and_aims(tmp_path):
     text = (tmp_path / "table.md").read_text()
     assert "| motion | 0.80 [0.80, 0.80] | 0.10 [0.10, 0.10] | 0.70 [0.70, 0.70]" in text
     assert "held-out cameras" in text and "threshold 0.25 px" in text and "nan" not in text
+
+
+def test_the_table_has_every_kind_of_episode():
+    episodes = pytest.importorskip("rl.kitchen.episodes")
+    assert sorted(KINDS) == sorted(episodes.KINDS)
 
 
 def test_an_aim_that_is_missed_is_said(tmp_path):

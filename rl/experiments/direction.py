@@ -24,14 +24,14 @@ from mpr.predicted import PredictedDeltas, untrained
 from mpr.reward import MOVED_REPORTED
 from mpr.scoring import DeltaModel, Scored, agreements, moved_shares, score_clip
 from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection
+from rl.experiments.direction_table import KINDS, write_table
+from rl.kitchen.tasks import TASKS
 from tracking.clip import Recent, TrackedClip
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder, atomic_path
 from tracking.store import load_clip, save_clip, save_tracks
 
-TASKS = ("microwave", "hinge", "slide")
-KINDS = ("opening", "closing", "jiggling", "partial", "miss")
 TRACKERS = ("exact", "lucas_kanade")
 STANDINS = (
     "untrained",
@@ -101,7 +101,6 @@ def main(argv: Sequence[str]) -> None:
     for stage, title in ((make_episodes, "episodes"), (track_unit, "tracks"), (score_unit, "scores")):
         for _ in tqdm(_mapped(stage, units, config.workers), total=len(units), desc=title, unit="unit"):
             pass
-    from rl.experiments.direction_table import write_table
 
     run.finish(write_table(config.out))
 
