@@ -7,6 +7,7 @@ frozen encoder's stay where they are), optimizer.pt, checkpoint.json. Nothing is
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import pickle
 import shutil
@@ -79,6 +80,12 @@ def last_checkpoint(run: Path) -> Path | None:
     """The newest whole checkpoint folder of a run, None where there is none."""
     found = [f for f in (Path(run) / "checkpoints").glob("*") if f.name.isdigit() and (f / "checkpoint.json").exists()]
     return max(found, key=lambda f: int(f.name), default=None)
+
+
+def weights_digest(run: Path) -> str:
+    """Tells one trained model from another at the same path: figures of two are never mixed. Empty where none is."""
+    folder = last_checkpoint(run)
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16] if folder else ""
 
 
 def checkpoint_info(folder: Path, architecture: str = ARCHITECTURE, version: int = FORMAT) -> dict[str, Any]:

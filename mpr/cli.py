@@ -18,6 +18,7 @@ VERBS = {
     "demos": ("rl.demos:main", "demonstrations of a kitchen task, by the scripted expert or from Minari"),
     "bc": ("rl.diffusion.train:main", "train a diffusion policy on demonstrations: the base policy"),
     "finetune": ("rl.residual.train:main", "let a residual policy practise on a frozen base policy"),
+    "evaluate": ("rl.evaluate:main", "success of base and base + residual, paired on the same seeds"),
     "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
     "bench": ("mpr.bench:main", "measure speed on this machine"),
     "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),

@@ -1,4 +1,4 @@
-"""Bootstrap intervals over episodes for ratios of sums (directional agreement) and for means."""
+"""Intervals of 95 % over episodes: of ratios of sums (directional agreement), means, success rates, runs of these."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % bootstrap interval over `n` episodes; NaN where nothing can be said."""
+    """A figure with its 95 % interval over `n` episodes; NaN where nothing can be said."""
 
     value: float
     low: float
@@ -60,3 +61,25 @@ def difference_of_ratios(a: tuple[NDArray, NDArray], b: tuple[NDArray, NDArray])
     k = min(len(x), len(y))
     low, high = np.quantile(x[:k] - y[:k], (0.025, 0.975))
     return Interval(one.value - two.value, float(low), float(high), min(one.n, two.n))
+
+
+def success_rate(successes: NDArray) -> Interval:
+    """The share of successes among episodes [n], with Wilson's interval: none of n has one too."""
+    n, count = len(successes), round(float(np.sum(successes)))
+    low, high = binomtest(count, n).proportion_ci(method="wilson")
+    return Interval(count / n, float(low), float(high), n)
+
+
+def mean_over_runs(values: NDArray) -> Interval:
+    """Mean of values [R, E]: R training runs, all evaluated on the same E episodes.
+
+    Both are drawn with replacement, runs and episodes: runs differ, and what they share is which episodes are hard.
+    """
+    values = np.asarray(values, float)
+    runs, episodes = values.shape
+    rng = np.random.default_rng(0)
+    draws = [
+        values[rng.integers(0, runs, runs)][:, rng.integers(0, episodes, episodes)].mean() for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return Interval(float(values.mean()), float(low), float(high), episodes)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from mpr.figures import new_figure
 from mpr.reward import MOVED
 from mpr.scoring import Scored, agreements, moved_shares
 from tracking.clip import FrameSource
@@ -58,7 +59,7 @@ def draw_strip(
     path: Path, frames: FrameSource, scored: Sequence[Scored], times: NDArray, title: str, moved: float = MOVED
 ) -> None:
     """Write the PNG: eight frames with arrows, and under them the curve. `times` [T+1] seconds."""
-    figure, plt = _figure(18, 4.6)
+    figure, plt = new_figure(18, 4.6)
     steps = chosen_steps(scored, 8, moved)
     grid = figure.add_gridspec(
         2, len(steps), height_ratios=[2, 1], hspace=0.18, wspace=0.03, left=0.04, right=0.99, top=0.9, bottom=0.11
@@ -74,6 +75,7 @@ def draw_strip(
     figure.text(0.5, 0.99, title, ha="center", va="top", fontsize=11)
     figure.text(0.04, 0.99, "tracked", color=TRACKED, va="top", weight="bold")
     figure.text(0.09, 0.99, "predicted", color=PREDICTED, va="top", weight="bold")
+    figure.text(0.15, 0.99, f"(arrows {MAGNIFY:g} times as long as the motion)", va="top", fontsize=9)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100)
     plt.close(figure)
@@ -81,7 +83,7 @@ def draw_strip(
 
 def draw_film(path: Path, frames: FrameSource, scored: Sequence[Scored], times: NDArray, moved: float = MOVED) -> None:
     """Write the MP4: every step's frame with arrows, the curve under it with a moving line."""
-    figure, plt = _figure(4.2, 5.6)
+    figure, plt = new_figure(4.2, 5.6)
     image, curve = figure.subplots(2, 1, height_ratios=[3, 1])
     figure.subplots_adjust(0.14, 0.1, 0.98, 0.99, hspace=0.12)
     _curve(curve, scored, times - times[0], moved)
@@ -101,13 +103,3 @@ def draw_film(path: Path, frames: FrameSource, scored: Sequence[Scored], times: 
     with atomic_path(path) as temporary:
         write_video(temporary, pictures(), times[:-1] if len(times) > 2 else times)
     plt.close(figure)
-
-
-def _figure(width: float, height: float) -> tuple[Any, Any]:
-    """A figure on a canvas without a window (matplotlib takes a second to import: only here)."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt.figure(figsize=(width, height)), plt

@@ -250,7 +250,7 @@ def test_a_resumed_run_ends_bitwise_as_an_unbroken_one(tmp_path, entropy):
         assert np.array_equal(values, second.buffer.arrays()[name]), name
     save_checkpoint(tmp_path / "a", 5, unbroken, {})
     save_checkpoint(tmp_path / "b", 5, second, {})
-    for file in ("policy.safetensors", "checkpoint.json"):
+    for file in ("model.safetensors", "checkpoint.json"):
         assert (tmp_path / "a/checkpoints/00005" / file).read_bytes() == (
             tmp_path / "b/checkpoints/00005" / file
         ).read_bytes()
@@ -268,7 +268,7 @@ def test_a_checkpoint_gives_the_policy_back_and_refuses_another_space(tmp_path):
     with pytest.raises(BadCheckpoint, match=r"another observation space: \[6\] there, \[7\] here"):
         restore(tmp_path / "checkpoints/00001", other)
     folder = tmp_path / "checkpoints/00001"
-    for file in ("replay.npz", "learner.pt", "policy.safetensors"):
+    for file in ("replay.npz", "learner.pt", "model.safetensors"):
         (folder / file).write_bytes((folder / file).read_bytes()[:200])
         with pytest.raises(BadCheckpoint, match=f"{file} cannot be read"):
             restore(folder, learner())
@@ -359,7 +359,7 @@ def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch)
             broken.run()
         assert not broken.folder.finished
     finetuning(tmp_path / "broken", demos).run()
-    for file in ("policy.safetensors", "checkpoint.json"):
+    for file in ("model.safetensors", "checkpoint.json"):
         whole, resumed = (tmp_path / name / "checkpoints/00004" / file for name in ("whole", "broken"))
         assert whole.read_bytes() == resumed.read_bytes()
     rows = [finetuning(tmp_path / name, demos).folder.metrics() for name in ("whole", "broken")]

@@ -40,8 +40,8 @@ def draw(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
                 cv2.line(image, _pixel(point), _pixel(point + LENGTHEN * shift), colour, 1, cv2.LINE_AA)
             cv2.circle(image, _pixel(point), 2, OBJECT, -1)
         counts = f"{int(transition.object.sum())} object, {int(transition.background.sum())} background points"
-        _write(image, counts, 2)
-    _write(image, f"frame {t}, {clip.times[t]:.2f} s", 1)
+        write_text(image, counts, 2)
+    write_text(image, f"frame {t}, {clip.times[t]:.2f} s", 1)
     return image
 
 
@@ -76,7 +76,8 @@ def _pixel(point: NDArray) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def _write(image: NDArray[np.uint8], text: str, line: int) -> None:
+def write_text(image: NDArray[np.uint8], text: str, line: int) -> None:
+    """Write on an image in place, readable on anything; `line` counts from the bottom, 1 is the lowest."""
     at = (6, image.shape[0] - 20 * line + 12)
     cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
     cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)

@@ -99,6 +99,18 @@ def seed_everything(seed: int) -> None:
         sys.modules["torch"].manual_seed(seed)
 
 
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's metrics.jsonl; a torn last line is dropped, and without a file there are none."""
+    file = Path(run) / "metrics.jsonl"
+    rows = []
+    for line in file.read_text().splitlines() if file.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
 class RunFolder:
     """The folder of one command: config.yaml (resolved), versions.json, metrics.jsonl, whatever else, summary.json.
 
@@ -130,14 +142,7 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The whole lines of metrics.jsonl; a torn last line is dropped."""
-        file = self.path / "metrics.jsonl"
-        rows = []
-        for line in file.read_text().splitlines() if file.exists() else []:
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return rows
+        return read_metrics(self.path)
 
     def keep_metrics(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Rewrite metrics.jsonl with the wanted rows: a resumed run drops what it will log again."""

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from mpr.checkpoint import Predictor, last_checkpoint, load_predictor
+from mpr.checkpoint import Predictor, load_predictor, weights_digest
 from mpr.predicted import PredictedDeltas, untrained
 from mpr.reward import MOVED_REPORTED
 from mpr.scoring import DeltaModel, Scored, agreements, moved_shares, score_clip
@@ -29,6 +26,7 @@ from rl.kitchen.tasks import TASKS
 from tracking.clip import Recent, TrackedClip
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
+from tracking.processes import mapped
 from tracking.runs import RunFolder, atomic_path
 from tracking.store import load_clip, save_clip, save_tracks
 
@@ -99,27 +97,10 @@ def main(argv: Sequence[str]) -> None:
     weights = {task: weights_digest(config.predictors / task) for task in config.tasks}
     run = RunFolder(config.out, "experiment direction", {**as_dict(config), "weights": weights}, ("out", "workers"))
     for stage, title in ((make_episodes, "episodes"), (track_unit, "tracks"), (score_unit, "scores")):
-        for _ in tqdm(_mapped(stage, units, config.workers), total=len(units), desc=title, unit="unit"):
+        for _ in tqdm(mapped(stage, units, config.workers), total=len(units), desc=title, unit="unit"):
             pass
 
     run.finish(write_table(config.out))
-
-
-def weights_digest(run: Path) -> str:
-    """Tells one trained predictor from another at the same path: scores of two are never mixed in one table."""
-    folder = last_checkpoint(run)
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16] if folder else ""
-
-
-def _mapped(stage, units: list, workers: int) -> Iterable:
-    """Units are independent: the same code and results in one process or several."""
-    if workers == 1:
-        yield from map(stage, units)
-        return
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
-    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
-        yield from pool.imap_unordered(stage, units)
 
 
 def make_episodes(unit: tuple[DirectionConfig, str, str]) -> None:

@@ -30,7 +30,7 @@ def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[st
     home = Path(run) / "checkpoints"
     with atomic_folder(home / f"{episodes:05d}") as temporary:
         weights = {k: v.detach().cpu().contiguous() for k, v in model.policy.state_dict().items()}
-        save_file(weights, temporary / "policy.safetensors")
+        save_file(weights, temporary / "model.safetensors")
         torch.save(_learner(model), temporary / "learner.pt")
         np.savez(temporary / "replay.npz", **model.buffer.arrays())  # type: ignore[arg-type]
         meta = {
@@ -57,7 +57,7 @@ def restore(folder: Path, model: ResidualSAC) -> int:
         if list(space.shape or ()) != about[name]:
             here = list(space.shape or ())
             raise BadCheckpoint(f"{folder} is of another {name} space: {about[name]} there, {here} here")
-    model.policy.load_state_dict(fitting_weights(folder / "policy.safetensors", model.policy.state_dict()))
+    model.policy.load_state_dict(fitting_weights(folder / "model.safetensors", model.policy.state_dict()))
     with reading(folder / "learner.pt"):
         state = torch.load(folder / "learner.pt", weights_only=True, map_location=model.device)
         model.actor.optimizer.load_state_dict(state["actor"])
@@ -116,5 +116,5 @@ def load_policy(run: Path, device: str = "cpu") -> tuple[ResidualPolicy, dict[st
     )
     shape = {name: about[name] for name in ("net_arch", "n_critics", "layer_norm")}
     policy = ResidualPolicy(*spaces, lambda _: 0.0, **shape)
-    policy.load_state_dict(fitting_weights(folder / "policy.safetensors", policy.state_dict()))
+    policy.load_state_dict(fitting_weights(folder / "model.safetensors", policy.state_dict()))
     return policy.to(device), about

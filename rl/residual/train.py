@@ -14,10 +14,10 @@ import torch
 from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
-from mpr.checkpoint import last_checkpoint
+from mpr.checkpoint import last_checkpoint, weights_digest
 from mpr.rewards import RewardModel
-from rl.base_policy import BasePolicy, ZeroPolicy
 from rl.demonstrations import load_demonstrations
+from rl.kitchen.with_base import ACTION, STATE, ZERO, Setting, kitchen_with_base
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import buffer_bytes
 from rl.residual.callback import EpisodeRewards
@@ -31,8 +31,6 @@ from tracking.errors import UserError
 from tracking.runs import RunFolder
 
 SEEDS_A_RUN = 1_000  # so runs of different seeds share no episode
-STATE, ACTION = 62, 9  # the kitchen's
-ZERO = Path("zero")  # --base zero: no base policy
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,8 @@ class FinetuneConfig:
     episodes: int = 100  # to practise
     ddim_steps: int = 10  # network evaluations for one chunk of the base policy
     alpha: float = 0.1  # residual scale: executed = base + alpha * residual
+    ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
+    fully: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
     seed: int = 0  # weights, sampling, and 1,000 episode seeds of its own
     pretrain: int = 10_000  # critic updates on demonstrations before the first episode
     ratio: float = 4.0  # updates per environment step, made after each episode
@@ -83,6 +83,10 @@ class FinetuneConfig:
         if self.seed < 0 or self.episodes > SEEDS_A_RUN:
             raise UserError(f"seed is at least 0, episodes at most {SEEDS_A_RUN}: each run has that many seeds")
 
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.task, self.base, self.alpha, self.ddim_steps, self.ajar, self.fully, self.device)
+
 
 def _number(text: str) -> float:
     try:
@@ -98,8 +102,13 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(FinetuneConfig, argv, prog="mpr finetune")
     if dry_run:
         return _plan(config)
+    finetune(config)
+
+
+def finetune(config: FinetuneConfig) -> None:
+    """The run that `config` describes, from wherever it stands."""
     torch.set_num_threads(config.threads)
-    Finetuning(config, *kitchen(config)).run()
+    Finetuning(config, kitchen_with_base(config.setting), find_reward(config.reward, config.task)).run()
 
 
 def _plan(config: FinetuneConfig) -> None:
@@ -112,31 +121,6 @@ def _plan(config: FinetuneConfig) -> None:
     facts = {"replay buffer, MB": round(buffer_bytes(config.buffer, STATE + ACTION, ACTION) / 1e6, 1)}
     facts["updates at most"] = config.pretrain + round(config.ratio * 150 * config.episodes)
     print_plan(config, inputs, facts, config.out)
-
-
-def load_base(config: FinetuneConfig, state: int, action: int) -> BasePolicy:
-    """The frozen policy of a run of `mpr bc`, which must be for states and actions of these widths; `zero` for none."""
-    if config.base == ZERO:
-        return ZeroPolicy(action)
-    from rl.diffusion.checkpoint import load_policy
-    from rl.diffusion.policy import DiffusionActor
-    from rl.diffusion.schedule import Sampler
-
-    policy, _ = load_policy(config.base, config.device, state, action)
-    if policy.shape.cameras:
-        raise UserError(f"{config.base} is a policy that sees cameras: `mpr finetune` takes one on states so far")
-    return DiffusionActor(policy, Sampler("ddim", config.ddim_steps))
-
-
-def kitchen(config: FinetuneConfig) -> tuple[ResidualEnvironment, RewardModel]:
-    """The task with its base policy inside, and what it is rewarded for."""
-    from rl.kitchen.environment import RATE_HZ, KitchenEnvironment
-
-    environment = KitchenEnvironment(config.task)
-    base = load_base(config, STATE, ACTION)
-    return ResidualEnvironment(environment, base, config.alpha, rate_hz=RATE_HZ), find_reward(
-        config.reward, config.task
-    )
 
 
 class Finetuning:
@@ -195,7 +179,9 @@ class Finetuning:
         return done
 
     def _save(self, episodes: int) -> None:
-        about = {"alpha": self.config.alpha, "task": self.config.task, "base": str(self.config.base)}
+        base = "" if self.config.base == ZERO else weights_digest(self.config.base)
+        about = {"task": self.config.task, "base": str(self.config.base), "base_weights": base}
+        about |= {"alpha": self.config.alpha}
         save_checkpoint(self.config.out, episodes, self.model, about)
 
     def _episode(self, number: int, rewards: EpisodeRewards) -> dict[str, Any]:

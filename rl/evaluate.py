@@ -1,0 +1,129 @@
+"""`mpr evaluate`: a base policy and base + residual on the same seeds: success with intervals, steps, curves, films."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from mpr.checkpoint import BadCheckpoint, weights_digest
+from mpr.episode import Episode
+from rl.curves import draw_curves, practice
+from rl.kitchen.films import film
+from rl.kitchen.tasks import find_task
+from rl.kitchen.with_base import ZERO, Setting, kitchen_with_base
+from rl.outcomes import BASE, Residual, compare, play, table
+from rl.residual.checkpoint import load_policy
+from rl.residual.environment import ResidualEnvironment
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import NoGL, UserError
+from tracking.runs import RunFolder, write_atomic
+
+REPORTED = 700_000  # seeds of reported evaluation, used once; to choose anything: 500,000 and up
+Policies = Mapping[str, Residual | None]  # name -> residual; None is the base policy alone
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Success of a frozen base policy, and of residual policies on top of it, on the same seeds."""
+
+    task: str = "microwave"  # microwave, hinge or slide
+    base: Path = Path("runs/bc")  # run folder of `mpr bc`; zero: no base policy
+    residuals: tuple[Path, ...] = ()  # run folders of `mpr finetune` on that base, as [runs/finetune]
+    episodes: int = 100  # of each policy
+    seed: int = REPORTED  # of the first episode
+    ddim_steps: int = 10  # network evaluations for one chunk of the base policy
+    ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
+    fully: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
+    videos: int = 3  # episodes filmed, all policies side by side; 0: none
+    view: str = "front"  # camera of the films
+    threads: int = 1  # CPU threads; another number gives other last bits
+    device: str = "cpu"  # cpu or cuda
+    out: Path = Path("runs/evaluate")  # run folder
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1 or self.threads < 1 or self.videos < 0 or self.seed < 0:
+            raise UserError("episodes and threads are at least 1, videos and seed at least 0")
+        names = [BASE, *(path.name for path in self.residuals)]
+        if len(set(names)) < len(names):
+            raise UserError(f"policies are told apart by the names of their folders, here {', '.join(names)}")
+
+    @property
+    def setting(self) -> Setting:
+        where = {"ddim_steps": self.ddim_steps, "ajar": self.ajar, "fully": self.fully, "device": self.device}
+        return Setting(self.task, self.base, **where)
+
+    @property
+    def seeds(self) -> range:
+        return range(self.seed, self.seed + self.episodes)
+
+
+def main(argv: Sequence[str]) -> None:
+    config, dry_run = parse(EvaluateConfig, argv, prog="mpr evaluate")
+    find_task(config.task)
+    inputs = {path.name: path for path in config.residuals}
+    if config.base != ZERO:
+        inputs[BASE] = config.base
+    if dry_run:
+        return print_plan(config, inputs, {"episodes": config.episodes * (1 + len(config.residuals))}, config.out)
+    torch.set_num_threads(config.threads)
+    evaluate(config)
+
+
+def evaluate(config: EvaluateConfig) -> RunFolder:
+    """Play what is missing of every policy's episodes, then write table.md, curves.png, films and summary.json."""
+    environment = kitchen_with_base(config.setting, config.view)
+    policies: Policies = {BASE: None} | {path.name: load_residual(config, path) for path in config.residuals}
+    weights = {path.name: weights_digest(path) for path in (config.base, *config.residuals) if path != ZERO}
+    run = RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, ("out", "videos", "view"))
+    play_all(run, environment, policies, config.seeds)
+    rows = run.metrics()
+    lines = table(rows, {name: [name] for name in policies if name != BASE})
+    title = f"# {config.task}: {config.episodes} episodes of each, the same seeds, from {config.seed:,} on"
+    write_atomic(run.path / "table.md", "\n".join([title, "", *lines]) + "\n")
+    if config.residuals:
+        own = compare(rows, [BASE]).success
+        draw_curves(run.path / "curves.png", {p.name: [practice(p)] for p in config.residuals}, own, config.task)
+    films(config, environment, policies)
+    run.finish({name: dataclasses.asdict(compare(rows, [name])) for name in policies})
+    print("\n".join(lines))
+    return run
+
+
+def load_residual(config: EvaluateConfig, path: Path) -> Residual:
+    """The newest policy of a run of `mpr finetune`. Raises BadCheckpoint for one of another task or base policy."""
+    policy, about = load_policy(path, config.device)
+    if about["task"] != config.task:
+        raise BadCheckpoint(f"{path} practised {about['task']}, asked is {config.task}")
+    if about["base_weights"] != ("" if config.base == ZERO else weights_digest(config.base)):
+        raise BadCheckpoint(f"{path} practised on another base policy ({about['base']}) than {config.base} now holds")
+    return Residual(policy, float(about["alpha"]))
+
+
+def play_all(run: RunFolder, environment: ResidualEnvironment, policies: Policies, seeds: Sequence[int]) -> None:
+    """Every policy's episode of every seed, one line of metrics.jsonl each; those there already are kept."""
+    done = {(row["policy"], row["seed"]) for row in run.metrics()}
+    todo = [(name, seed) for seed in seeds for name in policies if (name, seed) not in done]
+    for name, seed in tqdm(todo, desc="evaluate", unit="episode"):
+        run.log(**dataclasses.asdict(play(environment, policies[name], seed, name)))
+
+
+def films(config: EvaluateConfig, environment: ResidualEnvironment, policies: Policies) -> None:
+    """films/SEED.mp4: one seed's episode under every policy. Where nothing can be rendered, it says so."""
+    for seed in config.seeds[: config.videos]:
+        file = config.out / "films" / f"{seed}.mp4"
+        if file.exists():
+            continue
+        episodes: dict[str, Episode] = {}
+        for name, residual in policies.items():
+            play(environment, residual, seed, name)
+            assert environment.finished is not None
+            episodes[name] = environment.finished
+        try:
+            film(file, episodes, find_task(config.task), config.view)
+        except NoGL as error:
+            return print(f"no films: {error}")

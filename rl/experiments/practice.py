@@ -1,0 +1,125 @@
+"""`mpr experiment practice`: which reward, and which parts of the method, make an hour's practice pay.
+
+All runs share base policy, demonstrations, seeds and every setting but the ones an arm names. An arm is a reward, and
+settings of `mpr finetune` that differ: "dense", "dense layer_norm=false". Each run is a folder of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from rl.curves import draw_curves, practice
+from rl.evaluate import REPORTED, EvaluateConfig, evaluate
+from rl.outcomes import BASE, compare, table
+from rl.residual.train import FinetuneConfig, finetune
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.processes import mapped
+from tracking.runs import RunFolder, read_metrics, write_atomic
+
+PART = 25  # evaluation episodes a process takes at a time
+
+
+@dataclass(frozen=True)
+class PracticeConfig:
+    """Arms of residual practice beside the base policy: training seeds, final policies, evaluation on paired seeds."""
+
+    task: str = "microwave"  # microwave, hinge or slide
+    base: Path = Path("runs/bc")  # run folder of `mpr bc`
+    demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`
+    arms: list[str] = field(default_factory=lambda: ["none", "sparse", "dense"])  # reward, then settings that differ
+    seeds: int = 3  # training runs an arm: seeds 0, 1, ..
+    practice: int = 100  # episodes a run
+    episodes: int = 100  # of evaluation, each final policy and the base
+    seed: int = REPORTED  # of the first evaluation episode; to choose anything: 500000
+    ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
+    fully: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
+    settings: str = ""  # of `mpr finetune`, for every arm: "ratio=2 half=false pretrain=0"
+    videos: int = 2  # evaluation episodes filmed
+    workers: int = 2  # runs at a time, one thread each
+    out: Path = Path("runs/practice")  # run folder
+
+    def __post_init__(self) -> None:
+        if not self.arms or len(set(self.arms)) < len(self.arms):
+            raise UserError("arms are at least one, and no two the same")
+        if min(self.seeds, self.practice, self.episodes, self.workers) < 1:
+            raise UserError("seeds, practice, episodes and workers are at least 1")
+        for arm in self.arms:
+            self.run_of(arm, 0)  # a wrong name or value is refused now
+
+    def folder(self, arm: str, seed: int) -> Path:
+        return self.out / "runs" / f"{arm.replace(' ', ',')}_seed_{seed}"
+
+    def run_of(self, arm: str, seed: int) -> FinetuneConfig:
+        """The finetuning run of an arm and training seed. Raises UserError naming a setting that does not exist."""
+        reward, *changes = shlex.split(f"{arm} {self.settings}")
+        words = [word for change in changes for word in (f"--{change}".split("=", 1))]
+        mine = {"task": self.task, "base": self.base, "demos": self.demos, "out": self.folder(arm, seed)}
+        mine |= {"reward": reward, "episodes": self.practice, "seed": seed, "ajar": self.ajar, "fully": self.fully}
+        config, _ = parse(FinetuneConfig, words, f"an arm of practice ({arm})")
+        return dataclasses.replace(config, **mine)
+
+
+def main(argv: Sequence[str]) -> None:
+    config, dry_run = parse(PracticeConfig, argv, "mpr experiment practice")
+    if dry_run:
+        facts = {"runs": len(config.arms) * config.seeds, "evaluated policies": 1 + len(config.arms) * config.seeds}
+        return print_plan(config, {"base": config.base, "demos": config.demos}, facts, config.out)
+    run = RunFolder(config.out, "experiment practice", as_dict(config), ("out", "workers", "videos"))
+    units = [config.run_of(arm, seed) for seed in range(config.seeds) for arm in config.arms]
+    for _ in mapped(practise, units, config.workers):
+        pass
+    for _ in mapped(evaluate_part, [(config, begin) for begin in parts(config)], config.workers):
+        pass
+    report(config, run)
+
+
+def practise(unit: FinetuneConfig) -> None:
+    if not (unit.out / "summary.json").exists():
+        finetune(unit)
+
+
+def parts(config: PracticeConfig) -> range:
+    """First seeds of the parts that evaluation is cut into, so that workers share it."""
+    return range(config.seed, config.seed + config.episodes, PART)
+
+
+def evaluation(config: PracticeConfig, begin: int) -> EvaluateConfig:
+    """Every final policy and the base, on one part's seeds."""
+    runs = tuple(config.folder(arm, seed) for arm in config.arms for seed in range(config.seeds))
+    where = {"task": config.task, "base": config.base, "ajar": config.ajar, "fully": config.fully}
+    return EvaluateConfig(
+        **where,
+        residuals=runs,
+        episodes=min(PART, config.seed + config.episodes - begin),
+        seed=begin,
+        videos=config.videos if begin == config.seed else 0,
+        out=config.out / "evaluation" / f"from_{begin}",
+    )
+
+
+def evaluate_part(unit: tuple[PracticeConfig, int]) -> None:
+    torch.set_num_threads(1)
+    evaluate(evaluation(*unit))
+
+
+def report(config: PracticeConfig, run: RunFolder) -> None:
+    """table.md, curves.png and summary.json out of the runs' own files."""
+    rows = [row for begin in parts(config) for row in read_metrics(evaluation(config, begin).out)]
+    arms = {arm: [config.folder(arm, seed).name for seed in range(config.seeds)] for arm in config.arms}
+    lines = table(rows, arms)
+    title = f"# {config.task}: {config.practice} episodes of practice, {config.seeds} training seeds"
+    under = f"{config.episodes} evaluation episodes from seed {config.seed:,}, the same for all; final policies."
+    write_atomic(run.path / "table.md", "\n".join([title, "", under, "", *lines]) + "\n")
+    base = compare(rows, [BASE])
+    curves = {arm: [practice(config.folder(arm, seed)) for seed in range(config.seeds)] for arm in config.arms}
+    draw_curves(run.path / "curves.png", curves, base.success, config.task)
+    compared = {arm: dataclasses.asdict(compare(rows, names)) for arm, names in arms.items()}
+    run.finish({BASE: dataclasses.asdict(base), "arms": compared})
+    print("\n".join(lines))

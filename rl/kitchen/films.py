@@ -1,0 +1,41 @@
+"""Films of one seed's episode under several policies, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.episode import Episode
+from rl.kitchen.environment import RATE_HZ
+from rl.kitchen.pictures import KitchenPictures
+from rl.kitchen.tasks import Task
+from tracking.overlay import write_text
+from tracking.runs import atomic_path
+from tracking.video import write_video
+
+SIZE = 256  # pixels, side of one policy's picture
+
+
+def film(path: Path, episodes: Mapping[str, Episode], task: Task, view: str) -> None:
+    """Write an MP4: every episode (recorded) in a column of its own, named; one that ended stands still, its ending
+    written under it. Raises NoGL where nothing can be rendered."""
+    columns = []
+    for name, episode in episodes.items():
+        assert episode.recording is not None
+        with KitchenPictures(task, [view], SIZE) as pictures:
+            columns.append(_captioned(pictures.of(episode.recording)[view], name, episode.success))
+    length = max(len(column) for column in columns)
+    whole = [np.concatenate([c, np.repeat(c[-1:], length - len(c), 0)]) for c in columns]
+    with atomic_path(path) as temporary:
+        write_video(temporary, iter(np.concatenate(whole, axis=2)), np.arange(length) / RATE_HZ)
+
+
+def _captioned(frames: NDArray[np.uint8], name: str, success: bool) -> NDArray[np.uint8]:
+    out = frames.copy()
+    for image in out:
+        write_text(image, name, line=len(image) // 20)
+    write_text(out[-1], "success" if success else "time is up", line=1)
+    return out

@@ -1,0 +1,153 @@
+"""Evaluation: pairs of episodes that differ in the policy alone, resumed where it stopped, told with intervals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpr.checkpoint import BadCheckpoint
+from mpr.intervals import Interval
+from rl.curves import WINDOW, draw_curves, running
+from rl.evaluate import EvaluateConfig, load_residual, play_all
+from rl.experiments.base import BaseConfig, first_in_band
+from rl.experiments.practice import PracticeConfig, evaluation, parts
+from rl.outcomes import BASE, Residual, compare, play, table
+from rl.residual.checkpoint import save_checkpoint
+from tests.toy_reach import learner, wrapped
+from tracking.errors import UserError
+from tracking.runs import RunFolder
+
+
+class Push:
+    """A residual policy that always corrects the same way."""
+
+    def __init__(self, action) -> None:
+        self.action = np.array(action, np.float32)
+
+    def predict(self, observation, deterministic=False):
+        assert deterministic and observation.shape == (6,)
+        return self.action, None
+
+
+def pushing(action, alpha: float) -> Residual:
+    return Residual(Push(action), alpha)  # type: ignore[arg-type]
+
+
+def test_a_residual_of_nothing_is_the_base_and_a_good_one_is_better():
+    environment = wrapped(miss=0.09)  # the base steers beside the goal, by 0.09 to the upper right
+    base = [play(environment, None, seed) for seed in range(700_000, 700_020)]
+    same = [play(environment, pushing([0, 0], 0.1), seed, BASE) for seed in range(700_000, 700_020)]
+    better = [play(environment, pushing([-1, -1], 0.4), seed, "better") for seed in range(700_000, 700_020)]
+    assert same == base
+    assert sum(o.success for o in better) > sum(o.success for o in base)
+    again = [play(environment, None, seed) for seed in reversed(range(700_000, 700_020))]
+    assert again[::-1] == base  # whatever was played before, and with which reach
+
+
+def test_a_killed_evaluation_goes_on_and_ends_as_an_unbroken_one(tmp_path):
+    policies = {BASE: None, "push": pushing([-0.5, -0.5], 0.2)}
+    whole, broken = (RunFolder(tmp_path / name, "evaluate", {}) for name in ("whole", "broken"))
+    play_all(whole, wrapped(), policies, range(8))
+    play_all(broken, wrapped(), policies, range(3))
+    with (broken.path / "metrics.jsonl").open("a") as file:
+        file.write('{"policy": "ba')  # killed in the middle of a line
+    play_all(RunFolder(broken.path, "evaluate", {}), wrapped(), policies, range(8))
+    assert broken.metrics() == whole.metrics() and len(whole.metrics()) == 16
+
+
+def rows(policy: str, wins, steps: int = 10):
+    return [{"policy": policy, "seed": i, "success": bool(w), "steps": steps} for i, w in enumerate(wins)]
+
+
+def test_gains_are_paired_by_seed_and_shown_with_intervals():
+    easy = np.arange(100) < 40
+    made = rows(BASE, easy) + rows("a", easy | (np.arange(100) >= 90)) + rows("b", np.zeros(100))[::-1]
+    a, b = compare(made, ["a"]), compare(made, ["b"])
+    assert a.success.value == pytest.approx(0.5) and a.gain.value == pytest.approx(0.1)
+    assert 0.03 < a.gain.low < a.gain.high < 0.17  # ten seeds better, none worse: unpaired it would reach below 0
+    assert b.success.value == 0 and 0.03 < b.success.high < 0.04  # none of a hundred is not "certainly none"
+    assert np.isnan(b.steps) and a.steps == 10
+    both = compare(made, ["a", "b"])
+    assert both.runs == (0.5, 0.0) and both.success.value == pytest.approx(0.25)
+    assert both.success.low < 0.05 and both.success.high > 0.45  # runs that differ make it wide
+    text = "\n".join(table(made, {"one": ["a"], "both": ["a", "b"]}))
+    assert "| base | 0.40 [0.31, 0.50] |" in text and "| both | 0.25 [" in text and "0.50, 0.00" in text
+    with pytest.raises(KeyError):
+        compare([row for row in made if row["policy"] != "a" or row["seed"] != 7], ["a"])
+
+
+def test_a_residual_of_another_task_or_base_is_refused(tmp_path):
+    model = learner()
+    about = {"task": "slide", "base": "runs/other", "base_weights": "0123", "alpha": 0.1}
+    save_checkpoint(tmp_path / "run", 1, model, about)
+    with pytest.raises(BadCheckpoint, match="practised slide, asked is microwave"):
+        load_residual(EvaluateConfig(base=Path("zero")), tmp_path / "run")
+    with pytest.raises(BadCheckpoint, match=r"another base policy \(runs/other\) than zero"):
+        load_residual(EvaluateConfig(task="slide", base=Path("zero")), tmp_path / "run")
+    save_checkpoint(tmp_path / "run", 2, model, {**about, "base_weights": ""})
+    assert load_residual(EvaluateConfig(task="slide", base=Path("zero")), tmp_path / "run").alpha == 0.1
+
+
+def test_policies_of_one_name_are_refused():
+    with pytest.raises(UserError, match="told apart"):
+        EvaluateConfig(residuals=(Path("a/run"), Path("b/run")))
+    with pytest.raises(UserError, match="told apart"):
+        EvaluateConfig(residuals=(Path("a/base"),))
+
+
+def test_running_success_is_over_the_last_episodes(tmp_path):
+    wins = np.array([1.0] * 30 + [0.0] * 30)
+    got = running(wins)
+    assert got[0] == 1 and got[29] == 1 and got[-1] == 0 and got[29 + WINDOW // 2] == 0.5
+    assert running(np.zeros(0)).shape == (0,)
+    draw_curves(tmp_path / "curves.png", {"a": [wins, wins[:40]], "none yet": []}, Interval(0.4, 0.3, 0.5, 100), "toy")
+    assert (tmp_path / "curves.png").stat().st_size > 5_000
+
+
+def test_the_base_policy_is_the_first_within_the_band(monkeypatch):
+    rates = {20: 0.9, 10: 0.7, 5: 0.45, 4: 0.4}
+    monkeypatch.setattr(
+        "rl.experiments.base.rate_of", lambda config, count, seed: Interval(rates[count], 0.0, 1.0, 100)
+    )
+    assert [count for count, _, _ in first_in_band(BaseConfig())] == [20, 10, 5]
+    assert [count for count, _, _ in first_in_band(BaseConfig(counts=[20, 10]))] == [20, 10]
+    with pytest.raises(UserError, match="low below high"):
+        BaseConfig(low=0.6, high=0.3)
+
+
+def test_an_arm_is_a_reward_and_what_differs():
+    config = PracticeConfig(
+        arms=["dense", "dense layer_norm=false ratio=2"], practice=7, settings="pretrain=50 lr=3e-4"
+    )
+    plain, changed = (config.run_of(arm, 2) for arm in config.arms)
+    assert (plain.reward, plain.layer_norm, plain.ratio, plain.seed, plain.episodes) == ("dense", True, 4.0, 2, 7)
+    assert (changed.layer_norm, changed.ratio, changed.pretrain, changed.lr) == (False, 2.0, 50, 3e-4)
+    assert plain.out != changed.out and " " not in str(changed.out)
+    for arm, message in (("dense layers=3", "layers"), ("best", "no reward 'best'"), ("dense ratio=fast", "ratio")):
+        with pytest.raises(UserError, match=message):
+            PracticeConfig(arms=[arm])
+
+
+def test_the_parts_of_an_evaluation_hold_each_seed_once():
+    config = PracticeConfig(episodes=60, seed=500_000)
+    seeds = [seed for begin in parts(config) for seed in evaluation(config, begin).seeds]
+    assert seeds == list(range(500_000, 500_060))
+    assert [evaluation(config, begin).videos for begin in parts(config)] == [2, 0, 0]
+
+
+@pytest.mark.gl
+def test_evaluate_runs_in_the_kitchen_and_films_it(tmp_path):
+    from mpr.cli import main
+
+    finetune = ["finetune", "--base", "zero", "--half", "false", "--pretrain", "0", "--episodes", "1", "--ratio", "0"]
+    assert main([*finetune, "--task", "slide", "--buffer", "200", "--out", str(tmp_path / "run")]) == 0
+    asked = ["evaluate", "--task", "slide", "--base", "zero", "--residuals", f"[{tmp_path / 'run'}]", "--videos", "1"]
+    assert main([*asked, "--episodes", "1", "--seed", "500000", "--out", str(tmp_path / "out")]) == 0
+    written = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"table.md", "curves.png", "summary.json", "metrics.jsonl", "films"} <= written
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["run"]["gain"]["value"] == 0  # an actor that starts at zero, never trained: the base itself
+    assert (tmp_path / "out" / "films" / "500000.mp4").stat().st_size > 10_000
