@@ -1,7 +1,11 @@
-"""`mpr bench`: how fast the reward line's parts run on this machine, as rates from one run on one synthetic clip."""
+"""`mpr bench`: how fast the reward line's parts run on this machine, as rates from one run on one synthetic clip.
+
+`mpr bench rl` times the policy line's (rl.residual.bench).
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -49,6 +53,8 @@ def rate(work: Callable[[], int], rounds: int) -> float:
 
 
 def main(argv: Sequence[str]) -> None:
+    if argv and argv[0] == "rl":  # by name: this package stands below that one
+        return importlib.import_module("rl.residual.bench").main(argv[1:])
     config, dry_run = parse(BenchConfig, argv, "mpr bench")
     if dry_run:
         return print_plan(config, {}, {"parts": ", ".join(PARTS)}, config.out)

@@ -1,14 +1,17 @@
-"""Updates a second of three ways to write the same SAC, in turns in one run: stable-baselines3 as it comes, with
-LayerNorm critics and half batches of demonstrations written plainly, and ours."""
+"""`mpr bench rl`: updates a second of three ways to write the same SAC, in turns in one run: stable-baselines3 as it
+comes, with LayerNorm critics and half batches of demonstrations written plainly, and ours. And kitchen steps."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.logger import Logger
@@ -22,10 +25,58 @@ from torch import nn
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer, joined
 from rl.residual.policy import ResidualPolicy
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.runs import RunFolder
 
+PLAIN, OURS = "stable-baselines3, LayerNorm and half demonstrations added plainly", "ours"
 OBSERVATION, ACTION = 71, 9  # the kitchen's state, then the base action
 ROWS = 5000
 BURST = 20  # updates timed together
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """Times SAC updates of the kitchen's sizes, and steps of the kitchen itself. Medians over rounds."""
+
+    out: Path = Path("runs/bench_rl")  # run folder
+    batch: int = 64  # transitions an update
+    rounds: int = 9  # in which each way takes its turn, after one that is not counted
+    threads: int = 1  # of torch
+
+    def __post_init__(self) -> None:
+        if min(self.batch, self.rounds, self.threads) < 1:
+            raise UserError("batch, rounds and threads are at least 1")
+
+
+def main(argv: Sequence[str]) -> None:
+    config, dry_run = parse(BenchConfig, argv, "mpr bench rl")
+    if dry_run:
+        return print_plan(config, {}, {}, config.out)
+    torch.set_num_threads(config.threads)
+    run = RunFolder(config.out, "bench rl", as_dict(config))
+    rates = dict(updates_per_second(config.batch, config.rounds))
+    for name, value in rates.items():
+        print(f"{value:8.0f} updates/s  {name}")
+    print(f"{rates[OURS] / rates[PLAIN]:8.2f} times the plain way")
+    steps = kitchen_steps_per_second()
+    print(f"{steps:8.0f} kitchen steps/s (one is 0.08 s of simulated time)")
+    run.finish({"updates_per_second": rates, "ratio": rates[OURS] / rates[PLAIN], "kitchen_steps_per_second": steps})
+
+
+def kitchen_steps_per_second(steps: int = 150) -> float:
+    """One episode of random actions, after a few steps that are not counted."""
+    from rl.kitchen.environment import KitchenEnvironment
+
+    environment = KitchenEnvironment("microwave", terminate=False, step_limit=10**6)
+    actions = np.random.default_rng(0).uniform(-0.3, 0.3, (steps, ACTION))
+    environment.reset(seed=0)
+    for action in actions[:10]:
+        environment.step(action)
+    start = time.perf_counter()
+    for action in actions:
+        environment.step(action)
+    return steps / (time.perf_counter() - start)
 
 
 class PlainCritics(ContinuousCritic):
@@ -71,8 +122,8 @@ def learners() -> dict[str, SAC]:
     shared["policy_kwargs"] = {"net_arch": [256, 256, 256]}
     made: dict[str, SAC] = {
         "stable-baselines3": SAC(SACPolicy, _Spaces(), **shared),
-        "with LayerNorm, half demonstrations": SAC(PlainPolicy, _Spaces(), replay_buffer_class=PlainBuffer, **shared),
-        "ours": ResidualSAC(ResidualPolicy, _Spaces(), **shared),
+        PLAIN: SAC(PlainPolicy, _Spaces(), replay_buffer_class=PlainBuffer, **shared),
+        OURS: ResidualSAC(ResidualPolicy, _Spaces(), **shared),
     }
     for model in made.values():
         model.set_logger(Logger(folder=None, output_formats=[]))
