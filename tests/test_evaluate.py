@@ -42,6 +42,9 @@ def test_a_residual_of_nothing_is_the_base_and_a_good_one_is_better():
     base = [play(environment, None, seed) for seed in range(700_000, 700_020)]
     same = [play(environment, pushing([0, 0], 0.1), seed, BASE) for seed in range(700_000, 700_020)]
     better = [play(environment, pushing([-1, -1], 0.4), seed, "better") for seed in range(700_000, 700_020)]
+    episode = environment.finished
+    assert episode is not None
+    np.testing.assert_allclose(episode.executed_actions, np.clip(episode.base_actions - 0.4, -1, 1))  # its own reach
     assert same == base
     assert sum(o.success for o in better) > sum(o.success for o in base)
     again = [play(environment, None, seed) for seed in reversed(range(700_000, 700_020))]
