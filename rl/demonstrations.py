@@ -143,12 +143,17 @@ def demonstration_folders(root: Path) -> list[Path]:
     return sorted(file.parent for file in Path(root).glob(f"{PREFIX}*/demonstration.json"))
 
 
-def load_demonstrations(root: Path) -> list[Demonstration]:
-    """All demonstrations right below `root`, by seed. Raises BadDemonstration where there is none or two do not fit
-    together."""
-    found = [load_demonstration(folder) for folder in demonstration_folders(root)]
-    if not found:
+def load_demonstrations(root: Path, count: int = 0) -> list[Demonstration]:
+    """The first `count` demonstrations right below `root`, by seed (0: all). Raises BadDemonstration where there are
+    fewer, or none, or two do not fit together."""
+    folders = demonstration_folders(root)
+    if not folders:
         raise BadDemonstration(f"no demonstrations in {root}: make some with `mpr demos --out {root}`")
+    if count > len(folders):
+        raise BadDemonstration(
+            f"--count {count}: {root} holds {len(folders)} demonstrations; make more with `mpr demos`"
+        )
+    found = [load_demonstration(folder) for folder in folders[: count or len(folders)]]
     check_sizes(found, found[0].states.shape[1], found[0].actions.shape[1])
     return found
 

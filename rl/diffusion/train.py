@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from mpr.checkpoint import last_checkpoint
 from mpr.training import learning_rate
-from rl.demonstrations import BadDemonstration, Demonstration, demonstration_folders, load_demonstrations
+from rl.demonstrations import demonstration_folders, load_demonstrations
 from rl.diffusion.checkpoint import load_policy, restore, save_checkpoint
 from rl.diffusion.encoders import ENCODERS, FROZEN, TrainedResNet18, default_weights
 from rl.diffusion.policy import DiffusionPolicy, PolicyShape
@@ -127,7 +127,7 @@ def _plan(config: BcConfig) -> None:
     if config.cameras and config.encoder in FROZEN:
         inputs["encoder_weights"] = config.weights
     if demonstration_folders(config.demos):
-        demonstrations = _demonstrations(config)
+        demonstrations = load_demonstrations(config.demos, config.count)
         windows = Windows(demonstrations, config.horizons, config.seed, pad_after=config.pad_after)
         facts |= {"demonstrations": len(demonstrations), "windows": len(windows), "steps": _steps(config, windows)}
         if not (config.cameras and config.encoder in FROZEN):  # a frozen one's features are counted once it is loaded
@@ -135,16 +135,6 @@ def _plan(config: BcConfig) -> None:
                 policy = DiffusionPolicy(_shape(config, windows, TrainedResNet18.width))
             facts["parameters"] = sum(p.numel() for p in policy.parameters())
     print_plan(config, inputs, facts, config.out)
-
-
-def _demonstrations(config: BcConfig) -> list[Demonstration]:
-    """The first `count` demonstrations. Raises BadDemonstration where there are fewer."""
-    found = load_demonstrations(config.demos)
-    if config.count > len(found):
-        raise BadDemonstration(
-            f"--count {config.count}: {config.demos} holds {len(found)} demonstrations; make more with `mpr demos`"
-        )
-    return found[: config.count or len(found)]
 
 
 def _steps(config: BcConfig, windows: Windows) -> int:
@@ -181,7 +171,7 @@ class Training:
 
     def __init__(self, config: BcConfig) -> None:
         self.config, self.device = config, config.resolved_device
-        demonstrations = _demonstrations(config)
+        demonstrations = load_demonstrations(config.demos, config.count)
         views = {}
         self.folder = RunFolder(config.out, "bc", as_dict(config), FREE)
         if config.cameras:

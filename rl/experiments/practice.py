@@ -33,6 +33,7 @@ class PracticeConfig:
     task: str = "microwave"  # microwave, hinge or slide
     base: Path = Path("runs/bc")  # run folder of `mpr bc`
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`
+    count: int = 0  # the first this many, by seed: as many as the base policy learned from; 0: all
     arms: list[str] = field(default_factory=lambda: ["none", "sparse", "dense"])  # reward, then settings that differ
     seeds: int = 3  # training runs an arm: seeds 0, 1, ..
     practice: int = 100  # episodes a run
@@ -60,8 +61,8 @@ class PracticeConfig:
         """The finetuning run of an arm and training seed. Raises UserError naming a setting that does not exist."""
         reward, *changes = shlex.split(f"{arm} {self.settings}")
         words = [word for change in changes for word in (f"--{change}".split("=", 1))]
-        mine = {"task": self.task, "base": self.base, "demos": self.demos, "out": self.folder(arm, seed)}
-        mine |= {"reward": reward, "episodes": self.practice, "seed": seed, "ajar": self.ajar, "fully": self.fully}
+        mine = {name: getattr(self, name) for name in ("task", "base", "demos", "count", "ajar", "fully")}
+        mine |= {"out": self.folder(arm, seed), "reward": reward, "episodes": self.practice, "seed": seed}
         config, _ = parse(FinetuneConfig, words, f"an arm of practice ({arm})")
         return dataclasses.replace(config, **mine)
 

@@ -41,6 +41,7 @@ class FinetuneConfig:
     task: str = "microwave"  # microwave, hinge or slide
     base: Path = Path("runs/bc")  # run folder of `mpr bc`; zero: no base policy
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`: half of every batch
+    count: int = 0  # practise with the first this many, by seed (as many as the base policy learned from); 0: all
     out: Path = Path("runs/finetune")  # run folder
     reward: str = "dense"  # none, sparse or dense
     bonus: float = 1.0  # added to the reward of the step that succeeds
@@ -80,6 +81,8 @@ class FinetuneConfig:
                 raise UserError(f"--{name} {getattr(self, name)}: it is at least 1")
         if self.alpha <= 0 or self.ratio < 0 or self.pretrain < 0 or not 0 <= self.warmup <= 1:
             raise UserError("alpha is above 0, ratio and pretrain at least 0, warmup in 0 .. 1")
+        if self.count < 0:
+            raise UserError(f"--count {self.count}: it is 0 or more")
         if self.seed < 0 or self.episodes > SEEDS_A_RUN:
             raise UserError(f"seed is at least 0, episodes at most {SEEDS_A_RUN}: each run has that many seeds")
 
@@ -136,7 +139,7 @@ class Finetuning:
 
     def _take_demonstrations(self) -> None:
         config = self.config
-        found = load_demonstrations(config.demos)
+        found = load_demonstrations(config.demos, config.count)
         buffer, self.clipped = demonstration_buffer(found, self.environment, self.reward, config.bonus, config.device)
         self.model.set_demonstrations(buffer)
         mega = (buffer.nbytes + self.model.buffer.nbytes) / 1e6
