@@ -118,6 +118,10 @@ def test_the_base_policy_is_the_first_within_the_band(monkeypatch):
     )
     assert [count for count, _, _ in first_in_band(BaseConfig())] == [20, 10, 5]
     assert [count for count, _, _ in first_in_band(BaseConfig(counts=[20, 10]))] == [20, 10]
+    policy = BaseConfig(settings="size=small lr=5e-4").policy(5, 2)
+    assert (policy.size, policy.lr, policy.count, policy.seed) == ("small", 5e-4, 5, 2)
+    with pytest.raises(UserError, match="rate"):
+        BaseConfig(settings="rate=2")
     with pytest.raises(UserError, match="low below high"):
         BaseConfig(low=0.6, high=0.3)
 

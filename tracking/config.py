@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import io
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,6 +107,12 @@ def _print_help(config_class: type, prog: str) -> None:
 def as_dict(config: Any) -> dict[str, Any]:
     """The resolved config as plain YAML values."""
     return yaml.safe_load(str(draccus.dump(config))) or {}
+
+
+def with_settings(config_class: type[C], settings: str, what: str) -> C:
+    """The defaults but for `settings`, as "key=value other=value". Raises UserError naming `what` and the key."""
+    words = [word for setting in shlex.split(settings) for word in f"--{setting}".split("=", 1)]
+    return parse(config_class, words, what)[0]
 
 
 def print_plan(config: Any, inputs: Mapping[str, Path], facts: Mapping[str, object], out: Path) -> None:

@@ -41,6 +41,7 @@ class Size:
 
 
 SIZES = {
+    "tiny": Size((32, 64, 128), 96, 6000, 64, (0.95, 0.999)),  # states: minutes on one core, a chunk in 25 ms
     "small": Size((64, 128, 256), 96, 10_000, 64, (0.95, 0.999)),
     # The paper's 94.8 M parameters, batch and betas; of its 1000 epochs say --epochs 1000.
     "paper": Size((256, 512, 1024), 240, 30_000, 64, (0.9, 0.95)),
@@ -54,7 +55,7 @@ class BcConfig:
     demos: Path = Path("runs/demos")  # folder of demonstrations, from `mpr demos`
     count: int = 0  # learn from the first this many, by seed; 0: all
     out: Path = Path("runs/base")  # run folder
-    size: str = "small"  # small (a CPU) or paper (94.8 M parameters)
+    size: str = "small"  # tiny, small (a CPU) or paper (94.8 M parameters)
     cameras: tuple[str, ...] = ()  # cameras to see with, as [front, wrist]; none: the state alone
     encoder: str = "resnet18"  # resnet18 (trained along, one a camera); frozen, weights needed: r3m18/34/50, dinov2
     encoder_weights: Path | None = None  # R3M's model.pt or DINOv2's folder (default: in weights/)

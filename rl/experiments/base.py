@@ -19,7 +19,7 @@ from rl.diffusion.train import BcConfig, Training
 from rl.evaluate import EvaluateConfig, evaluate
 from rl.kitchen.tasks import find_task
 from rl.outcomes import BASE, successes
-from tracking.config import as_dict, parse, print_plan
+from tracking.config import as_dict, parse, print_plan, with_settings
 from tracking.errors import UserError
 from tracking.runs import RunFolder, write_atomic
 
@@ -36,7 +36,7 @@ class BaseConfig:
     counts: list[int] = field(default_factory=lambda: [20, 10, 5, 4, 3, 2])  # of demonstrations, tried in turn
     low: float = 0.3  # least share of successes of the policy chosen
     high: float = 0.6  # most
-    steps: int = 3000  # of training, each policy
+    settings: str = "size=tiny"  # of `mpr bc`, for every policy, as "size=small steps=8000"
     episodes: int = 100  # of evaluation, each policy
     seed: int = SELECTION  # of the first episode
     ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
@@ -45,10 +45,17 @@ class BaseConfig:
     out: Path = Path("runs/base_rule")  # run folder
 
     def __post_init__(self) -> None:
-        if not self.counts or min(self.counts) < 1 or self.steps < 1 or self.episodes < 1:
-            raise UserError("counts, steps and episodes are at least 1")
+        if not self.counts or min(*self.counts, self.episodes) < 1:
+            raise UserError("counts and episodes are at least 1")
         if not 0 <= self.low < self.high <= 1:
             raise UserError(f"low {self.low} and high {self.high}: shares of successes, low below high")
+        self.policy(self.counts[0], 0)  # a wrong name or value is refused now
+
+    def policy(self, count: int, seed: int) -> BcConfig:
+        """The training run of one policy. Raises UserError naming a setting that does not exist."""
+        folder = self.out / f"{count:02d}_demonstrations_seed_{seed}"
+        config = with_settings(BcConfig, self.settings, "a base policy's settings")
+        return dataclasses.replace(config, demos=self.demos, count=count, seed=seed, threads=self.threads, out=folder)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -64,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
         tried += [(count, seed, rate_of(config, count, seed)) for seed in OTHER_SEEDS]
     write_atomic(run.path / "table.md", "\n".join(table(config, tried, chosen)) + "\n")
     rates: list[dict[str, Any]] = [{"count": c, "seed": s, **dataclasses.asdict(r)} for c, s, r in tried]
-    run.finish({"chosen": str(policy_folder(config, count, 0)) if chosen else None, "count": count, "tried": rates})
+    run.finish({"chosen": str(config.policy(count, 0).out) if chosen else None, "count": count, "tried": rates})
     print("\n".join(table(config, tried, chosen)))
 
 
@@ -77,18 +84,14 @@ def first_in_band(config: BaseConfig) -> Iterator[tuple[int, int, Interval]]:
             return
 
 
-def policy_folder(config: BaseConfig, count: int, seed: int) -> Path:
-    return config.out / f"{count:02d}_demonstrations_seed_{seed}"
-
-
 def rate_of(config: BaseConfig, count: int, seed: int) -> Interval:
     """Train one policy and evaluate it; what is there already is kept."""
-    folder = policy_folder(config, count, seed)
-    if not (folder / "summary.json").exists():
-        Training(BcConfig(demos=config.demos, count=count, out=folder, steps=config.steps, seed=seed)).run()
+    policy = config.policy(count, seed)
+    if not (policy.out / "summary.json").exists():
+        Training(policy).run()
     shared = {"task": config.task, "ajar": config.ajar, "fully": config.fully, "threads": config.threads}
     asked = EvaluateConfig(
-        **shared, base=folder, episodes=config.episodes, seed=config.seed, videos=0, out=folder / "evaluation"
+        **shared, base=policy.out, episodes=config.episodes, seed=config.seed, videos=0, out=policy.out / "evaluation"
     )
     return success_rate(successes(evaluate(asked).metrics(), BASE, asked.seeds))
 

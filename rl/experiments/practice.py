@@ -7,7 +7,6 @@ settings of `mpr finetune` that differ: "dense", "dense layer_norm=false". Each 
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from rl.curves import draw_curves, practice
 from rl.evaluate import REPORTED, EvaluateConfig, evaluate
 from rl.outcomes import BASE, compare, table
 from rl.residual.train import FinetuneConfig, finetune
-from tracking.config import as_dict, parse, print_plan
+from tracking.config import as_dict, parse, print_plan, with_settings
 from tracking.errors import UserError
 from tracking.processes import mapped
 from tracking.runs import RunFolder, read_metrics, write_atomic
@@ -59,12 +58,10 @@ class PracticeConfig:
 
     def run_of(self, arm: str, seed: int) -> FinetuneConfig:
         """The finetuning run of an arm and training seed. Raises UserError naming a setting that does not exist."""
-        reward, *changes = shlex.split(f"{arm} {self.settings}")
-        words = [word for change in changes for word in (f"--{change}".split("=", 1))]
+        reward, _, changes = arm.partition(" ")
         mine = {name: getattr(self, name) for name in ("task", "base", "demos", "count", "ajar", "fully")}
         mine |= {"out": self.folder(arm, seed), "reward": reward, "episodes": self.practice, "seed": seed}
-        config, _ = parse(FinetuneConfig, words, f"an arm of practice ({arm})")
-        return dataclasses.replace(config, **mine)
+        return dataclasses.replace(with_settings(FinetuneConfig, f"{self.settings} {changes}", arm), **mine)
 
 
 def main(argv: Sequence[str]) -> None:
