@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -53,8 +52,6 @@ def rate(work: Callable[[], int], rounds: int) -> float:
 
 
 def main(argv: Sequence[str]) -> None:
-    if argv and argv[0] == "rl":  # by name: this package stands below that one
-        return importlib.import_module("rl.residual.bench").main(argv[1:])
     config, dry_run = parse(BenchConfig, argv, "mpr bench")
     if dry_run:
         return print_plan(config, {}, {"parts": ", ".join(PARTS)}, config.out)

@@ -64,7 +64,7 @@ def save_checkpoint(
 
 
 def drop_others(home: Path, step: int) -> None:
-    """Remove every checkpoint below `home` but this step's."""
+    """Remove every checkpoint below `home` but this step's, later ones of a run that began anew included."""
     for folder in home.iterdir():
         if folder.name.isdigit() and int(folder.name) != step:
             shutil.rmtree(folder)
@@ -80,6 +80,12 @@ def last_checkpoint(run: Path) -> Path | None:
     """The newest whole checkpoint folder of a run, None where there is none."""
     found = [f for f in (Path(run) / "checkpoints").glob("*") if f.name.isdigit() and (f / "checkpoint.json").exists()]
     return max(found, key=lambda f: int(f.name), default=None)
+
+
+def refuse_unfinished(run: Path, command: str) -> None:
+    """Raises BadCheckpoint for a run that was killed, or still goes on: its weights are not the final ones."""
+    if last_checkpoint(run) is not None and not (Path(run) / "summary.json").exists():
+        raise BadCheckpoint(f"{run} is not finished: the same `{command}` command goes on where it stopped")
 
 
 def weights_digest(run: Path) -> str:
@@ -135,6 +141,8 @@ def reading(file: Path) -> Iterator[None]:
     """Where a checkpoint's file is read and put in place: whatever a damaged one raises becomes BadCheckpoint."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except DAMAGED as error:
         raise BadCheckpoint(f"{file} cannot be read ({error}): damaged; train again") from error
 

@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": ("rl.evaluate:main", "success of base and base + residual, paired on the same seeds"),
     "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
     "bench": ("mpr.bench:main", "measure speed on this machine"),
+    "bench rl": ("rl.residual.bench:main", "measure updates of residual RL against stable-baselines3's"),
     "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),
 }
 
@@ -32,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("usage: mpr VERB [--config FILE] [--key value ...] [--out DIR] [--dry-run] [--help]\n")
         print("\n".join(f"  {verb:<11} {text}" for verb, (_, text) in VERBS.items()))
         return 0
-    verb, rest = argv[0], argv[1:]
+    words = 2 if " ".join(argv[:2]) in VERBS else 1
+    verb, rest = " ".join(argv[:words]), argv[words:]
     try:
         if verb not in VERBS:
             raise UserError(f"unknown verb '{verb}'; there is {', '.join(VERBS)}")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
+from scipy.stats import t as student
 
 RESAMPLES = 4000
 
@@ -71,15 +72,16 @@ def success_rate(successes: NDArray) -> Interval:
 
 
 def mean_over_runs(values: NDArray) -> Interval:
-    """Mean of values [R, E]: R training runs, all evaluated on the same E episodes.
+    """Mean of values [R, E] in [-1, 1]: R training runs, all evaluated on the same E episodes.
 
-    Both are drawn with replacement, runs and episodes: runs differ, and what they share is which episodes are hard.
+    Both are samples: of runs, few, by Student's t over their means (R above 1); of episodes by the normal law over
+    theirs, at least as wide as if one episode in E had come out otherwise (all alike is no certainty).
     """
     values = np.asarray(values, float)
     runs, episodes = values.shape
-    rng = np.random.default_rng(0)
-    draws = [
-        values[rng.integers(0, runs, runs)][:, rng.integers(0, episodes, episodes)].mean() for _ in range(RESAMPLES)
-    ]
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return Interval(float(values.mean()), float(low), float(high), episodes)
+    of_episodes = max(values.mean(0).var(ddof=1) if episodes > 1 else 1.0, (1 - 1 / episodes) / episodes)
+    half = norm.ppf(0.975) ** 2 * of_episodes / episodes
+    if runs > 1:
+        half += student.ppf(0.975, runs - 1) ** 2 * values.mean(1).var(ddof=1) / runs
+    value, half = float(values.mean()), float(np.sqrt(half))
+    return Interval(value, value - half, value + half, episodes)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from mpr.augment import Augment
 from mpr.checkpoint import Predictor, last_checkpoint, load_optimizer, load_weights, save_checkpoint
 from mpr.clip_cache import cache_bytes, cached_clips
+from mpr.device import check_device, resolved_device
 from mpr.metrics import Figures, compare, mean_motion, table
 from mpr.model_card import model_card, write_model_card
 from mpr.predictor import MotionPredictor
@@ -89,8 +90,7 @@ class TrainConfig:
             raise UserError(f"no encoder '{size.encoder}'; there is {', '.join(ENCODERS)}")
         if size.encoder == "vit" and (size.patch % 2 or size.image % size.patch):
             raise UserError(f"--patch {size.patch}: it is even and divides --image {size.image}")
-        if self.device not in ("auto", "cpu") and not self.device.startswith("cuda"):
-            raise UserError(f"no device '{self.device}'; there is auto, cpu, cuda, cuda:N")
+        check_device(self.device)
 
     @property
     def resolved_size(self) -> Size:
@@ -117,7 +117,7 @@ def main(argv: Sequence[str]) -> None:
         return _plan(config, size)
     torch.set_num_threads(config.threads)
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    device = _device(config.device)
+    device = resolved_device(config.device)
     if world > 1:
         if device.startswith("cuda"):
             torch.cuda.set_device(device)
@@ -128,14 +128,6 @@ def main(argv: Sequence[str]) -> None:
     finally:
         if world > 1:
             dist.destroy_process_group()
-
-
-def _device(asked: str) -> str:
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {asked}: this machine has no GPU that torch can use; give --device cpu")
-    if asked != "auto":
-        return asked
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
 def _plan(config: TrainConfig, size: Size) -> None:

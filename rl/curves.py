@@ -15,7 +15,7 @@ from tracking.runs import atomic_path, read_metrics
 WINDOW = 20  # episodes of the running mean
 
 
-def practice(run: Path) -> NDArray[np.float64]:
+def practised_successes(run: Path) -> NDArray[np.float64]:
     """Success [episodes] while a run of `mpr finetune` practised, exploration included."""
     return np.array([float(row["success"]) for row in read_metrics(run)])
 

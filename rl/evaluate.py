@@ -10,20 +10,21 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mpr.checkpoint import BadCheckpoint, weights_digest
+from mpr.checkpoint import BadCheckpoint, refuse_unfinished, weights_digest
+from mpr.device import check_device, resolved_device
 from mpr.episode import Episode
-from rl.curves import draw_curves, practice
+from rl.curves import draw_curves, practised_successes
+from rl.kitchen.camera import camera_path
 from rl.kitchen.films import film
 from rl.kitchen.tasks import find_task
-from rl.kitchen.with_base import ZERO, Setting, kitchen_with_base
+from rl.kitchen.with_base import ZERO, Setting, base_digest, kitchen_with_base
 from rl.outcomes import BASE, Residual, compare, play, table
 from rl.residual.checkpoint import load_policy
-from rl.residual.environment import ResidualEnvironment
+from rl.residual.environment import SELECTION, ResidualEnvironment
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import NoGL, UserError
 from tracking.runs import RunFolder, write_atomic
 
-REPORTED = 700_000  # seeds of reported evaluation, used once; to choose anything: 500,000 and up
 Policies = Mapping[str, Residual | None]  # name -> residual; None is the base policy alone
 
 
@@ -35,7 +36,7 @@ class EvaluateConfig:
     base: Path = Path("runs/bc")  # run folder of `mpr bc`; zero: no base policy
     residuals: tuple[Path, ...] = ()  # run folders of `mpr finetune` on that base, as [runs/finetune]
     episodes: int = 100  # of each policy
-    seed: int = REPORTED  # of the first episode
+    seed: int = SELECTION  # of the first episode: 500,000 and up to choose anything, 700,000 and up to report, once
     ddim_steps: int = 10  # network evaluations for one chunk of the base policy
     ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
     fully: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
@@ -46,15 +47,20 @@ class EvaluateConfig:
     out: Path = Path("runs/evaluate")  # run folder
 
     def __post_init__(self) -> None:
-        if self.episodes < 1 or self.threads < 1 or self.videos < 0 or self.seed < 0:
-            raise UserError("episodes and threads are at least 1, videos and seed at least 0")
+        if self.episodes < 1 or self.threads < 1 or self.videos < 0:
+            raise UserError("episodes and threads are at least 1, videos at least 0")
+        if self.seed < SELECTION:
+            raise UserError(f"--seed {self.seed}: below {SELECTION:,} are seeds of demonstrations and practice")
+        check_device(self.device)
+        camera_path(find_task(self.task), self.view, 1)  # refuses a view or task that does not exist
         names = [BASE, *(path.name for path in self.residuals)]
         if len(set(names)) < len(names):
             raise UserError(f"policies are told apart by the names of their folders, here {', '.join(names)}")
 
     @property
     def setting(self) -> Setting:
-        where = {"ddim_steps": self.ddim_steps, "ajar": self.ajar, "fully": self.fully, "device": self.device}
+        where = {"ddim_steps": self.ddim_steps, "ajar": self.ajar, "fully": self.fully}
+        where["device"] = resolved_device(self.device)
         return Setting(self.task, self.base, **where)
 
     @property
@@ -64,7 +70,6 @@ class EvaluateConfig:
 
 def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(EvaluateConfig, argv, prog="mpr evaluate")
-    find_task(config.task)
     inputs = {path.name: path for path in config.residuals}
     if config.base != ZERO:
         inputs[BASE] = config.base
@@ -76,7 +81,7 @@ def main(argv: Sequence[str]) -> None:
 
 def evaluate(config: EvaluateConfig) -> RunFolder:
     """Play what is missing of every policy's episodes, then write table.md, curves.png, films and summary.json."""
-    environment = kitchen_with_base(config.setting, config.view)
+    environment = kitchen_with_base(config.setting, config.view if config.videos else "")
     policies: Policies = {BASE: None} | {path.name: load_residual(config, path) for path in config.residuals}
     weights = {path.name: weights_digest(path) for path in (config.base, *config.residuals) if path != ZERO}
     run = RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, ("out", "videos", "view"))
@@ -86,8 +91,8 @@ def evaluate(config: EvaluateConfig) -> RunFolder:
     title = f"# {config.task}: {config.episodes} episodes of each, the same seeds, from {config.seed:,} on"
     write_atomic(run.path / "table.md", "\n".join([title, "", *lines]) + "\n")
     if config.residuals:
-        own = compare(rows, [BASE]).success
-        draw_curves(run.path / "curves.png", {p.name: [practice(p)] for p in config.residuals}, own, config.task)
+        curves = {path.name: [practised_successes(path)] for path in config.residuals}
+        draw_curves(run.path / "curves.png", curves, compare(rows, [BASE]).success, config.task)
     films(config, environment, policies)
     run.finish({name: dataclasses.asdict(compare(rows, [name])) for name in policies})
     print("\n".join(lines))
@@ -96,11 +101,17 @@ def evaluate(config: EvaluateConfig) -> RunFolder:
 
 def load_residual(config: EvaluateConfig, path: Path) -> Residual:
     """The newest policy of a run of `mpr finetune`. Raises BadCheckpoint for one of another task or base policy."""
-    policy, about = load_policy(path, config.device)
+    refuse_unfinished(path, "mpr finetune")
+    policy, about = load_policy(path, config.setting.device)
     if about["task"] != config.task:
         raise BadCheckpoint(f"{path} practised {about['task']}, asked is {config.task}")
-    if about["base_weights"] != ("" if config.base == ZERO else weights_digest(config.base)):
+    if about["base_weights"] != base_digest(config.base):
         raise BadCheckpoint(f"{path} practised on another base policy ({about['base']}) than {config.base} now holds")
+    if about["ddim_steps"] != config.ddim_steps:
+        raise BadCheckpoint(f"{path} practised with --ddim_steps {about['ddim_steps']}, asked is {config.ddim_steps}")
+    for name in ("ajar", "fully"):
+        if about[name] != getattr(config, name):
+            print(f"{path} practised with {name} {about[name]}, here it is {getattr(config, name)}")
     return Residual(policy, float(about["alpha"]))
 
 
@@ -115,7 +126,7 @@ def play_all(run: RunFolder, environment: ResidualEnvironment, policies: Policie
 def films(config: EvaluateConfig, environment: ResidualEnvironment, policies: Policies) -> None:
     """films/SEED.mp4: one seed's episode under every policy. Where nothing can be rendered, it says so."""
     for seed in config.seeds[: config.videos]:
-        file = config.out / "films" / f"{seed}.mp4"
+        file = config.out / "films" / f"{seed}_{config.view}.mp4"
         if file.exists():
             continue
         episodes: dict[str, Episode] = {}

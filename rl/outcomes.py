@@ -37,8 +37,8 @@ class Outcome:
 
 
 def play(environment: ResidualEnvironment, residual: Residual | None, seed: int, name: str = BASE) -> Outcome:
-    """One episode with the residual's mean action, or (None) with the base policy alone. `seed` decides start, camera
-    and the base policy's sampling noise, so policies that are given the same seed meet the same episode."""
+    """One episode with the residual's mean action, or (None) with the base policy alone. `seed` decides the start and
+    the base policy's sampling noise, so policies that are given the same seed meet the same episode."""
     if residual is not None:
         environment.alpha = residual.alpha
     observation, info = environment.reset(seed=seed)
@@ -64,14 +64,14 @@ class Compared:
 
     success: Interval  # pooled over runs
     gain: Interval  # success minus the base policy's, paired by seed
-    steps: float  # mean to success, of the episodes that succeed; NaN where none does
+    steps: float | None  # mean to success, of the episodes that succeed (each policy's own); None where none does
     runs: tuple[float, ...]  # success of each
 
 
 def compare(rows: Sequence[Mapping[str, Any]], policies: Sequence[str], base: str = BASE) -> Compared:
     """Policies trained alike but for their seed, against `base`.
 
-    One policy's rate has a Wilson interval; several runs' and every difference a bootstrap over runs and seeds.
+    One policy's rate has Wilson's interval; for several runs, and every difference, see `mean_over_runs`.
     """
     seeds = sorted({row["seed"] for row in rows if row["policy"] == base})
     reference = successes(rows, base, seeds)
@@ -80,18 +80,17 @@ def compare(rows: Sequence[Mapping[str, Any]], policies: Sequence[str], base: st
     return Compared(
         success=success_rate(each[0]) if len(each) == 1 else mean_over_runs(each),
         gain=mean_over_runs(each - reference),
-        steps=float(np.mean(lengths)) if lengths else float("nan"),
+        steps=float(np.mean(lengths)) if lengths else None,
         runs=tuple(float(v) for v in each.mean(1)),
     )
 
 
 def table(rows: Sequence[Mapping[str, Any]], arms: Mapping[str, Sequence[str]], base: str = BASE) -> list[str]:
     """Markdown lines: the base policy, then each arm's runs, with intervals of 95 %."""
-    own = compare(rows, [base], base)
-    lines = ["| policy | success | minus base | of each run | steps to success |", "|---|---|---|---|---|"]
-    lines.append(f"| {base} | {own.success} | | | {own.steps:.0f} |")
-    for arm, policies in arms.items():
+    lines = ["| policy | success | minus base | of each run | steps, where it succeeds |", "|---|---|---|---|---|"]
+    for arm, policies in {base: [base], **arms}.items():
         c = compare(rows, policies, base)
-        runs = ", ".join(f"{value:.2f}" for value in c.runs)
-        lines.append(f"| {arm} | {c.success} | {c.gain} | {runs} | {c.steps:.0f} |")
+        gain = "" if arm == base else c.gain
+        runs = ", ".join(f"{value:.2f}" for value in c.runs) if len(c.runs) > 1 else ""
+        lines.append(f"| {arm} | {c.success} | {gain} | {runs} | {'–' if c.steps is None else round(c.steps)} |")
     return lines

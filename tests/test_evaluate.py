@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from mpr.checkpoint import BadCheckpoint
+from mpr.cli import main
 from mpr.intervals import Interval
 from rl.curves import WINDOW, draw_curves, running
 from rl.evaluate import EvaluateConfig, load_residual, play_all
@@ -17,6 +19,7 @@ from rl.experiments.practice import PracticeConfig, evaluation, parts
 from rl.outcomes import BASE, Residual, compare, play, table
 from rl.residual.bench import PLAIN
 from rl.residual.checkpoint import save_checkpoint
+from rl.residual.train import FinetuneConfig
 from tests.toy_reach import learner, wrapped
 from tracking.errors import UserError
 from tracking.runs import RunFolder
@@ -73,7 +76,10 @@ def test_gains_are_paired_by_seed_and_shown_with_intervals():
     assert a.success.value == pytest.approx(0.5) and a.gain.value == pytest.approx(0.1)
     assert 0.03 < a.gain.low < a.gain.high < 0.17  # ten seeds better, none worse: unpaired it would reach below 0
     assert b.success.value == 0 and 0.03 < b.success.high < 0.04  # none of a hundred is not "certainly none"
-    assert np.isnan(b.steps) and a.steps == 10
+    assert b.steps is None and a.steps == 10
+    none = compare(rows(BASE, np.zeros(100)) + rows("c", np.zeros(100)), ["c"])
+    assert none.gain.value == 0 and none.gain.low < -0.01 and none.gain.high > 0.01
+    json.dumps(dataclasses.asdict(b), allow_nan=False)
     both = compare(made, ["a", "b"])
     assert both.runs == (0.5, 0.0) and both.success.value == pytest.approx(0.25)
     assert both.success.low < 0.05 and both.success.high > 0.45  # runs that differ make it wide
@@ -85,14 +91,20 @@ def test_gains_are_paired_by_seed_and_shown_with_intervals():
 
 def test_a_residual_of_another_task_or_base_is_refused(tmp_path):
     model = learner()
-    about = {"task": "slide", "base": "runs/other", "base_weights": "0123", "alpha": 0.1}
+    about = {"task": "slide", "base": "runs/other", "base_weights": "0123", "alpha": 0.3}
+    about |= {"ddim_steps": 10, "ajar": False, "fully": False}
     save_checkpoint(tmp_path / "run", 1, model, about)
+    with pytest.raises(BadCheckpoint, match="not finished: the same `mpr finetune`"):
+        load_residual(EvaluateConfig(base=Path("zero")), tmp_path / "run")
+    (tmp_path / "run" / "summary.json").write_text("{}")
     with pytest.raises(BadCheckpoint, match="practised slide, asked is microwave"):
         load_residual(EvaluateConfig(base=Path("zero")), tmp_path / "run")
     with pytest.raises(BadCheckpoint, match=r"another base policy \(runs/other\) than zero"):
         load_residual(EvaluateConfig(task="slide", base=Path("zero")), tmp_path / "run")
     save_checkpoint(tmp_path / "run", 2, model, {**about, "base_weights": ""})
-    assert load_residual(EvaluateConfig(task="slide", base=Path("zero")), tmp_path / "run").alpha == 0.1
+    assert load_residual(EvaluateConfig(task="slide", base=Path("zero")), tmp_path / "run").alpha == 0.3
+    with pytest.raises(BadCheckpoint, match="--ddim_steps 10, asked is 5"):
+        load_residual(EvaluateConfig(task="slide", base=Path("zero"), ddim_steps=5), tmp_path / "run")
 
 
 def test_policies_of_one_name_are_refused():
@@ -120,23 +132,28 @@ def test_the_base_policy_is_the_first_within_the_band(monkeypatch):
     assert [count for count, _, _ in first_in_band(BaseConfig(counts=[20, 10]))] == [20, 10]
     policy = BaseConfig(settings="size=small lr=5e-4").policy(5, 2)
     assert (policy.size, policy.lr, policy.count, policy.seed) == ("small", 5e-4, 5, 2)
-    with pytest.raises(UserError, match="rate"):
-        BaseConfig(settings="rate=2")
+    for settings, message in (("rate=2", "rate"), ("seed=4", "decided by"), ("cameras=[front]", "states alone")):
+        with pytest.raises(UserError, match=message):
+            BaseConfig(settings=settings)
     with pytest.raises(UserError, match="low below high"):
         BaseConfig(low=0.6, high=0.3)
 
 
 def test_an_arm_is_a_reward_and_what_differs():
-    config = PracticeConfig(
-        arms=["dense", "dense layer_norm=false ratio=2"], practice=7, settings="pretrain=50 lr=3e-4"
-    )
+    arms = ["dense", "dense layer_norm=false ratio=2"]
+    config = PracticeConfig(arms=arms, practice_episodes=7, ajar=True, settings="pretrain=50 lr=3e-4 ratio=3")
     plain, changed = (config.run_of(arm, 2) for arm in config.arms)
-    assert (plain.reward, plain.layer_norm, plain.ratio, plain.seed, plain.episodes) == ("dense", True, 4.0, 2, 7)
+    assert (plain.reward, plain.layer_norm, plain.ratio, plain.seed, plain.episodes) == ("dense", True, 3.0, 2, 7)
     assert (changed.layer_norm, changed.ratio, changed.pretrain, changed.lr) == (False, 2.0, 50, 3e-4)
     assert plain.out != changed.out and " " not in str(changed.out)
-    for arm, message in (("dense layers=3", "layers"), ("best", "no reward 'best'"), ("dense ratio=fast", "ratio")):
+    assert plain.ajar and plain.setting.ajar and evaluation(config, 500_000).ajar
+    wrong = {"dense layers=3": "layers", "best": "no reward 'best'", "dense ratio=fast": "ratio"}
+    wrong |= {"dense ajar=true": "decided by the experiment", "dense dry-run": "lacks its =value"}
+    for arm, message in wrong.items():
         with pytest.raises(UserError, match=message):
             PracticeConfig(arms=[arm])
+    with pytest.raises(UserError, match="no two mean the same"):
+        PracticeConfig(arms=["dense", "dense  ratio=4"])
 
 
 def test_the_parts_of_an_evaluation_hold_each_seed_once():
@@ -146,10 +163,30 @@ def test_the_parts_of_an_evaluation_hold_each_seed_once():
     assert [evaluation(config, begin).videos for begin in parts(config)] == [2, 0, 0]
 
 
+def test_seeds_of_practice_and_evaluation_are_kept_apart():
+    with pytest.raises(UserError, match=r"seed lies in 0 \.\. 489"):
+        FinetuneConfig(seed=490)
+    with pytest.raises(UserError, match="below 500,000"):
+        EvaluateConfig(seed=499_999)
+
+
+def test_practice_goes_from_runs_to_table_and_resumes(tmp_path, capsys):
+    """Two arms, one episode each, in the kitchen, with no base policy."""
+    asked = ["experiment", "practice", "--task", "slide", "--base", "zero", "--arms", "[none, dense]", "--seeds", "1"]
+    asked += ["--practice_episodes", "1", "--episodes", "1", "--videos", "0", "--workers", "1"]
+    asked += ["--settings", "half=false pretrain=0 ratio=0 buffer=200", "--out", str(tmp_path / "p")]
+    assert main(asked) == 0
+    first = (tmp_path / "p" / "table.md").read_text()
+    assert "| base | 0.00 [" in first and "| none | 0.00 [" in first and "| dense | 0.00 [" in first
+    assert json.loads((tmp_path / "p" / "summary.json").read_text())["arms"]["dense"]["gain"]["value"] == 0
+    (tmp_path / "p" / "table.md").unlink()
+    assert main(asked) == 0 and "is finished" in capsys.readouterr().out
+    assert (tmp_path / "p" / "table.md").read_text() == first
+    assert main([*asked, "--practice_episodes", "2"]) == 2
+
+
 @pytest.mark.gl
 def test_evaluate_runs_in_the_kitchen_and_films_it(tmp_path):
-    from mpr.cli import main
-
     finetune = ["finetune", "--base", "zero", "--half", "false", "--pretrain", "0", "--episodes", "1", "--ratio", "0"]
     assert main([*finetune, "--task", "slide", "--buffer", "200", "--out", str(tmp_path / "run")]) == 0
     asked = ["evaluate", "--task", "slide", "--base", "zero", "--residuals", f"[{tmp_path / 'run'}]", "--videos", "1"]
@@ -158,12 +195,10 @@ def test_evaluate_runs_in_the_kitchen_and_films_it(tmp_path):
     assert {"table.md", "curves.png", "summary.json", "metrics.jsonl", "films"} <= written
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["run"]["gain"]["value"] == 0  # an actor that starts at zero, never trained: the base itself
-    assert (tmp_path / "out" / "films" / "500000.mp4").stat().st_size > 10_000
+    assert (tmp_path / "out" / "films" / "500000_front.mp4").stat().st_size > 10_000
 
 
 def test_the_benchmark_of_updates_runs_and_says_its_ratio(tmp_path, capsys):
-    from mpr.cli import main
-
     assert main(["bench", "rl", "--rounds", "1", "--batch", "8", "--out", str(tmp_path / "bench")]) == 0
     summary = json.loads((tmp_path / "bench" / "summary.json").read_text())
     rates = summary["updates_per_second"]

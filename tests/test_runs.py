@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,3 +194,25 @@ def test_the_plan_touches_nothing_and_names_missing_inputs(tmp_path, capsys):
     with pytest.raises(UserError, match="gone"):
         print_plan(Config(), {"gone": tmp_path / "gone"}, {}, out)
     assert os.listdir(tmp_path) == []
+
+
+OTHER = """
+import sys
+from pathlib import Path
+from tracking.errors import UserError
+from tracking.runs import RunFolder
+try:
+    RunFolder(Path(sys.argv[1]), "train", {})
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_run_folder_has_one_writer(tmp_path):
+    RunFolder(tmp_path / "run", "train", {})
+    RunFolder(tmp_path / "run", "train", {})  # the same process may open it again
+    told = subprocess.run([sys.executable, "-c", OTHER, str(tmp_path / "run")], capture_output=True, text=True)
+    assert "is being written by another process" in told.stdout
+    free = subprocess.run([sys.executable, "-c", OTHER, str(tmp_path / "free")], capture_output=True, text=True)
+    assert free.stdout == ""  # and what a process held is free when it has ended
+    RunFolder(tmp_path / "free", "train", {})

@@ -9,7 +9,7 @@ import io
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -109,9 +109,18 @@ def as_dict(config: Any) -> dict[str, Any]:
     return yaml.safe_load(str(draccus.dump(config))) or {}
 
 
-def with_settings(config_class: type[C], settings: str, what: str) -> C:
-    """The defaults but for `settings`, as "key=value other=value". Raises UserError naming `what` and the key."""
-    words = [word for setting in shlex.split(settings) for word in f"--{setting}".split("=", 1)]
+def with_settings(config_class: type[C], settings: str, what: str, taken: Collection[str] = ()) -> C:
+    """The defaults but for `settings`, as "key=value other=value"; the later of two wins.
+
+    Raises UserError naming `what`, and the key where it is unknown or `taken` (decided elsewhere).
+    """
+    words = []
+    for setting in shlex.split(settings):
+        key, equals, value = setting.partition("=")
+        if not equals or key in taken:
+            why = "is decided by the experiment" if key in taken else "lacks its =value"
+            raise UserError(f"{what}: '{setting}' {why}; a setting is key=value")
+        words += [f"--{key}", value]
     return parse(config_class, words, what)[0]
 
 

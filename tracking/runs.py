@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import importlib.metadata
 import json
@@ -111,8 +112,27 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
+_OWNED: dict[Path, int] = {}  # run folder -> its lock's file descriptor, held until this process ends
+
+
+def own(path: Path) -> None:
+    """Make this process the only one that writes the run folder. Raises UserError where another one does."""
+    path = Path(path).resolve()
+    if path in _OWNED:
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise UserError(f"{path} is being written by another process: wait for it, or choose another --out") from error
+    _OWNED[path] = lock
+
+
 class RunFolder:
-    """The folder of one command: config.yaml (resolved), versions.json, metrics.jsonl, whatever else, summary.json.
+    """The folder of one command, and of one process at a time: config.yaml (resolved), versions.json, metrics.jsonl,
+    whatever else, summary.json.
 
     Opening it again with the same config resumes; with another config it is refused, naming the keys that differ.
     `free` names config keys that may differ on resume (number of workers and the like).
@@ -128,10 +148,12 @@ class RunFolder:
             if keys:
                 shown = ", ".join(f"{k}: {there.get(k)} there, {wanted.get(k)} asked" for k in sorted(keys)[:4])
                 raise UserError(f"{self.path} holds a run with other settings ({shown}): choose another --out")
+            own(self.path)
             self.keep_metrics(lambda row: True)  # a torn last line would swallow the next one
         elif self.path.is_dir() and any(p for p in self.path.iterdir() if not p.name.startswith(".")):
             raise UserError(f"{self.path} is not empty and holds no run of ours (no config.yaml): choose another --out")
         else:
+            own(self.path)
             write_atomic(file, yaml.safe_dump(wanted, sort_keys=False))
             write_atomic(self.path / "versions.json", json.dumps(versions(), indent=2))
 

@@ -16,6 +16,7 @@ from diffusers.training_utils import EMAModel
 from tqdm import tqdm
 
 from mpr.checkpoint import last_checkpoint
+from mpr.device import check_device, resolved_device
 from mpr.training import learning_rate
 from rl.demonstrations import demonstration_folders, load_demonstrations
 from rl.diffusion.checkpoint import load_policy, restore, save_checkpoint
@@ -54,7 +55,7 @@ class BcConfig:
 
     demos: Path = Path("runs/demos")  # folder of demonstrations, from `mpr demos`
     count: int = 0  # learn from the first this many, by seed; 0: all
-    out: Path = Path("runs/base")  # run folder
+    out: Path = Path("runs/bc")  # run folder
     size: str = "small"  # tiny, small (a CPU) or paper (94.8 M parameters)
     cameras: tuple[str, ...] = ()  # cameras to see with, as [front, wrist]; none: the state alone
     encoder: str = "resnet18"  # resnet18 (trained along, one a camera); frozen, weights needed: r3m18/34/50, dinov2
@@ -85,6 +86,7 @@ class BcConfig:
         for name in ("steps", "batch", "image", "training_steps", "checkpoint_every", "threads"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: it is 1 or more")
+        check_device(self.device)
         if self.lr <= 0:
             raise UserError(f"--lr {self.lr}: it is above 0")
         most = self.horizons.prediction - self.horizons.observation
@@ -103,12 +105,6 @@ class BcConfig:
     @property
     def weights(self) -> Path:
         return self.encoder_weights or default_weights(self.encoder)
-
-    @property
-    def resolved_device(self) -> str:
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 FREE = ("out", "checkpoint_every")  # may differ when a run is resumed
@@ -171,7 +167,7 @@ class Training:
     """One run: demonstrations, policy, loop."""
 
     def __init__(self, config: BcConfig) -> None:
-        self.config, self.device = config, config.resolved_device
+        self.config, self.device = config, resolved_device(config.device)
         demonstrations = load_demonstrations(config.demos, config.count)
         views = {}
         self.folder = RunFolder(config.out, "bc", as_dict(config), FREE)

@@ -15,15 +15,16 @@ from typing import Any
 import torch
 
 from mpr.intervals import Interval, success_rate
+from rl.demonstrations import load_demonstrations
 from rl.diffusion.train import BcConfig, Training
 from rl.evaluate import EvaluateConfig, evaluate
 from rl.kitchen.tasks import find_task
 from rl.outcomes import BASE, successes
+from rl.residual.environment import SELECTION
 from tracking.config import as_dict, parse, print_plan, with_settings
 from tracking.errors import UserError
 from tracking.runs import RunFolder, write_atomic
 
-SELECTION = 500_000  # seeds on which anything may be chosen
 OTHER_SEEDS = (1, 2)  # of training, shown at the chosen count
 
 
@@ -39,6 +40,7 @@ class BaseConfig:
     settings: str = "size=tiny"  # of `mpr bc`, for every policy, as "size=small steps=8000"
     episodes: int = 100  # of evaluation, each policy
     seed: int = SELECTION  # of the first episode
+    ddim_steps: int = 10  # network evaluations for one chunk
     ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
     fully: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
     threads: int = 1  # CPU threads; another number gives other last bits
@@ -54,7 +56,9 @@ class BaseConfig:
     def policy(self, count: int, seed: int) -> BcConfig:
         """The training run of one policy. Raises UserError naming a setting that does not exist."""
         folder = self.out / f"{count:02d}_demonstrations_seed_{seed}"
-        config = with_settings(BcConfig, self.settings, "a base policy's settings")
+        config = with_settings(BcConfig, self.settings, "--settings", ("demos", "count", "seed", "threads", "out"))
+        if config.cameras or config.training_steps % self.ddim_steps:
+            raise UserError("--settings: base policies here see states alone; ddim_steps divides their training_steps")
         return dataclasses.replace(config, demos=self.demos, count=count, seed=seed, threads=self.threads, out=folder)
 
 
@@ -64,6 +68,7 @@ def main(argv: Sequence[str]) -> None:
     if dry_run:
         return print_plan(config, {"demos": config.demos}, {"policies at most": len(config.counts) + 2}, config.out)
     torch.set_num_threads(config.threads)
+    load_demonstrations(config.demos, max(config.counts))  # refused now, not after hours
     run = RunFolder(config.out, "experiment base", as_dict(config))
     tried = list(first_in_band(config))
     count, chosen = tried[-1][0], config.low <= tried[-1][2].value <= config.high
@@ -71,7 +76,8 @@ def main(argv: Sequence[str]) -> None:
         tried += [(count, seed, rate_of(config, count, seed)) for seed in OTHER_SEEDS]
     write_atomic(run.path / "table.md", "\n".join(table(config, tried, chosen)) + "\n")
     rates: list[dict[str, Any]] = [{"count": c, "seed": s, **dataclasses.asdict(r)} for c, s, r in tried]
-    run.finish({"chosen": str(config.policy(count, 0).out) if chosen else None, "count": count, "tried": rates})
+    choice = {"chosen": str(config.policy(count, 0).out), "count": count} if chosen else {"chosen": None}
+    run.finish({**choice, "tried": rates})
     print("\n".join(table(config, tried, chosen)))
 
 
@@ -87,9 +93,8 @@ def first_in_band(config: BaseConfig) -> Iterator[tuple[int, int, Interval]]:
 def rate_of(config: BaseConfig, count: int, seed: int) -> Interval:
     """Train one policy and evaluate it; what is there already is kept."""
     policy = config.policy(count, seed)
-    if not (policy.out / "summary.json").exists():
-        Training(policy).run()
-    shared = {"task": config.task, "ajar": config.ajar, "fully": config.fully, "threads": config.threads}
+    Training(policy).run()
+    shared = {name: getattr(config, name) for name in ("task", "ddim_steps", "ajar", "fully", "threads")}
     asked = EvaluateConfig(
         **shared, base=policy.out, episodes=config.episodes, seed=config.seed, videos=0, out=policy.out / "evaluation"
     )

@@ -7,21 +7,27 @@ settings of `mpr finetune` that differ: "dense", "dense layer_norm=false". Each 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from tqdm import tqdm
 
-from rl.curves import draw_curves, practice
-from rl.evaluate import REPORTED, EvaluateConfig, evaluate
+from rl.curves import draw_curves, practised_successes
+from rl.evaluate import EvaluateConfig, evaluate
+from rl.kitchen.with_base import ZERO, base_digest, load_base
 from rl.outcomes import BASE, compare, table
+from rl.residual.environment import SELECTION
 from rl.residual.train import FinetuneConfig, finetune
 from tracking.config import as_dict, parse, print_plan, with_settings
 from tracking.errors import UserError
 from tracking.processes import mapped
 from tracking.runs import RunFolder, read_metrics, write_atomic
 
+SHARED = ("task", "base", "demos", "count", "ddim_steps", "ajar", "fully")  # by all runs of an experiment
 PART = 25  # evaluation episodes a process takes at a time
 
 
@@ -35,9 +41,10 @@ class PracticeConfig:
     count: int = 0  # the first this many, by seed: as many as the base policy learned from; 0: all
     arms: list[str] = field(default_factory=lambda: ["none", "sparse", "dense"])  # reward, then settings that differ
     seeds: int = 3  # training runs an arm: seeds 0, 1, ..
-    practice: int = 100  # episodes a run
+    practice_episodes: int = 100  # of each run
     episodes: int = 100  # of evaluation, each final policy and the base
-    seed: int = REPORTED  # of the first evaluation episode; to choose anything: 500000
+    seed: int = SELECTION  # of the first evaluation episode: 500,000 and up to choose anything, 700,000 to report, once
+    ddim_steps: int = 10  # network evaluations for one chunk of the base policy
     ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
     fully: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
     settings: str = ""  # of `mpr finetune`, for every arm: "ratio=2 half=false pretrain=0"
@@ -46,41 +53,41 @@ class PracticeConfig:
     out: Path = Path("runs/practice")  # run folder
 
     def __post_init__(self) -> None:
-        if not self.arms or len(set(self.arms)) < len(self.arms):
-            raise UserError("arms are at least one, and no two the same")
-        if min(self.seeds, self.practice, self.episodes, self.workers) < 1:
-            raise UserError("seeds, practice, episodes and workers are at least 1")
-        for arm in self.arms:
-            self.run_of(arm, 0)  # a wrong name or value is refused now
+        if min(self.seeds, self.practice_episodes, self.episodes, self.workers) < 1:
+            raise UserError("seeds, practice_episodes, episodes and workers are at least 1")
+        runs = [dataclasses.replace(self.run_of(arm, 0), out=Path()) for arm in self.arms]  # refuses wrong settings now
+        if not runs or any(run in runs[:k] for k, run in enumerate(runs)):
+            raise UserError("arms are at least one, and no two mean the same")
 
     def folder(self, arm: str, seed: int) -> Path:
-        return self.out / "runs" / f"{arm.replace(' ', ',')}_seed_{seed}"
+        return self.out / "runs" / f"{re.sub('[^a-z0-9_.=-]+', ',', arm)}_seed_{seed}"
 
     def run_of(self, arm: str, seed: int) -> FinetuneConfig:
         """The finetuning run of an arm and training seed. Raises UserError naming a setting that does not exist."""
         reward, _, changes = arm.partition(" ")
-        mine = {name: getattr(self, name) for name in ("task", "base", "demos", "count", "ajar", "fully")}
-        mine |= {"out": self.folder(arm, seed), "reward": reward, "episodes": self.practice, "seed": seed}
-        return dataclasses.replace(with_settings(FinetuneConfig, f"{self.settings} {changes}", arm), **mine)
+        mine: dict[str, Any] = {name: getattr(self, name) for name in SHARED}
+        mine |= {"out": self.folder(arm, seed), "reward": reward, "episodes": self.practice_episodes, "seed": seed}
+        run = with_settings(FinetuneConfig, f"{self.settings} {changes}", f"arm '{arm}' with --settings", mine)
+        return dataclasses.replace(run, **mine)
 
 
 def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(PracticeConfig, argv, "mpr experiment practice")
+    units = [config.run_of(arm, seed) for seed in range(config.seeds) for arm in config.arms]
     if dry_run:
         facts = {"runs": len(config.arms) * config.seeds, "evaluated policies": 1 + len(config.arms) * config.seeds}
-        return print_plan(config, {"base": config.base, "demos": config.demos}, facts, config.out)
-    run = RunFolder(config.out, "experiment practice", as_dict(config), ("out", "workers", "videos"))
-    units = [config.run_of(arm, seed) for seed in range(config.seeds) for arm in config.arms]
-    for _ in mapped(practise, units, config.workers):
+        inputs = {"base": config.base} if config.base != ZERO else {}
+        inputs |= {"demos": config.demos} if any(unit.half for unit in units) else {}
+        return print_plan(config, inputs, facts, config.out)
+    load_base(units[0].setting)  # refused now, not after the folder is made
+    made_of = {"base_weights": base_digest(config.base)}
+    run = RunFolder(config.out, "experiment practice", as_dict(config) | made_of, ("out", "workers", "videos"))
+    for _ in tqdm(mapped(finetune, units, config.workers), total=len(units), desc="practice", unit="run"):
         pass
-    for _ in mapped(evaluate_part, [(config, begin) for begin in parts(config)], config.workers):
+    todo = [(config, begin) for begin in parts(config)]
+    for _ in tqdm(mapped(evaluate_part, todo, config.workers), total=len(todo), desc="evaluation", unit="part"):
         pass
     report(config, run)
-
-
-def practise(unit: FinetuneConfig) -> None:
-    if not (unit.out / "summary.json").exists():
-        finetune(unit)
 
 
 def parts(config: PracticeConfig) -> range:
@@ -91,7 +98,7 @@ def parts(config: PracticeConfig) -> range:
 def evaluation(config: PracticeConfig, begin: int) -> EvaluateConfig:
     """Every final policy and the base, on one part's seeds."""
     runs = tuple(config.folder(arm, seed) for arm in config.arms for seed in range(config.seeds))
-    where = {"task": config.task, "base": config.base, "ajar": config.ajar, "fully": config.fully}
+    where = {name: getattr(config, name) for name in SHARED if name not in ("demos", "count")}
     return EvaluateConfig(
         **where,
         residuals=runs,
@@ -112,11 +119,12 @@ def report(config: PracticeConfig, run: RunFolder) -> None:
     rows = [row for begin in parts(config) for row in read_metrics(evaluation(config, begin).out)]
     arms = {arm: [config.folder(arm, seed).name for seed in range(config.seeds)] for arm in config.arms}
     lines = table(rows, arms)
-    title = f"# {config.task}: {config.practice} episodes of practice, {config.seeds} training seeds"
+    title = f"# {config.task}: {config.practice_episodes} episodes of practice, {config.seeds} training seeds"
     under = f"{config.episodes} evaluation episodes from seed {config.seed:,}, the same for all; final policies."
     write_atomic(run.path / "table.md", "\n".join([title, "", under, "", *lines]) + "\n")
     base = compare(rows, [BASE])
-    curves = {arm: [practice(config.folder(arm, seed)) for seed in range(config.seeds)] for arm in config.arms}
+    seeds = range(config.seeds)
+    curves = {arm: [practised_successes(config.folder(arm, seed)) for seed in seeds] for arm in config.arms}
     draw_curves(run.path / "curves.png", curves, base.success, config.task)
     compared = {arm: dataclasses.asdict(compare(rows, names)) for arm, names in arms.items()}
     run.finish({BASE: dataclasses.asdict(base), "arms": compared})

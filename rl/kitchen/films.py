@@ -23,9 +23,9 @@ def film(path: Path, episodes: Mapping[str, Episode], task: Task, view: str) -> 
     """Write an MP4: every episode (recorded) in a column of its own, named; one that ended stands still, its ending
     written under it. Raises NoGL where nothing can be rendered."""
     columns = []
-    for name, episode in episodes.items():
-        assert episode.recording is not None
-        with KitchenPictures(task, [view], SIZE) as pictures:
+    with KitchenPictures(task, [view], SIZE) as pictures:
+        for name, episode in episodes.items():
+            assert episode.recording is not None
             columns.append(_captioned(pictures.of(episode.recording)[view], name, episode.success))
     length = max(len(column) for column in columns)
     whole = [np.concatenate([c, np.repeat(c[-1:], length - len(c), 0)]) for c in columns]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mpr.checkpoint import refuse_unfinished, weights_digest
 from rl.base_policy import BasePolicy, ZeroPolicy
 from rl.kitchen.environment import RATE_HZ, KitchenEnvironment
 from rl.kitchen.recording import record
@@ -37,10 +38,16 @@ def kitchen_with_base(setting: Setting, view: str = "") -> ResidualEnvironment:
     return ResidualEnvironment(environment, load_base(setting), setting.alpha, rate_hz=RATE_HZ, record=recorder)
 
 
+def base_digest(base: Path) -> str:
+    """Tells one base policy from another at the same path; empty for none."""
+    return "" if base == ZERO else weights_digest(base)
+
+
 def load_base(setting: Setting) -> BasePolicy:
     """The frozen policy of a run of `mpr bc`. Raises BadCheckpoint for one of other states or actions."""
     if setting.base == ZERO:
         return ZeroPolicy(ACTION)
+    refuse_unfinished(setting.base, "mpr bc")
     from rl.diffusion.checkpoint import load_policy
     from rl.diffusion.policy import DiffusionActor
     from rl.diffusion.schedule import Sampler

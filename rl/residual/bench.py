@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
+from rl.kitchen.with_base import ACTION, STATE
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer, joined
 from rl.residual.policy import ResidualPolicy
@@ -30,7 +31,7 @@ from tracking.errors import UserError
 from tracking.runs import RunFolder
 
 PLAIN, OURS = "stable-baselines3, LayerNorm and half demonstrations added plainly", "ours"
-OBSERVATION, ACTION = 71, 9  # the kitchen's state, then the base action
+OBSERVATION = STATE + ACTION  # the kitchen's state, then the base action
 ROWS = 5000
 BURST = 20  # updates timed together
 

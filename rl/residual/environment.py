@@ -22,7 +22,9 @@ from tracking.errors import UserError
 from tracking.scene import SceneRecording
 
 ALPHA = 0.1  # residual scale (FACTS: the authors' code, as in ResiP and ResFiT)
-FIRST_SEED = 10_000  # seeds of training episodes start here
+FIRST_SEED = 10_000  # seeds of training episodes start here,
+SELECTION = 500_000  # those on which anything may be chosen here,
+REPORTED = 700_000  # and those of reported evaluation, used once, here; demonstrations have the ones below all
 
 
 Record = Callable[[Any], SceneRecording]  # of the wrapped environment

@@ -14,16 +14,18 @@ import torch
 from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
-from mpr.checkpoint import last_checkpoint, weights_digest
+from mpr.checkpoint import last_checkpoint
+from mpr.device import check_device, resolved_device
 from mpr.rewards import RewardModel
-from rl.demonstrations import load_demonstrations
-from rl.kitchen.with_base import ACTION, STATE, ZERO, Setting, kitchen_with_base
+from rl.demonstrations import Demonstration, load_demonstrations
+from rl.diffusion.views import fingerprint
+from rl.kitchen.with_base import ACTION, STATE, ZERO, Setting, base_digest, kitchen_with_base
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import buffer_bytes
 from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import restore, save_checkpoint
 from rl.residual.demonstrations import demonstration_buffer
-from rl.residual.environment import FIRST_SEED, ResidualEnvironment
+from rl.residual.environment import FIRST_SEED, SELECTION, ResidualEnvironment
 from rl.residual.policy import ResidualPolicy
 from rl.residual.rewards import REWARDS, find_reward
 from tracking.config import as_dict, parse, print_plan
@@ -31,6 +33,7 @@ from tracking.errors import UserError
 from tracking.runs import RunFolder
 
 SEEDS_A_RUN = 1_000  # so runs of different seeds share no episode
+MOST_RUNS = (SELECTION - FIRST_SEED) // SEEDS_A_RUN
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,17 @@ class FinetuneConfig:
             raise UserError("alpha is above 0, ratio and pretrain at least 0, warmup in 0 .. 1")
         if self.count < 0:
             raise UserError(f"--count {self.count}: it is 0 or more")
-        if self.seed < 0 or self.episodes > SEEDS_A_RUN:
-            raise UserError(f"seed is at least 0, episodes at most {SEEDS_A_RUN}: each run has that many seeds")
+        check_device(self.device)
+        if not 0 <= self.seed < MOST_RUNS or self.episodes > SEEDS_A_RUN:
+            raise UserError(
+                f"seed lies in 0 .. {MOST_RUNS - 1}, episodes in 1 .. {SEEDS_A_RUN}: each run has that many seeds of "
+                "its own, below those of selection and evaluation"
+            )
 
     @property
     def setting(self) -> Setting:
-        return Setting(self.task, self.base, self.alpha, self.ddim_steps, self.ajar, self.fully, self.device)
+        device = resolved_device(self.device)
+        return Setting(self.task, self.base, self.alpha, self.ddim_steps, self.ajar, self.fully, device)
 
 
 def _number(text: str) -> float:
@@ -133,13 +141,15 @@ class Finetuning:
         self.config, self.environment, self.reward = config, environment, reward
         self.model = make_learner(config, environment)
         self.clipped: float | None = None
-        if config.half:
-            self._take_demonstrations()
-        self.folder = RunFolder(config.out, "finetune", as_dict(config), FREE)
+        found = load_demonstrations(config.demos, config.count) if config.half else []
+        self.base_weights = base_digest(config.base)  # of what was loaded: the path may hold another one by and by
+        made_of = {"base_weights": self.base_weights, "data": fingerprint(found) if found else ""}
+        self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FREE)
+        if found and not self.folder.finished:
+            self._take_demonstrations(found)
 
-    def _take_demonstrations(self) -> None:
+    def _take_demonstrations(self, found: Sequence[Demonstration]) -> None:
         config = self.config
-        found = load_demonstrations(config.demos, config.count)
         buffer, self.clipped = demonstration_buffer(found, self.environment, self.reward, config.bonus, config.device)
         self.model.set_demonstrations(buffer)
         mega = (buffer.nbytes + self.model.buffer.nbytes) / 1e6
@@ -150,6 +160,8 @@ class Finetuning:
 
     def run(self) -> None:
         config = self.config
+        if self.folder.finished:
+            return print(f"{config.out} is finished: {config.episodes} episodes")
         self.model.set_logger(configure(str(config.out / "tensorboard"), ["tensorboard"]))
         done = self._resume()
         rewards = EpisodeRewards(self.reward, config.bonus)
@@ -182,9 +194,9 @@ class Finetuning:
         return done
 
     def _save(self, episodes: int) -> None:
-        base = "" if self.config.base == ZERO else weights_digest(self.config.base)
-        about = {"task": self.config.task, "base": str(self.config.base), "base_weights": base}
-        about |= {"alpha": self.config.alpha}
+        same = ("task", "alpha", "ddim_steps", "ajar", "fully")
+        about = {name: getattr(self.config, name) for name in same}
+        about |= {"base": str(self.config.base), "base_weights": self.base_weights}
         save_checkpoint(self.config.out, episodes, self.model, about)
 
     def _episode(self, number: int, rewards: EpisodeRewards) -> dict[str, Any]:

@@ -5,13 +5,13 @@ A finished clip folder is kept; the same command, or one that asks for more clip
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
+from tracking.processes import mapped
 from tracking.runs import RunFolder
 from tracking.store import save_clip
 from tracking.synth.appliance import TASKS
@@ -78,14 +78,6 @@ def make_all(jobs: list[tuple[str, str, int, float, Path]], workers: int) -> Non
     """Run the jobs here or over processes, with progress, rate and estimate."""
     from tqdm import tqdm
 
-    bar = tqdm(total=len(jobs), unit="clip", smoothing=0.05, disable=not jobs)
-    with bar:
-        if workers == 1:
-            for job in jobs:
-                make_clip(job)
-                bar.update()
-            return
-        context = multiprocessing.get_context("spawn")  # a forked process would share the parent's GL context
-        with context.Pool(workers) as pool:
-            for _ in pool.imap_unordered(make_clip, jobs):
-                bar.update()
+    with tqdm(total=len(jobs), unit="clip", smoothing=0.05, disable=not jobs) as bar:
+        for _ in mapped(make_clip, jobs, workers, fresh=False):
+            bar.update()

@@ -1,0 +1,67 @@
+"""Work over processes: the same results, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tracking.errors import UserError
+from tracking.processes import mapped
+
+PARENT = """
+import sys
+from tests.test_processes import linger
+from tracking.processes import mapped
+if __name__ == "__main__":
+    list(mapped(linger, [sys.argv[1], sys.argv[1]], 2))
+"""
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def end_at_once(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def linger(folder: str) -> None:
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_results_do_not_depend_on_the_number_of_processes():
+    assert list(mapped(square, [1, 2, 3], 1)) == [1, 4, 9]
+    assert sorted(mapped(square, [1, 2, 3], 2)) == [1, 4, 9]
+
+
+def test_a_killed_worker_is_named_and_not_waited_for():
+    with pytest.raises(UserError, match="a worker process was killed"):
+        list(mapped(end_at_once, [1, 2], 2))
+
+
+def test_workers_end_with_the_command_that_started_them(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)])
+    until = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < until:
+        time.sleep(0.1)
+    workers = [int(file.name) for file in tmp_path.iterdir()]
+    assert len(workers) == 2 and all(alive(pid) for pid in workers)
+    parent.kill()
+    parent.wait()
+    while any(alive(pid) for pid in workers) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(alive(pid) for pid in workers)
