@@ -11,6 +11,11 @@ import pytest
 
 from tracking.gl import INSTRUCTION
 
+# One thread a test process, and for the commands they start: small products on as many threads as cores, in as many
+# processes, wait for each other (a test of 3 seconds took 5 minutes beside another busy process).
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 RENDER_ONE = """
 from tracking.gl import mujoco
