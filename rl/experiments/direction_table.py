@@ -15,7 +15,7 @@ from mpr.reward import MOVED, MOVED_REPORTED
 from tracking.errors import UserError
 from tracking.runs import write_atomic
 
-MET = {True: "yes", False: "**no**", None: "not decided: no stand-in was scored"}
+MET = {True: "yes", False: "**no**", None: "not decided: not scored"}
 KINDS = ("opening", "closing", "jiggling", "partial", "miss")
 Where = Mapping[str, str]  # column name -> value
 
@@ -74,7 +74,7 @@ def table(raw: Raw, tracker: str, task: str) -> list[str]:
         cells += [direction(raw, {**at, "kind": kind}) for kind in ("jiggling", "partial")]
         agreement, _, steps = raw.select({**at, "kind": "miss"})
         miss = mean(agreement / steps) if len(steps) else None
-        last = f"{miss.value:.4f} [{miss.low:.4f}, {miss.high:.4f}]" if miss else "–"
+        last = digits(miss) if miss else "–"
         lines.append(f"| {row} | " + " | ".join(str(c) for c in cells) + f" | {last} |")
     return lines
 
@@ -112,11 +112,21 @@ def verdicts(raw: Raw, tracker: str, task: str) -> dict[str, Any]:
     miss = mean(agreement / steps) if len(steps) else Interval(np.nan, np.nan, np.nan, 0)
     above = all(own.above(r) for r in rivals.values()) if rivals else None  # None: no stand-in was scored
     return {
-        "opening >= 0.6": (str(opening), bool(opening.value >= 0.6)),
-        "closing <= 0.2": (str(closing), bool(closing.value <= 0.2)),
-        "opening - closing above every stand-in": (str(own), above),
-        "miss <= 0.02": (f"{miss.value:.4f} [{miss.low:.4f}, {miss.high:.4f}]", bool(miss.value <= 0.02)),
+        "opening >= 0.6": (str(opening), decided(opening, opening.value >= 0.6)),
+        "closing <= 0.2": (str(closing), decided(closing, closing.value <= 0.2)),
+        "opening - closing above every stand-in": (str(own), decided(own, above)),
+        "miss <= 0.02": (digits(miss), decided(miss, miss.value <= 0.02)),
     }
+
+
+def decided(figure: Interval, met: bool | None) -> bool | None:
+    """None where what an aim is about was not scored."""
+    return None if met is None or np.isnan(figure.value) else bool(met)
+
+
+def digits(small: Interval) -> str:
+    """Four of them, for figures that two would show as 0."""
+    return "–" if np.isnan(small.value) else f"{small.value:.4f} [{small.low:.4f}, {small.high:.4f}]"
 
 
 def write_table(folder: Path) -> dict[str, Any]:
