@@ -204,3 +204,16 @@ def test_the_benchmark_of_updates_runs_and_says_its_ratio(tmp_path, capsys):
     rates = summary["updates_per_second"]
     assert len(rates) == 3 and all(rate > 0 for rate in rates.values())
     assert summary["ratio"] == rates["ours"] / rates[PLAIN] and "times the plain way" in capsys.readouterr().out
+
+
+def test_the_base_rule_goes_from_demonstrations_to_a_choice(tmp_path):
+    """Two demonstrations, a few steps of training, one episode: any rate is within a band from 0 to 1."""
+    assert main(["demos", "--task", "slide", "--count", "2", "--out", str(tmp_path / "demos")]) == 0
+    asked = ["experiment", "base", "--task", "slide", "--demos", str(tmp_path / "demos"), "--low", "0", "--high", "1"]
+    asked += ["--counts", "[2]", "--settings", "size=tiny steps=2", "--episodes", "1", "--out", str(tmp_path / "rule")]
+    assert main(asked) == 0
+    summary = json.loads((tmp_path / "rule" / "summary.json").read_text())
+    assert summary["count"] == 2 and summary["chosen"].endswith("02_demonstrations_seed_0")
+    assert [row["seed"] for row in summary["tried"]] == [0, 1, 2]  # the others beside it
+    assert "Chosen: 2 demonstrations" in (tmp_path / "rule" / "table.md").read_text()
+    assert main([*asked, "--counts", "[3]"]) == 2  # more than there are

@@ -22,9 +22,8 @@ from tracking.errors import UserError
 from tracking.scene import SceneRecording
 
 ALPHA = 0.1  # residual scale (FACTS: the authors' code, as in ResiP and ResFiT)
-FIRST_SEED = 10_000  # seeds of training episodes start here,
-SELECTION = 500_000  # those on which anything may be chosen here,
-REPORTED = 700_000  # and those of reported evaluation, used once, here; demonstrations have the ones below all
+FIRST_SEED = 10_000  # seeds of training episodes start here; those below are demonstrations'
+SELECTION = 500_000  # seeds on which anything may be chosen start here; from 700,000 on they are for reports, used once
 
 
 Record = Callable[[Any], SceneRecording]  # of the wrapped environment
