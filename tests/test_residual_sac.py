@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from stable_baselines3 import SAC
+from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import nn
 
@@ -15,6 +17,7 @@ from mpr.rewards.sparse import SparseReward
 from rl.demonstrations import demonstration_folder, save_demonstration
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.bench import PlainPolicy
+from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import load_policy, restore, save_checkpoint
 from rl.residual.demonstrations import demonstration_buffer
@@ -306,6 +309,45 @@ def test_stable_baselines_own_save_and_load(tmp_path):
     assert np.array_equal(model.predict(x, deterministic=True)[0], again.predict(x, deterministic=True)[0])
     train(again, 1)
     assert again._n_updates > model._n_updates
+
+
+class Noise(gymnasium.Env):
+    """Random observations of any space, three steps an episode."""
+
+    def __init__(self, observation, action) -> None:
+        self.observation_space, self.action_space, self.steps = observation, action, 0
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.steps += 1
+        return self.observation_space.sample(), 0.0, False, self.steps == 3, {}
+
+
+FLAT = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+SPACES = {
+    "flat": (FLAT, FLAT, {}, ResidualBuffer),
+    "an action that is a matrix": (FLAT, gymnasium.spaces.Box(-1.0, 1.0, (2, 2), np.float32), {}, ResidualBuffer),
+    "discrete": (gymnasium.spaces.Discrete(4), FLAT, {}, ReplayBuffer),
+    "named": (gymnasium.spaces.Dict({"a": FLAT, "b": FLAT}), FLAT, {"policy": "MultiInputPolicy"}, DictReplayBuffer),
+    "no hidden layer": (FLAT, FLAT, {"policy_kwargs": {"net_arch": []}}, ResidualBuffer),
+    "several steps ahead": (FLAT, FLAT, {"n_steps": 3}, NStepReplayBuffer),
+}
+
+
+@pytest.mark.parametrize("case", SPACES)
+def test_it_takes_whatever_space_and_setting_stable_baselines_takes(case):
+    observation, action, kwargs, buffer = SPACES[case]
+    kwargs = {"policy": "MlpPolicy", "policy_kwargs": dict(SMALL)} | kwargs
+    model = ResidualSAC(env=Noise(observation, action), learning_starts=0, batch_size=4, device="cpu", seed=0, **kwargs)
+    assert type(model.replay_buffer) is buffer
+    before = [p.clone() for p in model.actor.parameters()]
+    model.learn(6)
+    after = list(model.actor.parameters())
+    assert model._n_updates > 0 and not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def succeeded(environment, model, seeds) -> float:

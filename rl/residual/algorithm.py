@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import ReplayBufferSamples, RolloutReturn
 from stable_baselines3.common.vec_env import VecEnv
@@ -26,13 +27,15 @@ from rl.residual.update import actor_forward, actor_gradients, critic_gradients,
 
 
 class ResidualSAC(SAC):
-    """stable_baselines3.SAC and:
+    """stable_baselines3.SAC, with ResidualPolicy as its MlpPolicy, and:
 
     update_ratio: with `gradient_steps=-1`, updates per environment step of the last rollout (the hardware preset: 4).
     warmup: before `learning_starts`, residuals are U[-warmup, warmup]; 0 is the base policy alone, 1 SAC's own way.
     fast: updates by rl.residual.update where they apply (ResidualPolicy on flat observations, no gSDE); else, and with
     fast=False, by stable-baselines3's own `train`. Both compute the same.
     """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = SAC.policy_aliases | {"MlpPolicy": ResidualPolicy}
 
     def __init__(
         self,
@@ -42,13 +45,14 @@ class ResidualSAC(SAC):
         update_ratio: float = 1.0,
         warmup: float = 0.0,
         fast: bool = True,
-        replay_buffer_class: type[ReplayBuffer] | None = ResidualBuffer,
         **kwargs: Any,
     ) -> None:
         self.update_ratio, self.warmup, self.fast = update_ratio, warmup, fast
-        super().__init__(policy, env, *args, replay_buffer_class=replay_buffer_class, **kwargs)
+        super().__init__(policy, env, *args, **kwargs)
 
     def _setup_model(self) -> None:
+        if self.replay_buffer_class is None and isinstance(self.observation_space, Box) and self.n_steps == 1:
+            self.replay_buffer_class = ResidualBuffer  # else stable-baselines3's own choice
         super()._setup_model()
         if self.log_ent_coef is not None:  # one number: stable-baselines3's optimizer spends more on it than it costs
             self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1), fused=True)
@@ -79,9 +83,11 @@ class ResidualSAC(SAC):
 
     @property
     def _fast_applies(self) -> bool:
-        flat = len(self.observation_space.shape or ()) == 1
-        extractor = self.actor.features_extractor
-        known = isinstance(self.critic, StackedCritics) and isinstance(extractor, FlattenExtractor)
+        flat = isinstance(self.observation_space, Box) and len(self.observation_space.shape) == 1
+        critic, extractor = self.critic, self.actor.features_extractor
+        known = (
+            isinstance(critic, StackedCritics) and len(critic.layers) > 1 and isinstance(extractor, FlattenExtractor)
+        )
         return self.fast and known and flat and not self.use_sde
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:

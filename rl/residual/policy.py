@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from stable_baselines3.common.policies import ContinuousCritic
+from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ class StackedCritics(ContinuousCritic):
             raise UserError(f"a residual policy's networks use ReLU, not {rest['activation_fn'].__name__}")
         super().__init__(net_arch=net_arch, n_critics=0, features_dim=features_dim, **rest)
         self.n_critics = n_critics
-        sizes = [features_dim + int(self.action_space.shape[0]), *net_arch, 1]  # pyright: ignore
+        sizes = [features_dim + get_action_dim(self.action_space), *net_arch, 1]
         layers = [[nn.Linear(i, o) for _ in range(n_critics)] for i, o in pairwise(sizes)]
         self.weights = nn.ParameterList([torch.stack([one.weight.detach().T for one in layer]) for layer in layers])
         self.biases = nn.ParameterList([torch.stack([one.bias.detach()[None] for one in layer]) for layer in layers])
