@@ -13,6 +13,7 @@ from tqdm import tqdm
 from mpr.checkpoint import BadCheckpoint, refuse_unfinished, weights_digest
 from mpr.device import check_device, resolved_device
 from mpr.episode import Episode
+from mpr.page import write_page
 from rl.curves import draw_curves, practised_successes
 from rl.kitchen.camera import camera_path
 from rl.kitchen.films import film
@@ -80,7 +81,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def evaluate(config: EvaluateConfig) -> RunFolder:
-    """Play what is missing of every policy's episodes, then write table.md, curves.png, films and summary.json."""
+    """Play what is missing of every policy's episodes, then write table.md, curves.png, films, page.html and
+    summary.json."""
     environment = kitchen_with_base(config.setting, config.view if config.videos else "")
     policies: Policies = {BASE: None} | {path.name: load_residual(config, path) for path in config.residuals}
     weights = {path.name: weights_digest(path) for path in (config.base, *config.residuals) if path != ZERO}
@@ -93,7 +95,9 @@ def evaluate(config: EvaluateConfig) -> RunFolder:
     if config.residuals:
         curves = {path.name: [practised_successes(path)] for path in config.residuals}
         draw_curves(run.path / "curves.png", curves, compare(rows, [BASE]).success, config.task)
-    films(config, environment, policies)
+    filmed = films(config, environment, policies)
+    pictures = [run.path / "curves.png"] if config.residuals else []
+    write_page(run.path / "page.html", (run.path / "table.md").read_text(), [*pictures, *filmed])
     run.finish({name: dataclasses.asdict(compare(rows, [name])) for name in policies})
     print("\n".join(lines))
     return run
@@ -123,10 +127,10 @@ def play_all(run: RunFolder, environment: ResidualEnvironment, policies: Policie
         run.log(**dataclasses.asdict(play(environment, policies[name], seed, name)))
 
 
-def films(config: EvaluateConfig, environment: ResidualEnvironment, policies: Policies) -> None:
+def films(config: EvaluateConfig, environment: ResidualEnvironment, policies: Policies) -> list[Path]:
     """films/SEED.mp4: one seed's episode under every policy. Where nothing can be rendered, it says so."""
-    for seed in config.seeds[: config.videos]:
-        file = config.out / "films" / f"{seed}_{config.view}.mp4"
+    files = [config.out / "films" / f"{seed}_{config.view}.mp4" for seed in config.seeds[: config.videos]]
+    for seed, file in zip(config.seeds, files, strict=False):
         if file.exists():
             continue
         episodes: dict[str, Episode] = {}
@@ -137,4 +141,6 @@ def films(config: EvaluateConfig, environment: ResidualEnvironment, policies: Po
         try:
             film(file, episodes, find_task(config.task), config.view)
         except NoGL as error:
-            return print(f"no films: {error}")
+            print(f"no films: {error}")
+            return []
+    return files

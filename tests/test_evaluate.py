@@ -192,7 +192,7 @@ def test_evaluate_runs_in_the_kitchen_and_films_it(tmp_path):
     asked = ["evaluate", "--task", "slide", "--base", "zero", "--residuals", f"[{tmp_path / 'run'}]", "--videos", "1"]
     assert main([*asked, "--episodes", "1", "--seed", "500000", "--out", str(tmp_path / "out")]) == 0
     written = {p.name for p in (tmp_path / "out").iterdir()}
-    assert {"table.md", "curves.png", "summary.json", "metrics.jsonl", "films"} <= written
+    assert {"table.md", "curves.png", "summary.json", "metrics.jsonl", "films", "page.html"} <= written
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["run"]["gain"]["value"] == 0  # an actor that starts at zero, never trained: the base itself
     assert (tmp_path / "out" / "films" / "500000_front.mp4").stat().st_size > 10_000

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from mpr.page import write_page
 from rl.curves import draw_curves, practised_successes
 from rl.evaluate import EvaluateConfig, evaluate
 from rl.kitchen.with_base import ZERO, base_digest, load_base
@@ -115,17 +116,20 @@ def evaluate_part(unit: tuple[PracticeConfig, int]) -> None:
 
 
 def report(config: PracticeConfig, run: RunFolder) -> None:
-    """table.md, curves.png and summary.json out of the runs' own files."""
+    """table.md, curves.png, page.html and summary.json out of the runs' own files."""
     rows = [row for begin in parts(config) for row in read_metrics(evaluation(config, begin).out)]
     arms = {arm: [config.folder(arm, seed).name for seed in range(config.seeds)] for arm in config.arms}
     lines = table(rows, arms)
     title = f"# {config.task}: {config.practice_episodes} episodes of practice, {config.seeds} training seeds"
     under = f"{config.episodes} evaluation episodes from seed {config.seed:,}, the same for all; final policies."
-    write_atomic(run.path / "table.md", "\n".join([title, "", under, "", *lines]) + "\n")
+    text = "\n".join([title, "", under, "", *lines]) + "\n"
+    write_atomic(run.path / "table.md", text)
     base = compare(rows, [BASE])
     seeds = range(config.seeds)
     curves = {arm: [practised_successes(config.folder(arm, seed)) for seed in seeds] for arm in config.arms}
     draw_curves(run.path / "curves.png", curves, base.success, config.task)
+    films = sorted((evaluation(config, config.seed).out / "films").glob("*.mp4"))
+    write_page(run.path / "page.html", text, [run.path / "curves.png", *films])
     compared = {arm: dataclasses.asdict(compare(rows, names)) for arm, names in arms.items()}
     run.finish({BASE: dataclasses.asdict(base), "arms": compared})
     print("\n".join(lines))
