@@ -81,20 +81,14 @@ def main(argv: Sequence[str]) -> None:
 
 def evaluate(config: EvaluateConfig) -> RunFolder:
     """Play what is missing of every policy's episodes, then write table.md, curves.png, films and summary.json."""
-    environment = kitchen_with_base(config.setting, config.view if config.videos else "")
-    policies: Policies = {BASE: None} | {path.name: load_residual(config, path) for path in config.residuals}
-    weights = {path.name: weights_digest(path) for path in (config.base, *config.residuals) if path != ZERO}
-    run = RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, ("out", "videos", "view"))
-    play_all(run, environment, policies, config.seeds)
-    rows = run.metrics()
-    lines = table(rows, {name: [name] for name in policies if name != BASE})
-    title = f"# {config.task}: {config.episodes} episodes of each, the same seeds, from {config.seed:,} on"
-    write_atomic(run.path / "table.md", "\n".join([title, "", *lines]) + "\n")
-    if config.residuals:
-        curves = {path.name: [practised_successes(path)] for path in config.residuals}
-        draw_curves(run.path / "curves.png", curves, compare(rows, [BASE]).success, config.task)
-    films(config, environment, policies)
-    run.finish({name: dataclasses.asdict(compare(rows, [name])) for name in policies})
+    with kitchen_with_base(config.setting, config.view if config.videos else "") as environment:
+        policies: Policies = {BASE: None} | {path.name: load_residual(config, path) for path in config.residuals}
+        weights = {path.name: weights_digest(path) for path in (config.base, *config.residuals) if path != ZERO}
+        run = RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, ("out", "videos", "view"))
+        play_all(run, environment, policies, config.seeds)
+        lines = report(config, run)
+        films(config, environment, policies)
+    run.finish({name: dataclasses.asdict(compare(run.metrics(), [name])) for name in policies})
     print("\n".join(lines))
     return run
 
@@ -121,6 +115,18 @@ def play_all(run: RunFolder, environment: ResidualEnvironment, policies: Policie
     todo = [(name, seed) for seed in seeds for name in policies if (name, seed) not in done]
     for name, seed in tqdm(todo, desc="evaluate", unit="episode"):
         run.log(**dataclasses.asdict(play(environment, policies[name], seed, name)))
+
+
+def report(config: EvaluateConfig, run: RunFolder) -> list[str]:
+    """Write table.md and, with residuals, curves.png; returns the table's lines."""
+    rows, practised = run.metrics(), {path.name: path for path in config.residuals}
+    lines = table(rows, {name: [name] for name in practised})
+    title = f"# {config.task}: {config.episodes} episodes of each, the same seeds, from {config.seed:,} on"
+    write_atomic(run.path / "table.md", "\n".join([title, "", *lines]) + "\n")
+    if practised:
+        curves = {name: [practised_successes(path)] for name, path in practised.items()}
+        draw_curves(run.path / "curves.png", curves, compare(rows, [BASE]).success, config.task)
+    return lines
 
 
 def films(config: EvaluateConfig, environment: ResidualEnvironment, policies: Policies) -> None:
