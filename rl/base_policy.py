@@ -5,17 +5,30 @@ A residual policy, an evaluation and the labelling of demonstrations know no mor
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rl.demonstrations import FrameSize
+
+Look = Callable[[int], Mapping[str, NDArray[np.uint8]]]  # step of the episode -> camera -> frame [H, W, 3] of that step
+
 
 class BasePolicy(Protocol):
     """A policy of one episode at a time. It may remember: whoever begins an episode resets it."""
 
-    def reset(self, seed: int) -> None:
-        """Begin an episode: forget the action chunk and every history, and draw all sampling noise from `seed`."""
+    @property
+    def cameras(self) -> Mapping[str, FrameSize]:
+        """The cameras that it sees with, and how large their frames are; none: the observation is all it is given."""
+        ...
+
+    def reset(self, seed: int, look: Look | None = None) -> None:
+        """Begin an episode: forget the action chunk and every history, and draw all sampling noise from `seed`.
+
+        `look` shows it this episode's frames; without, it looks where it always does.
+        """
         ...
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -29,7 +42,11 @@ class ZeroPolicy:
     def __init__(self, width: int) -> None:
         self.width = width
 
-    def reset(self, seed: int) -> None:
+    @property
+    def cameras(self) -> Mapping[str, FrameSize]:
+        return {}
+
+    def reset(self, seed: int, look: Look | None = None) -> None:
         """It remembers nothing and draws nothing."""
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

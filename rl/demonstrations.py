@@ -9,7 +9,7 @@ the next state. Where nobody added noise the two are the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from tracking.scene import SceneRecording
 FORMAT = 1
 ARRAYS = {"states": np.float32, "actions": np.float32, "executed": np.float32, "times": np.float64}
 PREFIX = "demonstration_"
+
+FrameSize = tuple[int, int]  # of a camera's frames: height and width in pixels
 
 
 class BadDemonstration(UserError):
@@ -91,6 +93,36 @@ def check_sizes(demonstrations: Sequence[Demonstration], state_size: int, action
                 f"demonstration {demonstration.seed} has {there[0]} state and {there[1]} action dimensions, "
                 f"wanted are {state_size} and {action_size}: it is of another robot or observation"
             )
+
+
+def frame_sizes(demonstrations: Sequence[Demonstration], cameras: Iterable[str]) -> dict[str, FrameSize]:
+    """How large each of the cameras' frames are, in all demonstrations alike. Raises BadDemonstration."""
+    sizes = {camera: _frame_size(demonstrations[0], camera) for camera in cameras}
+    check_frames(demonstrations, sizes)
+    return sizes
+
+
+def check_frames(demonstrations: Sequence[Demonstration], cameras: Mapping[str, FrameSize]) -> None:
+    """Raises BadDemonstration where one was not seen by one of the cameras, or in frames of another size."""
+    for demonstration in demonstrations:
+        for camera, wanted in cameras.items():
+            there = _frame_size(demonstration, camera)
+            if there != wanted:
+                raise BadDemonstration(
+                    f"demonstration {demonstration.seed} has frames of camera '{camera}' of {there[0]} x {there[1]} "
+                    f"pixels, wanted are {wanted[0]} x {wanted[1]}: `mpr demos --size` says how large they are made"
+                )
+
+
+def _frame_size(demonstration: Demonstration, camera: str) -> FrameSize:
+    frames, seen = demonstration.frames, ", ".join(demonstration.frames) or "none"
+    if camera not in frames:
+        raise BadDemonstration(
+            f"demonstration {demonstration.seed} has no frames of camera '{camera}'; it has {seen}: "
+            f"`mpr demos --views [{camera}]` makes some that have"
+        )
+    height, width = frames[camera][0].shape[:2]
+    return height, width
 
 
 def demonstration_folder(root: Path, seed: int) -> Path:

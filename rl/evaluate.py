@@ -83,22 +83,14 @@ def main(argv: Sequence[str]) -> None:
 def evaluate(config: EvaluateConfig) -> RunFolder:
     """Play what is missing of every policy's episodes, then write table.md, curves.png, films, page.html and
     summary.json."""
-    environment = kitchen_with_base(config.setting, config.view if config.videos else "")
-    policies: Policies = {BASE: None} | {path.name: load_residual(config, path) for path in config.residuals}
-    weights = {path.name: weights_digest(path) for path in (config.base, *config.residuals) if path != ZERO}
-    run = RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, ("out", "videos", "view"))
-    play_all(run, environment, policies, config.seeds)
-    rows = run.metrics()
-    lines = table(rows, {name: [name] for name in policies if name != BASE})
-    title = f"# {config.task}: {config.episodes} episodes of each, the same seeds, from {config.seed:,} on"
-    write_atomic(run.path / "table.md", "\n".join([title, "", *lines]) + "\n")
-    if config.residuals:
-        curves = {path.name: [practised_successes(path)] for path in config.residuals}
-        draw_curves(run.path / "curves.png", curves, compare(rows, [BASE]).success, config.task)
-    filmed = films(config, environment, policies)
-    pictures = [run.path / "curves.png"] if config.residuals else []
-    write_page(run.path / "page.html", (run.path / "table.md").read_text(), [*pictures, *filmed])
-    run.finish({name: dataclasses.asdict(compare(rows, [name])) for name in policies})
+    with kitchen_with_base(config.setting, config.view if config.videos else "") as environment:
+        policies: Policies = {BASE: None} | {path.name: load_residual(config, path) for path in config.residuals}
+        weights = {path.name: weights_digest(path) for path in (config.base, *config.residuals) if path != ZERO}
+        run = RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, ("out", "videos", "view"))
+        play_all(run, environment, policies, config.seeds)
+        filmed = films(config, environment, policies)
+    lines = report(config, run, filmed)
+    run.finish({name: dataclasses.asdict(compare(run.metrics(), [name])) for name in policies})
     print("\n".join(lines))
     return run
 
@@ -125,6 +117,21 @@ def play_all(run: RunFolder, environment: ResidualEnvironment, policies: Policie
     todo = [(name, seed) for seed in seeds for name in policies if (name, seed) not in done]
     for name, seed in tqdm(todo, desc="evaluate", unit="episode"):
         run.log(**dataclasses.asdict(play(environment, policies[name], seed, name)))
+
+
+def report(config: EvaluateConfig, run: RunFolder, filmed: Sequence[Path]) -> list[str]:
+    """Write table.md, page.html and, with residuals, curves.png; returns the table's lines."""
+    rows, practised = run.metrics(), {path.name: path for path in config.residuals}
+    lines = table(rows, {name: [name] for name in practised})
+    title = f"# {config.task}: {config.episodes} episodes of each, the same seeds, from {config.seed:,} on"
+    text = "\n".join([title, "", *lines]) + "\n"
+    write_atomic(run.path / "table.md", text)
+    pictures = [run.path / "curves.png"] if practised else []
+    if practised:
+        curves = {name: [practised_successes(path)] for name, path in practised.items()}
+        draw_curves(pictures[0], curves, compare(rows, [BASE]).success, config.task)
+    write_page(run.path / "page.html", text, [*pictures, *filmed])
+    return lines
 
 
 def films(config: EvaluateConfig, environment: ResidualEnvironment, policies: Policies) -> list[Path]:

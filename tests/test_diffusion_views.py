@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rl.demonstrations import BadDemonstration, save_demonstration
+from rl.demonstrations import save_demonstration
 from rl.diffusion import train
 from rl.diffusion.checkpoint import load_actor
 from rl.diffusion.encoders import FrozenDinoClass, FrozenR3M, TrainedResNet18, frozen_encoder, middle_224
@@ -113,8 +113,6 @@ def test_frames_are_made_ready_once_in_the_demonstrations_order(tmp_path: Path) 
     files = set(tmp_path.iterdir())
     cached_view(demonstrations, "front", None, tmp_path, "12px")  # type: ignore[arg-type]  nothing is made again
     assert set(tmp_path.iterdir()) == files and len(files) == 1
-    with pytest.raises(BadDemonstration, match="demonstration 0 has no frames of camera 'wrist'; it has front"):
-        cached_view(demonstrations, "wrist", eyes, tmp_path, "12px")
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "r3m18"])
@@ -149,3 +147,7 @@ def test_a_policy_that_sees_trains_and_acts_by_what_it_sees(encoder: str, tmp_pa
     assert np.abs(first - episode()).max() > 1e-6
     with pytest.raises(ValueError, match="front, wrist needs eyes and look"):
         load_actor(tmp_path / "run", Sampler())
+    weights.unlink()
+    if encoder == "r3m18":  # its checkpoint says where the weights are, and does not hold them
+        with pytest.raises(MissingWeights, match=r"no R3M weights at .*model\.pt"):
+            load_actor(tmp_path / "run", Sampler(), look)

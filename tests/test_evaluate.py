@@ -132,7 +132,7 @@ def test_the_base_policy_is_the_first_within_the_band(monkeypatch):
     assert [count for count, _, _ in first_in_band(BaseConfig(counts=[20, 10]))] == [20, 10]
     policy = BaseConfig(settings="size=small lr=5e-4").policy(5, 2)
     assert (policy.size, policy.lr, policy.count, policy.seed) == ("small", 5e-4, 5, 2)
-    for settings, message in (("rate=2", "rate"), ("seed=4", "decided by"), ("cameras=[front]", "states alone")):
+    for settings, message in (("rate=2", "rate"), ("seed=4", "decided by"), ("training_steps=7", "ddim_steps divides")):
         with pytest.raises(UserError, match=message):
             BaseConfig(settings=settings)
     with pytest.raises(UserError, match="low below high"):

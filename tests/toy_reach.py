@@ -46,8 +46,9 @@ class Chunked:
     def __init__(self, miss: float = 0.09, noise: float = 0.05, chunk: int = 3) -> None:
         self.miss, self.noise, self.chunk = miss, noise, chunk
         self.queue: list[np.ndarray] = []
+        self.cameras: dict[str, tuple[int, int]] = {}
 
-    def reset(self, seed: int) -> None:
+    def reset(self, seed: int, look=None) -> None:
         self.queue, self.rng = [], np.random.default_rng([seed, 7])
 
     def act(self, observation):

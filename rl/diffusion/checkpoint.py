@@ -26,7 +26,8 @@ from mpr.checkpoint import (
     last_checkpoint,
     load_optimizer,
 )
-from rl.diffusion.policy import DiffusionActor, DiffusionPolicy, Look, PolicyShape
+from rl.base_policy import Look
+from rl.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
 from rl.diffusion.samples import Horizons
 from rl.diffusion.schedule import Sampler
 from rl.diffusion.views import Eyes
@@ -101,14 +102,29 @@ def load_policy(
                 f"{folder} is a policy for {name}s of {stored.get(name)} numbers, here they have {wanted}: "
                 "train one on demonstrations of this environment"
             )
+    seen = stored.get("cameras")
+    if isinstance(seen, list) and seen:
+        raise BadCheckpoint(
+            f"{folder} does not say how large the frames were that it learned from ({', '.join(seen)}): an earlier "
+            "version wrote it; train again with `mpr bc`"
+        )
     try:
-        lists = {name: tuple(stored[name]) for name in ("cameras", "widths")}
-        shape = PolicyShape(**stored | lists | {"horizons": Horizons(**stored["horizons"])})
+        cameras = {name: tuple(size) for name, size in dict(stored["cameras"]).items()}
+        rest = {"widths": tuple(stored["widths"]), "horizons": Horizons(**stored["horizons"])}
+        shape = PolicyShape(**stored | rest | {"cameras": cameras})
     except (KeyError, TypeError, ValueError) as error:
         raise BadCheckpoint(f"{folder} is of another architecture: its shape does not fit ({error})") from error
     policy = DiffusionPolicy(shape)
     policy.load_state_dict(fitting_weights(folder / "model.safetensors", policy.state_dict()))
     return policy.to(device).eval().requires_grad_(False), about
+
+
+def load_eyes(shape: PolicyShape, about: dict[str, Any], device: str = "cpu") -> Eyes | None:
+    """What makes ready the frames that a policy is shown, as they were when it learned; None where it sees none.
+
+    Raises MissingWeights for a frozen encoder whose weights are not where checkpoint.json (`about`) says.
+    """
+    return Eyes(shape.encoder, shape.image, Path(about["encoder_weights"]), device) if shape.cameras else None
 
 
 def load_actor(
@@ -121,7 +137,4 @@ def load_actor(
 ) -> DiffusionActor:
     """The trained policy of a run as a BasePolicy. Raises BadCheckpoint, or MissingWeights for a frozen encoder."""
     policy, about = load_policy(run, device, state, action)
-    shape, eyes = policy.shape, None
-    if shape.cameras:
-        eyes = Eyes(shape.encoder, shape.image, Path(about["encoder_weights"]), device)
-    return DiffusionActor(policy, sampler, eyes, look)
+    return DiffusionActor(policy, sampler, load_eyes(policy.shape, about, device), look)

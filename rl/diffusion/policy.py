@@ -7,7 +7,7 @@ block of the denoiser.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,14 +17,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rl.base_policy import Look
+from rl.demonstrations import FrameSize
 from rl.diffusion.encoders import TrainedResNet18
 from rl.diffusion.normalise import Normaliser
 from rl.diffusion.samples import CAMERA, Batch, Horizons
 from rl.diffusion.schedule import Sampler, add_noise, denoise, generator
 from rl.diffusion.unet import ConditionalUnet1d
 from rl.diffusion.views import Eyes
-
-Look = Callable[[int], Mapping[str, NDArray[np.uint8]]]  # step of the episode -> camera -> frame [H, W, 3] of that step
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PolicyShape:
 
     state: int  # numbers in a state
     action: int  # numbers in an action
-    cameras: tuple[str, ...] = ()  # in the order of the condition
+    cameras: Mapping[str, FrameSize] = field(default_factory=dict)  # camera -> its frames; in the condition's order
     encoder: str = ""  # of the cameras' frames
     features: int = 0  # numbers a frame becomes
     image: int = 0  # pixels, short side: resnet18 alone
@@ -100,8 +100,8 @@ class DiffusionActor:
     """A BasePolicy: plays a policy's chunks, one action a step. One episode at a time.
 
     A policy with cameras needs `eyes`, and `look`, which shows it the frames of the episode's step t (0 at reset); it
-    is asked on the steps alone that a chunk is planned from. `look` may be exchanged between episodes: a simulator's
-    pictures here, a demonstration's there.
+    is asked on the steps alone that a chunk is planned from. An episode may have a `look` of its own, given to `reset`:
+    a simulator's pictures here, a demonstration's there.
     """
 
     def __init__(
@@ -110,14 +110,20 @@ class DiffusionActor:
         if policy.shape.cameras and (eyes is None or look is None):
             raise ValueError(f"a policy that sees {', '.join(policy.shape.cameras)} needs eyes and look")
         self.policy, self.sampler, self.eyes, self.look = policy.eval(), sampler, eyes, look
+        self._shown = look  # of the present episode
         self.device = next(policy.parameters()).device
         self._chunk: deque[NDArray[np.float32]] = deque()
         self._history: deque[Batch] = deque(maxlen=policy.shape.horizons.observation)
         self._noise: torch.Generator | None = None
         self._step = 0
 
-    def reset(self, seed: int) -> None:
+    @property
+    def cameras(self) -> Mapping[str, FrameSize]:
+        return self.policy.shape.cameras
+
+    def reset(self, seed: int, look: Look | None = None) -> None:
         """Begin an episode: drop the chunk and the history, and draw all noise from `seed` (0 or above)."""
+        self._shown = self.look if look is None else look
         self._chunk.clear()
         self._history.clear()
         self._noise = generator(seed)
@@ -142,9 +148,9 @@ class DiffusionActor:
         """Append this step's observation, [1, 1, ...] each; the first one of an episode fills the whole history."""
         state = np.asarray(observation, np.float32)
         now = {"state": torch.from_numpy(state.copy())[None, None].to(self.device)}
-        if self.eyes is not None and self.look is not None:
-            frames = self.look(self._step)
-            for name in self.policy.shape.cameras:
+        if self.eyes is not None and self._shown is not None:
+            frames = self._shown(self._step)
+            for name in self.cameras:
                 now[CAMERA + name] = torch.from_numpy(self.eyes(frames[name][None])).to(self.device)[None]
         missing = self._history.maxlen if not self._history else 1
         self._history.extend([now] * (missing or 1))

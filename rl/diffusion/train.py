@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mpr.checkpoint import last_checkpoint
 from mpr.device import check_device, resolved_device
 from mpr.training import learning_rate
-from rl.demonstrations import demonstration_folders, load_demonstrations
+from rl.demonstrations import FrameSize, demonstration_folders, frame_sizes, load_demonstrations
 from rl.diffusion.checkpoint import load_policy, restore, save_checkpoint
 from rl.diffusion.encoders import ENCODERS, FROZEN, TrainedResNet18, default_weights
 from rl.diffusion.policy import DiffusionPolicy, PolicyShape
@@ -125,11 +125,12 @@ def _plan(config: BcConfig) -> None:
         inputs["encoder_weights"] = config.weights
     if demonstration_folders(config.demos):
         demonstrations = load_demonstrations(config.demos, config.count)
+        cameras = frame_sizes(demonstrations, config.cameras)
         windows = Windows(demonstrations, config.horizons, config.seed, pad_after=config.pad_after)
         facts |= {"demonstrations": len(demonstrations), "windows": len(windows), "steps": _steps(config, windows)}
         if not (config.cameras and config.encoder in FROZEN):  # a frozen one's features are counted once it is loaded
             with torch.device("meta"):
-                policy = DiffusionPolicy(_shape(config, windows, TrainedResNet18.width))
+                policy = DiffusionPolicy(_shape(config, windows, cameras, TrainedResNet18.width))
             facts["parameters"] = sum(p.numel() for p in policy.parameters())
     print_plan(config, inputs, facts, config.out)
 
@@ -139,11 +140,11 @@ def _steps(config: BcConfig, windows: Windows) -> int:
     return config.epochs * math.ceil(len(windows) / size.batch) if config.epochs else size.steps
 
 
-def _shape(config: BcConfig, windows: Windows, features: int) -> PolicyShape:
+def _shape(config: BcConfig, windows: Windows, cameras: Mapping[str, FrameSize], features: int) -> PolicyShape:
     size, seen = config.resolved_size, {}
-    if config.cameras:
+    if cameras:
         image = 0 if config.encoder in FROZEN else size.image
-        seen = {"cameras": config.cameras, "encoder": config.encoder, "features": features, "image": image}
+        seen = {"cameras": cameras, "encoder": config.encoder, "features": features, "image": image}
     return PolicyShape(
         state=windows.states.shape[1],
         action=windows.actions.shape[1],
@@ -169,7 +170,7 @@ class Training:
     def __init__(self, config: BcConfig) -> None:
         self.config, self.device = config, resolved_device(config.device)
         demonstrations = load_demonstrations(config.demos, config.count)
-        views = {}
+        views, cameras = {}, frame_sizes(demonstrations, config.cameras)
         self.folder = RunFolder(config.out, "bc", as_dict(config), FREE)
         if config.cameras:
             eyes = Eyes(config.encoder, config.resolved_size.image, config.weights, self.device)
@@ -179,7 +180,7 @@ class Training:
         self.steps = _steps(config, self.windows)
         trained = config.encoder not in FROZEN
         features = TrainedResNet18.width if trained or not views else views[config.cameras[0]].shape[1]
-        self.shape = _shape(config, self.windows, features)
+        self.shape = _shape(config, self.windows, cameras, features)
         self.about: dict[str, Any] = {
             "demonstrations": len(demonstrations),
             "data": fingerprint(demonstrations),

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rl.demonstrations import BadDemonstration, Demonstration
+from rl.demonstrations import Demonstration
 from rl.diffusion.encoders import FROZEN, frozen_encoder
 from tracking.clip import FrameSource
 from tracking.runs import atomic_path
@@ -65,12 +65,8 @@ def cached_view(
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
     """All frames of a camera made ready, [sum of T+1, ...] in the demonstrations' order, memory-mapped from `cache`.
 
-    `name` says what makes them ready (encoder, size). Raises BadDemonstration where one was not seen by that camera.
+    `name` says what makes them ready (encoder, size). All were seen by that camera: `demonstrations.frame_sizes` tells.
     """
-    for d in demonstrations:
-        if camera not in d.frames:
-            seen = ", ".join(d.frames) or "none"
-            raise BadDemonstration(f"demonstration {d.seed} has no frames of camera '{camera}'; it has {seen}")
     file = cache / f"{camera}-{name}-{fingerprint(demonstrations, name, camera=camera)}.npy"
     if not file.exists():
         _write_view([d.frames[camera] for d in demonstrations], eyes, file)

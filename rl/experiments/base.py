@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from mpr.intervals import Interval, success_rate
-from rl.demonstrations import load_demonstrations
+from rl.demonstrations import frame_sizes, load_demonstrations
 from rl.diffusion.train import BcConfig, Training
 from rl.evaluate import EvaluateConfig, evaluate
+from rl.kitchen.pictures import pictures_for
 from rl.kitchen.tasks import find_task
 from rl.outcomes import BASE, successes
 from rl.residual.environment import SELECTION
@@ -57,18 +58,20 @@ class BaseConfig:
         """The training run of one policy. Raises UserError naming a setting that does not exist."""
         folder = self.out / f"{count:02d}_demonstrations_seed_{seed}"
         config = with_settings(BcConfig, self.settings, "--settings", ("demos", "count", "seed", "threads", "out"))
-        if config.cameras or config.training_steps % self.ddim_steps:
-            raise UserError("--settings: base policies here see states alone; ddim_steps divides their training_steps")
+        if config.training_steps % self.ddim_steps:
+            raise UserError("--settings: ddim_steps divides training_steps")
         return dataclasses.replace(config, demos=self.demos, count=count, seed=seed, threads=self.threads, out=folder)
 
 
 def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(BaseConfig, argv, "mpr experiment base")
-    find_task(config.task)
+    task = find_task(config.task)
     if dry_run:
         return print_plan(config, {"demos": config.demos}, {"policies at most": len(config.counts) + 2}, config.out)
     torch.set_num_threads(config.threads)
-    load_demonstrations(config.demos, max(config.counts))  # refused now, not after hours
+    found = load_demonstrations(config.demos, max(config.counts))  # refused now, not after hours
+    cameras = frame_sizes(found, config.policy(len(found), 0).cameras)
+    pictures_for(cameras, task).close()
     run = RunFolder(config.out, "experiment base", as_dict(config))
     tried = list(first_in_band(config))
     count, chosen = tried[-1][0], config.low <= tried[-1][2].value <= config.high

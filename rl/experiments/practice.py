@@ -18,9 +18,11 @@ from tqdm import tqdm
 
 from mpr.page import write_page
 from rl.curves import draw_curves, practised_successes
+from rl.demonstrations import load_demonstrations
 from rl.evaluate import EvaluateConfig, evaluate
-from rl.kitchen.with_base import ZERO, base_digest, load_base
+from rl.kitchen.with_base import ZERO, base_digest, kitchen_with_base
 from rl.outcomes import BASE, compare, table
+from rl.residual.demonstrations import check_fit
 from rl.residual.environment import SELECTION
 from rl.residual.train import FinetuneConfig, finetune
 from tracking.config import as_dict, parse, print_plan, with_settings
@@ -80,7 +82,9 @@ def main(argv: Sequence[str]) -> None:
         inputs = {"base": config.base} if config.base != ZERO else {}
         inputs |= {"demos": config.demos} if any(unit.half for unit in units) else {}
         return print_plan(config, inputs, facts, config.out)
-    load_base(units[0].setting)  # refused now, not after the folder is made
+    with kitchen_with_base(units[0].setting) as environment:  # refused now, not after the folder is made
+        if any(unit.half for unit in units):
+            check_fit(load_demonstrations(config.demos, config.count), environment)
     made_of = {"base_weights": base_digest(config.base)}
     run = RunFolder(config.out, "experiment practice", as_dict(config) | made_of, ("out", "workers", "videos"))
     for _ in tqdm(mapped(finetune, units, config.workers), total=len(units), desc="practice", unit="run"):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.demonstrations import Demonstration
+from rl.demonstrations import Demonstration, FrameSize
 from rl.kitchen.camera import SIZE, camera_path
 from rl.kitchen.environment import KitchenEnvironment
 from rl.kitchen.recording import scene_recording
 from rl.kitchen.scene import build, move_base
 from rl.kitchen.tasks import Task
 from tracking.clip import Square
+from tracking.errors import UserError
 from tracking.mujoco_render import SceneRenderer
 from tracking.mujoco_scene import RecordedScene
 from tracking.scene import SceneRecording
@@ -33,8 +34,16 @@ class KitchenPictures:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self._renderer is not None:
             self._renderer.close()
+
+    def open(self) -> None:
+        """Open the renderer before a picture is wanted, so that NoGL is raised now and not hours later."""
+        if self.views:
+            self._look(scene_recording(self.task, np.zeros(2), build().qpos0[None], self.views[0]))
 
     def now(self, environment: KitchenEnvironment) -> dict[str, NDArray[np.uint8]]:
         """What the views show of the environment's present state: view -> uint8 RGB [size, size, 3]."""
@@ -58,6 +67,22 @@ class KitchenPictures:
         move_base(scene.model, recording.arguments["base_offset"])
         scene.recording, scene._at = recording, -1
         return self._renderer
+
+
+def pictures_for(cameras: Mapping[str, FrameSize], task: Task) -> KitchenPictures:
+    """The pictures, opened, for a policy that learned from these cameras' frames; without cameras there are none.
+
+    Raises UserError for a camera that is no view of the kitchen and for frames that are not made here, and NoGL.
+    """
+    for camera in cameras:
+        camera_path(task, camera, 1)
+    sides = {side for size in cameras.values() for side in size}
+    if len(sides) > 1:
+        sizes = ", ".join(f"{camera} {height} x {width}" for camera, (height, width) in cameras.items())
+        raise UserError(f"frames of {sizes} pixels: the kitchen's pictures are squares, all of one size")
+    pictures = KitchenPictures(task, tuple(cameras), *sides)
+    pictures.open()
+    return pictures
 
 
 def with_pictures(demonstration: Demonstration, pictures: KitchenPictures) -> Demonstration:

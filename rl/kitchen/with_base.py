@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mpr.checkpoint import refuse_unfinished, weights_digest
 from rl.base_policy import BasePolicy, ZeroPolicy
 from rl.kitchen.environment import RATE_HZ, KitchenEnvironment
+from rl.kitchen.pictures import pictures_for
 from rl.kitchen.recording import record
 from rl.kitchen.tasks import find_task
 from rl.residual.environment import ALPHA, ResidualEnvironment
-from tracking.errors import UserError
 
 STATE, ACTION = 62, 9  # widths of the kitchen's observation and action
 ZERO = Path("zero")  # in a base policy's place: none
@@ -30,12 +32,19 @@ class Setting:
     device: str = "cpu"
 
 
-def kitchen_with_base(setting: Setting, view: str = "") -> ResidualEnvironment:
-    """The environment. With a `view`, finished episodes carry a recording from it."""
+@contextmanager
+def kitchen_with_base(setting: Setting, view: str = "") -> Iterator[ResidualEnvironment]:
+    """The environment, closed at the end. With a `view`, finished episodes carry a recording from it.
+
+    Raises what `base_in` raises.
+    """
     threshold = find_task(setting.task).opened if setting.fully else None
-    environment = KitchenEnvironment(setting.task, ajar=setting.ajar, threshold=threshold)
     recorder = (lambda env: record(env, view)) if view else None
-    return ResidualEnvironment(environment, load_base(setting), setting.alpha, rate_hz=RATE_HZ, record=recorder)
+    with (
+        closing(KitchenEnvironment(setting.task, ajar=setting.ajar, threshold=threshold)) as kitchen,
+        base_in(kitchen, setting) as base,
+    ):
+        yield ResidualEnvironment(kitchen, base, setting.alpha, rate_hz=RATE_HZ, record=recorder)
 
 
 def base_digest(base: Path) -> str:
@@ -43,16 +52,23 @@ def base_digest(base: Path) -> str:
     return "" if base == ZERO else weights_digest(base)
 
 
-def load_base(setting: Setting) -> BasePolicy:
-    """The frozen policy of a run of `mpr bc`. Raises BadCheckpoint for one of other states or actions."""
+@contextmanager
+def base_in(kitchen: KitchenEnvironment, setting: Setting) -> Iterator[BasePolicy]:
+    """The frozen policy of a run of `mpr bc`. One with cameras is shown the kitchen's present state, rendered as its
+    demonstrations were, on the steps that it plans from.
+
+    Raises BadCheckpoint for one of other states or actions, UserError for other cameras than the kitchen's,
+    MissingWeights for an encoder's that are not there, and NoGL.
+    """
     if setting.base == ZERO:
-        return ZeroPolicy(ACTION)
+        yield ZeroPolicy(ACTION)
+        return
     refuse_unfinished(setting.base, "mpr bc")
-    from rl.diffusion.checkpoint import load_policy
+    from rl.diffusion.checkpoint import load_eyes, load_policy
     from rl.diffusion.policy import DiffusionActor
     from rl.diffusion.schedule import Sampler
 
-    policy, _ = load_policy(setting.base, setting.device, STATE, ACTION)
-    if policy.shape.cameras:
-        raise UserError(f"{setting.base} is a policy that sees cameras: here it takes one on states so far")
-    return DiffusionActor(policy, Sampler("ddim", setting.ddim_steps))
+    policy, about = load_policy(setting.base, setting.device, STATE, ACTION)
+    eyes = load_eyes(policy.shape, about, setting.device)
+    with pictures_for(policy.shape.cameras, kitchen.task) as pictures:
+        yield DiffusionActor(policy, Sampler("ddim", setting.ddim_steps), eyes, lambda step: pictures.now(kitchen))

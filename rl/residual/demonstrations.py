@@ -2,13 +2,14 @@
 
     stored action = clip((a_demo - a_base) / alpha)
 
-with the base policy run through each demonstration in order, as online, its chunks included. `a_demo` is the expert's
-noise-free action: execution noise in a label would be as large as alpha.
+with the base policy run through each demonstration in order, as online, its chunks included; one with cameras sees the
+demonstration's own frames. `a_demo` is the expert's noise-free action: execution noise in a label would be as large as
+alpha.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from mpr.episode import Episode
 from mpr.reward import BONUS
 from mpr.rewards import RewardModel
-from rl.demonstrations import Demonstration, check_sizes
+from rl.base_policy import Look
+from rl.demonstrations import Demonstration, check_frames, check_sizes
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.environment import ResidualEnvironment, observe
 from rl.residual.rewards import step_rewards
@@ -35,7 +37,7 @@ class Labelled:
 
 def label(demonstration: Demonstration, environment: ResidualEnvironment) -> Labelled:
     """Run the environment's base policy through a demonstration. To be called between episodes: it is reset."""
-    environment.base.reset(demonstration.seed)
+    environment.base.reset(demonstration.seed, own_frames(demonstration, environment.base.cameras))
     base = np.array([environment.ask_base(state) for state in demonstration.states])
     wanted = (np.asarray(demonstration.actions, np.float64) - base[:-1]) / environment.alpha
     episode = Episode(
@@ -54,6 +56,19 @@ def label(demonstration: Demonstration, environment: ResidualEnvironment) -> Lab
     return Labelled(episode, base, np.abs(wanted) > 1.0)
 
 
+def own_frames(demonstration: Demonstration, cameras: Iterable[str]) -> Look:
+    """Shows what the cameras saw of the demonstration."""
+    return lambda step: {camera: np.asarray(demonstration.frames[camera][step]) for camera in cameras}
+
+
+def check_fit(demonstrations: Sequence[Demonstration], environment: ResidualEnvironment) -> None:
+    """Raises BadDemonstration for none, for one of another state or action space than the environment's, and for one
+    that lacks frames which its base policy needs."""
+    actions = environment.base_slice.stop - environment.base_slice.start
+    check_sizes(demonstrations, environment.state_slice.stop, actions)
+    check_frames(demonstrations, environment.base.cameras)
+
+
 def demonstration_buffer(
     demonstrations: Sequence[Demonstration],
     environment: ResidualEnvironment,
@@ -63,11 +78,9 @@ def demonstration_buffer(
 ) -> tuple[ResidualBuffer, float]:
     """A full buffer of all transitions, and the share of labels that were clipped.
 
-    To be called between episodes. Raises BadDemonstration for none, or for one of another state or action space.
+    To be called between episodes. Raises BadDemonstration, as `check_fit` does.
     """
-    check_sizes(
-        demonstrations, environment.state_slice.stop, environment.base_slice.stop - environment.base_slice.start
-    )
+    check_fit(demonstrations, environment)
     labelled = [label(demonstration, environment) for demonstration in demonstrations]
     rows = sum(len(one.episode) for one in labelled)
     buffer = ResidualBuffer(rows, environment.observation_space, environment.action_space, device)

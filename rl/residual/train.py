@@ -24,7 +24,7 @@ from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import buffer_bytes
 from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import restore, save_checkpoint
-from rl.residual.demonstrations import demonstration_buffer
+from rl.residual.demonstrations import check_fit, demonstration_buffer
 from rl.residual.environment import FIRST_SEED, SELECTION, ResidualEnvironment
 from rl.residual.policy import ResidualPolicy
 from rl.residual.rewards import REWARDS, find_reward
@@ -119,7 +119,8 @@ def main(argv: Sequence[str]) -> None:
 def finetune(config: FinetuneConfig) -> None:
     """The run that `config` describes, from wherever it stands."""
     torch.set_num_threads(config.threads)
-    Finetuning(config, kitchen_with_base(config.setting), find_reward(config.reward, config.task)).run()
+    with kitchen_with_base(config.setting) as environment:
+        Finetuning(config, environment, find_reward(config.reward, config.task)).run()
 
 
 def _plan(config: FinetuneConfig) -> None:
@@ -142,6 +143,8 @@ class Finetuning:
         self.model = make_learner(config, environment)
         self.clipped: float | None = None
         found = load_demonstrations(config.demos, config.count) if config.half else []
+        if found:
+            check_fit(found, environment)  # refused now, not after the folder is made
         self.base_weights = base_digest(config.base)  # of what was loaded: the path may hold another one by and by
         made_of = {"base_weights": self.base_weights, "data": fingerprint(found) if found else ""}
         self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FREE)
