@@ -143,7 +143,7 @@ def test_the_fast_update_is_the_plain_one(entropy, init):
         fast.policy.named_parameters(), plain.policy.parameters(), moved.policy.parameters(), strict=True
     ):
         assert torch.allclose(mine, theirs, atol=1e-5), name
-        assert name.startswith("critic_target") or not torch.allclose(mine, start, atol=1e-4), name
+        assert name.startswith(("critic_target", "averaged")) or not torch.allclose(mine, start, atol=1e-4), name
     for mine, theirs in ((fast.critic, plain.critic), (fast.actor, plain.actor)):  # Adam hides a constant factor
         for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
             seen, wanted = mine.optimizer.state[a]["exp_avg"], theirs.optimizer.state[b]["exp_avg"]
@@ -201,6 +201,44 @@ def test_warm_up_leaves_the_base_alone():
     before = model.num_timesteps
     model.learn(60, reset_num_timesteps=False)
     assert np.abs(model.buffer.actions[before:]).max() > 0.2
+
+
+def test_deterministic_predictions_ask_the_average_and_others_the_actor():
+    model = with_demonstrations(average=0.25)
+    train(model, 1)
+    start = [p.clone() for p in model.policy.averaged.parameters()]
+    model.train(1, 16)
+    actor, averaged = list(model.actor.parameters()), list(model.policy.averaged.parameters())
+    for was, now, follows in zip(start, actor, averaged, strict=True):
+        assert torch.allclose(follows, was + 0.25 * (now - was), atol=1e-7)
+    model.train(3, 16)
+    x = torch.randn(4, 6)
+    mean, current = model.policy._predict(x, deterministic=True), model.actor(x, deterministic=True)
+    assert torch.equal(mean, model.policy.averaged(x, deterministic=True)) and not torch.allclose(mean, current)
+    torch.manual_seed(0)
+    drawn = model.policy._predict(x)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, model.actor(x))
+
+
+def test_many_updates_average_as_one_at_a_time_would():
+    """What is left of the start depends on their number alone."""
+    model = with_demonstrations(average=0.1, learning_rate=0.0)
+    train(model, 1)
+    with torch.no_grad():
+        for parameter in model.policy.averaged.parameters():
+            parameter.add_(1.0)
+    model.train(7, 16)
+    for mine, actor in zip(model.policy.averaged.parameters(), model.actor.parameters(), strict=True):
+        assert torch.allclose(mine - actor, torch.full_like(mine, 0.9**7), atol=1e-5)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_without_averaging_the_two_are_one(fast):
+    model = with_demonstrations(fast=fast)
+    train(model, 1)
+    model.train(3, 16)
+    assert all(map(torch.equal, model.policy.averaged.parameters(), model.actor.parameters()))
 
 
 def test_critics_are_trained_on_demonstrations_and_the_actor_is_not():

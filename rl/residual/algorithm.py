@@ -30,6 +30,8 @@ class ResidualSAC(SAC):
     """stable_baselines3.SAC, with ResidualPolicy as its MlpPolicy, and:
 
     update_ratio: with `gradient_steps=-1`, updates per environment step of the last rollout (the hardware preset: 4).
+    average: share by which ResidualPolicy's averaged actor, whom deterministic predictions ask, follows the actor with
+    every update; 1: the two are one, as in SAC.
     warmup: before `learning_starts`, residuals are U[-warmup, warmup]; 0 is the base policy alone, 1 SAC's own way.
     fast: updates by rl.residual.update where they apply (ResidualPolicy on flat observations, no gSDE); else, and with
     fast=False, by stable-baselines3's own `train`. Both compute the same.
@@ -43,11 +45,12 @@ class ResidualSAC(SAC):
         env: Any = None,
         *args: Any,
         update_ratio: float = 1.0,
+        average: float = 1.0,
         warmup: float = 0.0,
         fast: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.update_ratio, self.warmup, self.fast = update_ratio, warmup, fast
+        self.update_ratio, self.average, self.warmup, self.fast = update_ratio, average, warmup, fast
         super().__init__(policy, env, *args, **kwargs)
 
     def _setup_model(self) -> None:
@@ -91,8 +94,14 @@ class ResidualSAC(SAC):
         return self.fast and known and flat and not self.use_sde
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        if not self._fast_applies:
-            return super().train(gradient_steps, batch_size)
+        if self._fast_applies:
+            self._train_fast(gradient_steps, batch_size)
+        else:
+            super().train(gradient_steps, batch_size)
+        if isinstance(self.policy, ResidualPolicy):
+            self.policy.average(1 - (1 - self.average) ** gradient_steps)
+
+    def _train_fast(self, gradient_steps: int, batch_size: int) -> None:
         self.policy.set_training_mode(True)
         optimizers = [self.actor.optimizer, self.critic.optimizer]
         self._update_learning_rate(optimizers + ([self.ent_coef_optimizer] if self.ent_coef_optimizer else []))

@@ -20,7 +20,7 @@ from rl.residual.algorithm import ResidualSAC
 from rl.residual.policy import ResidualPolicy
 from tracking.runs import atomic_folder
 
-FORMAT = 1
+FORMAT = 2  # 2: the averaged actor beside the actor
 ARCHITECTURE = "residual SAC"
 COUNTERS = ("num_timesteps", "_episode_num", "_n_updates")
 

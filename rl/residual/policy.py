@@ -9,6 +9,7 @@ import torch
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -76,6 +77,9 @@ class ResidualPolicy(SACPolicy):
     zero: mean 0 in every state, log standard deviation `log_std`; the base policy plus small noise.
     orthogonal: orthogonal hidden layers, gain 1, heads as PyTorch makes them (the authors' code); mean not 0.
     default: stable-baselines3's.
+
+    Beside the actor stands an average of what it was, `averaged`: deterministic predictions are asked of that. An actor
+    updated hundreds of times after every episode is a good one after this episode and a poor one after the next.
     """
 
     def __init__(
@@ -102,6 +106,22 @@ class ResidualPolicy(SACPolicy):
                     nn.init.orthogonal_(layer.weight)
                     nn.init.zeros_(layer.bias)
         return actor
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        self.averaged = self.make_actor().requires_grad_(False)
+        self.averaged.load_state_dict(self.actor.state_dict())
+        self.averaged.set_training_mode(False)
+
+    @torch.no_grad()
+    def average(self, share: float) -> None:
+        """Move the average this share of the way to the actor; 1 makes them one."""
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.actor.parameters()), share)  # type: ignore[attr-defined]
+        for mine, theirs in zip(self.averaged.buffers(), self.actor.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        return (self.averaged if deterministic else self.actor)(observation, deterministic)
 
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
         kwargs = self._update_features_extractor(self.critic_kwargs, features_extractor)

@@ -64,6 +64,7 @@ class FinetuneConfig:
     lr: float = 1e-4  # of actor, critics and entropy coefficient
     gamma: float = 0.99  # discount a step
     tau: float = 0.005  # target critics follow by this share an update
+    average: float = 2e-4  # the actor that is evaluated follows the one that practises by this share; 1: they are one
     entropy: str = "0.05"  # entropy coefficient: a number, or auto
     actor_init: str = "zero"  # zero, orthogonal or default
     log_std: float = -1.0  # zero-initialised actor: log standard deviation to begin with
@@ -82,6 +83,8 @@ class FinetuneConfig:
         for name in ("episodes", "batch", "buffer", "checkpoint_every", "threads"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: it is at least 1")
+        if not 0 < self.average <= 1:
+            raise UserError(f"--average {self.average}: it is above 0 and at most 1")
         if self.alpha <= 0 or self.ratio < 0 or self.pretrain < 0 or not 0 <= self.warmup <= 1:
             raise UserError("alpha is above 0, ratio and pretrain at least 0, warmup in 0 .. 1")
         if self.count < 0:
@@ -261,6 +264,7 @@ def make_learner(config: FinetuneConfig, environment: ResidualEnvironment) -> Re
         seed=config.seed,
         device=config.device,
         update_ratio=config.ratio,
+        average=config.average,
         warmup=config.warmup,
     )
     model.get_env().seed(FIRST_SEED + SEEDS_A_RUN * config.seed)  # pyright: ignore[reportOptionalMemberAccess]
