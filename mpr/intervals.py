@@ -24,6 +24,10 @@ class Interval:
     def __str__(self) -> str:
         return "–" if np.isnan(self.value) else f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
+    def within(self, low: float, high: float) -> Interval:
+        """The interval cut to values that can be."""
+        return Interval(self.value, max(self.low, low), min(self.high, high), self.n)
+
     def above(self, other: Interval) -> bool:
         """Whether this interval lies wholly above the other."""
         return bool(self.low > other.high)

@@ -78,7 +78,7 @@ def compare(rows: Sequence[Mapping[str, Any]], policies: Sequence[str], base: st
     each = np.array([successes(rows, policy, seeds) for policy in policies])
     lengths = [row["steps"] for row in rows if row["policy"] in policies and row["success"]]
     return Compared(
-        success=success_rate(each[0]) if len(each) == 1 else mean_over_runs(each),
+        success=success_rate(each[0]) if len(each) == 1 else mean_over_runs(each).within(0, 1),
         gain=mean_over_runs(each - reference),
         steps=float(np.mean(lengths)) if lengths else None,
         runs=tuple(float(v) for v in each.mean(1)),
