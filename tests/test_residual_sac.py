@@ -143,7 +143,7 @@ def test_the_fast_update_is_the_plain_one(entropy, init):
         fast.policy.named_parameters(), plain.policy.parameters(), moved.policy.parameters(), strict=True
     ):
         assert torch.allclose(mine, theirs, atol=1e-5), name
-        assert name.startswith(("critic_target", "averaged")) or not torch.allclose(mine, start, atol=1e-4), name
+        assert name.startswith("critic_target") or not torch.allclose(mine, start, atol=1e-4), name
     for mine, theirs in ((fast.critic, plain.critic), (fast.actor, plain.actor)):  # Adam hides a constant factor
         for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
             seen, wanted = mine.optimizer.state[a]["exp_avg"], theirs.optimizer.state[b]["exp_avg"]
@@ -204,7 +204,7 @@ def test_warm_up_leaves_the_base_alone():
 
 
 def test_deterministic_predictions_ask_the_average_and_others_the_actor():
-    model = with_demonstrations(average=0.25)
+    model = with_demonstrations(policy_kwargs=SMALL | {"average": 0.25})
     train(model, 1)
     start = [p.clone() for p in model.policy.averaged.parameters()]
     model.train(1, 16)
@@ -223,7 +223,7 @@ def test_deterministic_predictions_ask_the_average_and_others_the_actor():
 
 def test_many_updates_average_as_one_at_a_time_would():
     """What is left of the start depends on their number alone."""
-    model = with_demonstrations(average=0.1, learning_rate=0.0)
+    model = with_demonstrations(policy_kwargs=SMALL | {"average": 0.1}, learning_rate=0.0)
     train(model, 1)
     with torch.no_grad():
         for parameter in model.policy.averaged.parameters():
@@ -234,11 +234,12 @@ def test_many_updates_average_as_one_at_a_time_would():
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_without_averaging_the_two_are_one(fast):
+def test_without_an_average_deterministic_predictions_ask_the_actor(fast):
     model = with_demonstrations(fast=fast)
     train(model, 1)
-    model.train(3, 16)
-    assert all(map(torch.equal, model.policy.averaged.parameters(), model.actor.parameters()))
+    x = torch.randn(4, 6)
+    assert torch.equal(model.policy._predict(x, deterministic=True), model.actor(x, deterministic=True))
+    assert not any("averaged" in name for name in model.policy.state_dict())
 
 
 def test_critics_are_trained_on_demonstrations_and_the_actor_is_not():
@@ -302,12 +303,14 @@ def test_a_resumed_run_ends_bitwise_as_an_unbroken_one(tmp_path, entropy):
 
 
 def test_a_checkpoint_gives_the_policy_back_and_refuses_another_space(tmp_path):
-    model = learner()
+    averaging = {"policy_kwargs": SMALL | {"average": 0.01}}
+    model = learner(**averaging)
     train(model, 1)
     save_checkpoint(tmp_path, 1, model, {"alpha": 0.1})
     policy, about = load_policy(tmp_path)
     x = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
     assert np.array_equal(policy.predict(x, deterministic=True)[0], model.predict(x, deterministic=True)[0])
+    assert not np.array_equal(policy.predict(x, deterministic=True)[0], policy.actor.predict(x, deterministic=True)[0])
     assert about["alpha"] == 0.1 and about["episodes"] == 1
     other = learner(ResidualEnvironment(WideReach(), Chunked()))
     with pytest.raises(BadCheckpoint, match=r"another observation space: \[6\] there, \[7\] here"):
@@ -316,7 +319,7 @@ def test_a_checkpoint_gives_the_policy_back_and_refuses_another_space(tmp_path):
     for file in ("replay.npz", "learner.pt", "model.safetensors"):
         (folder / file).write_bytes((folder / file).read_bytes()[:200])
         with pytest.raises(BadCheckpoint, match=f"{file} cannot be read"):
-            restore(folder, learner())
+            restore(folder, learner(**averaging))
     with pytest.raises(BadCheckpoint, match="damaged"):
         load_policy(tmp_path)
     with pytest.raises(BadCheckpoint, match="mpr finetune"):

@@ -30,8 +30,6 @@ class ResidualSAC(SAC):
     """stable_baselines3.SAC, with ResidualPolicy as its MlpPolicy, and:
 
     update_ratio: with `gradient_steps=-1`, updates per environment step of the last rollout (the hardware preset: 4).
-    average: share by which ResidualPolicy's averaged actor, whom deterministic predictions ask, follows the actor with
-    every update; 1: the two are one, as in SAC.
     warmup: before `learning_starts`, residuals are U[-warmup, warmup]; 0 is the base policy alone, 1 SAC's own way.
     fast: updates by rl.residual.update where they apply (ResidualPolicy on flat observations, no gSDE); else, and with
     fast=False, by stable-baselines3's own `train`. Both compute the same.
@@ -45,12 +43,11 @@ class ResidualSAC(SAC):
         env: Any = None,
         *args: Any,
         update_ratio: float = 1.0,
-        average: float = 1.0,
         warmup: float = 0.0,
         fast: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.update_ratio, self.average, self.warmup, self.fast = update_ratio, average, warmup, fast
+        self.update_ratio, self.warmup, self.fast = update_ratio, warmup, fast
         super().__init__(policy, env, *args, **kwargs)
 
     def _setup_model(self) -> None:
@@ -99,7 +96,7 @@ class ResidualSAC(SAC):
         else:
             super().train(gradient_steps, batch_size)
         if isinstance(self.policy, ResidualPolicy):
-            self.policy.average(1 - (1 - self.average) ** gradient_steps)
+            self.policy.follow(gradient_steps)
 
     def _train_fast(self, gradient_steps: int, batch_size: int) -> None:
         self.policy.set_training_mode(True)

@@ -42,6 +42,7 @@ def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[st
             "net_arch": model.policy.net_arch,
             "n_critics": model.critic.n_critics,
             "layer_norm": model.policy.layer_norm,  # pyright: ignore
+            "average": model.policy.average,  # pyright: ignore
             "next_seed": _next_seed(model),
             "counters": {name: getattr(model, name) for name in COUNTERS},
             **about,
@@ -114,7 +115,7 @@ def load_policy(run: Path, device: str = "cpu") -> tuple[ResidualPolicy, dict[st
         gymnasium.spaces.Box(-np.inf, np.inf, tuple(about["observation"]), np.float32),
         gymnasium.spaces.Box(-1.0, 1.0, tuple(about["action"]), np.float32),
     )
-    shape = {name: about[name] for name in ("net_arch", "n_critics", "layer_norm")}
+    shape = {name: about[name] for name in ("net_arch", "n_critics", "layer_norm", "average")}
     policy = ResidualPolicy(*spaces, lambda _: 0.0, **shape)
     policy.load_state_dict(fitting_weights(folder / "model.safetensors", policy.state_dict()))
     return policy.to(device), about

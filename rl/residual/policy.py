@@ -78,16 +78,24 @@ class ResidualPolicy(SACPolicy):
     orthogonal: orthogonal hidden layers, gain 1, heads as PyTorch makes them (the authors' code); mean not 0.
     default: stable-baselines3's.
 
-    Beside the actor stands an average of what it was, `averaged`: deterministic predictions are asked of that. An actor
-    updated hundreds of times after every episode is a good one after this episode and a poor one after the next.
+    average: below 1, an actor that follows the actor by this share an update stands beside it, `averaged`, and
+    deterministic predictions are asked of that. An actor updated hundreds of times after every episode is a good one
+    after this episode and a poor one after the next.
     """
 
     def __init__(
-        self, *args: Any, actor_init: str = "zero", log_std: float = LOG_STD, layer_norm: bool = True, **kwargs: Any
+        self,
+        *args: Any,
+        actor_init: str = "zero",
+        log_std: float = LOG_STD,
+        layer_norm: bool = True,
+        average: float = 1.0,
+        **kwargs: Any,
     ) -> None:
         if actor_init not in INITS:
             raise UserError(f"no actor initialisation '{actor_init}'; there is {', '.join(INITS)}")
         self.actor_init, self.initial_log_std, self.layer_norm = actor_init, log_std, layer_norm
+        self.average = average
         kwargs.setdefault("net_arch", [256, 256, 256])
         if kwargs.get("optimizer_class") is None:  # Adam in one kernel
             kwargs["optimizer_kwargs"] = {"fused": True} | (kwargs.get("optimizer_kwargs") or {})
@@ -109,19 +117,22 @@ class ResidualPolicy(SACPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
-        self.averaged = self.make_actor().requires_grad_(False)
-        self.averaged.load_state_dict(self.actor.state_dict())
-        self.averaged.set_training_mode(False)
+        self.averaged: Actor | None = None
+        if self.average < 1:
+            self.averaged = self.make_actor().requires_grad_(False)
+            self.averaged.load_state_dict(self.actor.state_dict())
+            self.averaged.set_training_mode(False)
 
     @torch.no_grad()
-    def average(self, share: float) -> None:
-        """Move the average this share of the way to the actor; 1 makes them one."""
-        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.actor.parameters()), share)  # type: ignore[attr-defined]
-        for mine, theirs in zip(self.averaged.buffers(), self.actor.buffers(), strict=True):
-            mine.copy_(theirs)
+    def follow(self, updates: int) -> None:
+        """Let the average follow an actor that was updated so many times."""
+        if self.averaged is not None:
+            share = 1 - (1 - self.average) ** updates
+            torch._foreach_lerp_(list(self.averaged.parameters()), list(self.actor.parameters()), share)  # type: ignore[attr-defined]
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
-        return (self.averaged if deterministic else self.actor)(observation, deterministic)
+        actor = self.averaged if deterministic and self.averaged is not None else self.actor
+        return actor(observation, deterministic)
 
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
         kwargs = self._update_features_extractor(self.critic_kwargs, features_extractor)
@@ -129,4 +140,5 @@ class ResidualPolicy(SACPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         mine = {"actor_init": self.actor_init, "log_std": self.initial_log_std, "layer_norm": self.layer_norm}
+        mine["average"] = self.average
         return super()._get_constructor_parameters() | mine

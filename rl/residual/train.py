@@ -260,11 +260,11 @@ def make_learner(config: FinetuneConfig, environment: ResidualEnvironment) -> Re
             "actor_init": config.actor_init,
             "log_std": config.log_std,
             "layer_norm": config.layer_norm,
+            "average": config.average,
         },
         seed=config.seed,
         device=config.device,
         update_ratio=config.ratio,
-        average=config.average,
         warmup=config.warmup,
     )
     model.get_env().seed(FIRST_SEED + SEEDS_A_RUN * config.seed)  # pyright: ignore[reportOptionalMemberAccess]
