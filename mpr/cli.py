@@ -21,7 +21,7 @@ VERBS = {
     "evaluate": ("rl.evaluate:main", "success of base and base + residual, paired on the same seeds"),
     "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
     "bench": ("mpr.bench:main", "measure speed on this machine"),
-    "bench rl": ("rl.residual.bench:main", "measure updates of residual RL against stable-baselines3's"),
+    "bench rl": ("rl.residual.bench:main", "measure residual RL: updates beside other libraries', an episode's parts"),
     "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),
 }
 

@@ -17,7 +17,6 @@ from rl.evaluate import EvaluateConfig, load_residual, play_all
 from rl.experiments.base import BaseConfig, first_in_band
 from rl.experiments.practice import PracticeConfig, evaluation, parts
 from rl.outcomes import BASE, Residual, compare, play, table
-from rl.residual.bench import PLAIN
 from rl.residual.checkpoint import save_checkpoint
 from rl.residual.train import FinetuneConfig
 from tests.toy_reach import learner, wrapped
@@ -196,14 +195,6 @@ def test_evaluate_runs_in_the_kitchen_and_films_it(tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["run"]["gain"]["value"] == 0  # an actor that starts at zero, never trained: the base itself
     assert (tmp_path / "out" / "films" / "500000_front.mp4").stat().st_size > 10_000
-
-
-def test_the_benchmark_of_updates_runs_and_says_its_ratio(tmp_path, capsys):
-    assert main(["bench", "rl", "--rounds", "1", "--batch", "8", "--out", str(tmp_path / "bench")]) == 0
-    summary = json.loads((tmp_path / "bench" / "summary.json").read_text())
-    rates = summary["updates_per_second"]
-    assert len(rates) == 3 and all(rate > 0 for rate in rates.values())
-    assert summary["ratio"] == rates["ours"] / rates[PLAIN] and "times the plain way" in capsys.readouterr().out
 
 
 def test_the_base_rule_goes_from_demonstrations_to_a_choice(tmp_path):

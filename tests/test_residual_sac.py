@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import nn
 
@@ -15,8 +19,9 @@ from mpr.checkpoint import BadCheckpoint, last_checkpoint
 from mpr.rewards.none import NoReward
 from mpr.rewards.sparse import SparseReward
 from rl.demonstrations import demonstration_folder, save_demonstration
+from rl.residual.adam import written_out
 from rl.residual.algorithm import ResidualSAC
-from rl.residual.bench import PlainPolicy
+from rl.residual.bench_updates import PlainPolicy
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import load_policy, restore, save_checkpoint
@@ -25,6 +30,8 @@ from rl.residual.environment import ResidualEnvironment
 from rl.residual.train import FinetuneConfig, Finetuning
 from tests.toy_reach import SMALL, Chunked, Reach, demonstrate, learner, wrapped
 from tracking.errors import UserError
+
+COMPILER = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler")
 
 # The policy
 
@@ -129,11 +136,19 @@ def written_plainly(model: SAC, batch: ReplayBufferSamples, noise: torch.Tensor)
             old.mul_(1 - model.tau).add_(model.tau * new)
 
 
-@pytest.mark.parametrize("entropy", ["auto", 0.05])
-@pytest.mark.parametrize("init", ["zero", "default"])
-def test_the_fast_update_is_the_plain_one(entropy, init):
+@pytest.mark.parametrize(
+    ("entropy", "init", "compile"),
+    [
+        ("auto", "zero", False),
+        (0.05, "zero", False),
+        ("auto", "default", False),
+        (0.05, "default", False),
+        pytest.param("auto", "default", True, marks=COMPILER),
+    ],
+)
+def test_the_fast_update_is_the_plain_one(entropy, init, compile):
     kwargs = {"ent_coef": entropy, "learning_rate": 3e-3, "policy_kwargs": SMALL | {"actor_init": init}}
-    fast, plain = learner(**kwargs), learner(**kwargs)
+    fast, plain = learner(compile=compile, **kwargs), learner(**kwargs)
     for batch, noise in batches(8):
         with torch.no_grad():
             fast.update(batch, noise)
@@ -175,6 +190,20 @@ def test_stable_baselines_own_train_ends_at_the_same_weights(layer_norm):
     assert fast._n_updates == slow._n_updates > 5
     for (name, mine), theirs in zip(fast.policy.named_parameters(), slow.policy.parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-5), name
+
+
+def test_compiled_updates_are_refused_where_nothing_compiles(tmp_path, monkeypatch):
+    import torch._inductor.config as settings
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # holds nothing compiled before
+    torch.compiler.reset()
+    with settings.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(UserError, match="install a C"):
+        learner(compile=True)
+
+
+def test_compiled_updates_take_plain_adam_alone():
+    with pytest.raises(ValueError, match="AdamW"):
+        written_out(torch.optim.AdamW([nn.Parameter(torch.zeros(2))]))
 
 
 # Training
@@ -275,17 +304,20 @@ def with_demonstrations(**settings) -> ResidualSAC:
     return model
 
 
-@pytest.mark.parametrize("entropy", ["auto", 0.05])
-def test_a_resumed_run_ends_bitwise_as_an_unbroken_one(tmp_path, entropy):
-    unbroken = with_demonstrations(ent_coef=entropy, buffer_size=40)
+@pytest.mark.parametrize(
+    ("entropy", "compile"), [("auto", False), (0.05, False), pytest.param("auto", True, marks=COMPILER)]
+)
+def test_a_resumed_run_ends_bitwise_as_an_unbroken_one(tmp_path, entropy, compile):
+    settings = {"ent_coef": entropy, "compile": compile, "buffer_size": 40}
+    unbroken = with_demonstrations(**settings)
     unbroken.pretrain_critic(5)
     train(unbroken, 5)
-    first = with_demonstrations(ent_coef=entropy, buffer_size=40)
+    first = with_demonstrations(**settings)
     first.pretrain_critic(5)
     train(first, 3)
     save_checkpoint(tmp_path, 3, first, {"alpha": 0.1})
     np.random.uniform(size=7), torch.randn(7)  # what else happened in the process
-    second = with_demonstrations(ent_coef=entropy, buffer_size=40)
+    second = with_demonstrations(**settings)
     folder = last_checkpoint(tmp_path)
     assert folder is not None and restore(folder, second) == 3
     train(second, 2)
@@ -337,14 +369,16 @@ class WideReach(Reach):
         return np.append(super()._state(), 0.0)
 
 
-def test_stable_baselines_own_save_and_load(tmp_path):
-    model = with_demonstrations(update_ratio=2.0, warmup=0.3)
+@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=COMPILER)])
+def test_stable_baselines_own_save_and_load(tmp_path, compile):
+    model = with_demonstrations(update_ratio=2.0, warmup=0.3, compile=compile)
     train(model, 2)
     model.save(tmp_path / "model")
+    assert "_compiled" not in (load_from_zip_file(tmp_path / "model")[0] or {})
     model.save_replay_buffer(tmp_path / "buffer")
     again = ResidualSAC.load(tmp_path / "model", env=wrapped(), device="cpu")
     again.load_replay_buffer(tmp_path / "buffer")
-    assert (again.update_ratio, again.warmup) == (2.0, 0.3)
+    assert (again.update_ratio, again.warmup, again.compile) == (2.0, 0.3, compile)
     assert again.buffer.size() == model.buffer.size() and again.buffer.demonstrations is not None
     x = np.zeros((1, 6), np.float32)
     assert np.array_equal(model.predict(x, deterministic=True)[0], again.predict(x, deterministic=True)[0])

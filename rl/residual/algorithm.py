@@ -6,6 +6,7 @@ of updates proportional to an episode's length, a warm-up that leaves the base p
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -21,7 +22,9 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples, RolloutRe
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.sac import SAC
 
+from rl.residual.adam import Stepper, Steppers, apply_gradients, written_out
 from rl.residual.buffer import ResidualBuffer
+from rl.residual.compiled import compiled, refuse_to_compile
 from rl.residual.policy import ResidualPolicy, StackedCritics
 from rl.residual.update import actor_forward, actor_gradients, critic_gradients, polyak, td_target
 
@@ -33,6 +36,8 @@ class ResidualSAC(SAC):
     warmup: before `learning_starts`, residuals are U[-warmup, warmup]; 0 is the base policy alone, 1 SAC's own way.
     fast: updates by rl.residual.update where they apply (ResidualPolicy on flat observations, no gSDE); else, and with
     fast=False, by stable-baselines3's own `train`. Both compute the same.
+    compile: fast updates as one compiled function (rl.residual.compiled): a third faster, other last bits. UserError
+    where nothing can be compiled.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = SAC.policy_aliases | {"MlpPolicy": ResidualPolicy}
@@ -45,9 +50,10 @@ class ResidualSAC(SAC):
         update_ratio: float = 1.0,
         warmup: float = 0.0,
         fast: bool = True,
+        compile: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.update_ratio, self.warmup, self.fast = update_ratio, warmup, fast
+        self.update_ratio, self.warmup, self.fast, self.compile = update_ratio, warmup, fast, compile
         super().__init__(policy, env, *args, **kwargs)
 
     def _setup_model(self) -> None:
@@ -56,6 +62,13 @@ class ResidualSAC(SAC):
         super()._setup_model()
         if self.log_ent_coef is not None:  # one number: stable-baselines3's optimizer spends more on it than it costs
             self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1), fused=True)
+        if self.compile:
+            _ = self._written_out  # refuses other optimizers
+            refuse_to_compile(self.device)
+            self._compiled = compiled(self._update_by)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_compiled"]
 
     @property
     def buffer(self) -> ResidualBuffer:
@@ -122,29 +135,45 @@ class ResidualSAC(SAC):
         """One update of temperature, critics, actor and target on a given batch, with given standard normal noise
         [2 B, A] (of actions in the observations, then in the next ones). Returns critic loss, actor loss, temperature
         and mean log probability."""
+        if self.compile:
+            return self._compiled(batch, noise, move_target, self._written_out)
+        return self._update_by(batch, noise, move_target, self._optimizers)
+
+    @property
+    def _optimizers(self) -> Steppers:
+        return Steppers(self.ent_coef_optimizer, self.critic.optimizer, self.actor.optimizer)
+
+    @property
+    def _written_out(self) -> Steppers:
+        temperature, critic, actor = self._optimizers
+        return Steppers(temperature and written_out(temperature), written_out(critic), written_out(actor))
+
+    def _update_by(
+        self, batch: ReplayBufferSamples, noise: torch.Tensor, move_target: bool, by: Steppers
+    ) -> tuple[torch.Tensor, ...]:
+        """`update`, its steps made by `by`: what is compiled."""
         critic, target = self.critic, self.critic_target
         assert isinstance(critic, StackedCritics) and isinstance(target, StackedCritics)
         rows = len(batch.observations)
         batch = as_floats(batch)
         acted = actor_forward(self.actor, torch.cat([batch.observations, batch.next_observations]), noise)
-        entropy = self._temperature(acted.log_prob[:rows])
+        entropy = self._temperature(acted.log_prob[:rows], by.temperature)
         gamma: Any = self.gamma if batch.discounts is None else batch.discounts
         wanted = td_target(target, batch, acted.action[rows:], acted.log_prob[rows:], entropy, gamma)
-        critic_loss = critic_gradients(critic, batch, wanted)
-        critic.optimizer.step()
-        actor_loss = actor_gradients(self.actor, critic, acted, rows, entropy)
-        self.actor.optimizer.step()
+        critic_loss, gradients = critic_gradients(critic, batch, wanted)
+        apply_gradients(by.critic, gradients)
+        actor_loss, gradients = actor_gradients(self.actor, critic, acted, rows, entropy)
+        apply_gradients(by.actor, gradients)
         if move_target:
             polyak(critic, target, self.tau)
         return critic_loss, actor_loss, entropy.squeeze(), acted.log_prob[:rows].mean()
 
-    def _temperature(self, log_prob: torch.Tensor) -> torch.Tensor:
+    def _temperature(self, log_prob: torch.Tensor, by: Stepper | None) -> torch.Tensor:
         """The entropy coefficient as it stands, then its own step where it is learned."""
-        if self.log_ent_coef is None or self.ent_coef_optimizer is None:
+        if self.log_ent_coef is None or by is None:
             return self.ent_coef_tensor
         entropy = self.log_ent_coef.exp()
-        self.log_ent_coef.grad = -(log_prob + float(self.target_entropy)).mean().reshape(1)
-        self.ent_coef_optimizer.step()
+        apply_gradients(by, [-(log_prob + float(self.target_entropy)).mean().reshape(1)])
         return entropy
 
     def pretrain_critic(
@@ -163,8 +192,8 @@ class ResidualSAC(SAC):
                 noise = torch.randn_like(batch.actions)
                 acted = actor_forward(self.actor, batch.next_observations, noise)
                 wanted = td_target(target, batch, acted.action, acted.log_prob, entropy, self.gamma)
-                loss = critic_gradients(critic, batch, wanted)
-                critic.optimizer.step()
+                loss, gradients = critic_gradients(critic, batch, wanted)
+                apply_gradients(critic.optimizer, gradients)
                 polyak(critic, target, self.tau)
                 if report and step % 100 == 0:
                     report(step, float(loss))
@@ -191,6 +220,7 @@ def quick_arithmetic() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+@functools.cache
 def _products_exact() -> bool:
     """Whether products are still float32: CPUs with bfloat16 units may use those under this setting."""
     x = torch.linspace(1.0, 2.0, 256 * 256).reshape(256, 256)

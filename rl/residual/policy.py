@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -28,6 +29,11 @@ class Layer(NamedTuple):
     bias: Tensor  # [K, 1, out]
     scale: Tensor | None  # [K, 1, out] of its norm; None without one
     shift: Tensor | None
+
+
+def by_kind(layers: Sequence[Layer]) -> list[Tensor]:
+    """The layers' tensors in the order of StackedCritics' parameters: all weights, all biases, scales, shifts."""
+    return [tensor for kind in zip(*layers, strict=True) for tensor in kind if tensor is not None]
 
 
 class StackedCritics(ContinuousCritic):

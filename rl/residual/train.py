@@ -71,6 +71,7 @@ class FinetuneConfig:
     buffer: int = 20_000  # transitions kept
     checkpoint_every: int = 10  # episodes
     threads: int = 1  # CPU threads; another number gives other last bits
+    compile: bool = False  # updates by a C++ compiler, a third faster; other last bits
     device: str = "cpu"  # cpu or cuda
 
     def __post_init__(self) -> None:
@@ -266,6 +267,7 @@ def make_learner(config: FinetuneConfig, environment: ResidualEnvironment) -> Re
         device=config.device,
         update_ratio=config.ratio,
         warmup=config.warmup,
+        compile=config.compile,
     )
     model.get_env().seed(FIRST_SEED + SEEDS_A_RUN * config.seed)  # pyright: ignore[reportOptionalMemberAccess]
     return model

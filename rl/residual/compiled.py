@@ -1,0 +1,26 @@
+"""A function as one compiled C++ function: products stay PyTorch's, all between them becomes a few loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from tracking.errors import UserError
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, compiled when it is first called (seconds) and again for other shapes."""
+    return torch.compile(function, fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
+
+
+def refuse_to_compile(device: torch.device) -> None:
+    """Raises UserError where that cannot be done: finds out by compiling a trifle."""
+    if device.type != "cpu":
+        raise UserError(f"compiled updates are for the CPU, not for {device}")
+    try:
+        compiled(torch.neg)(torch.zeros(4))
+    except RuntimeError:  # of several kinds, with pages of the compiler's output
+        needed = "a C++ compiler and Python's headers (Debian's packages g++ and python3-dev)"
+        raise UserError(f"nothing can be compiled here: install {needed}") from None
