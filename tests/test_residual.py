@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.env_checker import check_env
 
 from mpr.rewards.none import NoReward
@@ -118,10 +119,10 @@ def test_a_base_policy_that_answers_nonsense_is_named():
 # The buffer
 
 
-def stored(rows: int, lengths: list[int], timeouts: bool = True) -> ResidualBuffer:
+def stored(rows: int, lengths: list[int], timeouts: bool = True, kind=ResidualBuffer, **kwargs):
     """A buffer of `rows` after episodes of these lengths; observation t of episode e is e + t / 100."""
     environment = wrapped()
-    buffer = ResidualBuffer(rows, environment.observation_space, environment.action_space)
+    buffer = kind(rows, environment.observation_space, environment.action_space, **kwargs)
     for e, length in enumerate(lengths):
         for t in range(length):
             seen, following = np.full((1, 6), e + t / 100), np.full((1, 6), e + (t + 1) / 100)
@@ -174,6 +175,12 @@ def test_a_time_out_bootstraps_and_a_success_does_not():
             q = torch.cat(critic_target(batch.next_observations, action), 1).min()
         assert q != 0
         assert float(wanted) == pytest.approx(-9 + (0.5 * float(q) if timeouts else 0.0))
+        buffer.n_steps, buffer.gamma = 3, 0.5
+        with torch.no_grad():
+            wanted = td_target(
+                critic_target, buffer._get_samples(np.array([2])), action, log_prob, torch.tensor(0.0), 0.9
+            )
+        assert float(wanted) == pytest.approx(-13.5 + (0.25 * float(q) if timeouts else 0.0))
 
 
 def test_sampling_gathers_what_stable_baselines_gathers():
@@ -182,6 +189,28 @@ def test_sampling_gathers_what_stable_baselines_gathers():
     theirs = super(ResidualBuffer, buffer)._get_samples(rows)
     for a, b in zip(mine, theirs, strict=True):
         assert (a is None and b is None) or (a.shape == b.shape and torch.equal(a, b))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.integers(2, 5), st.booleans())
+def test_n_step_returns_are_stable_baselines_own(lengths, n_steps, timeouts):
+    mine, theirs = (
+        stored(10, lengths, timeouts),
+        stored(10, lengths, timeouts, NStepReplayBuffer, n_steps=n_steps, gamma=0.9),
+    )
+    mine.n_steps, mine.gamma = n_steps, 0.9
+    mine.rewards[:] = theirs.rewards[:] = np.random.default_rng(0).normal(size=(10, 1))
+    rows = np.arange(mine.size())
+    for a, b in zip(mine._get_samples(rows), theirs._get_samples(rows), strict=True):
+        assert a.shape == b.shape and torch.allclose(a, b, atol=1e-5)
+
+
+def test_an_episode_under_way_ends_a_return_where_it_stands():
+    buffer = stored(10, [3, 4])
+    buffer.n_steps, buffer.gamma, buffer.dones[6] = 4, 0.5, 0
+    batch = buffer._get_samples(np.array([5, 4]))
+    assert np.allclose(batch.next_observations[:, 0], 1.04) and not batch.dones.any()
+    assert np.allclose(batch.discounts[:, 0], [0.25, 0.125]) and np.allclose(batch.rewards[:, 0], [-13.5, -15.75])
 
 
 def test_batches_are_half_demonstrations():

@@ -158,8 +158,7 @@ class ResidualSAC(SAC):
         batch = as_floats(batch)
         acted = actor_forward(self.actor, torch.cat([batch.observations, batch.next_observations]), noise)
         entropy = self._temperature(acted.log_prob[:rows], by.temperature)
-        gamma: Any = self.gamma if batch.discounts is None else batch.discounts
-        wanted = td_target(target, batch, acted.action[rows:], acted.log_prob[rows:], entropy, gamma)
+        wanted = td_target(target, batch, acted.action[rows:], acted.log_prob[rows:], entropy, self.gamma)
         critic_loss, gradients = critic_gradients(critic, batch, wanted)
         apply_gradients(by.critic, gradients)
         actor_loss, gradients = actor_gradients(self.actor, critic, acted, rows, entropy)

@@ -24,9 +24,16 @@ class ResidualBuffer(ReplayBuffer):
 
     Time-outs are kept apart from terminations: a sample's `dones` is 1 for success alone. Once `demonstrations` is
     set, the smaller half of every batch is drawn from there. Draws come from NumPy's global generator.
+
+    n_steps, gamma: samples hold n-step returns as stable_baselines3's NStepReplayBuffer makes them: the discounted
+    rewards of up to so many steps, cut at an episode's end, and the discount of what follows.
     """
 
     demonstrations: ReplayBuffer | None = None
+
+    def __init__(self, *args: Any, n_steps: int = 1, gamma: float = 0.99, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.n_steps, self.gamma = n_steps, gamma
 
     @property
     def nbytes(self) -> int:
@@ -53,13 +60,32 @@ class ResidualBuffer(ReplayBuffer):
     def _get_samples(self, batch_inds: NDArray, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """What stable-baselines3 gathers, without its detour through NumPy copies."""
         if env is not None or self.n_envs > 1 or self.optimize_memory_usage:
+            if self.n_steps > 1:
+                raise NotImplementedError("n-step returns of one plain environment only")
             return super()._get_samples(batch_inds, env)
-        rows = torch.from_numpy(batch_inds)
-        observations, following, actions, rewards, dones, timeouts = (
-            torch.from_numpy(getattr(self, name)).select(1, 0).index_select(0, rows).to(self.device) for name in ARRAYS
-        )
+        observations, actions = (self._take(name, batch_inds) for name in ("observations", "actions"))
+        last, rewards, discounts = self._returns(batch_inds) if self.n_steps > 1 else (batch_inds, None, None)
+        following, dones, timeouts = (self._take(name, last) for name in ("next_observations", "dones", "timeouts"))
+        rewards = self._take("rewards", last) if rewards is None else rewards
         dones = (dones * (1 - timeouts)).unsqueeze(1)
-        return ReplayBufferSamples(observations, actions, following, dones, rewards.unsqueeze(1))
+        return ReplayBufferSamples(observations, actions, following, dones, rewards.unsqueeze(1), discounts)
+
+    def _take(self, name: str, rows: NDArray) -> torch.Tensor:
+        return (
+            torch.from_numpy(getattr(self, name)).select(1, 0).index_select(0, torch.from_numpy(rows)).to(self.device)
+        )
+
+    def _returns(self, first: NDArray) -> tuple[NDArray, torch.Tensor, torch.Tensor]:
+        """Of returns that begin at rows `first` [B]: their last rows, sums of rewards [B], and discounts [B, 1]."""
+        ahead = np.arange(self.n_steps)
+        rows = (first[:, None] + ahead) % self.buffer_size
+        ends = (self.dones[rows, 0] > 0) | (rows == (self.pos - 1) % self.buffer_size)  # what follows is not stored
+        steps = np.where(ends.any(1), ends.argmax(1), self.n_steps - 1)  # before the last one
+        powers = np.where(ahead <= steps[:, None], self.gamma**ahead, 0.0).astype(np.float32)
+        rewards = (powers * self.rewards[rows, 0]).sum(1)
+        discounts = (self.gamma ** (steps + 1)).astype(np.float32)[:, None]
+        to = self.device
+        return rows[np.arange(len(rows)), steps], torch.from_numpy(rewards).to(to), torch.from_numpy(discounts).to(to)
 
     def arrays(self) -> dict[str, NDArray]:
         """The rows in use, and where the next one goes: all there is to save."""

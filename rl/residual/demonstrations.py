@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,15 +76,17 @@ def demonstration_buffer(
     reward: RewardModel,
     bonus: float = BONUS,
     device: torch.device | str = "cpu",
+    **returns: Any,
 ) -> tuple[ResidualBuffer, float]:
-    """A full buffer of all transitions, and the share of labels that were clipped.
+    """A full buffer of all transitions, and the share of labels that were clipped. `returns`: ResidualBuffer's n_steps
+    and gamma.
 
     To be called between episodes. Raises BadDemonstration, as `check_fit` does.
     """
     check_fit(demonstrations, environment)
     labelled = [label(demonstration, environment) for demonstration in demonstrations]
     rows = sum(len(one.episode) for one in labelled)
-    buffer = ResidualBuffer(rows, environment.observation_space, environment.action_space, device)
+    buffer = ResidualBuffer(rows, environment.observation_space, environment.action_space, device, **returns)
     for one in labelled:
         _store(one, step_rewards(reward, one.episode, bonus), buffer)
     return buffer, float(np.concatenate([one.clipped for one in labelled]).mean())

@@ -21,7 +21,7 @@ from rl.demonstrations import Demonstration, load_demonstrations
 from rl.diffusion.views import fingerprint
 from rl.kitchen.with_base import ACTION, STATE, ZERO, Setting, base_digest, kitchen_with_base
 from rl.residual.algorithm import ResidualSAC
-from rl.residual.buffer import buffer_bytes
+from rl.residual.buffer import ResidualBuffer, buffer_bytes
 from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import restore, save_checkpoint
 from rl.residual.demonstrations import check_fit, demonstration_buffer
@@ -63,6 +63,7 @@ class FinetuneConfig:
     layer_norm: bool = True  # in the critics
     lr: float = 1e-4  # of actor, critics and entropy coefficient
     gamma: float = 0.99  # discount a step
+    n_steps: int = 1  # rewards summed before the critics are asked about the rest
     tau: float = 0.005  # target critics follow by this share an update
     average: float = 2e-4  # the actor that is evaluated follows the one that practises by this share; 1: they are one
     entropy: str = "0.05"  # entropy coefficient: a number, or auto
@@ -81,7 +82,7 @@ class FinetuneConfig:
             raise UserError(f"--entropy {self.entropy}: it is auto or a number from 0 up")
         if not self.half and self.pretrain:
             raise UserError("--half false leaves no demonstrations to pretrain on: add --pretrain 0")
-        for name in ("episodes", "batch", "buffer", "checkpoint_every", "threads"):
+        for name in ("episodes", "batch", "buffer", "checkpoint_every", "threads", "n_steps"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: it is at least 1")
         if not 0 < self.average <= 1:
@@ -101,6 +102,10 @@ class FinetuneConfig:
     def setting(self) -> Setting:
         device = resolved_device(self.device)
         return Setting(self.task, self.base, self.alpha, self.ddim_steps, self.ajar, self.fully, device)
+
+    @property
+    def returns(self) -> dict[str, Any]:
+        return {"n_steps": self.n_steps, "gamma": self.gamma}
 
 
 def _number(text: str) -> float:
@@ -157,7 +162,9 @@ class Finetuning:
 
     def _take_demonstrations(self, found: Sequence[Demonstration]) -> None:
         config = self.config
-        buffer, self.clipped = demonstration_buffer(found, self.environment, self.reward, config.bonus, config.device)
+        buffer, self.clipped = demonstration_buffer(
+            found, self.environment, self.reward, config.bonus, config.device, **config.returns
+        )
         self.model.set_demonstrations(buffer)
         mega = (buffer.nbytes + self.model.buffer.nbytes) / 1e6
         print(
@@ -256,6 +263,8 @@ def make_learner(config: FinetuneConfig, environment: ResidualEnvironment) -> Re
         gamma=config.gamma,
         train_freq=(1, "episode"),
         gradient_steps=-1,
+        replay_buffer_class=ResidualBuffer,
+        replay_buffer_kwargs=config.returns,
         ent_coef=config.entropy if config.entropy == "auto" else float(config.entropy),
         policy_kwargs={
             "actor_init": config.actor_init,

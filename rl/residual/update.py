@@ -131,9 +131,11 @@ def heads(actor: Actor) -> tuple[Tensor, Tensor]:
 def td_target(
     target: StackedCritics, batch: ReplayBufferSamples, action: Tensor, log_prob: Tensor, entropy: Tensor, gamma: float
 ) -> Tensor:
-    """What Q should be, [B, 1]: a success ends the sum, a time-out does not (`batch.dones` tells only successes)."""
+    """What Q should be, [B, 1]: a success ends the sum, a time-out does not (`batch.dones` tells only successes). A
+    batch of n-step returns brings its own discounts in gamma's place."""
     q = critic_forward(target, torch.cat([batch.next_observations, action], 1))[0].amin(0)
-    return batch.rewards + (1 - batch.dones) * gamma * (q - entropy * log_prob)
+    discounts = gamma if batch.discounts is None else batch.discounts
+    return batch.rewards + (1 - batch.dones) * discounts * (q - entropy * log_prob)
 
 
 def critic_gradients(
