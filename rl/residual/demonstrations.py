@@ -21,7 +21,7 @@ from mpr.episode import Episode
 from mpr.reward import BONUS
 from mpr.rewards import RewardModel
 from rl.base_policy import Look
-from rl.demonstrations import Demonstration, check_frames, check_sizes
+from rl.demonstrations import BadDemonstration, Demonstration, check_frames, check_sizes
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.environment import ResidualEnvironment, observe
 from rl.residual.rewards import step_rewards
@@ -68,6 +68,16 @@ def check_fit(demonstrations: Sequence[Demonstration], environment: ResidualEnvi
     actions = environment.base_slice.stop - environment.base_slice.start
     check_sizes(demonstrations, environment.state_slice.stop, actions)
     check_frames(demonstrations, environment.base.cameras)
+
+
+def check_recorded(demonstrations: Sequence[Demonstration]) -> None:
+    """Raises BadDemonstration for one that a reward which sees cannot be asked about."""
+    for demonstration in demonstrations:
+        if demonstration.recording is None:
+            raise BadDemonstration(
+                f"demonstration {demonstration.seed} has no recording, which a reward that sees needs: make "
+                "demonstrations with `mpr demos`"
+            )
 
 
 def demonstration_buffer(

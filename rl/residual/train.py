@@ -14,8 +14,9 @@ import torch
 from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
-from mpr.checkpoint import last_checkpoint
+from mpr.checkpoint import last_checkpoint, weights_digest
 from mpr.device import check_device, resolved_device
+from mpr.reward import MOVED
 from mpr.rewards import RewardModel
 from rl.demonstrations import Demonstration, load_demonstrations
 from rl.diffusion.views import fingerprint
@@ -24,10 +25,10 @@ from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer, buffer_bytes
 from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import restore, save_checkpoint
-from rl.residual.demonstrations import check_fit, demonstration_buffer
+from rl.residual.demonstrations import check_fit, check_recorded, demonstration_buffer
 from rl.residual.environment import FIRST_SEED, SELECTION, ResidualEnvironment
 from rl.residual.policy import ResidualPolicy
-from rl.residual.rewards import REWARDS, find_reward
+from rl.residual.rewards import SEEING, Seeing, check_reward, find_reward
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder
@@ -46,7 +47,11 @@ class FinetuneConfig:
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`: half of every batch
     count: int = 0  # practise with the first this many, by seed (as many as the base policy learned from); 0: all
     out: Path = Path("runs/finetune")  # run folder
-    reward: str = "dense"  # none, sparse or dense
+    reward: str = "dense"  # motion, none, any_motion, dense or sparse
+    predictor: Path | None = None  # run folder of `mpr train`: for reward motion
+    tracker: str = "exact"  # of rewards motion and any_motion: exact or lucas_kanade
+    view: str = "front"  # camera that these two look through
+    moved: float = MOVED  # pixels of 256: for these two, a point tracked to move less counts 0
     bonus: float = 1.0  # added to the reward of the step that succeeds
     episodes: int = 100  # to practise
     ddim_steps: int = 10  # network evaluations for one chunk of the base policy
@@ -76,8 +81,7 @@ class FinetuneConfig:
     device: str = "cpu"  # cpu or cuda
 
     def __post_init__(self) -> None:
-        if self.reward not in REWARDS:
-            raise UserError(f"no reward '{self.reward}' here; there is {', '.join(REWARDS)}")
+        check_reward(self.reward, self.seeing)
         if self.entropy != "auto" and not _number(self.entropy) >= 0:
             raise UserError(f"--entropy {self.entropy}: it is auto or a number from 0 up")
         if not self.half and self.pretrain:
@@ -104,6 +108,10 @@ class FinetuneConfig:
         return Setting(self.task, self.base, self.alpha, self.ddim_steps, self.ajar, self.fully, device)
 
     @property
+    def seeing(self) -> Seeing:
+        return Seeing(self.predictor, self.tracker, self.view, self.moved)
+
+    @property
     def returns(self) -> dict[str, Any]:
         return {"n_steps": self.n_steps, "gamma": self.gamma}
 
@@ -128,8 +136,9 @@ def main(argv: Sequence[str]) -> None:
 def finetune(config: FinetuneConfig) -> None:
     """The run that `config` describes, from wherever it stands."""
     torch.set_num_threads(config.threads)
-    with kitchen_with_base(config.setting) as environment:
-        Finetuning(config, environment, find_reward(config.reward, config.task)).run()
+    reward = find_reward(config.reward, config.task, config.seeing)
+    with kitchen_with_base(config.setting, config.view if config.reward in SEEING else "") as environment:
+        Finetuning(config, environment, reward).run()
 
 
 def _plan(config: FinetuneConfig) -> None:
@@ -139,6 +148,8 @@ def _plan(config: FinetuneConfig) -> None:
     inputs = {"demos": config.demos} if config.half else {}
     if config.base != ZERO:
         inputs["base"] = config.base
+    if config.reward == "motion" and config.predictor is not None:
+        inputs["predictor"] = config.predictor
     facts = {"replay buffer, MB": round(buffer_bytes(config.buffer, STATE + ACTION, ACTION) / 1e6, 1)}
     facts["updates at most"] = config.pretrain + round(config.ratio * 150 * config.episodes)
     print_plan(config, inputs, facts, config.out)
@@ -154,8 +165,12 @@ class Finetuning:
         found = load_demonstrations(config.demos, config.count) if config.half else []
         if found:
             check_fit(found, environment)  # refused now, not after the folder is made
+            if config.reward in SEEING:
+                check_recorded(found)
         self.base_weights = base_digest(config.base)  # of what was loaded: the path may hold another one by and by
         made_of = {"base_weights": self.base_weights, "data": fingerprint(found) if found else ""}
+        if config.reward == "motion" and config.predictor is not None:
+            made_of["predictor_weights"] = weights_digest(config.predictor)
         self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FREE)
         if found and not self.folder.finished:
             self._take_demonstrations(found)

@@ -1,0 +1,114 @@
+"""The two lines joined: rewards that see, while a residual policy practises in the kitchen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gymnasium_robotics")
+
+from mpr.cli import main
+from mpr.episode import Episode, load_episode
+from mpr.reward import training_reward
+from mpr.rewards import RewardModel
+from rl.demonstrations import demonstration_folder, load_demonstration, save_demonstration
+from rl.kitchen import with_base
+from rl.kitchen.environment import KitchenEnvironment
+from rl.residual.checkpoint import last_checkpoint
+from rl.residual.rewards import Seeing, find_reward
+from tracking.errors import UserError
+
+TASK, STEPS = "slide", 30
+pytestmark = pytest.mark.gl
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_episodes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(with_base, "KitchenEnvironment", partial(KitchenEnvironment, step_limit=STEPS))
+        yield
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """predictor/ of three steps, demos/ of one demonstration, episodes/ with one opening."""
+    home = tmp_path_factory.mktemp("joined")
+    clips, run = str(home / "clips"), str(home / "predictor")
+    assert main(["synth", "--task", "open_slide_cabinet", "--clips", "2", "--seed", "7", "--out", clips]) == 0
+    train = ["train", "--clips", clips, "--steps", "3", "--batch", "2", "--points", "12", "--lr", "0.01"]
+    assert main([*train, "--out", run]) == 0
+    assert main(["demos", "--task", TASK, "--count", "1", "--out", str(home / "demos")]) == 0
+    opening = ["episodes", "--task", TASK, "--kind", "opening", "--episodes", "1", "--seed", "500000", "--view", "left"]
+    assert main([*opening, "--out", str(home / "episodes")]) == 0
+    return home
+
+
+@pytest.fixture(scope="module")
+def opening(home: Path) -> Episode:
+    return load_episode(next((home / "episodes").glob("episode_*")))
+
+
+def test_a_view_is_the_reward_s_not_the_recording_s(opening: Episode) -> None:
+    scores = {view: find_reward("any_motion", TASK, Seeing(view=view)).score(opening) for view in ("left", "low")}
+    assert opening.recording is not None and opening.about["view"] == "left"
+    from mpr.rewards.any_motion import AnyMotionReward
+    from mpr.tracked import track_episode
+
+    assert np.array_equal(scores["left"], AnyMotionReward(track_episode).score(opening))
+    assert not np.array_equal(scores["left"], scores["low"])
+
+
+@pytest.mark.parametrize("reward", ["motion", "any_motion"])
+def test_practice_is_paid_what_the_reward_says_of_each_episode(home: Path, tmp_path: Path, reward: str) -> None:
+    """Of the demonstrations it trains on as of its own episodes."""
+    asked = ["finetune", "--task", TASK, "--base", "zero", "--demos", str(home / "demos"), "--reward", reward]
+    asked += ["--predictor", str(home / "predictor"), "--pretrain", "2", "--ratio", "0.1", "--batch", "8"]
+    asked += ["--warmup_steps", "0", "--checkpoint_every", "1"]
+    assert main([*asked, "--episodes", "2", "--out", str(tmp_path / "run")]) == 0
+    scorer = find_reward(reward, TASK, Seeing(home / "predictor"))
+    stored = stored_demonstrations(home, scorer)
+    assert stored.max() > -1.0, "something moved in the demonstration, and was predicted to"
+    folder = last_checkpoint(tmp_path / "run")
+    assert folder is not None
+    with np.load(folder / "replay.npz") as replay:
+        rewards = replay["rewards"][:, 0]
+    assert len(rewards) == 2 * STEPS and ((rewards >= -1) & (rewards <= 0)).all()
+
+
+def stored_demonstrations(home: Path, scorer: RewardModel) -> np.ndarray:
+    from rl.kitchen.with_base import ZERO, Setting, kitchen_with_base
+    from rl.residual.demonstrations import demonstration_buffer, label
+
+    made = load_demonstration(demonstration_folder(home / "demos", 0))
+    with kitchen_with_base(Setting(TASK, ZERO)) as environment:
+        buffer, _ = demonstration_buffer([made], environment, scorer)
+        episode = label(made, environment).episode
+    success = np.arange(1, len(made) + 1) == len(made)
+    np.testing.assert_array_equal(buffer.rewards[:, 0], training_reward(scorer.score(episode), success))
+    return buffer.rewards[:-1, 0]
+
+
+def test_what_a_reward_lacks_is_named(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["finetune", "--task", TASK, "--base", "zero", "--demos", str(home / "demos"), "--reward", "motion"]
+    made = load_demonstration(demonstration_folder(home / "demos", 0))
+    save_demonstration(replace(made, recording=None), demonstration_folder(tmp_path / "blind", 0))
+    blind = [*asked, "--demos", str(tmp_path / "blind"), "--predictor", str(home / "predictor")]
+    for wrong, words in (
+        (asked, "needs --predictor"),
+        ([*asked, "--predictor", str(tmp_path / "none")], "none"),
+        ([*asked, "--predictor", str(home / "predictor"), "--tracker", "eyes"], "there is exact, lucas_kanade"),
+        ([*asked, "--predictor", str(home / "predictor"), "--view", "above"], "no kitchen view 'above'"),
+        (blind, "demonstration 0 has no recording"),
+    ):
+        capsys.readouterr()
+        assert main([*wrong, "--out", str(tmp_path / "no")]) == 2
+        error = capsys.readouterr().err
+        assert words in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "no").exists()
+    with pytest.raises(UserError, match="motion, none, any_motion, dense, sparse"):
+        find_reward("praise", TASK)
