@@ -40,7 +40,8 @@ MOST_RUNS = (SELECTION - FIRST_SEED) // SEEDS_A_RUN
 @dataclass(frozen=True)
 class FinetuneConfig:
     """Train a residual policy on a frozen base policy, by SAC. The defaults are the paper's for its robot, but for an
-    actor that starts at zero and a warm-up that is the base policy's own."""
+    actor that starts at zero, a warm-up that is the base policy's own, returns of five steps, and an average of the
+    actor to evaluate."""
 
     task: str = "microwave"  # microwave, hinge or slide
     base: Path = Path("runs/bc")  # run folder of `mpr bc`; zero: no base policy
@@ -68,7 +69,7 @@ class FinetuneConfig:
     layer_norm: bool = True  # in the critics
     lr: float = 1e-4  # of actor, critics and entropy coefficient
     gamma: float = 0.99  # discount a step
-    n_steps: int = 1  # rewards summed before the critics are asked about the rest
+    n_steps: int = 5  # rewards summed before the target critics are asked about the rest (the paper: 1)
     tau: float = 0.005  # target critics follow by this share an update
     average: float = 2e-4  # the actor that is evaluated follows the one that practises by this share; 1: they are one
     entropy: str = "0.05"  # entropy coefficient: a number, or auto
