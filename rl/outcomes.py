@@ -94,3 +94,18 @@ def table(rows: Sequence[Mapping[str, Any]], arms: Mapping[str, Sequence[str]], 
         runs = ", ".join(f"{value:.2f}" for value in c.runs) if len(c.runs) > 1 else ""
         lines.append(f"| {arm} | {c.success} | {gain} | {runs} | {'–' if c.steps is None else round(c.steps)} |")
     return lines
+
+
+def contrast(rows: Sequence[Mapping[str, Any]], ones: Sequence[str], others: Sequence[str]) -> Interval:
+    """Success of runs minus that of others, paired by training seed (both in the same order) and episode."""
+    seeds = sorted({row["seed"] for row in rows if row["policy"] == ones[0]})
+    one, other = (np.array([successes(rows, policy, seeds) for policy in which]) for which in (ones, others))
+    return mean_over_runs(one - other)
+
+
+def contrast_lines(rows: Sequence[Mapping[str, Any]], arms: Mapping[str, Sequence[str]], against: str) -> list[str]:
+    """Markdown lines: every arm minus the arm `against` (none: no lines)."""
+    if not against:
+        return []
+    lines = ["", f"| arm | success minus that of `{against}` |", "|---|---|"]
+    return lines + [f"| {arm} | {contrast(rows, arms[arm], arms[against])} |" for arm in arms if arm != against]

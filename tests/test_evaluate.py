@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import pytest
 
 from mpr.checkpoint import BadCheckpoint
 from mpr.cli import main
-from mpr.intervals import Interval
+from mpr.intervals import Interval, mean_over_runs
 from rl.curves import WINDOW, draw_curves, running
 from rl.evaluate import EvaluateConfig, load_residual, play_all
 from rl.experiments.base import BaseConfig, first_in_band
 from rl.experiments.practice import PracticeConfig, evaluation, parts
-from rl.outcomes import BASE, Residual, compare, play, table
+from rl.experiments.reach import ReachConfig
+from rl.outcomes import BASE, Residual, compare, contrast, contrast_lines, play, table
 from rl.residual.checkpoint import save_checkpoint
 from rl.residual.train import FinetuneConfig
 from tests.toy_reach import learner, wrapped
@@ -153,6 +155,32 @@ def test_an_arm_is_a_reward_and_what_differs():
             PracticeConfig(arms=[arm])
     with pytest.raises(UserError, match="no two mean the same"):
         PracticeConfig(arms=["dense", "dense  ratio=4"])
+
+
+def test_reach_is_five_rewards_and_nothing_else_that_differs():
+    config = ReachConfig(predictor=Path("p"))
+    runs = [replace(config.run_of(arm, 1), reward="none", tracker="exact", out=Path()) for arm in config.arms]
+    assert all(run == runs[0] for run in runs) and runs[0].ajar and runs[0].predictor == Path("p")
+    assert {arm.split()[0] for arm in config.arms} == {"motion", "none", "any_motion", "dense", "sparse"}
+    assert config.run_of("motion tracker=lucas_kanade", 0).tracker == "lucas_kanade"
+    with pytest.raises(UserError, match="needs --predictor"):
+        ReachConfig()
+    with pytest.raises(UserError, match="one of the arms"):
+        PracticeConfig(against="motion")
+
+
+def test_arms_are_contrasted_training_seed_by_training_seed():
+    rows = [{"policy": BASE, "seed": seed, "success": True, "steps": 9} for seed in (3, 4)]
+    for policy, won in {"a0": (1, 1), "a1": (1, 0), "b0": (0, 1), "b1": (0, 0)}.items():
+        rows += [
+            {"policy": policy, "seed": s, "success": bool(w), "steps": 9} for s, w in zip((4, 3), won, strict=True)
+        ]
+    found = contrast(rows, ["a0", "a1"], ["b0", "b1"])
+    assert found == mean_over_runs(np.array([[0, 1], [0, 1]])) and found.value == 0.5
+    unpaired = contrast(rows, ["a0", "a1"], ["b1", "b0"])
+    assert unpaired.value == 0.5 and unpaired.low < found.low
+    lines = contrast_lines(rows, {"a": ["a0", "a1"], "b": ["b0", "b1"]}, "b")
+    assert lines[-1] == f"| a | {found} |" and contrast_lines(rows, {}, "") == []
 
 
 def test_the_parts_of_an_evaluation_hold_each_seed_once():

@@ -10,6 +10,7 @@ from tracking.errors import UserError
 EXPERIMENTS = {
     "direction": ("rl.experiments.direction:main", "does the reward know which way the door goes?"),
     "base": ("rl.experiments.base:main", "how many demonstrations make a base policy worth improving"),
+    "reach": ("rl.experiments.reach:main", "does the motion reward teach a robot? five rewards, doors ajar"),
     "practice": ("rl.experiments.practice:main", "rewards, and parts of the method, beside the base policy"),
 }
 

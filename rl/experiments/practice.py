@@ -21,7 +21,7 @@ from rl.curves import draw_curves, practised_successes
 from rl.demonstrations import load_demonstrations
 from rl.evaluate import EvaluateConfig, evaluate
 from rl.kitchen.with_base import ZERO, base_digest, kitchen_with_base
-from rl.outcomes import BASE, compare, table
+from rl.outcomes import BASE, compare, contrast_lines, table
 from rl.residual.demonstrations import check_fit
 from rl.residual.environment import SELECTION
 from rl.residual.train import FinetuneConfig, finetune
@@ -30,7 +30,8 @@ from tracking.errors import UserError
 from tracking.processes import mapped
 from tracking.runs import RunFolder, read_metrics, write_atomic
 
-SHARED = ("task", "base", "demos", "count", "ddim_steps", "ajar", "fully")  # by all runs of an experiment
+SHARED = ("task", "base", "demos", "count", "predictor", "view", "ddim_steps", "ajar", "fully")  # by all runs
+EVALUATED = ("task", "base", "ddim_steps", "ajar", "fully")  # of these, what evaluation needs too
 PART = 25  # evaluation episodes a process takes at a time
 
 
@@ -43,6 +44,9 @@ class PracticeConfig:
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`
     count: int = 0  # the first this many, by seed: as many as the base policy learned from; 0: all
     arms: list[str] = field(default_factory=lambda: ["none", "sparse", "dense"])  # reward, then settings that differ
+    against: str = ""  # an arm that the others are compared with too, training seed by training seed
+    predictor: Path | None = None  # run folder of `mpr train`, for reward motion
+    view: str = "front"  # camera of rewards that see
     seeds: int = 3  # training runs an arm: seeds 0, 1, ..
     practice_episodes: int = 100  # of each run
     episodes: int = 100  # of evaluation, each final policy and the base
@@ -61,6 +65,8 @@ class PracticeConfig:
         runs = [dataclasses.replace(self.run_of(arm, 0), out=Path()) for arm in self.arms]  # refuses wrong settings now
         if not runs or any(run in runs[:k] for k, run in enumerate(runs)):
             raise UserError("arms are at least one, and no two mean the same")
+        if self.against and self.against not in self.arms:
+            raise UserError(f"--against {self.against}: it is one of the arms, {', '.join(self.arms)}")
 
     def folder(self, arm: str, seed: int) -> Path:
         return self.out / "runs" / f"{re.sub('[^a-z0-9_.=-]+', ',', arm)}_seed_{seed}"
@@ -75,19 +81,24 @@ class PracticeConfig:
 
 
 def main(argv: Sequence[str]) -> None:
-    config, dry_run = parse(PracticeConfig, argv, "mpr experiment practice")
+    experiment(*parse(PracticeConfig, argv, "mpr experiment practice"), "practice")
+
+
+def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:
+    """Practise, evaluate and report what is missing of the experiment of that name."""
     units = [config.run_of(arm, seed) for seed in range(config.seeds) for arm in config.arms]
     if dry_run:
         facts = {"runs": len(config.arms) * config.seeds, "evaluated policies": 1 + len(config.arms) * config.seeds}
         inputs = {"base": config.base} if config.base != ZERO else {}
         inputs |= {"demos": config.demos} if any(unit.half for unit in units) else {}
+        inputs |= {"predictor": config.predictor} if config.predictor else {}
         return print_plan(config, inputs, facts, config.out)
     with kitchen_with_base(units[0].setting) as environment:  # refused now, not after the folder is made
         if any(unit.half for unit in units):
             check_fit(load_demonstrations(config.demos, config.count), environment)
     made_of = {"base_weights": base_digest(config.base)}
-    run = RunFolder(config.out, "experiment practice", as_dict(config) | made_of, ("out", "workers", "videos"))
-    for _ in tqdm(mapped(finetune, units, config.workers), total=len(units), desc="practice", unit="run"):
+    run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, ("out", "workers", "videos"))
+    for _ in tqdm(mapped(finetune, units, config.workers), total=len(units), desc=name, unit="run"):
         pass
     todo = [(config, begin) for begin in parts(config)]
     for _ in tqdm(mapped(evaluate_part, todo, config.workers), total=len(todo), desc="evaluation", unit="part"):
@@ -103,7 +114,7 @@ def parts(config: PracticeConfig) -> range:
 def evaluation(config: PracticeConfig, begin: int) -> EvaluateConfig:
     """Every final policy and the base, on one part's seeds."""
     runs = tuple(config.folder(arm, seed) for arm in config.arms for seed in range(config.seeds))
-    where = {name: getattr(config, name) for name in SHARED if name not in ("demos", "count")}
+    where = {name: getattr(config, name) for name in EVALUATED}
     return EvaluateConfig(
         **where,
         residuals=runs,
@@ -126,7 +137,8 @@ def report(config: PracticeConfig, run: RunFolder) -> None:
     lines = table(rows, arms)
     title = f"# {config.task}: {config.practice_episodes} episodes of practice, {config.seeds} training seeds"
     under = f"{config.episodes} evaluation episodes from seed {config.seed:,}, the same for all; final policies."
-    text = "\n".join([title, "", under, "", *lines]) + "\n"
+    contrasts = contrast_lines(rows, arms, config.against)
+    text = "\n".join([title, "", under, "", *lines, *contrasts]) + "\n"
     write_atomic(run.path / "table.md", text)
     base = compare(rows, [BASE])
     seeds = range(config.seeds)
@@ -136,4 +148,4 @@ def report(config: PracticeConfig, run: RunFolder) -> None:
     write_page(run.path / "page.html", text, [run.path / "curves.png", *films])
     compared = {arm: dataclasses.asdict(compare(rows, names)) for arm, names in arms.items()}
     run.finish({BASE: dataclasses.asdict(base), "arms": compared})
-    print("\n".join(lines))
+    print("\n".join([*lines, *contrasts]))
