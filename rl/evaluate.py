@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from mpr.checkpoint import BadCheckpoint, refuse_unfinished, weights_digest
 from mpr.device import check_device, resolved_device
 from mpr.episode import Episode
-from mpr.page import write_page
+from mpr.page import shown, write_page
 from rl.curves import draw_curves, practised_successes
 from rl.kitchen.camera import camera_path
 from rl.kitchen.films import film
@@ -24,8 +25,11 @@ from rl.residual.checkpoint import load_policy
 from rl.residual.environment import SELECTION, ResidualEnvironment
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import NoGL, UserError
+from tracking.processes import mapped
 from tracking.runs import RunFolder, write_atomic
 
+FREE = ("out", "videos", "view", "workers")  # may differ when a run is resumed
+PART = 10  # seeds that a process plays at a time
 Policies = Mapping[str, Residual | None]  # name -> residual; None is the base policy alone
 
 
@@ -43,13 +47,14 @@ class EvaluateConfig:
     fully: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
     videos: int = 3  # episodes filmed, all policies side by side; 0: none
     view: str = "front"  # camera of the films
-    threads: int = 1  # CPU threads; another number gives other last bits
+    workers: int = 1  # processes; any number gives the same outcomes
+    threads: int = 1  # CPU threads of each; another number gives other last bits
     device: str = "cpu"  # cpu or cuda
     out: Path = Path("runs/evaluate")  # run folder
 
     def __post_init__(self) -> None:
-        if self.episodes < 1 or self.threads < 1 or self.videos < 0:
-            raise UserError("episodes and threads are at least 1, videos at least 0")
+        if min(self.episodes, self.threads, self.workers) < 1 or self.videos < 0:
+            raise UserError("episodes, threads and workers are at least 1, videos at least 0")
         if self.seed < SELECTION:
             raise UserError(f"--seed {self.seed}: below {SELECTION:,} are seeds of demonstrations and practice")
         check_device(self.device)
@@ -76,23 +81,30 @@ def main(argv: Sequence[str]) -> None:
         inputs[BASE] = config.base
     if dry_run:
         return print_plan(config, inputs, {"episodes": config.episodes * (1 + len(config.residuals))}, config.out)
-    torch.set_num_threads(config.threads)
     evaluate(config)
 
 
 def evaluate(config: EvaluateConfig) -> RunFolder:
     """Play what is missing of every policy's episodes, then write table.md, curves.png, films, page.html and
     summary.json."""
+    torch.set_num_threads(config.threads)
     with kitchen_with_base(config.setting, config.view if config.videos else "") as environment:
-        policies: Policies = {BASE: None} | {path.name: load_residual(config, path) for path in config.residuals}
+        policies = load_policies(config)
         weights = {path.name: weights_digest(path) for path in (config.base, *config.residuals) if path != ZERO}
-        run = RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, ("out", "videos", "view"))
-        play_all(run, environment, policies, config.seeds)
+        run = RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, FREE)
+        if config.workers == 1:
+            play_all(run, environment, policies, config.seeds)
+        else:
+            play_apart(run, config)
         filmed = films(config, environment, policies)
     lines = report(config, run, filmed)
     run.finish({name: dataclasses.asdict(compare(run.metrics(), [name])) for name in policies})
     print("\n".join(lines))
     return run
+
+
+def load_policies(config: EvaluateConfig) -> Policies:
+    return {BASE: None} | {path.name: load_residual(config, path) for path in config.residuals}
 
 
 def load_residual(config: EvaluateConfig, path: Path) -> Residual:
@@ -119,6 +131,30 @@ def play_all(run: RunFolder, environment: ResidualEnvironment, policies: Policie
         run.log(**dataclasses.asdict(play(environment, policies[name], seed, name)))
 
 
+def play_apart(run: RunFolder, config: EvaluateConfig) -> None:
+    """`play_all`, over processes: PART seeds at a time, logged as they come."""
+    names = [BASE, *(path.name for path in config.residuals)]
+    done = {(row["policy"], row["seed"]) for row in run.metrics()}
+    todo = [seed for seed in config.seeds if any((name, seed) not in done for name in names)]
+    units = [(config, tuple(todo[at : at + PART])) for at in range(0, len(todo), PART)]
+    with tqdm(total=len(todo), desc="evaluate", unit="seed") as bar:
+        for rows in mapped(played, units, config.workers, fresh=False):
+            for row in rows:
+                if (row["policy"], row["seed"]) not in done:
+                    run.log(**row)
+            bar.update(len(rows) // len(names))
+
+
+def played(unit: tuple[EvaluateConfig, tuple[int, ...]]) -> list[dict[str, Any]]:
+    """Every policy's episode of some seeds: what a worker does."""
+    config, seeds = unit
+    torch.set_num_threads(config.threads)
+    with kitchen_with_base(config.setting) as environment:
+        policies = load_policies(config)
+        played = [play(environment, policies[name], seed, name) for seed in seeds for name in policies]
+    return [dataclasses.asdict(outcome) for outcome in played]
+
+
 def report(config: EvaluateConfig, run: RunFolder, filmed: Sequence[Path]) -> list[str]:
     """Write table.md, page.html and, with residuals, curves.png; returns the table's lines."""
     rows, practised = run.metrics(), {path.name: path for path in config.residuals}
@@ -130,7 +166,7 @@ def report(config: EvaluateConfig, run: RunFolder, filmed: Sequence[Path]) -> li
     if practised:
         curves = {name: [practised_successes(path)] for name, path in practised.items()}
         draw_curves(pictures[0], curves, compare(rows, [BASE]).success, config.task)
-    write_page(run.path / "page.html", text, [*pictures, *filmed])
+    write_page(run.path / "page.html", text + "\n" + shown(*(p.relative_to(run.path) for p in (*pictures, *filmed))))
     return lines
 
 

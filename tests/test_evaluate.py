@@ -14,14 +14,15 @@ from mpr.checkpoint import BadCheckpoint
 from mpr.cli import main
 from mpr.intervals import Interval, mean_over_runs
 from rl.curves import WINDOW, draw_curves, running
-from rl.evaluate import EvaluateConfig, load_residual, play_all
+from rl.evaluate import EvaluateConfig, evaluate, load_residual, play_all
 from rl.experiments.base import BaseConfig, first_in_band
-from rl.experiments.practice import PracticeConfig, evaluation, parts
+from rl.experiments.practice import PracticeConfig, evaluation
 from rl.experiments.reach import ReachConfig
 from rl.outcomes import BASE, Residual, compare, contrast, contrast_lines, play, table
 from rl.residual.checkpoint import save_checkpoint
 from rl.residual.train import FinetuneConfig
 from tests.toy_reach import learner, wrapped
+from tracking.config import as_dict
 from tracking.errors import UserError
 from tracking.runs import RunFolder
 
@@ -64,6 +65,14 @@ def test_a_killed_evaluation_goes_on_and_ends_as_an_unbroken_one(tmp_path):
         file.write('{"policy": "ba')  # killed in the middle of a line
     play_all(RunFolder(broken.path, "evaluate", {}), wrapped(), policies, range(8))
     assert broken.metrics() == whole.metrics() and len(whole.metrics()) == 16
+
+
+def test_over_processes_the_same_episodes_are_played_and_none_twice(tmp_path):
+    alone = EvaluateConfig(task="slide", base=Path("zero"), episodes=3, videos=0, out=tmp_path / "alone")
+    expected = evaluate(alone).metrics()
+    apart = replace(alone, workers=2, out=tmp_path / "apart")
+    RunFolder(apart.out, "evaluate", {**as_dict(apart), "weights": {}}).log(**expected[1])  # as if killed after one
+    assert sorted(evaluate(apart).metrics(), key=lambda row: row["seed"]) == expected
 
 
 def rows(policy: str, wins, steps: int = 10):
@@ -147,7 +156,7 @@ def test_an_arm_is_a_reward_and_what_differs():
     assert (plain.reward, plain.layer_norm, plain.ratio, plain.seed, plain.episodes) == ("dense", True, 3.0, 2, 7)
     assert (changed.layer_norm, changed.ratio, changed.pretrain, changed.lr) == (False, 2.0, 50, 3e-4)
     assert plain.out != changed.out and " " not in str(changed.out)
-    assert plain.ajar and plain.setting.ajar and evaluation(config, 500_000).ajar
+    assert plain.ajar and plain.setting.ajar and evaluation(config).ajar
     wrong = {"dense layers=3": "layers", "best": "no reward 'best'", "dense ratio=fast": "ratio"}
     wrong |= {"dense ajar=true": "decided by the experiment", "dense dry-run": "lacks its =value"}
     for arm, message in wrong.items():
@@ -181,13 +190,6 @@ def test_arms_are_contrasted_training_seed_by_training_seed():
     assert unpaired.value == 0.5 and unpaired.low < found.low
     lines = contrast_lines(rows, {"a": ["a0", "a1"], "b": ["b0", "b1"]}, "b")
     assert lines[-1] == f"| a | {found} |" and contrast_lines(rows, {}, "") == []
-
-
-def test_the_parts_of_an_evaluation_hold_each_seed_once():
-    config = PracticeConfig(episodes=60, seed=500_000)
-    seeds = [seed for begin in parts(config) for seed in evaluation(config, begin).seeds]
-    assert seeds == list(range(500_000, 500_060))
-    assert [evaluation(config, begin).videos for begin in parts(config)] == [2, 0, 0]
 
 
 def test_seeds_of_practice_and_evaluation_are_kept_apart():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mpr.page import write_page
+from mpr.page import shown, write_page
 from tracking.errors import UserError
 
 
@@ -27,7 +27,8 @@ def test_a_page_holds_its_tables_pictures_and_films_and_asks_for_nothing(tmp_pat
     files = [tmp_path / "a & b.png", tmp_path / "c.mp4"]
     for file in files:
         file.write_bytes(b"\x89\x00\xff" * 10)
-    write_page(tmp_path / "page.html", "# <Title>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n", files)
+    text = "# <Title>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n" + shown(files[0], Path("c.mp4"))
+    write_page(tmp_path / "page.html", text)
     text = (tmp_path / "page.html").read_text()
     page = Read(text)
     assert page.tags.count("td") == 2 and {"h1", "img", "video"} <= set(page.tags)
@@ -38,5 +39,5 @@ def test_a_page_holds_its_tables_pictures_and_films_and_asks_for_nothing(tmp_pat
 def test_another_kind_of_file_is_refused_and_no_page_is_left(tmp_path):
     (tmp_path / "x.exe").write_bytes(b"")
     with pytest.raises(UserError, match=r"x.exe.*\.png"):
-        write_page(tmp_path / "page.html", "# t\n", [Path(tmp_path / "x.exe")])
+        write_page(tmp_path / "page.html", "# t\n\n![a program](x.exe)\n")
     assert not (tmp_path / "page.html").exists()

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
-from mpr.page import write_page
+from mpr.page import shown, write_page
 from rl.curves import draw_curves, practised_successes
 from rl.demonstrations import load_demonstrations
 from rl.evaluate import EvaluateConfig, evaluate
@@ -28,11 +27,10 @@ from rl.residual.train import FinetuneConfig, finetune
 from tracking.config import as_dict, parse, print_plan, with_settings
 from tracking.errors import UserError
 from tracking.processes import mapped
-from tracking.runs import RunFolder, read_metrics, write_atomic
+from tracking.runs import RunFolder, write_atomic
 
 SHARED = ("task", "base", "demos", "count", "predictor", "view", "ddim_steps", "ajar", "fully")  # by all runs
 EVALUATED = ("task", "base", "ddim_steps", "ajar", "fully")  # of these, what evaluation needs too
-PART = 25  # evaluation episodes a process takes at a time
 
 
 @dataclass(frozen=True)
@@ -100,39 +98,20 @@ def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:
     run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, ("out", "workers", "videos"))
     for _ in tqdm(mapped(finetune, units, config.workers), total=len(units), desc=name, unit="run"):
         pass
-    todo = [(config, begin) for begin in parts(config)]
-    for _ in tqdm(mapped(evaluate_part, todo, config.workers), total=len(todo), desc="evaluation", unit="part"):
-        pass
-    report(config, run)
+    evaluated = evaluate(evaluation(config))
+    report(config, run, evaluated)
 
 
-def parts(config: PracticeConfig) -> range:
-    """First seeds of the parts that evaluation is cut into, so that workers share it."""
-    return range(config.seed, config.seed + config.episodes, PART)
-
-
-def evaluation(config: PracticeConfig, begin: int) -> EvaluateConfig:
-    """Every final policy and the base, on one part's seeds."""
+def evaluation(config: PracticeConfig) -> EvaluateConfig:
+    """Every final policy and the base, on the same seeds."""
     runs = tuple(config.folder(arm, seed) for arm in config.arms for seed in range(config.seeds))
-    where = {name: getattr(config, name) for name in EVALUATED}
-    return EvaluateConfig(
-        **where,
-        residuals=runs,
-        episodes=min(PART, config.seed + config.episodes - begin),
-        seed=begin,
-        videos=config.videos if begin == config.seed else 0,
-        out=config.out / "evaluation" / f"from_{begin}",
-    )
+    where = {name: getattr(config, name) for name in (*EVALUATED, "episodes", "seed", "videos", "workers")}
+    return EvaluateConfig(**where, residuals=runs, out=config.out / "evaluation")
 
 
-def evaluate_part(unit: tuple[PracticeConfig, int]) -> None:
-    torch.set_num_threads(1)
-    evaluate(evaluation(*unit))
-
-
-def report(config: PracticeConfig, run: RunFolder) -> None:
+def report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> None:
     """table.md, curves.png, page.html and summary.json out of the runs' own files."""
-    rows = [row for begin in parts(config) for row in read_metrics(evaluation(config, begin).out)]
+    rows = evaluated.metrics()
     arms = {arm: [config.folder(arm, seed).name for seed in range(config.seeds)] for arm in config.arms}
     lines = table(rows, arms)
     title = f"# {config.task}: {config.practice_episodes} episodes of practice, {config.seeds} training seeds"
@@ -143,9 +122,10 @@ def report(config: PracticeConfig, run: RunFolder) -> None:
     base = compare(rows, [BASE])
     seeds = range(config.seeds)
     curves = {arm: [practised_successes(config.folder(arm, seed)) for seed in seeds] for arm in config.arms}
-    draw_curves(run.path / "curves.png", curves, base.success, config.task)
-    films = sorted((evaluation(config, config.seed).out / "films").glob("*.mp4"))
-    write_page(run.path / "page.html", text, [run.path / "curves.png", *films])
+    curves_file = run.path / "curves.png"
+    draw_curves(curves_file, curves, base.success, config.task)
+    films = sorted((evaluated.path / "films").glob("*.mp4"))
+    write_page(run.path / "page.html", text + "\n" + shown(*(p.relative_to(run.path) for p in (curves_file, *films))))
     compared = {arm: dataclasses.asdict(compare(rows, names)) for arm, names in arms.items()}
     run.finish({BASE: dataclasses.asdict(base), "arms": compared})
     print("\n".join([*lines, *contrasts]))
