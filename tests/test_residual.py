@@ -1,4 +1,4 @@
-"""Residual SAC: what this field gets wrong, each as a law; and the fast update against plainly written ones."""
+"""Residual SAC: what this field gets wrong, each as a law."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_a_zero_initialised_actor_leaves_the_base_alone_and_the_others_do_not():
 # The update
 
 
-def batches(count: int, size: int = 16) -> list[tuple[ReplayBufferSamples, torch.Tensor]]:
+def batches(count: int, size: int = 16, discounted: bool = False) -> list[tuple[ReplayBufferSamples, torch.Tensor]]:
     generator = torch.Generator().manual_seed(1)
 
     def draw(*shape):
@@ -96,7 +96,8 @@ def batches(count: int, size: int = 16) -> list[tuple[ReplayBufferSamples, torch
     made = []
     for _ in range(count):
         done = (draw(size, 1) > 0.5).float()
-        batch = ReplayBufferSamples(draw(size, 6), draw(size, 2).tanh(), draw(size, 6), done, draw(size, 1))
+        discounts = draw(size, 1).sigmoid() if discounted else None
+        batch = ReplayBufferSamples(draw(size, 6), draw(size, 2).tanh(), draw(size, 6), done, draw(size, 1), discounts)
         made.append((batch, draw(2 * size, 2)))
     return made
 
@@ -126,7 +127,8 @@ def written_plainly(model: SAC, batch: ReplayBufferSamples, noise: torch.Tensor)
     with torch.no_grad():
         following, following_log_prob = act(batch.next_observations, noise[size:])
         q = torch.cat(model.critic_target(batch.next_observations, following), 1).min(1, keepdim=True)[0]
-        target = batch.rewards + (1 - batch.dones) * model.gamma * (q - entropy * following_log_prob)
+        discounts = model.gamma if batch.discounts is None else batch.discounts
+        target = batch.rewards + (1 - batch.dones) * discounts * (q - entropy * following_log_prob)
     errors = [nn.functional.mse_loss(q, target) for q in model.critic(batch.observations, batch.actions)]
     step(model.critic.optimizer, 0.5 * sum(errors))
     q = torch.cat(model.critic(batch.observations, action), 1).min(1, keepdim=True)[0]
@@ -137,19 +139,19 @@ def written_plainly(model: SAC, batch: ReplayBufferSamples, noise: torch.Tensor)
 
 
 @pytest.mark.parametrize(
-    ("entropy", "init", "compile"),
+    ("entropy", "init", "discounted", "compile"),
     [
-        ("auto", "zero", False),
-        (0.05, "zero", False),
-        ("auto", "default", False),
-        (0.05, "default", False),
-        pytest.param("auto", "default", True, marks=COMPILER),
+        ("auto", "zero", False, False),
+        (0.05, "zero", False, False),
+        ("auto", "default", False, False),
+        (0.05, "default", True, False),
+        pytest.param("auto", "default", True, True, marks=COMPILER),
     ],
 )
-def test_the_fast_update_is_the_plain_one(entropy, init, compile):
+def test_the_fast_update_is_the_plain_one(entropy, init, discounted, compile):
     kwargs = {"ent_coef": entropy, "learning_rate": 3e-3, "policy_kwargs": SMALL | {"actor_init": init}}
     fast, plain = learner(compile=compile, **kwargs), learner(**kwargs)
-    for batch, noise in batches(8):
+    for batch, noise in batches(8, discounted=discounted):
         with torch.no_grad():
             fast.update(batch, noise)
         written_plainly(plain, batch, noise)
@@ -180,16 +182,31 @@ def test_the_clamp_of_the_log_standard_deviation_stops_its_gradient():
         assert torch.allclose(mine.grad, theirs.grad, atol=1e-3)  # saturated: rounding
 
 
-@pytest.mark.parametrize("layer_norm", [True, False])
-def test_stable_baselines_own_train_ends_at_the_same_weights(layer_norm):
+RETURNS = {"replay_buffer_class": ResidualBuffer, "replay_buffer_kwargs": {"n_steps": 3, "gamma": 0.99}}
+
+
+@pytest.mark.parametrize(("layer_norm", "returns"), [(True, {}), (False, {}), (True, RETURNS)])
+def test_stable_baselines_own_train_ends_at_the_same_weights(layer_norm, returns):
     """Rollout and updates of an episode: both draw batches and noise alike from the generators."""
-    fast, slow = (learner(fast=on, policy_kwargs=SMALL | {"layer_norm": layer_norm}) for on in (True, False))
+    kwargs = {"policy_kwargs": SMALL | {"layer_norm": layer_norm}, **returns}
+    fast, slow = (learner(fast=on, **kwargs) for on in (True, False))
     for model in (fast, slow):
         model.set_random_seed(3)
         model.learn(1)
     assert fast._n_updates == slow._n_updates > 5
     for (name, mine), theirs in zip(fast.policy.named_parameters(), slow.policy.parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-5), name
+
+
+def test_returns_of_two_makes_never_meet():
+    environment = wrapped()
+    shown = demonstration_buffer([demonstrate(0)], environment, NoReward(), n_steps=3, gamma=0.9)[0]
+    with pytest.raises(ValueError, match="n_steps 3, those of practice 1"):
+        learner(environment).set_demonstrations(shown)
+    with pytest.raises(ValueError, match=r"gamma 0\.9, those of practice 0\.99"):
+        learner(environment, **RETURNS).set_demonstrations(shown)
+    with pytest.raises(ValueError, match=r"returns have gamma 0\.99, the critics' 0\.5"):
+        learner(environment, gamma=0.5, **RETURNS)
 
 
 def test_compiled_updates_are_refused_where_nothing_compiles(tmp_path, monkeypatch):
@@ -250,8 +267,7 @@ def test_deterministic_predictions_ask_the_average_and_others_the_actor():
     assert torch.equal(drawn, model.actor(x))
 
 
-def test_many_updates_average_as_one_at_a_time_would():
-    """What is left of the start depends on their number alone."""
+def test_what_the_average_keeps_of_its_start_depends_on_the_number_of_updates_alone():
     model = with_demonstrations(policy_kwargs=SMALL | {"average": 0.1}, learning_rate=0.0)
     train(model, 1)
     with torch.no_grad():
@@ -495,7 +511,7 @@ def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"reward": "nosuch"}, "there is none, sparse, dense"),
+        ({"reward": "nosuch"}, "there is motion, none, any_motion, dense, sparse"),
         ({"entropy": "much"}, "--entropy much"),
         ({"half": False}, "--pretrain 0"),
         ({"batch": 0}, "--batch 0"),

@@ -60,6 +60,11 @@ class ResidualSAC(SAC):
         if self.replay_buffer_class is None and isinstance(self.observation_space, Box) and self.n_steps == 1:
             self.replay_buffer_class = ResidualBuffer  # else stable-baselines3's own choice
         super()._setup_model()
+        buffer = self.replay_buffer
+        if isinstance(buffer, ResidualBuffer) and buffer.n_steps > 1 and buffer.gamma != self.gamma:
+            raise ValueError(
+                f"the buffer's returns have gamma {buffer.gamma}, the critics' {self.gamma}: make them one"
+            )
         if self.log_ent_coef is not None:  # one number: stable-baselines3's optimizer spends more on it than it costs
             self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1), fused=True)
         if self.compile:
@@ -77,7 +82,12 @@ class ResidualSAC(SAC):
         return self.replay_buffer
 
     def set_demonstrations(self, demonstrations: ResidualBuffer) -> None:
-        """Draw half of every batch from these from now on. They are not part of `save`."""
+        """Draw half of every batch from these from now on. They are not part of `save`. Raises ValueError where their
+        returns are made otherwise than those of what is practised."""
+        for name in ("n_steps", "gamma"):
+            here, there = getattr(self.buffer, name), getattr(demonstrations, name)
+            if here != there:
+                raise ValueError(f"demonstrations' returns have {name} {there}, those of practice {here}")
         self.buffer.demonstrations = demonstrations
 
     def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:

@@ -92,8 +92,9 @@ def time_episodes(episodes: int, batch: int) -> EpisodeTimes:
 def _time_episodes(environment: ResidualEnvironment, episodes: int, batch: int) -> EpisodeTimes:
     watch, kitchen, reward = Watch(), environment.env, find_reward("dense", TASK)
     assert isinstance(kitchen, KitchenEnvironment)
-    model = make_learner(FinetuneConfig(TASK, ZERO, batch=batch, warmup_steps=0), environment)
-    demonstrations = ResidualBuffer(ROWS, model.observation_space, model.action_space, "cpu")
+    config = FinetuneConfig(TASK, ZERO, batch=batch, warmup_steps=0)
+    model = make_learner(config, environment)
+    demonstrations = ResidualBuffer(ROWS, model.observation_space, model.action_space, "cpu", **config.returns)
     fill(demonstrations)
     model.set_demonstrations(demonstrations)
     model.set_logger(Logger(folder=None, output_formats=[]))

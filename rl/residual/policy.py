@@ -84,9 +84,9 @@ class ResidualPolicy(SACPolicy):
     orthogonal: orthogonal hidden layers, gain 1, heads as PyTorch makes them (the authors' code); mean not 0.
     default: stable-baselines3's.
 
-    average: below 1, an actor that follows the actor by this share an update stands beside it, `averaged`, and
-    deterministic predictions are asked of that. An actor updated hundreds of times after every episode is a good one
-    after this episode and a poor one after the next.
+    average: below 1, a second actor, `averaged`, moves towards the actor after each round of updates (`follow`), by
+    this share for each of them, and deterministic predictions are asked of it. An actor updated hundreds of times
+    after every episode is a good one after this episode and a poor one after the next.
     """
 
     def __init__(
@@ -131,7 +131,8 @@ class ResidualPolicy(SACPolicy):
 
     @torch.no_grad()
     def follow(self, updates: int) -> None:
-        """Let the average follow an actor that was updated so many times."""
+        """Move the average towards the actor as it stands, as far as `average` so many times. Called once an episode,
+        it averages the actors that episodes ended with."""
         if self.averaged is not None:
             share = 1 - (1 - self.average) ** updates
             torch._foreach_lerp_(list(self.averaged.parameters()), list(self.actor.parameters()), share)  # type: ignore[attr-defined]
