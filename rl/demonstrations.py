@@ -46,6 +46,7 @@ class Demonstration:
     seed: int  # of its start, or its number in the data set it came from
     frames: Mapping[str, FrameSource] = field(default_factory=dict)  # camera -> T+1 frames; may be empty
     recording: SceneRecording | None = None  # T+1 frames
+    shows: str = ""  # which task, to which end (rl.kitchen.tasks.goal); empty: nobody said
 
     def __post_init__(self) -> None:
         steps = len(self.actions)
@@ -92,6 +93,16 @@ def check_sizes(demonstrations: Sequence[Demonstration], state_size: int, action
             raise BadDemonstration(
                 f"demonstration {demonstration.seed} has {there[0]} state and {there[1]} action dimensions, "
                 f"wanted are {state_size} and {action_size}: it is of another robot or observation"
+            )
+
+
+def check_shown(demonstrations: Sequence[Demonstration], wanted: str) -> None:
+    """Raises BadDemonstration for one of another task, or of another end to it: their successes are not ours."""
+    for demonstration in demonstrations:
+        if demonstration.shows not in ("", wanted):
+            raise BadDemonstration(
+                f"demonstration {demonstration.seed} shows '{demonstration.shows}', wanted is '{wanted}': `mpr demos` "
+                "makes some"
             )
 
 
@@ -145,7 +156,7 @@ def save_demonstration(demonstration: Demonstration, folder: Path) -> None:
                 file[t] = frames[t]
             file.flush()
         about: dict[str, Any] = {"format": FORMAT, "success": bool(d.success), "seed": int(d.seed)}
-        about |= {"cameras": sorted(d.frames), "recorded": d.recording is not None}
+        about |= {"cameras": sorted(d.frames), "recorded": d.recording is not None, "shows": d.shows}
         (temporary / "demonstration.json").write_text(json.dumps(about, indent=2) + "\n")
 
 
@@ -161,7 +172,8 @@ def load_demonstration(folder: Path) -> Demonstration:
         stored = folder / "recording.npz"
         recording = SceneRecording.from_bytes(stored.read_bytes()) if about["recorded"] else None
         frames = {c: np.load(_frames_file(folder, c), mmap_mode="r", allow_pickle=False) for c in about["cameras"]}
-        return Demonstration(**arrays, success=about["success"], seed=about["seed"], frames=frames, recording=recording)
+        told = {"success": about["success"], "seed": about["seed"], "shows": about.get("shows", "")}
+        return Demonstration(**arrays, **told, frames=frames, recording=recording)
     except FileNotFoundError as error:
         raise BadDemonstration(f"{folder} is no demonstration, or half-written: {error.filename} is missing") from error
     except BadDemonstration as error:
@@ -187,6 +199,7 @@ def load_demonstrations(root: Path, count: int = 0) -> list[Demonstration]:
         )
     found = [load_demonstration(folder) for folder in folders[: count or len(folders)]]
     check_sizes(found, found[0].states.shape[1], found[0].actions.shape[1])
+    check_shown(found, found[0].shows)
     return found
 
 

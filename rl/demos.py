@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from rl.kitchen.demonstrate import demonstrate
 from rl.kitchen.environment import STEP_LIMIT, KitchenEnvironment
 from rl.kitchen.pictures import KitchenPictures, with_pictures
 from rl.kitchen.rollout import NOISE
-from rl.kitchen.tasks import find_task
+from rl.kitchen.tasks import find_task, goal
 from rl.minari_data import read_minari, save_minari
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
@@ -94,7 +94,7 @@ def record(config: DemosConfig, run: RunFolder) -> None:
     ):
         for attempt in attempts(config, len(tried)) if done < config.count else ():
             if attempt.success:
-                kept = with_pictures(attempt, pictures)
+                kept = replace(with_pictures(attempt, pictures), shows=goal(config.task, config.fully))
                 save_demonstration(kept, demonstration_folder(config.out, attempt.seed))
                 done, failures = done + 1, 0
                 bar.update()

@@ -24,7 +24,9 @@ from rl import demos
 from rl.demonstrations import (
     BadDemonstration,
     Demonstration,
+    check_shown,
     check_sizes,
+    demonstration_folder,
     load_demonstration,
     load_demonstrations,
     save_demonstration,
@@ -62,7 +64,7 @@ def assert_same(a: Demonstration, b: Demonstration) -> None:
     for name in ("states", "actions", "executed", "times"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
         assert getattr(a, name).dtype == getattr(b, name).dtype
-    assert (a.success, a.seed, set(a.frames)) == (b.success, b.seed, set(b.frames))
+    assert (a.success, a.seed, a.shows, set(a.frames)) == (b.success, b.seed, b.shows, set(b.frames))
     for camera in a.frames:
         assert len(a.frames[camera]) == len(b.frames[camera])
         for t in range(len(a.frames[camera])):
@@ -97,6 +99,18 @@ NAN = np.full((6, 4), np.nan, np.float32)
 def test_what_does_not_fit_is_refused_by_name(change: dict, says: str) -> None:
     with pytest.raises(BadDemonstration, match=f"demonstration 7: .*{says}"):
         replace(made(seed=7), **change)
+
+
+def test_another_tasks_demonstrations_are_refused(tmp_path: Path) -> None:
+    some = [replace(made(0), shows="slide"), made(1)]
+    check_shown(some, "slide")  # of the second nobody said
+    with pytest.raises(BadDemonstration, match="demonstration 0 shows 'slide', wanted is 'slide, fully'"):
+        check_shown(some, "slide, fully")
+    for one, shows in zip(some, ("slide", "hinge"), strict=True):
+        save_demonstration(replace(one, shows=shows), demonstration_folder(tmp_path, one.seed))
+    assert_same(load_demonstration(demonstration_folder(tmp_path, 0)), some[0])
+    with pytest.raises(BadDemonstration, match="demonstration 1 shows 'hinge'"):
+        load_demonstrations(tmp_path)
 
 
 def test_another_robots_demonstrations_are_refused() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("gymnasium_robotics")
 
+from mpr.checkpoint import last_checkpoint
 from mpr.cli import main
 from mpr.episode import Episode, load_episode
 from mpr.reward import training_reward
@@ -19,8 +20,7 @@ from mpr.rewards import RewardModel
 from rl.demonstrations import demonstration_folder, load_demonstration, save_demonstration
 from rl.kitchen import with_base
 from rl.kitchen.environment import KitchenEnvironment
-from rl.residual.checkpoint import last_checkpoint
-from rl.residual.rewards import Seeing, find_reward
+from rl.residual.rewards import Seeing, find_reward, step_rewards
 from tracking.errors import UserError
 
 TASK, STEPS = "slide", 30
@@ -64,33 +64,53 @@ def test_a_view_is_the_reward_s_not_the_recording_s(opening: Episode) -> None:
 
 
 @pytest.mark.parametrize("reward", ["motion", "any_motion"])
-def test_practice_is_paid_what_the_reward_says_of_each_episode(home: Path, tmp_path: Path, reward: str) -> None:
-    """Of the demonstrations it trains on as of its own episodes."""
+def test_practice_is_paid_what_the_reward_says_and_resumes_bitwise(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reward: str
+) -> None:
+    """Demonstrations, whose door moves, and its own episodes; killed after the first of these or not."""
     asked = ["finetune", "--task", TASK, "--base", "zero", "--demos", str(home / "demos"), "--reward", reward]
     asked += ["--predictor", str(home / "predictor"), "--pretrain", "2", "--ratio", "0.1", "--batch", "8"]
-    asked += ["--warmup_steps", "0", "--checkpoint_every", "1"]
-    assert main([*asked, "--episodes", "2", "--out", str(tmp_path / "run")]) == 0
+    asked += ["--warmup_steps", "0", "--checkpoint_every", "1", "--episodes", "2"]
+    paid: list[tuple[Episode, np.ndarray]] = []
+
+    def spied(model: RewardModel, episode: Episode, bonus: float) -> np.ndarray:
+        paid.append((episode, step_rewards(model, episode, bonus)))
+        return paid[-1][1]
+
+    for module in ("callback", "demonstrations"):
+        monkeypatch.setattr(f"rl.residual.{module}.step_rewards", spied)
+    assert main([*asked, "--out", str(tmp_path / "whole")]) == 0
     scorer = find_reward(reward, TASK, Seeing(home / "predictor"))
-    stored = stored_demonstrations(home, scorer)
-    assert stored.max() > -1.0, "something moved in the demonstration, and was predicted to"
-    folder = last_checkpoint(tmp_path / "run")
+    for episode, rewards in paid:
+        success = np.arange(1, len(episode) + 1) == (len(episode) if episode.success else -1)
+        np.testing.assert_array_equal(rewards, training_reward(scorer.score(episode), success))
+    shown, *own = paid
+    assert len(own) == 2 and shown[0].success and shown[1][:-1].max() > -1.0, "what moved was predicted to"
+    np.testing.assert_array_equal(replay(tmp_path / "whole"), np.concatenate([rewards for _, rewards in own]))
+
+    with pytest.raises(Killed), monkeypatch.context() as patch:
+        patch.setattr("rl.residual.train.Finetuning._recent_success", killed)
+        main([*asked, "--out", str(tmp_path / "broken")])
+    assert main([*asked, "--out", str(tmp_path / "broken")]) == 0
+    folders = [last_checkpoint(tmp_path / name) for name in ("whole", "broken")]
+    assert folders[0] is not None and folders[1] is not None and folders[0].name == folders[1].name
+    for file in ("model.safetensors", "checkpoint.json", "replay.npz"):
+        assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed(_: object) -> float:
+    raise Killed
+
+
+def replay(run: Path) -> np.ndarray:
+    folder = last_checkpoint(run)
     assert folder is not None
-    with np.load(folder / "replay.npz") as replay:
-        rewards = replay["rewards"][:, 0]
-    assert len(rewards) == 2 * STEPS and ((rewards >= -1) & (rewards <= 0)).all()
-
-
-def stored_demonstrations(home: Path, scorer: RewardModel) -> np.ndarray:
-    from rl.kitchen.with_base import ZERO, Setting, kitchen_with_base
-    from rl.residual.demonstrations import demonstration_buffer, label
-
-    made = load_demonstration(demonstration_folder(home / "demos", 0))
-    with kitchen_with_base(Setting(TASK, ZERO)) as environment:
-        buffer, _ = demonstration_buffer([made], environment, scorer)
-        episode = label(made, environment).episode
-    success = np.arange(1, len(made) + 1) == len(made)
-    np.testing.assert_array_equal(buffer.rewards[:, 0], training_reward(scorer.score(episode), success))
-    return buffer.rewards[:-1, 0]
+    with np.load(folder / "replay.npz") as arrays:
+        return arrays["rewards"][:, 0]
 
 
 def test_what_a_reward_lacks_is_named(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +124,10 @@ def test_what_a_reward_lacks_is_named(home: Path, tmp_path: Path, capsys: pytest
         ([*asked, "--predictor", str(home / "predictor"), "--tracker", "eyes"], "there is exact, lucas_kanade"),
         ([*asked, "--predictor", str(home / "predictor"), "--view", "above"], "no kitchen view 'above'"),
         (blind, "demonstration 0 has no recording"),
+        (
+            [*asked, "--predictor", str(home / "predictor"), "--fully", "true"],
+            "shows 'slide', wanted is 'slide, fully'",
+        ),
     ):
         capsys.readouterr()
         assert main([*wrong, "--out", str(tmp_path / "no")]) == 2

@@ -183,6 +183,7 @@ class Training:
         self.shape = _shape(config, self.windows, cameras, features)
         self.about: dict[str, Any] = {
             "demonstrations": len(demonstrations),
+            "shown": demonstrations[0].shows,
             "data": fingerprint(demonstrations),
             "encoder_weights": str(config.weights),
         }

@@ -51,7 +51,7 @@ class Eyes:
         return self.frozen(torch.tensor(frames, device=self.device)).float().cpu().numpy()
 
 
-def fingerprint(demonstrations: Sequence[Demonstration], *about: str, camera: str = "") -> str:
+def fingerprint(demonstrations: Sequence[Demonstration], *about: str | int, camera: str = "") -> str:
     """16 hexadecimal digits of `about` and of what the demonstrations hold, each one's last frame included."""
     digest = hashlib.sha256(repr((camera, about)).encode())
     for d in demonstrations:

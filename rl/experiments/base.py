@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from mpr.intervals import Interval, success_rate
-from rl.demonstrations import frame_sizes, load_demonstrations
+from rl.demonstrations import check_shown, frame_sizes, load_demonstrations
 from rl.diffusion.train import BcConfig, Training
 from rl.evaluate import EvaluateConfig, evaluate
 from rl.kitchen.pictures import pictures_for
-from rl.kitchen.tasks import find_task
+from rl.kitchen.tasks import find_task, goal
 from rl.outcomes import BASE, successes
 from rl.residual.environment import SELECTION
 from tracking.config import as_dict, parse, print_plan, with_settings
@@ -70,6 +70,7 @@ def main(argv: Sequence[str]) -> None:
         return print_plan(config, {"demos": config.demos}, {"policies at most": len(config.counts) + 2}, config.out)
     torch.set_num_threads(config.threads)
     found = load_demonstrations(config.demos, max(config.counts))  # refused now, not after hours
+    check_shown(found, goal(config.task, config.fully))
     cameras = frame_sizes(found, config.policy(len(found), 0).cameras)
     pictures_for(cameras, task).close()
     run = RunFolder(config.out, "experiment base", as_dict(config))

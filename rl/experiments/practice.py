@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from mpr.page import shown, write_page
 from rl.curves import draw_curves, practised_successes
-from rl.demonstrations import load_demonstrations
+from rl.demonstrations import check_shown, load_demonstrations
 from rl.evaluate import EvaluateConfig, evaluate
 from rl.kitchen.with_base import ZERO, base_digest, kitchen_with_base
 from rl.outcomes import BASE, compare, contrast_lines, table
@@ -93,7 +93,9 @@ def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:
         return print_plan(config, inputs, facts, config.out)
     with kitchen_with_base(units[0].setting) as environment:  # refused now, not after the folder is made
         if any(unit.half for unit in units):
-            check_fit(load_demonstrations(config.demos, config.count), environment)
+            found = load_demonstrations(config.demos, config.count)
+            check_fit(found, environment)
+            check_shown(found, units[0].setting.goal)
     made_of = {"base_weights": base_digest(config.base)}
     run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, ("out", "workers", "videos"))
     for _ in tqdm(mapped(finetune, units, config.workers), total=len(units), desc=name, unit="run"):

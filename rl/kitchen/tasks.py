@@ -104,6 +104,11 @@ SLIDE = Task(
 TASKS = {task.name: task for task in (MICROWAVE, HINGE, SLIDE)}
 
 
+def goal(task: str, fully: bool) -> str:
+    """What success means, in a word or two: FrankaKitchen-v1's, or, `fully`, as far as we call open."""
+    return f"{task}, fully" if fully else task
+
+
 def find_task(name: str) -> Task:
     """The task of that name. Raises UserError naming those that exist."""
     if name not in TASKS:

@@ -7,12 +7,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.checkpoint import refuse_unfinished, weights_digest
+from mpr.checkpoint import BadCheckpoint, refuse_unfinished, weights_digest
 from rl.base_policy import BasePolicy, ZeroPolicy
 from rl.kitchen.environment import RATE_HZ, KitchenEnvironment
 from rl.kitchen.pictures import pictures_for
 from rl.kitchen.recording import record
-from rl.kitchen.tasks import find_task
+from rl.kitchen.tasks import find_task, goal
 from rl.residual.environment import ALPHA, ResidualEnvironment
 
 STATE, ACTION = 62, 9  # widths of the kitchen's observation and action
@@ -30,6 +30,10 @@ class Setting:
     ajar: bool = False
     fully: bool = False
     device: str = "cpu"
+
+    @property
+    def goal(self) -> str:
+        return goal(self.task, self.fully)
 
 
 @contextmanager
@@ -57,8 +61,8 @@ def base_in(kitchen: KitchenEnvironment, setting: Setting) -> Iterator[BasePolic
     """The frozen policy of a run of `mpr bc`. One with cameras is shown the kitchen's present state, rendered as its
     demonstrations were, on the steps that it plans from.
 
-    Raises BadCheckpoint for one of other states or actions, UserError for other cameras than the kitchen's,
-    MissingWeights for an encoder's that are not there, and NoGL.
+    Raises BadCheckpoint for one of another task, or of other states or actions, UserError for other cameras than the
+    kitchen's, MissingWeights for an encoder's that are not there, and NoGL.
     """
     if setting.base == ZERO:
         yield ZeroPolicy(ACTION)
@@ -69,6 +73,8 @@ def base_in(kitchen: KitchenEnvironment, setting: Setting) -> Iterator[BasePolic
     from rl.diffusion.schedule import Sampler
 
     policy, about = load_policy(setting.base, setting.device, STATE, ACTION)
+    if about.get("shown", "") not in ("", setting.goal):
+        raise BadCheckpoint(f"{setting.base} learned '{about['shown']}', asked is '{setting.goal}'")
     eyes = load_eyes(policy.shape, about, setting.device)
     with pictures_for(policy.shape.cameras, kitchen.task) as pictures:
         yield DiffusionActor(policy, Sampler("ddim", setting.ddim_steps), eyes, lambda step: pictures.now(kitchen))

@@ -4,6 +4,7 @@ resumes at the last checkpoint and ends as an unbroken run."""
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from mpr.checkpoint import last_checkpoint, weights_digest
 from mpr.device import check_device, resolved_device
 from mpr.reward import MOVED
 from mpr.rewards import RewardModel
-from rl.demonstrations import Demonstration, load_demonstrations
+from rl.demonstrations import Demonstration, check_shown, load_demonstrations
 from rl.diffusion.views import fingerprint
 from rl.kitchen.with_base import ACTION, STATE, ZERO, Setting, base_digest, kitchen_with_base
 from rl.residual.algorithm import ResidualSAC
@@ -164,14 +165,20 @@ class Finetuning:
     def __init__(self, config: FinetuneConfig, environment: ResidualEnvironment, reward: RewardModel) -> None:
         self.config, self.environment, self.reward = config, environment, reward
         self.model = make_learner(config, environment)
+        print(f"the replay buffer takes {self.model.buffer.nbytes / 1e6:.1f} MB")
         self.clipped: float | None = None
         found = load_demonstrations(config.demos, config.count) if config.half else []
         if found:
             check_fit(found, environment)  # refused now, not after the folder is made
+            check_shown(found, config.setting.goal)
             if config.reward in SEEING:
                 check_recorded(found)
         self.base_weights = base_digest(config.base)  # of what was loaded: the path may hold another one by and by
-        made_of = {"base_weights": self.base_weights, "data": fingerprint(found) if found else ""}
+        seen = [d.recording.to_bytes() for d in found if d.recording] if config.reward in SEEING else []
+        made_of = {
+            "base_weights": self.base_weights,
+            "data": fingerprint(found, *map(zlib.crc32, seen)) if found else "",
+        }
         if config.reward == "motion" and config.predictor is not None:
             made_of["predictor_weights"] = weights_digest(config.predictor)
         self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FREE)
@@ -184,10 +191,9 @@ class Finetuning:
             found, self.environment, self.reward, config.bonus, config.device, **config.returns
         )
         self.model.set_demonstrations(buffer)
-        mega = (buffer.nbytes + self.model.buffer.nbytes) / 1e6
         print(
-            f"{len(found)} demonstrations, {buffer.size()} transitions; {self.clipped:.0%} of their labels are further "
-            f"from the base policy than a residual reaches; replay takes {mega:.1f} MB"
+            f"{len(found)} demonstrations, {buffer.size()} transitions, {buffer.nbytes / 1e6:.1f} MB; "
+            f"{self.clipped:.0%} of their labels are further from the base policy than a residual reaches"
         )
 
     def run(self) -> None:
