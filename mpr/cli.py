@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from tracking.errors import UserError
 
 VERBS = {
+    "quickstart": ("rl.quickstart:main", "everything once, in a quarter of an hour, and a page that tells of it"),
     "synth": ("tracking.synth.command:main", "make synthetic egocentric clips with exact tracks"),
     "track": ("tracking.command:main", "track an object through a video, or clips again with another tracker"),
     "train": ("mpr.train:main", "train a motion predictor on tracked clips"),

@@ -1,0 +1,267 @@
+"""`mpr quickstart`: the whole method in a quarter of an hour, on what the project makes itself.
+
+    clips ─ predictor ─┬─ practice ─ evaluation ─ page
+    demonstrations ─ base ─┘  reward ───────────────┘
+
+Stages are the other commands, each with a log of its own; as many as `workers` run side by side. Each resumes by
+itself, so the same command goes on wherever it was killed, and ends as an unbroken one does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from tqdm import tqdm
+
+from rl.kitchen.tasks import find_task
+from rl.residual.environment import SELECTION
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.processes import mapped
+from tracking.runs import RunFolder, write_atomic
+
+CLIPS_OF = {"microwave": "open_microwave", "hinge": "open_hinge_cabinet", "slide": "open_slide_cabinet"}
+EVALUATED = SELECTION + 100_000  # evaluation's seeds begin here: beyond those that anything was chosen on
+SEEDS = 80  # quickstarts that share no seed of clips, demonstrations, practice or evaluation
+
+
+@dataclass(frozen=True)
+class QuickstartConfig:
+    """Synthetic clips, a motion predictor, demonstrations, a base policy, practice with the motion reward, evaluation,
+    and one page that tells what happened."""
+
+    task: str = "slide"  # microwave, hinge or slide
+    seed: int = 0  # of everything
+    clips: int = 150  # synthetic clips of hands doing the task
+    demonstrations: int = 2  # for the base policy, and for half of every batch of practice
+    episodes: int = 100  # of practice
+    evaluation: int = 100  # episodes of base, and of base + residual
+    reward_episodes: int = 6  # scripted episodes of each kind that the reward is tried on
+    predictor: str = "steps=1000"  # settings of `mpr train` that differ from its own
+    base: str = "size=tiny lr=5e-4"  # of `mpr bc`
+    practice: str = ""  # of `mpr finetune`
+    workers: int = 2  # stages at a time
+    out: Path = Path("runs/quickstart")  # run folder
+
+    def __post_init__(self) -> None:
+        find_task(self.task)
+        if not 0 <= self.seed < SEEDS:
+            raise UserError(f"--seed {self.seed}: it lies in 0 .. {SEEDS - 1}")
+        for name in ("clips", "demonstrations", "episodes", "evaluation", "reward_episodes", "workers"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)}: it is at least 1")
+
+    def folder(self, stage: str) -> Path:
+        return self.out / ("predictors/" + self.task if stage == "predictor" else stage)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command, and what it does in a few words."""
+
+    name: str
+    words: str
+    argv: tuple[str, ...]
+
+
+Chain = tuple[Path, tuple[Stage, ...]]  # the quickstart's folder, and stages that follow one another
+
+
+def stages(config: QuickstartConfig) -> dict[str, Stage]:
+    """All stages, by name."""
+    c = config
+
+    def stage(name: str, words: str, verb: str, settings: str = "", **options: Any) -> Stage:
+        given = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+        given += [
+            word for key, _, value in (s.partition("=") for s in settings.split()) for word in (f"--{key}", value)
+        ]
+        return Stage(name, words, (*verb.split(), *given, "--out", str(c.folder(name))))
+
+    made = [
+        stage(
+            "clips",
+            "a hand opens synthetic appliances, seen from a moving head",
+            "synth",
+            task=CLIPS_OF[c.task],
+            clips=c.clips,
+            seed=10_000 * (c.seed + 1),
+            workers=c.workers,
+        ),
+        stage(
+            "predictor",
+            "learns from the clips how the object's points move next",
+            "train",
+            c.predictor,
+            clips=c.folder("clips"),
+            seed=c.seed,
+            device="cpu",
+        ),
+        stage(
+            "demonstrations",
+            "a scripted expert opens the robot's own door",
+            "demos",
+            task=c.task,
+            count=c.demonstrations,
+            seed=100 * c.seed,
+        ),
+        stage(
+            "base",
+            "a diffusion policy learns from the demonstrations",
+            "bc",
+            c.base,
+            demos=c.folder("demonstrations"),
+            seed=c.seed,
+            device="cpu",
+        ),
+        stage(
+            "reward",
+            "is the reward higher for opening than for closing?",
+            "experiment direction",
+            predictors=c.out / "predictors",
+            tasks=f"[{c.task}]",
+            kinds="[opening, closing, miss]",
+            rows="[motion]",
+            episodes=c.reward_episodes,
+            seed=EVALUATED + 1000 * c.seed,
+            workers=1,
+        ),
+        stage(
+            "practice",
+            "a residual policy practises on top of the base policy, paid by the motion reward",
+            "finetune",
+            c.practice,
+            task=c.task,
+            base=c.folder("base"),
+            demos=c.folder("demonstrations"),
+            reward="motion",
+            predictor=c.folder("predictor"),
+            episodes=c.episodes,
+            seed=c.seed,
+        ),
+        stage(
+            "evaluation",
+            "base, and base + residual, from the same starts",
+            "evaluate",
+            task=c.task,
+            base=c.folder("base"),
+            residuals=f"[{c.folder('practice')}]",
+            episodes=c.evaluation,
+            seed=EVALUATED + 1000 * c.seed,
+            videos=3,
+            workers=c.workers,
+        ),
+    ]
+    return {one.name: one for one in made}
+
+
+def waves(config: QuickstartConfig) -> list[list[Chain]]:
+    """What runs side by side, then what runs after it."""
+    of = stages(config)
+    plan = [
+        [["clips"]],
+        [["predictor"], ["demonstrations", "base"]],
+        [["practice"], ["reward"]],
+        [["evaluation"]],
+    ]
+    return [[(config.out, tuple(of[name] for name in chain)) for chain in wave] for wave in plan]
+
+
+def main(argv: Sequence[str]) -> None:
+    config, dry_run = parse(QuickstartConfig, argv, "mpr quickstart")
+    if dry_run:
+        facts = {one.name: "mpr " + " ".join(one.argv) for one in stages(config).values()}
+        return print_plan(config, {}, facts, config.out)
+    run = RunFolder(config.out, "quickstart", as_dict(config), free=("out", "workers"))
+    started, before = time.perf_counter(), spent(run)
+    with watched(config) as peak:
+        for wave in waves(config):
+            for _ in mapped(go, wave if config.workers > 1 else in_turn(wave), max(2, config.workers)):
+                pass
+            run.log(wall=time.perf_counter() - started + before, peak_memory_gb=peak())
+    from rl.quickstart_page import conclude
+
+    conclude(config, run)
+
+
+def spent(run: RunFolder) -> float:
+    """Seconds of the attempts before this one, each as far as its last whole wave."""
+    return max((row["wall"] for row in run.metrics()), default=0.0)
+
+
+def in_turn(wave: Sequence[Chain]) -> list[Chain]:
+    """One chain of all."""
+    return [(wave[0][0], tuple(one for _, chain in wave for one in chain))]
+
+
+def go(chain: Chain) -> None:
+    """Run stages one after another: what a worker does. Raises UserError naming the stage that failed."""
+    out, todo = chain
+    from mpr.cli import main as mpr
+
+    for one in todo:
+        done = out / "stages" / f"{one.name}.json"
+        if done.exists():
+            continue
+        log = out / "logs" / f"{one.name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        with log.open("a") as file:  # the process is this chain's own
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        status = mpr(one.argv)
+        sys.stdout.flush()
+        if status:
+            raise UserError(f"stage {one.name} failed: {last_words(log)} (all it said: {log})")
+        write_atomic(done, json.dumps({"seconds": time.perf_counter() - started}) + "\n")
+
+
+def last_words(log: Path) -> str:
+    """The last thing said, a progress bar's last state included."""
+    text = log.read_text(errors="replace").replace("\r", "\n") if log.exists() else ""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+@contextmanager
+def watched(config: QuickstartConfig) -> Iterator[Callable[[], float]]:
+    """Show what the stages are at, once a second; gives the most memory so far that this command and its workers held
+    together, in GB."""
+    names, most, over = list(stages(config)), [0.0], threading.Event()
+
+    def look() -> None:
+        with tqdm(total=len(names), desc="quickstart", unit="stage") as bar:
+            while not over.wait(1.0):
+                most[0] = max(most[0], memory_gb())
+                done = {name for name in names if (config.out / "stages" / f"{name}.json").exists()}
+                logs = {name: config.out / "logs" / f"{name}.log" for name in names if name not in done}
+                bar.update(len(done) - bar.n)
+                bar.set_postfix_str(" · ".join(f"{n}: {last_words(f)[:60]}" for n, f in logs.items() if f.exists()))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield lambda: max(most[0], memory_gb())
+    finally:
+        over.set()
+        thread.join()
+
+
+def memory_gb() -> float:
+    """Resident memory of this process and all below it; what they share counts more than once."""
+    me, total = psutil.Process(), 0
+    for process in (me, *me.children(recursive=True)):
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total / 1e9
