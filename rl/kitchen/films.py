@@ -17,20 +17,24 @@ from tracking.runs import atomic_path
 from tracking.video import write_video
 
 SIZE = 256  # pixels, side of one policy's picture
+ACROSS = 5  # pictures side by side
 
 
 def film(path: Path, episodes: Mapping[str, Episode], task: Task, view: str) -> None:
-    """Write an MP4: every episode (recorded) in a column of its own, named; one that ended stands still, its ending
-    written under it. Raises NoGL where nothing can be rendered."""
-    columns = []
+    """Write an MP4: every episode (recorded) in a picture of its own, named, ACROSS of them side by side; one that
+    ended stands still, its ending written under it. Raises NoGL where nothing can be rendered."""
+    columns: list[NDArray[np.uint8]] = []
     with KitchenPictures(task, [view], SIZE) as pictures:
         for name, episode in episodes.items():
             assert episode.recording is not None
             columns.append(_captioned(pictures.of(episode.recording)[view], name, episode.success))
     length = max(len(column) for column in columns)
     whole = [np.concatenate([c, np.repeat(c[-1:], length - len(c), 0)]) for c in columns]
+    across = min(ACROSS, len(whole))
+    whole += [np.zeros_like(whole[0])] * (-len(whole) % across)
+    rows = [np.concatenate(whole[at : at + across], axis=2) for at in range(0, len(whole), across)]
     with atomic_path(path) as temporary:
-        write_video(temporary, iter(np.concatenate(whole, axis=2)), np.arange(length) / RATE_HZ)
+        write_video(temporary, iter(np.concatenate(rows, axis=1)), np.arange(length) / RATE_HZ)
 
 
 def _captioned(frames: NDArray[np.uint8], name: str, success: bool) -> NDArray[np.uint8]:
