@@ -161,6 +161,42 @@ def test_a_damaged_folder_is_refused_by_name(tmp_path: Path, name: str) -> None:
         load_demonstration(folder)
 
 
+@pytest.mark.parametrize("name", ["arrays.npz", "recording.npz"])
+@pytest.mark.parametrize(
+    ("place", "bit", "raised"),
+    [
+        (6, 6, "version"),  # the zip version that a member needs
+        (8, 0, "password"),  # flags: encrypted
+        (8, 5, "patched data"),
+        (10, 0, "compression method"),
+    ],
+)
+def test_one_flipped_bit_of_the_zip_is_refused_by_name(
+    tmp_path: Path, name: str, place: int, bit: int, raised: str
+) -> None:
+    """In the zip's directory: what the first member's entry says at `place`."""
+    folder = tmp_path / "demonstration_000000"
+    save_demonstration(made(), folder)
+    flip(folder / name, (folder / name).read_bytes().index(b"PK\x01\x02") + place, bit)
+    with pytest.raises(BadDemonstration, match=f"demonstration_000000 cannot be read .*{raised}"):
+        load_demonstration(folder)
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "recording.npz"])
+def test_one_flipped_bit_of_the_packed_numbers_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "demonstration_000000"
+    save_demonstration(made(), folder)
+    flip(folder / name, 28, 1)  # where the first member's first block says how it is packed
+    with pytest.raises(BadDemonstration, match=r"demonstration_000000 cannot be read .*decompressing"):
+        load_demonstration(folder)
+
+
+def flip(file: Path, place: int, bit: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1 << bit
+    file.write_bytes(data)
+
+
 def test_no_and_unlike_demonstrations_are_said(tmp_path: Path) -> None:
     with pytest.raises(BadDemonstration, match=r"no demonstrations in .*: make some with `mpr demos"):
         load_demonstrations(tmp_path)
