@@ -306,6 +306,8 @@ def test_d4rls_kitchen_is_read_cut_and_its_state_rebuilt(tmp_path: Path) -> None
         mujoco.mj_kinematics(data.model, data)
         gap = data.site("microhandle_site").xpos - data.site("end_effector").xpos
         np.testing.assert_allclose(first.states[t, 59:], gap, atol=1e-6)
+    with pytest.raises(UserError, match="ends at FrankaKitchen-v1's own success: leave --fully out"):
+        demos.main(["--source", str(where), "--fully", "true", "--out", str(tmp_path / "full")])
     with pytest.raises(BadDemonstration, match="gave 0 demonstrations of hinge"):
         demos.main(["--source", str(where), "--task", "hinge", "--out", str(tmp_path / "out")])
 
@@ -412,3 +414,25 @@ def test_command_gives_up_where_nothing_works(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(demos, "demonstrate", lambda _, seed, __: made(seed, success=False))
     with pytest.raises(UserError, match="20 seeds in a row failed at microwave"):
         demos.main(["--out", str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize("words", [["--ajar", "true"], ["--noise", "0.2"], ["--seed", "5"]])
+def test_what_only_the_expert_heeds_is_refused_beside_a_source(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["demos", "--source", str(tmp_path / "toys-v0"), *words, "--out", str(tmp_path / "out")]
+    assert cli.main(asked) == 2
+    error = capsys.readouterr().err
+    assert f"{words[0]} is the expert's" in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("seeds", [(4, 4), (4, 10_000), (4, -1)])
+def test_a_data_set_s_seeds_are_ours_and_no_two_alike(tmp_path: Path, seeds: tuple[int, int]) -> None:
+    """One of the practised episodes' would be trained on as if it were a demonstration's; of two alike one is lost."""
+    save_minari([replace(made(), seed=seed) for seed in seeds], tmp_path, "some/toys-v0", "toys")
+    arguments = ["--source", str(tmp_path / "some" / "toys-v0"), "--out", str(tmp_path / "out"), "--count", "2"]
+    for _ in range(2):  # nor when it is resumed
+        with pytest.raises(BadDemonstration, match=rf"toys-v0 has seed {seeds[1]}.* 0 to 9,999"):
+            demos.main(arguments)
+    assert [d.seed for d in load_demonstrations(tmp_path / "out")] == [4]
