@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import pickle
 import shutil
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mpr.clip_cache import resampled
@@ -55,12 +56,24 @@ def save_checkpoint(
     """Write checkpoints/<step> and drop the ones before it; at every moment one whole checkpoint is there."""
     home = run / "checkpoints"
     with atomic_folder(home / f"{step:07d}") as temporary:
-        weights = {k: v.detach().cpu().contiguous() for k, v in trained_state(model).items()}
-        save_file(weights, temporary / "model.safetensors")
-        torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, temporary / "optimizer.pt")
+        write_weights(temporary / "model.safetensors", trained_state(model))
+        write_state(temporary / "optimizer.pt", {"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()})
         meta = {"format": FORMAT, "architecture": ARCHITECTURE, "step": step, **about}
         (temporary / "checkpoint.json").write_text(json.dumps(meta, indent=2) + "\n")
     drop_others(home, step)
+
+
+def write_weights(file: Path, weights: Mapping[str, Tensor]) -> None:
+    """As safetensors. A full disk is an OSError here and in `write_state`, not the library's own error: the command
+    line knows what to say of it."""
+    file.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
+
+
+def write_state(file: Path, state: Mapping[str, Any]) -> None:
+    """What torch.load reads with weights_only."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    file.write_bytes(buffer.getvalue())
 
 
 def drop_others(home: Path, step: int) -> None:

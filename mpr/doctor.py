@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from tracking.config import parse
 from tracking.gl import INSTRUCTION
-from tracking.runs import versions
+from tracking.runs import free_bytes, versions
 
 RENDER = """
 import time
@@ -98,5 +97,4 @@ def main(argv: Sequence[str]) -> None:
                 f"weights    {weights.folder}: missing; `{weights.get} {folder}` ({weights.licence}); "
                 f"until then {weights.instead} serves"
             )
-    there = next(p for p in [config.out.absolute(), *config.out.absolute().parents] if p.exists())
-    print(f"disk       {shutil.disk_usage(there).free / 1e9:.1f} GB free at {config.out}")
+    print(f"disk       {free_bytes(config.out) / 1e9:.1f} GB free at {config.out}")

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracking.clip import FrameSource
-from tracking.errors import BadClip
+from tracking.errors import UNREADABLE, BadClip
 from tracking.runs import atomic_folder
 from tracking.scene import SceneRecording
 
@@ -76,6 +75,6 @@ def load_episode(folder: Path) -> Episode:
         recording = SceneRecording.from_bytes(stored.read_bytes()) if stored.exists() else None
     except FileNotFoundError as error:
         raise BadClip(f"{folder} is no episode folder, or half-written: {error.filename} is missing") from error
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+    except UNREADABLE as error:
         raise BadClip(f"episode folder {folder} cannot be read ({type(error).__name__}: {error})") from error
     return Episode(frames={}, recording=recording, **arrays, **about)

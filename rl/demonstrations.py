@@ -13,13 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracking.clip import FrameSource
-from tracking.errors import BadClip, UserError
+from tracking.errors import UNREADABLE, BadClip, UserError
 from tracking.runs import atomic_folder
 from tracking.scene import SceneRecording
 
@@ -178,7 +177,7 @@ def load_demonstration(folder: Path) -> Demonstration:
         raise BadDemonstration(f"{folder} is no demonstration, or half-written: {error.filename} is missing") from error
     except BadDemonstration as error:
         raise error if str(folder) in str(error) else BadDemonstration(f"{folder}: {error}") from error
-    except (BadClip, KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile) as error:
+    except (BadClip, TypeError, *UNREADABLE) as error:
         raise BadDemonstration(f"{folder} cannot be read ({type(error).__name__}: {error}); make it again") from error
 
 

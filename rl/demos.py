@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -29,6 +28,7 @@ from tracking.errors import UserError
 from tracking.runs import RunFolder
 
 SEEDS = 10_000  # demonstrations have seeds below it; training, selection and evaluation those above
+OF_THE_EXPERT = ("seed", "noise", "ajar")  # settings that a data set does not heed
 MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
 
 
@@ -63,6 +63,9 @@ class DemosConfig:
             raise UserError(f"noise must lie in 0 to 1 (action units), got {self.noise}")
         if not 16 <= self.size <= 640:
             raise UserError(f"size must be 16 to 640 pixels, got {self.size}")
+        for one in fields(self):
+            if self.source and one.name in OF_THE_EXPERT and getattr(self, one.name) != one.default:
+                raise UserError(f"--{one.name} is the expert's, a data set has its own: leave it out beside --source")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -120,8 +123,21 @@ def _by_the_expert(config: DemosConfig, tried: int) -> Iterator[Demonstration]:
 
 
 def _read(config: DemosConfig, tried: int) -> Iterator[Demonstration]:
-    """A Minari data set's demonstrations, but for those read before."""
-    return islice(read_minari(config.source, config.task), tried, None)
+    """A Minari data set's demonstrations, but for those read before.
+
+    Ours are stored under their seeds, FrankaKitchen-v1's are numbered. Raises BadDemonstration for a seed that is not a
+    demonstration's, or that another one has: folders and episodes of practice are told apart by it.
+    """
+    met: set[int] = set()
+    for number, one in enumerate(read_minari(config.source, config.task, config.fully)):
+        if one.seed in met or not 0 <= one.seed < SEEDS:
+            raise BadDemonstration(
+                f"demonstration {number + 1} of {config.source} has seed {one.seed}: seeds are 0 to {SEEDS - 1:,}, and "
+                "no two alike"
+            )
+        met.add(one.seed)
+        if number >= tried:
+            yield one
 
 
 def _save_minari(config: DemosConfig) -> None:

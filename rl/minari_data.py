@@ -88,18 +88,21 @@ def _buffer(number: int, demonstration: Demonstration) -> Any:
     )
 
 
-def read_minari(where: str | Path, task: str = "") -> Iterator[Demonstration]:
+def read_minari(where: str | Path, task: str = "", fully: bool = False) -> Iterator[Demonstration]:
     """The demonstrations of a Minari data set, one at a time: a folder, or a name in Minari's own store.
 
     Of FrankaKitchen-v1's (D4RL's kitchen) `task` is what they shall show: episodes are cut at its first success, the
     state gets its handle minus gripper, and those without success are left out. Nothing is downloaded.
-    Raises BadDemonstration for a data set that is not there, or that holds something else.
+    Raises BadDemonstration for a data set that is not there, or that holds something else; FrankaKitchen-v1's holds no
+    door opened `fully`.
     """
     data = _open(where)
     keys = set(getattr(data.observation_space, "spaces", {}))
     if keys >= OUR_KEYS:
         read = _ours
     elif keys >= STOCK_KEYS:
+        if fully:
+            raise BadDemonstration(f"{where} ends at FrankaKitchen-v1's own success: leave --fully out")
         read = _stock_reader(task)
     else:
         raise BadDemonstration(

@@ -161,6 +161,42 @@ def test_a_damaged_folder_is_refused_by_name(tmp_path: Path, name: str) -> None:
         load_demonstration(folder)
 
 
+@pytest.mark.parametrize("name", ["arrays.npz", "recording.npz"])
+@pytest.mark.parametrize(
+    ("place", "bit", "raised"),
+    [
+        (6, 6, "version"),  # the zip version that a member needs
+        (8, 0, "password"),  # flags: encrypted
+        (8, 5, "patched data"),
+        (10, 0, "compression method"),
+    ],
+)
+def test_one_flipped_bit_of_the_zip_is_refused_by_name(
+    tmp_path: Path, name: str, place: int, bit: int, raised: str
+) -> None:
+    """In the zip's directory: what the first member's entry says at `place`."""
+    folder = tmp_path / "demonstration_000000"
+    save_demonstration(made(), folder)
+    flip(folder / name, (folder / name).read_bytes().index(b"PK\x01\x02") + place, bit)
+    with pytest.raises(BadDemonstration, match=f"demonstration_000000 cannot be read .*{raised}"):
+        load_demonstration(folder)
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "recording.npz"])
+def test_one_flipped_bit_of_the_packed_numbers_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "demonstration_000000"
+    save_demonstration(made(), folder)
+    flip(folder / name, 28, 1)  # where the first member's first block says how it is packed
+    with pytest.raises(BadDemonstration, match=r"demonstration_000000 cannot be read .*decompressing"):
+        load_demonstration(folder)
+
+
+def flip(file: Path, place: int, bit: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1 << bit
+    file.write_bytes(data)
+
+
 def test_no_and_unlike_demonstrations_are_said(tmp_path: Path) -> None:
     with pytest.raises(BadDemonstration, match=r"no demonstrations in .*: make some with `mpr demos"):
         load_demonstrations(tmp_path)
@@ -270,6 +306,8 @@ def test_d4rls_kitchen_is_read_cut_and_its_state_rebuilt(tmp_path: Path) -> None
         mujoco.mj_kinematics(data.model, data)
         gap = data.site("microhandle_site").xpos - data.site("end_effector").xpos
         np.testing.assert_allclose(first.states[t, 59:], gap, atol=1e-6)
+    with pytest.raises(UserError, match="ends at FrankaKitchen-v1's own success: leave --fully out"):
+        demos.main(["--source", str(where), "--fully", "true", "--out", str(tmp_path / "full")])
     with pytest.raises(BadDemonstration, match="gave 0 demonstrations of hinge"):
         demos.main(["--source", str(where), "--task", "hinge", "--out", str(tmp_path / "out")])
 
@@ -376,3 +414,25 @@ def test_command_gives_up_where_nothing_works(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(demos, "demonstrate", lambda _, seed, __: made(seed, success=False))
     with pytest.raises(UserError, match="20 seeds in a row failed at microwave"):
         demos.main(["--out", str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize("words", [["--ajar", "true"], ["--noise", "0.2"], ["--seed", "5"]])
+def test_what_only_the_expert_heeds_is_refused_beside_a_source(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["demos", "--source", str(tmp_path / "toys-v0"), *words, "--out", str(tmp_path / "out")]
+    assert cli.main(asked) == 2
+    error = capsys.readouterr().err
+    assert f"{words[0]} is the expert's" in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("seeds", [(4, 4), (4, 10_000), (4, -1)])
+def test_a_data_set_s_seeds_are_ours_and_no_two_alike(tmp_path: Path, seeds: tuple[int, int]) -> None:
+    """One of the practised episodes' would be trained on as if it were a demonstration's; of two alike one is lost."""
+    save_minari([replace(made(), seed=seed) for seed in seeds], tmp_path, "some/toys-v0", "toys")
+    arguments = ["--source", str(tmp_path / "some" / "toys-v0"), "--out", str(tmp_path / "out"), "--count", "2"]
+    for _ in range(2):  # nor when it is resumed
+        with pytest.raises(BadDemonstration, match=rf"toys-v0 has seed {seeds[1]}.* 0 to 9,999"):
+            demos.main(arguments)
+    assert [d.seed for d in load_demonstrations(tmp_path / "out")] == [4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -167,8 +168,8 @@ def test_a_run_is_not_resumed_on_other_demonstrations(demos: Path, tmp_path: Pat
 def test_a_full_disk_is_said_before_anything_is_trained(
     demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = train.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(train.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(UserError, match=r"run has 0\.00 GB free, its checkpoints need"):
         train.main(command(demos, tmp_path / "run"))
 

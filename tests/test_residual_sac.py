@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -13,9 +15,11 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from mpr.checkpoint import BadCheckpoint, last_checkpoint
+from mpr.cli import main
 from mpr.rewards.none import NoReward
 from mpr.rewards.sparse import SparseReward
 from rl.demonstrations import demonstration_folder, save_demonstration
@@ -24,7 +28,7 @@ from rl.residual.algorithm import ResidualSAC
 from rl.residual.bench_updates import PlainPolicy
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
-from rl.residual.checkpoint import load_policy, restore, save_checkpoint
+from rl.residual.checkpoint import checkpoint_bytes, load_policy, restore, save_checkpoint
 from rl.residual.demonstrations import demonstration_buffer
 from rl.residual.environment import ResidualEnvironment
 from rl.residual.train import FinetuneConfig, Finetuning
@@ -344,10 +348,32 @@ def test_a_resumed_run_ends_bitwise_as_an_unbroken_one(tmp_path, entropy, compil
         assert np.array_equal(values, second.buffer.arrays()[name]), name
     save_checkpoint(tmp_path / "a", 5, unbroken, {})
     save_checkpoint(tmp_path / "b", 5, second, {})
-    for file in ("model.safetensors", "checkpoint.json"):
-        assert (tmp_path / "a/checkpoints/00005" / file).read_bytes() == (
-            tmp_path / "b/checkpoints/00005" / file
-        ).read_bytes()
+    assert_same_checkpoints(*(tmp_path / name / "checkpoints/00005" for name in ("a", "b")))
+
+
+def assert_same_checkpoints(whole: Path, resumed: Path) -> None:
+    """Weights, counters, replay, optimizers, generators: every file of a checkpoint."""
+    files = {"model.safetensors", "checkpoint.json", "replay.npz", "learner.pt"}
+    assert {file.name for file in whole.iterdir()} == {file.name for file in resumed.iterdir()} == files
+    for file in files - {"learner.pt"}:
+        assert (whole / file).read_bytes() == (resumed / file).read_bytes(), file
+    one, other = (torch.load(folder / "learner.pt", weights_only=True) for folder in (whole, resumed))
+    assert_same(one, other)
+
+
+def assert_same(one, other) -> None:
+    """Dictionaries and sequences of tensors and plain values."""
+    assert type(one) is type(other)
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        assert_same(list(one.values()), list(other.values()))
+    elif isinstance(one, (list, tuple)):
+        for mine, theirs in zip(one, other, strict=True):
+            assert_same(mine, theirs)
+    else:
+        assert one == other
 
 
 def test_a_checkpoint_gives_the_policy_back_and_refuses_another_space(tmp_path):
@@ -472,7 +498,7 @@ def test_it_learns_to_correct_the_base_policy():
 
 
 def finetuning(out, demos, **settings) -> Finetuning:
-    given: dict = {"episodes": 4, "pretrain": 20, "warmup_steps": 10, "batch": 16, "buffer": 50, "checkpoint_every": 2}
+    given: dict = {"episodes": 4, "pretrain": 20, "warmup_steps": 10, "batch": 16, "buffer": 150, "checkpoint_every": 2}
     config = FinetuneConfig(demos=demos, out=out, **given | settings)
     return Finetuning(config, wrapped(), NoReward())
 
@@ -496,9 +522,7 @@ def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch)
             broken.run()
         assert not broken.folder.finished
     finetuning(tmp_path / "broken", demos).run()
-    for file in ("model.safetensors", "checkpoint.json"):
-        whole, resumed = (tmp_path / name / "checkpoints/00004" / file for name in ("whole", "broken"))
-        assert whole.read_bytes() == resumed.read_bytes()
+    assert_same_checkpoints(*(tmp_path / name / "checkpoints/00004" for name in ("whole", "broken")))
     rows = [finetuning(tmp_path / name, demos).folder.metrics() for name in ("whole", "broken")]
     assert [len(r) for r in rows] == [4, 4]
     assert [row["seed"] for row in rows[0]] == [10_000, 10_001, 10_002, 10_003]
@@ -515,9 +539,98 @@ def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch)
         ({"entropy": "much"}, "--entropy much"),
         ({"half": False}, "--pretrain 0"),
         ({"batch": 0}, "--batch 0"),
-        ({"alpha": 0.0}, "alpha is above 0"),
+        ({"alpha": 0.0}, "--alpha 0.0: it is above 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong, words):
     with pytest.raises(UserError, match=words):
         FinetuneConfig(**wrong)
+
+
+NUMBERS = {
+    "above 0": {"alpha": ("nan", "inf"), "lr": ("-1", "0", "nan")},
+    "above 0 and at most 1": {"tau": ("-1", "0", "1.5", "nan"), "average": ("0", "2", "nan")},
+    "at least 0 and at most 1": {"gamma": ("2", "-0.1", "nan"), "warmup": ("1.5", "nan")},
+    "at least -20 and at most 2": {"log_std": ("-30", "3", "nan")},
+    "at least 0": dict.fromkeys(("bonus", "moved", "ratio"), ("-1", "nan", "inf"))
+    | dict.fromkeys(("warmup_steps", "pretrain", "count"), ("-5",))
+    | {"entropy": ("-1", "nan", "inf")},
+    "at least 1": dict.fromkeys(("episodes", "batch", "checkpoint_every", "threads", "n_steps", "ddim_steps"), ("0",)),
+    "at least 150": {"buffer": ("149",)},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [(name, value, words) for words, names in NUMBERS.items() for name, values in names.items() for value in values],
+)
+def test_numbers_out_of_range_are_refused_on_one_line(tmp_path, capsys, name, value, words):
+    asked = ["finetune", "--base", "zero", f"--{name}={value}", "--out", str(tmp_path / "run")]
+    assert main(asked) == 2
+    error = capsys.readouterr().err
+    assert f"--{name} " in error and words in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_at_the_edge_of_their_range_are_taken():
+    FinetuneConfig(gamma=1.0, tau=1.0, average=1.0, bonus=0.0, moved=0.0, ratio=0.0, pretrain=0, warmup=1.0, buffer=150)
+
+
+def demonstrated(root: Path) -> Path:
+    for seed in range(3):
+        save_demonstration(demonstrate(seed), demonstration_folder(root, seed))
+    return root
+
+
+def test_a_full_disk_is_said_before_anything_is_practised(tmp_path, monkeypatch):
+    demos, usage = demonstrated(tmp_path / "demos"), shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(UserError, match=r"run has 0\.00 GB free, its checkpoints need"):
+        finetuning(tmp_path / "run", demos)
+
+
+def test_two_checkpoints_fit_into_what_is_asked_of_the_disk(tmp_path):
+    model = learner(policy_kwargs={"average": 0.1})
+    train(model, 30)
+    assert model.buffer.full
+    save_checkpoint(tmp_path, 30, model, {})
+    written = sum(file.stat().st_size for file in (tmp_path / "checkpoints/00030").iterdir())
+    assert written < checkpoint_bytes(model) < 1.5 * written
+
+
+@pytest.mark.parametrize("fails", ["model.safetensors", "learner.pt"])
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_an_os_error(tmp_path, fails):
+    """Which the command says in a line; the libraries' own errors it would not know. What was there stays."""
+    model = learner(buffer_size=150)
+    train(model, 1)
+    save_checkpoint(tmp_path, 1, model, {})
+    files = [tmp_path / "checkpoints/00001" / name for name in ("model.safetensors", "learner.pt")]
+    first, second = (file.stat().st_size for file in files)
+    assert first < second
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({files[0].name: first - 1}.get(fails, second - 1), limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            save_checkpoint(tmp_path, 2, model, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["00001"]
+
+
+def test_a_resumed_run_draws_no_point_twice(tmp_path):
+    demos = demonstrated(tmp_path / "demos")
+    broken = finetuning(tmp_path / "run", demos)
+    broken._save = lambda episodes: None if episodes > 2 else Finetuning._save(broken, episodes)
+    broken._finish = lambda: None  # killed before the last checkpoint
+    broken.run()
+    finetuning(tmp_path / "run", demos).run()
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert "train/critic_loss" in events.Tags()["scalars"]
+    assert [point.step for point in events.Scalars("train/critic_loss")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("settings", [{"fast": False}, {"use_sde": True}, {"policy_kwargs": {"net_arch": []}}])
+def test_compiled_updates_are_refused_where_fast_ones_do_not_apply(settings):
+    with pytest.raises(UserError, match="compile"):
+        learner(compile=True, **settings)

@@ -173,7 +173,7 @@ def test_a_killed_finetuning_ends_as_an_unbroken_one(
     def config(out: str) -> FinetuneConfig:
         given = {"episodes": 2, "pretrain": 3, "ratio": 0.1, "warmup_steps": 0, "batch": 8, "checkpoint_every": 1}
         where = {"task": TASK, "base": home / "bc", "demos": home / "demos", "out": tmp_path / out}
-        return FinetuneConfig(**where, **given, buffer=100, ddim_steps=SAMPLER.steps)
+        return FinetuneConfig(**where, **given, buffer=150, ddim_steps=SAMPLER.steps)
 
     finetune(config("whole"))
     episode = Finetuning._episode

@@ -6,10 +6,11 @@ import argparse
 import contextlib
 import dataclasses
 import io
+import math
 import re
 import shlex
-import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -17,6 +18,7 @@ import draccus
 import yaml
 
 from tracking.errors import UserError
+from tracking.runs import free_bytes
 
 C = TypeVar("C")
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -124,6 +126,29 @@ def with_settings(config_class: type[C], settings: str, what: str, taken: Collec
     return parse(config_class, words, what)[0]
 
 
+@dataclass(frozen=True)
+class Range:
+    """Finite numbers from `low` (itself not, where `above`) to `high`. NaN lies in none."""
+
+    low: float
+    high: float = math.inf
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return math.isfinite(value) and self.low <= value <= self.high and not (self.above and value == self.low)
+
+    def __str__(self) -> str:
+        most = "" if math.isinf(self.high) else f" and at most {self.high:g}"
+        return f"{'above' if self.above else 'at least'} {self.low:g}{most}"
+
+
+def check_ranges(config: Any, ranges: Mapping[str, Range]) -> None:
+    """Raises UserError naming the first of the config's numbers that lies outside its range."""
+    for name, allowed in ranges.items():
+        if getattr(config, name) not in allowed:
+            raise UserError(f"--{name} {getattr(config, name)}: it is {allowed}")
+
+
 def print_plan(config: Any, inputs: Mapping[str, Path], facts: Mapping[str, object], out: Path) -> None:
     """What --dry-run prints. Raises UserError (after printing) where an input is missing. Touches nothing."""
     print("resolved config:")
@@ -133,7 +158,6 @@ def print_plan(config: Any, inputs: Mapping[str, Path], facts: Mapping[str, obje
         print(f"input {name}: {path} ({'missing' if name in missing else 'found'})")
     for name, value in facts.items():
         print(f"{name}: {value}")
-    there = next(p for p in [Path(out).absolute(), *Path(out).absolute().parents] if p.exists())
-    print(f"disk free at {out}: {shutil.disk_usage(there).free / 1e9:.1f} GB")
+    print(f"disk free at {out}: {free_bytes(out) / 1e9:.1f} GB")
     if missing:
         raise UserError(f"missing input: {', '.join(f'{n} ({inputs[n]})' for n in missing)}")

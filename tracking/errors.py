@@ -1,5 +1,12 @@
 """The errors a user can meet: one line saying what was asked, what exists and what to do."""
 
+import zipfile
+import zlib
+
+# What NumPy raises over a damaged .npz. One flipped bit can ask zipfile for a password, or for a compression that it
+# does not know: RuntimeError, of which NotImplementedError is a kind.
+UNREADABLE = (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
 
 class UserError(Exception):
     """Something the user can mend. The command line prints it as one line and exits with status 2."""

@@ -62,6 +62,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def free_bytes(path: Path) -> int:
+    """Free on the disk where `path` lies, or would lie."""
+    path = Path(path).absolute()
+    return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
+
+
+def refuse_full_disk(out: Path, checkpoint: int) -> None:
+    """Raises UserError where two checkpoints of that many bytes, the old one and the new, do not fit."""
+    needed, free = 2 * checkpoint, free_bytes(out)
+    if free < needed:
+        raise UserError(
+            f"{out} has {free / 1e9:.2f} GB free, its checkpoints need {needed / 1e9:.2f}: free some space, run again"
+        )
+
+
 def _alive(process: str) -> bool:
     """Whether a process of this number runs on this machine (true where that cannot be told)."""
     try:

@@ -11,13 +11,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tracking.errors import BadClip
+from tracking.errors import UNREADABLE, BadClip
 
 
 @dataclass(frozen=True)
@@ -132,5 +131,5 @@ class SceneRecording:
                     part_bodies=tuple(about["part_bodies"]),
                     extra=about["extra"],
                 )
-        except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+        except UNREADABLE as error:
             raise BadClip(f"not a whole scene recording ({type(error).__name__}: {error})") from error

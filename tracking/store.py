@@ -9,8 +9,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracking.clip import Source, Square, TrackedClip, TrackSegment
-from tracking.errors import BadClip, UserError
+from tracking.errors import UNREADABLE, BadClip, UserError
 from tracking.runs import atomic_folder
 from tracking.scene import SceneRecording
 from tracking.video import VideoFrames, write_video
 
 FORMAT = 1
-UNREADABLE = (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)  # what NumPy raises
 
 
 class StoredMasks:

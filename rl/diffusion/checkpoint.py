@@ -8,14 +8,12 @@ frozen encoder's weights stay where they are. Nothing is unpickled that could ru
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from mpr.checkpoint import (
@@ -25,6 +23,8 @@ from mpr.checkpoint import (
     fitting_weights,
     last_checkpoint,
     load_optimizer,
+    write_state,
+    write_weights,
 )
 from rl.base_policy import Look
 from rl.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
@@ -54,11 +54,8 @@ def save_checkpoint(
         trained = policy.state_dict()
         averaged = trained | dict(_averages(policy, ema))
         for name, state in (("model", averaged), ("training", trained)):
-            weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-            (temporary / f"{name}.safetensors").write_bytes(save(weights))  # a full disk is an OSError, not theirs
-        buffer = io.BytesIO()
-        torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, buffer)
-        (temporary / "optimizer.pt").write_bytes(buffer.getvalue())
+            write_weights(temporary / f"{name}.safetensors", state)
+        write_state(temporary / "optimizer.pt", {"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()})
         meta = {"format": FORMAT, "architecture": ARCHITECTURE, "step": step, "ema_step": ema.optimization_step}
         meta |= {"shape": dataclasses.asdict(policy.shape), **about}
         (temporary / "checkpoint.json").write_text(json.dumps(meta, indent=2) + "\n")

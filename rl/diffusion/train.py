@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from rl.diffusion.schedule import Sampler, generator
 from rl.diffusion.views import Eyes, cached_view, fingerprint
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
-from tracking.runs import RunFolder, seed_everything
+from tracking.runs import RunFolder, refuse_full_disk, seed_everything
 
 
 @dataclass(frozen=True)
@@ -155,15 +154,6 @@ def _shape(config: BcConfig, windows: Windows, cameras: Mapping[str, FrameSize],
     )
 
 
-def _refuse_full_disk(out: Path, parameters: int) -> None:
-    """Raises UserError where two checkpoints (weights, averages, AdamW's two moments, float32) do not fit."""
-    needed, free = 2 * 4 * 4 * parameters, shutil.disk_usage(out).free
-    if free < needed:
-        raise UserError(
-            f"{out} has {free / 1e9:.2f} GB free, its checkpoints need {needed / 1e9:.2f}: free some space, run again"
-        )
-
-
 class Training:
     """One run: demonstrations, policy, loop."""
 
@@ -205,7 +195,7 @@ class Training:
         self.ema = EMAModel(policy.parameters(), use_ema_warmup=True, power=config.ema_power, foreach=True)
         done = self._resume()
         count = sum(p.numel() for p in policy.parameters())
-        _refuse_full_disk(config.out, count)
+        refuse_full_disk(config.out, 4 * 4 * count)  # weights, averages, AdamW's two moments, float32
         held = f"{self.about['demonstrations']} demonstrations, {len(self.windows)} windows"
         print(f"{config.size}: {count / 1e6:.3f} M parameters; {held}")
         if done:

@@ -17,13 +17,12 @@ from tqdm import tqdm
 
 from mpr.page import shown, write_page
 from rl.curves import draw_curves, practised_successes
-from rl.demonstrations import check_shown, load_demonstrations
 from rl.evaluate import EvaluateConfig, evaluate
 from rl.kitchen.with_base import ZERO, base_digest, kitchen_with_base
 from rl.outcomes import BASE, compare, contrast_lines, table
-from rl.residual.demonstrations import check_fit
 from rl.residual.environment import SELECTION
-from rl.residual.train import FinetuneConfig, finetune
+from rl.residual.rewards import find_reward
+from rl.residual.train import FinetuneConfig, find_demonstrations, finetune
 from tracking.config import as_dict, parse, print_plan, with_settings
 from tracking.errors import UserError
 from tracking.processes import mapped
@@ -92,10 +91,9 @@ def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:
         inputs |= {"predictor": config.predictor} if config.predictor else {}
         return print_plan(config, inputs, facts, config.out)
     with kitchen_with_base(units[0].setting) as environment:  # refused now, not after the folder is made
-        if any(unit.half for unit in units):
-            found = load_demonstrations(config.demos, config.count)
-            check_fit(found, environment)
-            check_shown(found, units[0].setting.goal)
+        for unit in units[: len(config.arms)]:  # one of each arm
+            find_demonstrations(unit, environment)
+            find_reward(unit.reward, unit.task, unit.seeing)
     made_of = {"base_weights": base_digest(config.base)}
     run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, ("out", "workers", "videos"))
     for _ in tqdm(mapped(finetune, units, config.workers), total=len(units), desc=name, unit="run"):

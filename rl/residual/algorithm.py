@@ -27,6 +27,7 @@ from rl.residual.buffer import ResidualBuffer
 from rl.residual.compiled import compiled, refuse_to_compile
 from rl.residual.policy import ResidualPolicy, StackedCritics
 from rl.residual.update import actor_forward, actor_gradients, critic_gradients, polyak, td_target
+from tracking.errors import UserError
 
 
 class ResidualSAC(SAC):
@@ -37,7 +38,7 @@ class ResidualSAC(SAC):
     fast: updates by rl.residual.update where they apply (ResidualPolicy on flat observations, no gSDE); else, and with
     fast=False, by stable-baselines3's own `train`. Both compute the same.
     compile: fast updates as one compiled function (rl.residual.compiled): a third faster, other last bits. UserError
-    where nothing can be compiled.
+    where nothing can be compiled, or where fast updates do not apply.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = SAC.policy_aliases | {"MlpPolicy": ResidualPolicy}
@@ -68,6 +69,11 @@ class ResidualSAC(SAC):
         if self.log_ent_coef is not None:  # one number: stable-baselines3's optimizer spends more on it than it costs
             self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1), fused=True)
         if self.compile:
+            if not self._fast_applies:
+                raise UserError(
+                    "compile is for fast updates alone: it takes fast=True, flat observations, a ResidualPolicy with "
+                    "hidden layers, and no gSDE"
+                )
             _ = self._written_out  # refuses other optimizers
             refuse_to_compile(self.device)
             self._compiled = compiled(self._update_by)

@@ -13,15 +13,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
-from mpr.checkpoint import BadCheckpoint, checkpoint_info, drop_others, fitting_weights, last_checkpoint, reading
+from mpr.checkpoint import (
+    BadCheckpoint,
+    checkpoint_info,
+    drop_others,
+    fitting_weights,
+    last_checkpoint,
+    reading,
+    write_state,
+    write_weights,
+)
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.policy import ResidualPolicy
 from tracking.runs import atomic_folder
 
 FORMAT = 2  # 2: the averaged actor beside the actor
 ARCHITECTURE = "residual SAC"
+SMALL_CHANGE = 100_000  # bytes: generators, file headers
 COUNTERS = ("num_timesteps", "_episode_num", "_n_updates")
 
 
@@ -29,9 +38,8 @@ def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[st
     """Write checkpoints/<episodes>, drop the ones before it. `about`: what the policy needs around it (JSON values)."""
     home = Path(run) / "checkpoints"
     with atomic_folder(home / f"{episodes:05d}") as temporary:
-        weights = {k: v.detach().cpu().contiguous() for k, v in model.policy.state_dict().items()}
-        save_file(weights, temporary / "model.safetensors")
-        torch.save(_learner(model), temporary / "learner.pt")
+        write_weights(temporary / "model.safetensors", model.policy.state_dict())
+        write_state(temporary / "learner.pt", _learner(model))
         np.savez(temporary / "replay.npz", **model.buffer.arrays())  # type: ignore[arg-type]
         meta = {
             "format": FORMAT,
@@ -49,6 +57,13 @@ def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[st
         }
         (temporary / "checkpoint.json").write_text(json.dumps(meta, indent=2) + "\n")
     drop_others(home, episodes)
+
+
+def checkpoint_bytes(model: ResidualSAC) -> int:
+    """At most, replay full: weights, Adam's two moments of those that are trained, replay."""
+    weights = sum(values.nbytes for values in model.policy.state_dict().values())
+    trained = sum(p.nbytes for network in (model.actor, model.critic) for p in network.parameters())
+    return weights + 2 * trained + model.buffer.nbytes + SMALL_CHANGE
 
 
 def restore(folder: Path, model: ResidualSAC) -> int:

@@ -47,7 +47,8 @@ def check_reward(name: str, seeing: Seeing) -> None:
 
 def find_reward(name: str, task: str, seeing: Seeing | None = None) -> RewardModel:
     """The reward of that name for a kitchen task. Raises UserError as `check_reward` does, for a view that does not
-    exist, and BadCheckpoint for a predictor that cannot be read."""
+    exist, BadCheckpoint for a predictor that cannot be read or is still in training, and NoGL where a reward that sees
+    could not."""
     seeing = seeing or Seeing()
     check_reward(name, seeing)
     if name == "none":
@@ -55,18 +56,22 @@ def find_reward(name: str, task: str, seeing: Seeing | None = None) -> RewardMod
     if name == "sparse":
         return SparseReward()
     from rl.kitchen.dense import DenseReward
+    from rl.kitchen.pictures import KitchenPictures
     from rl.kitchen.recording import tracked_from
     from rl.kitchen.tasks import find_task
 
     if name == "dense":
         return DenseReward(find_task(task))
     track = tracked_from(find_task(task), seeing.view, seeing.tracker)
+    with KitchenPictures(find_task(task), (seeing.view,)) as pictures:
+        pictures.open()  # a second, so that NoGL is raised now and not after the first episode
     if name == "any_motion":
         return AnyMotionReward(track, seeing.moved)
-    from mpr.checkpoint import load_predictor
+    from mpr.checkpoint import load_predictor, refuse_unfinished
     from mpr.predicted import PredictedDeltas
 
     assert seeing.predictor is not None
+    refuse_unfinished(seeing.predictor, "mpr train")
     return MotionReward(PredictedDeltas(load_predictor(seeing.predictor)), track, seeing.moved)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 from tqdm import tqdm
 
 from mpr.checkpoint import last_checkpoint, weights_digest
@@ -21,18 +22,20 @@ from mpr.reward import MOVED
 from mpr.rewards import RewardModel
 from rl.demonstrations import Demonstration, check_shown, load_demonstrations
 from rl.diffusion.views import fingerprint
+from rl.kitchen.environment import STEP_LIMIT
 from rl.kitchen.with_base import ACTION, STATE, ZERO, Setting, base_digest, kitchen_with_base
 from rl.residual.algorithm import ResidualSAC
+from rl.residual.board import Board
 from rl.residual.buffer import ResidualBuffer, buffer_bytes
 from rl.residual.callback import EpisodeRewards
-from rl.residual.checkpoint import restore, save_checkpoint
+from rl.residual.checkpoint import checkpoint_bytes, restore, save_checkpoint
 from rl.residual.demonstrations import check_fit, check_recorded, demonstration_buffer
 from rl.residual.environment import FIRST_SEED, SELECTION, ResidualEnvironment
 from rl.residual.policy import ResidualPolicy
 from rl.residual.rewards import SEEING, Seeing, check_reward, find_reward
-from tracking.config import as_dict, parse, print_plan
+from tracking.config import Range, as_dict, check_ranges, parse, print_plan
 from tracking.errors import UserError
-from tracking.runs import RunFolder
+from tracking.runs import RunFolder, refuse_full_disk
 
 SEEDS_A_RUN = 1_000  # so runs of different seeds share no episode
 MOST_RUNS = (SELECTION - FIRST_SEED) // SEEDS_A_RUN
@@ -78,7 +81,7 @@ class FinetuneConfig:
     entropy: str = "0.05"  # entropy coefficient: a number, or auto
     actor_init: str = "zero"  # zero, orthogonal or default
     log_std: float = -1.0  # zero-initialised actor: log standard deviation to begin with
-    buffer: int = 20_000  # transitions kept
+    buffer: int = 20_000  # transitions kept, at least an episode's 150
     checkpoint_every: int = 10  # episodes
     threads: int = 1  # CPU threads; another number gives other last bits
     compile: bool = False  # updates by a C++ compiler, a third faster; other last bits
@@ -86,19 +89,11 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         check_reward(self.reward, self.seeing)
-        if self.entropy != "auto" and not _number(self.entropy) >= 0:
-            raise UserError(f"--entropy {self.entropy}: it is auto or a number from 0 up")
+        check_ranges(self, RANGES)
+        if self.entropy != "auto" and _number(self.entropy) not in Range(0):
+            raise UserError(f"--entropy {self.entropy}: it is auto or a number, at least 0")
         if not self.half and self.pretrain:
             raise UserError("--half false leaves no demonstrations to pretrain on: add --pretrain 0")
-        for name in ("episodes", "batch", "buffer", "checkpoint_every", "threads", "n_steps"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: it is at least 1")
-        if not 0 < self.average <= 1:
-            raise UserError(f"--average {self.average}: it is above 0 and at most 1")
-        if self.alpha <= 0 or self.ratio < 0 or self.pretrain < 0 or not 0 <= self.warmup <= 1:
-            raise UserError("alpha is above 0, ratio and pretrain at least 0, warmup in 0 .. 1")
-        if self.count < 0:
-            raise UserError(f"--count {self.count}: it is 0 or more")
         check_device(self.device)
         if not 0 <= self.seed < MOST_RUNS or self.episodes > SEEDS_A_RUN:
             raise UserError(
@@ -127,6 +122,15 @@ def _number(text: str) -> float:
         return float("nan")
 
 
+RANGES: dict[str, Range] = {
+    **dict.fromkeys(("episodes", "batch", "checkpoint_every", "threads", "n_steps", "ddim_steps"), Range(1)),
+    **dict.fromkeys(("count", "pretrain", "warmup_steps", "ratio", "bonus", "moved"), Range(0)),
+    **dict.fromkeys(("alpha", "lr"), Range(0, above=True)),
+    **dict.fromkeys(("gamma", "warmup"), Range(0, 1)),
+    **dict.fromkeys(("tau", "average"), Range(0, 1, above=True)),
+    "log_std": Range(LOG_STD_MIN, LOG_STD_MAX),  # where stable-baselines3 clips it
+    "buffer": Range(STEP_LIMIT),  # an episode's rewards come at its end: it must be there whole
+}
 FREE = ("out", "checkpoint_every")  # may differ when a run is resumed
 
 
@@ -145,6 +149,18 @@ def finetune(config: FinetuneConfig) -> None:
         Finetuning(config, environment, reward).run()
 
 
+def find_demonstrations(config: FinetuneConfig, environment: ResidualEnvironment) -> list[Demonstration]:
+    """Those that a run practises with; none where it takes none. Raises BadDemonstration where they do not serve."""
+    if not config.half:
+        return []
+    found = load_demonstrations(config.demos, config.count)
+    check_fit(found, environment)
+    check_shown(found, config.setting.goal)
+    if config.reward in SEEING:
+        check_recorded(found)
+    return found
+
+
 def _plan(config: FinetuneConfig) -> None:
     from rl.kitchen.tasks import find_task
 
@@ -155,7 +171,7 @@ def _plan(config: FinetuneConfig) -> None:
     if config.reward == "motion" and config.predictor is not None:
         inputs["predictor"] = config.predictor
     facts = {"replay buffer, MB": round(buffer_bytes(config.buffer, STATE + ACTION, ACTION) / 1e6, 1)}
-    facts["updates at most"] = config.pretrain + round(config.ratio * 150 * config.episodes)
+    facts["updates at most"] = config.pretrain + round(config.ratio * STEP_LIMIT * config.episodes)
     print_plan(config, inputs, facts, config.out)
 
 
@@ -167,12 +183,7 @@ class Finetuning:
         self.model = make_learner(config, environment)
         print(f"the replay buffer takes {self.model.buffer.nbytes / 1e6:.1f} MB")
         self.clipped: float | None = None
-        found = load_demonstrations(config.demos, config.count) if config.half else []
-        if found:
-            check_fit(found, environment)  # refused now, not after the folder is made
-            check_shown(found, config.setting.goal)
-            if config.reward in SEEING:
-                check_recorded(found)
+        found = find_demonstrations(config, environment)  # refused now, not after the folder is made
         self.base_weights = base_digest(config.base)  # of what was loaded: the path may hold another one by and by
         seen = [d.recording.to_bytes() for d in found if d.recording] if config.reward in SEEING else []
         made_of = {
@@ -182,6 +193,8 @@ class Finetuning:
         if config.reward == "motion" and config.predictor is not None:
             made_of["predictor_weights"] = weights_digest(config.predictor)
         self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FREE)
+        if not self.folder.finished:
+            refuse_full_disk(config.out, checkpoint_bytes(self.model))
         if found and not self.folder.finished:
             self._take_demonstrations(found)
 
@@ -200,8 +213,8 @@ class Finetuning:
         config = self.config
         if self.folder.finished:
             return print(f"{config.out} is finished: {config.episodes} episodes")
-        self.model.set_logger(configure(str(config.out / "tensorboard"), ["tensorboard"]))
         done = self._resume()
+        self.model.set_logger(Logger(None, [Board(config.out / "tensorboard", done + 1)]))
         rewards = EpisodeRewards(self.reward, config.bonus)
         with tqdm(total=config.episodes, initial=done, unit="episode", desc="finetune") as bar:
             for episode in range(done + 1, config.episodes + 1):
