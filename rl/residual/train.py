@@ -75,9 +75,7 @@ class FinetuneConfig:
     gamma: float = 0.99  # discount a step
     n_steps: int = 5  # rewards summed before the target critics are asked about the rest (the paper: 1)
     tau: float = 0.005  # target critics follow by this share an update
-    average: float = (
-        2e-4  # after an episode the actor evaluated moves to the one that practised by this share an update
-    )
+    average: float = 2e-4  # the actor evaluated moves to the one practising by this share an update; 1: it is that one
     entropy: str = "0.05"  # entropy coefficient: a number, or auto
     actor_init: str = "zero"  # zero, orthogonal or default
     log_std: float = -1.0  # zero-initialised actor: log standard deviation to begin with

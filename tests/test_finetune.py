@@ -1,0 +1,152 @@
+"""`mpr finetune`: what it refuses, and that a killed run ends as an unbroken one."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mpr.cli import main
+from mpr.rewards.none import NoReward
+from rl.demonstrations import demonstration_folder, save_demonstration
+from rl.residual.checkpoint import checkpoint_bytes, save_checkpoint
+from rl.residual.train import FinetuneConfig, Finetuning
+from tests.test_residual_sac import assert_same_checkpoints, train
+from tests.toy_reach import demonstrate, learner, wrapped
+from tracking.errors import UserError
+
+
+def finetuning(out, demos, **settings) -> Finetuning:
+    given: dict = {"episodes": 4, "pretrain": 20, "warmup_steps": 10, "batch": 16, "buffer": 150, "checkpoint_every": 2}
+    config = FinetuneConfig(demos=demos, out=out, **given | settings)
+    return Finetuning(config, wrapped(), NoReward())
+
+
+def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch):
+    demos = tmp_path / "demos"
+    for seed in range(3):
+        save_demonstration(demonstrate(seed), demonstration_folder(demos, seed))
+    finetuning(tmp_path / "whole", demos).run()
+    for killed_at in (1, 4):  # once before the first checkpoint of an episode, once after
+        broken = finetuning(tmp_path / "broken", demos)
+        episode = broken._episode
+
+        def killed(number, rewards, episode=episode, killed_at=killed_at):
+            if number == killed_at:
+                raise KeyboardInterrupt
+            return episode(number, rewards)
+
+        broken._episode = killed
+        with pytest.raises(KeyboardInterrupt):
+            broken.run()
+        assert not broken.folder.finished
+    finetuning(tmp_path / "broken", demos).run()
+    assert_same_checkpoints(*(tmp_path / name / "checkpoints/00004" for name in ("whole", "broken")))
+    rows = [finetuning(tmp_path / name, demos).folder.metrics() for name in ("whole", "broken")]
+    assert [len(r) for r in rows] == [4, 4]
+    assert [row["seed"] for row in rows[0]] == [10_000, 10_001, 10_002, 10_003]
+    for whole, resumed in zip(*rows, strict=True):
+        assert {**whole, "seconds": 0} == {**resumed, "seconds": 0}
+    with pytest.raises(UserError, match="alpha"):
+        finetuning(tmp_path / "whole", demos, alpha=0.2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"reward": "nosuch"}, "there is motion, none, any_motion, dense, sparse"),
+        ({"entropy": "much"}, "--entropy much"),
+        ({"half": False}, "--pretrain 0"),
+        ({"batch": 0}, "--batch 0"),
+        ({"alpha": 0.0}, "--alpha 0.0: it is above 0"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(wrong, words):
+    with pytest.raises(UserError, match=words):
+        FinetuneConfig(**wrong)
+
+
+NUMBERS = {
+    "above 0": {"alpha": ("nan", "inf"), "lr": ("-1", "0", "nan")},
+    "above 0 and at most 1": {"tau": ("-1", "0", "1.5", "nan"), "average": ("0", "2", "nan")},
+    "at least 0 and at most 1": {"gamma": ("2", "-0.1", "nan"), "warmup": ("1.5", "nan")},
+    "at least -20 and at most 2": {"log_std": ("-30", "3", "nan")},
+    "at least 0": dict.fromkeys(("bonus", "moved", "ratio"), ("-1", "nan", "inf"))
+    | dict.fromkeys(("warmup_steps", "pretrain", "count"), ("-5",))
+    | {"entropy": ("-1", "nan", "inf")},
+    "at least 1": dict.fromkeys(("episodes", "batch", "checkpoint_every", "threads", "n_steps", "ddim_steps"), ("0",)),
+    "at least 150": {"buffer": ("149",)},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [(name, value, words) for words, names in NUMBERS.items() for name, values in names.items() for value in values],
+)
+def test_numbers_out_of_range_are_refused_on_one_line(tmp_path, capsys, name, value, words):
+    asked = ["finetune", "--base", "zero", f"--{name}={value}", "--out", str(tmp_path / "run")]
+    assert main(asked) == 2
+    error = capsys.readouterr().err
+    assert f"--{name} " in error and words in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_at_the_edge_of_their_range_are_taken():
+    FinetuneConfig(gamma=1.0, tau=1.0, average=1.0, bonus=0.0, moved=0.0, ratio=0.0, pretrain=0, warmup=1.0, buffer=150)
+
+
+def demonstrated(root: Path) -> Path:
+    for seed in range(3):
+        save_demonstration(demonstrate(seed), demonstration_folder(root, seed))
+    return root
+
+
+def test_a_full_disk_is_said_before_anything_is_practised(tmp_path, monkeypatch):
+    demos, usage = demonstrated(tmp_path / "demos"), shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(UserError, match=r"run has 0\.00 GB free, its checkpoints need"):
+        finetuning(tmp_path / "run", demos)
+
+
+def test_two_checkpoints_fit_into_what_is_asked_of_the_disk(tmp_path):
+    model = learner(policy_kwargs={"average": 0.1})
+    train(model, 30)
+    assert model.buffer.full
+    save_checkpoint(tmp_path, 30, model, {})
+    written = sum(file.stat().st_size for file in (tmp_path / "checkpoints/00030").iterdir())
+    assert written < checkpoint_bytes(model) < 1.5 * written
+
+
+@pytest.mark.parametrize("fails", ["model.safetensors", "learner.pt"])
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_an_os_error(tmp_path, fails):
+    """Which the command says in a line; the libraries' own errors it would not know. What was there stays."""
+    model = learner(buffer_size=150)
+    train(model, 1)
+    save_checkpoint(tmp_path, 1, model, {})
+    files = [tmp_path / "checkpoints/00001" / name for name in ("model.safetensors", "learner.pt")]
+    first, second = (file.stat().st_size for file in files)
+    assert first < second
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({files[0].name: first - 1}.get(fails, second - 1), limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            save_checkpoint(tmp_path, 2, model, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["00001"]
+
+
+def test_a_resumed_run_draws_no_point_twice(tmp_path):
+    demos = demonstrated(tmp_path / "demos")
+    broken = finetuning(tmp_path / "run", demos)
+    broken._save = lambda episodes: None if episodes > 2 else Finetuning._save(broken, episodes)
+    broken._finish = lambda: None  # killed before the last checkpoint
+    broken.run()
+    finetuning(tmp_path / "run", demos).run()
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert "train/critic_loss" in events.Tags()["scalars"]
+    assert [point.step for point in events.Scalars("train/critic_loss")] == [1, 2, 3, 4]
