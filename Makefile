@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c 1 2>/dev/null && echo python3.12 || echo python3)
 BIN := .venv/bin
 
-.PHONY: setup test slow lint types check
+.PHONY: setup quickstart test slow lint types check
 
 setup: .venv/.done
 
@@ -14,6 +14,9 @@ setup: .venv/.done
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[all]" --group dev
 	@touch $@
+
+quickstart: setup
+	$(BIN)/mpr quickstart
 
 test: setup
 	$(BIN)/python -m pytest -n 2
