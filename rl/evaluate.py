@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -20,7 +19,7 @@ from rl.kitchen.camera import camera_path
 from rl.kitchen.films import film
 from rl.kitchen.tasks import find_task
 from rl.kitchen.with_base import ZERO, Setting, base_digest, kitchen_with_base
-from rl.outcomes import BASE, Residual, compare, play, table
+from rl.outcomes import BASE, Outcome, Residual, compare, play, table
 from rl.residual.checkpoint import load_policy
 from rl.residual.environment import SELECTION, ResidualEnvironment
 from tracking.config import as_dict, parse, print_plan
@@ -29,7 +28,7 @@ from tracking.processes import mapped
 from tracking.runs import RunFolder, write_atomic
 
 FREE = ("out", "videos", "view", "workers")  # may differ when a run is resumed
-PART = 10  # seeds that a process plays at a time
+PART = 20  # episodes that a process plays at a time
 Policies = Mapping[str, Residual | None]  # name -> residual; None is the base policy alone
 
 
@@ -95,7 +94,7 @@ def evaluate(config: EvaluateConfig) -> RunFolder:
         if config.workers == 1:
             play_all(run, environment, policies, config.seeds)
         else:
-            play_apart(run, config)
+            play_apart(run, config, policies)
         filmed = films(config, environment, policies)
     lines = report(config, run, filmed)
     run.finish({name: dataclasses.asdict(compare(run.metrics(), [name])) for name in policies})
@@ -123,36 +122,36 @@ def load_residual(config: EvaluateConfig, path: Path) -> Residual:
     return Residual(policy, float(about["alpha"]))
 
 
+def missing(run: RunFolder, names: Iterable[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
+    """The (policy, seed) of which metrics.jsonl holds no line yet."""
+    done, names = {(row["policy"], row["seed"]) for row in run.metrics()}, list(names)
+    return [(name, seed) for seed in seeds for name in names if (name, seed) not in done]
+
+
 def play_all(run: RunFolder, environment: ResidualEnvironment, policies: Policies, seeds: Sequence[int]) -> None:
     """Every policy's episode of every seed, one line of metrics.jsonl each; those there already are kept."""
-    done = {(row["policy"], row["seed"]) for row in run.metrics()}
-    todo = [(name, seed) for seed in seeds for name in policies if (name, seed) not in done]
-    for name, seed in tqdm(todo, desc="evaluate", unit="episode"):
+    for name, seed in tqdm(missing(run, policies, seeds), desc="evaluate", unit="episode"):
         run.log(**dataclasses.asdict(play(environment, policies[name], seed, name)))
 
 
-def play_apart(run: RunFolder, config: EvaluateConfig) -> None:
-    """`play_all`, over processes: PART seeds at a time, logged as they come."""
-    names = [BASE, *(path.name for path in config.residuals)]
-    done = {(row["policy"], row["seed"]) for row in run.metrics()}
-    todo = [seed for seed in config.seeds if any((name, seed) not in done for name in names)]
-    units = [(config, tuple(todo[at : at + PART])) for at in range(0, len(todo), PART)]
-    with tqdm(total=len(todo), desc="evaluate", unit="seed") as bar:
-        for rows in mapped(played, units, config.workers, fresh=False):
-            for row in rows:
-                if (row["policy"], row["seed"]) not in done:
-                    run.log(**row)
-            bar.update(len(rows) // len(names))
+def play_apart(run: RunFolder, config: EvaluateConfig, names: Iterable[str]) -> None:
+    """`play_all`, over processes: PART episodes at a time, logged as they come."""
+    todo = missing(run, names, config.seeds)
+    units = [(config, todo[at : at + PART]) for at in range(0, len(todo), PART)]
+    with tqdm(total=len(todo), desc="evaluate", unit="episode") as bar:
+        for outcomes in mapped(played, units, config.workers, fresh=False):
+            for outcome in outcomes:
+                run.log(**dataclasses.asdict(outcome))
+            bar.update(len(outcomes))
 
 
-def played(unit: tuple[EvaluateConfig, tuple[int, ...]]) -> list[dict[str, Any]]:
-    """Every policy's episode of some seeds: what a worker does."""
-    config, seeds = unit
+def played(unit: tuple[EvaluateConfig, list[tuple[str, int]]]) -> list[Outcome]:
+    """Some policies' episodes of some seeds: what a worker does."""
+    config, episodes = unit
     torch.set_num_threads(config.threads)
     with kitchen_with_base(config.setting) as environment:
         policies = load_policies(config)
-        played = [play(environment, policies[name], seed, name) for seed in seeds for name in policies]
-    return [dataclasses.asdict(outcome) for outcome in played]
+        return [play(environment, policies[name], seed, name) for name, seed in episodes]
 
 
 def report(config: EvaluateConfig, run: RunFolder, filmed: Sequence[Path]) -> list[str]:

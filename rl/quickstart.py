@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import threading
 import time
@@ -18,7 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 from tqdm import tqdm
@@ -65,6 +65,41 @@ class QuickstartConfig:
         return self.out / ("predictors/" + self.task if stage == "predictor" else stage)
 
 
+STAGES = {  # in words, and as typed
+    "clips": (
+        "a hand opens synthetic appliances, seen from a moving head",
+        "synth --task {clips_of} --clips {clips} --seed {clip_seed} --workers {workers}",
+    ),
+    "predictor": (
+        "learns from the clips how the object's points move next",
+        "train --clips {at[clips]} --seed {seed} --device cpu",
+    ),
+    "demonstrations": (
+        "a scripted expert opens the robot's own door",
+        "demos --task {task} --count {demonstrations} --seed {demonstration_seed}",
+    ),
+    "base": (
+        "a diffusion policy learns from the demonstrations",
+        "bc --demos {at[demonstrations]} --seed {seed} --device cpu",
+    ),
+    "reward": (
+        "is the reward higher for opening than for closing?",
+        "experiment direction --predictors {out}/predictors --tasks [{task}] --kinds '[opening, closing, miss]' "
+        "--rows [motion] --episodes {reward_episodes} --seed {evaluation_seed} --workers 1",
+    ),
+    "practice": (
+        "a residual policy practises on top of the base policy, paid by the motion reward",
+        "finetune --task {task} --base {at[base]} --demos {at[demonstrations]} --reward motion "
+        "--predictor {at[predictor]} --episodes {episodes} --seed {seed}",
+    ),
+    "evaluation": (
+        "base, and base + residual, from the same starts",
+        "evaluate --task {task} --base {at[base]} --residuals [{at[practice]}] --episodes {evaluation} "
+        "--seed {evaluation_seed} --workers {workers}",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One command, and what it does in a few words."""
@@ -78,91 +113,18 @@ Chain = tuple[Path, tuple[Stage, ...]]  # the quickstart's folder, and stages th
 
 
 def stages(config: QuickstartConfig) -> dict[str, Stage]:
-    """All stages, by name."""
-    c = config
-
-    def stage(name: str, words: str, verb: str, settings: str = "", **options: Any) -> Stage:
-        given = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-        given += [
-            word for key, _, value in (s.partition("=") for s in settings.split()) for word in (f"--{key}", value)
-        ]
-        return Stage(name, words, (*verb.split(), *given, "--out", str(c.folder(name))))
-
-    made = [
-        stage(
-            "clips",
-            "a hand opens synthetic appliances, seen from a moving head",
-            "synth",
-            task=CLIPS_OF[c.task],
-            clips=c.clips,
-            seed=10_000 * (c.seed + 1),
-            workers=c.workers,
-        ),
-        stage(
-            "predictor",
-            "learns from the clips how the object's points move next",
-            "train",
-            c.predictor,
-            clips=c.folder("clips"),
-            seed=c.seed,
-            device="cpu",
-        ),
-        stage(
-            "demonstrations",
-            "a scripted expert opens the robot's own door",
-            "demos",
-            task=c.task,
-            count=c.demonstrations,
-            seed=100 * c.seed,
-        ),
-        stage(
-            "base",
-            "a diffusion policy learns from the demonstrations",
-            "bc",
-            c.base,
-            demos=c.folder("demonstrations"),
-            seed=c.seed,
-            device="cpu",
-        ),
-        stage(
-            "reward",
-            "is the reward higher for opening than for closing?",
-            "experiment direction",
-            predictors=c.out / "predictors",
-            tasks=f"[{c.task}]",
-            kinds="[opening, closing, miss]",
-            rows="[motion]",
-            episodes=c.reward_episodes,
-            seed=EVALUATED + 1000 * c.seed,
-            workers=1,
-        ),
-        stage(
-            "practice",
-            "a residual policy practises on top of the base policy, paid by the motion reward",
-            "finetune",
-            c.practice,
-            task=c.task,
-            base=c.folder("base"),
-            demos=c.folder("demonstrations"),
-            reward="motion",
-            predictor=c.folder("predictor"),
-            episodes=c.episodes,
-            seed=c.seed,
-        ),
-        stage(
-            "evaluation",
-            "base, and base + residual, from the same starts",
-            "evaluate",
-            task=c.task,
-            base=c.folder("base"),
-            residuals=f"[{c.folder('practice')}]",
-            episodes=c.evaluation,
-            seed=EVALUATED + 1000 * c.seed,
-            videos=3,
-            workers=c.workers,
-        ),
-    ]
-    return {one.name: one for one in made}
+    """All stages, by name. Their seeds are `config.seed`'s own."""
+    at = {name: config.folder(name) for name in STAGES}
+    values = vars(config) | {"at": at, "clips_of": CLIPS_OF[config.task]}
+    values |= {"clip_seed": 10_000 * (config.seed + 1), "demonstration_seed": 100 * config.seed}
+    values |= {"evaluation_seed": EVALUATED + 1000 * config.seed}
+    settings = {name: getattr(config, name) for name in ("predictor", "base", "practice")}
+    made = {}
+    for name, (words, typed) in STAGES.items():
+        argv = [word.format(**values) for word in shlex.split(typed)]  # split first: a path may hold spaces
+        argv += [word for s in settings.get(name, "").split() for word in ("--" + s).split("=", 1)]
+        made[name] = Stage(name, words, (*argv, "--out", str(at[name])))
+    return made
 
 
 def waves(config: QuickstartConfig) -> list[list[Chain]]:

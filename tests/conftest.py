@@ -1,10 +1,12 @@
-"""Skips what this machine cannot run, and says so; a toy recorded scene that many tests look at."""
+"""Skips what this machine cannot run, and says so; what many tests share."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,14 @@ def _gl_works() -> bool:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def short_episodes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Episodes with a base policy end after the module's STEPS steps."""
+    from rl.kitchen import with_base
+    from rl.kitchen.environment import KitchenEnvironment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(with_base, "KitchenEnvironment", partial(KitchenEnvironment, step_limit=request.module.STEPS))
+        yield

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +16,11 @@ from mpr.episode import Episode, load_episode
 from mpr.reward import training_reward
 from mpr.rewards import RewardModel
 from rl.demonstrations import demonstration_folder, load_demonstration, save_demonstration
-from rl.kitchen import with_base
-from rl.kitchen.environment import KitchenEnvironment
 from rl.residual.rewards import Seeing, find_reward, step_rewards
 from tracking.errors import UserError
 
 TASK, STEPS = "slide", 30
-pytestmark = pytest.mark.gl
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_episodes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(with_base, "KitchenEnvironment", partial(KitchenEnvironment, step_limit=STEPS))
-        yield
+pytestmark = [pytest.mark.gl, pytest.mark.usefixtures("short_episodes")]
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,6 @@ from rl.demonstrations import (
 from rl.diffusion.checkpoint import load_actor
 from rl.diffusion.schedule import Sampler
 from rl.experiments.base import BaseConfig
-from rl.kitchen import with_base
 from rl.kitchen.environment import KitchenEnvironment
 from rl.kitchen.pictures import KitchenPictures, pictures_for
 from rl.kitchen.tasks import find_task
@@ -42,14 +39,8 @@ from tracking.errors import NoGL, UserError
 
 TASK, SIDE, STEPS = "slide", 40, 20  # episodes are cut at 20 steps: three chunks
 SEED = 610_000
+pytestmark = pytest.mark.usefixtures("short_episodes")
 SAMPLER = Sampler("ddim", 2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_episodes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(with_base, "KitchenEnvironment", partial(KitchenEnvironment, step_limit=STEPS))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -81,24 +81,28 @@ def restore(folder: Path, policy: DiffusionPolicy, ema: EMAModel, optimizer: tor
 
 
 def load_policy(
-    run: Path, device: str = "cpu", state: int | None = None, action: int | None = None
+    run: Path, device: str = "cpu", state: int | None = None, action: int | None = None, wanted: str = ""
 ) -> tuple[DiffusionPolicy, dict[str, Any]]:
     """The newest checkpoint's averaged policy, in eval mode and frozen, and its checkpoint.json.
 
-    `state` and `action` are the widths that the caller's environment has. Raises BadCheckpoint where the policy has
-    others, or where there is no checkpoint.
+    `state` and `action` are the widths that the caller's environment has, `wanted` what its demonstrations would show.
+    Raises BadCheckpoint where the policy has others or learned something else, or where there is no checkpoint.
     """
     folder = last_checkpoint(run)
     if folder is None:
         raise BadCheckpoint(f"{run} holds no policy checkpoint: train one with `mpr bc --out {run}`")
     about = checkpoint_info(folder, ARCHITECTURE, FORMAT)
     stored = about["shape"]
-    for name, wanted in (("state", state), ("action", action)):
-        if wanted is not None and stored.get(name) != wanted:
+    for name, width in (("state", state), ("action", action)):
+        if width is not None and stored.get(name) != width:
             raise BadCheckpoint(
-                f"{folder} is a policy for {name}s of {stored.get(name)} numbers, here they have {wanted}: "
+                f"{folder} is a policy for {name}s of {stored.get(name)} numbers, here they have {width}: "
                 "train one on demonstrations of this environment"
             )
+    if wanted and about.get("shown", "") not in ("", wanted):
+        raise BadCheckpoint(
+            f"{folder} learned '{about['shown']}', wanted is '{wanted}': train one on demonstrations of that (`mpr bc`)"
+        )
     seen = stored.get("cameras")
     if isinstance(seen, list) and seen:
         raise BadCheckpoint(
@@ -129,9 +133,9 @@ def load_actor(
     sampler: Sampler,
     look: Look | None = None,
     device: str = "cpu",
-    state: int | None = None,
-    action: int | None = None,
+    **known: Any,
 ) -> DiffusionActor:
-    """The trained policy of a run as a BasePolicy. Raises BadCheckpoint, or MissingWeights for a frozen encoder."""
-    policy, about = load_policy(run, device, state, action)
+    """The trained policy of a run as a BasePolicy; `known` of its environment as for `load_policy`. Raises
+    BadCheckpoint, or MissingWeights for a frozen encoder."""
+    policy, about = load_policy(run, device, **known)
     return DiffusionActor(policy, sampler, load_eyes(policy.shape, about, device), look)

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.checkpoint import BadCheckpoint, refuse_unfinished, weights_digest
+from mpr.checkpoint import refuse_unfinished, weights_digest
 from rl.base_policy import BasePolicy, ZeroPolicy
 from rl.kitchen.environment import RATE_HZ, KitchenEnvironment
 from rl.kitchen.pictures import pictures_for
@@ -68,13 +68,11 @@ def base_in(kitchen: KitchenEnvironment, setting: Setting) -> Iterator[BasePolic
         yield ZeroPolicy(ACTION)
         return
     refuse_unfinished(setting.base, "mpr bc")
-    from rl.diffusion.checkpoint import load_eyes, load_policy
-    from rl.diffusion.policy import DiffusionActor
+    from rl.diffusion.checkpoint import load_actor
     from rl.diffusion.schedule import Sampler
 
-    policy, about = load_policy(setting.base, setting.device, STATE, ACTION)
-    if about.get("shown", "") not in ("", setting.goal):
-        raise BadCheckpoint(f"{setting.base} learned '{about['shown']}', asked is '{setting.goal}'")
-    eyes = load_eyes(policy.shape, about, setting.device)
-    with pictures_for(policy.shape.cameras, kitchen.task) as pictures:
-        yield DiffusionActor(policy, Sampler("ddim", setting.ddim_steps), eyes, lambda step: pictures.now(kitchen))
+    known = {"state": STATE, "action": ACTION, "wanted": setting.goal}
+    sampler = Sampler("ddim", setting.ddim_steps)
+    actor = load_actor(setting.base, sampler, lambda step: pictures.now(kitchen), setting.device, **known)
+    with pictures_for(actor.cameras, kitchen.task) as pictures:
+        yield actor
