@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             getattr(importlib.import_module(module), function)(rest)
         except ModuleNotFoundError as error:
-            extra = dict.fromkeys(("gymnasium", "gymnasium_robotics"), "kitchen") | {"transformers": "vision"}
+            extra = {"transformers": "vision", "ray": "scale"}
+            extra |= dict.fromkeys(("gymnasium", "gymnasium_robotics"), "kitchen")
             extra |= dict.fromkeys(("stable_baselines3", "diffusers", "torchvision", "minari", "h5py"), "policy")
             if error.name not in extra:
                 raise

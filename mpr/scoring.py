@@ -43,10 +43,31 @@ def score_clip(clip: TrackedClip, model: DeltaModel, compensate: Compensation = 
     moving = [t for t, delta in enumerate(tracked) if moved_share(delta, min(MOVED_REPORTED)) > 0]
     predicted = [np.zeros_like(delta) for delta in tracked]
     for t, deltas in zip(moving, model(clip, [transitions[t] for t in moving]), strict=True):
-        if deltas.shape != tracked[t].shape:
-            raise ValueError(f"transition {t}: {len(tracked[t])} object points, {deltas.shape} predicted deltas")
         predicted[t] = deltas
-    return [Scored(x.before[x.object], p, q) for x, p, q in zip(transitions, predicted, tracked, strict=True)]
+    return [scored(x, p, q) for x, p, q in zip(transitions, predicted, tracked, strict=True)]
+
+
+def score_moving(clip: TrackedClip, model: DeltaModel, moved: float) -> list[Scored]:
+    """`score_clip` for those who ask for agreements or moved shares at the threshold `moved` alone: the same numbers.
+
+    A transition in which no object point moved so far is left empty. Where no visible point did, not even its mask is
+    read, which costs as much as a frame where it is rendered.
+    """
+    transitions = [Transition(clip, t) for t in range(len(clip.times) - 1)]
+    stirring = [x for x in transitions if moved_share(x.delta[x.visible], moved) > 0]
+    moving = [x for x in stirring if moved_share(x.delta[x.object], moved) > 0]
+    none = np.zeros((0, 2), np.float32)
+    out = [Scored(none, none, none)] * len(transitions)
+    for x, deltas in zip(moving, model(clip, moving), strict=True):
+        out[x.t] = scored(x, deltas, x.delta[x.object])
+    return out
+
+
+def scored(x: Transition, predicted: NDArray[np.float32], tracked: NDArray[np.float32]) -> Scored:
+    """Raises ValueError where the model gave deltas for another number of points."""
+    if predicted.shape != tracked.shape:
+        raise ValueError(f"transition {x.t}: {len(tracked)} object points, {predicted.shape} predicted deltas")
+    return Scored(x.before[x.object], predicted, tracked)
 
 
 def agreements(scored: Sequence[Scored], moved: float = MOVED) -> NDArray[np.float32]:

@@ -20,8 +20,8 @@ from mpr.scoring import agreements, score_clip
 from mpr.strip import draw_strip
 from rl.evaluate import EvaluateConfig, load_residual
 from rl.experiments.direction_table import Raw, direction
-from rl.kitchen.recording import tracked_from
 from rl.kitchen.tasks import find_task
+from rl.kitchen.tracked import tracked_from
 from rl.kitchen.with_base import kitchen_with_base
 from rl.outcomes import BASE, Compared, compare, play, table
 from rl.quickstart import QuickstartConfig, stages

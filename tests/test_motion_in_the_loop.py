@@ -15,7 +15,12 @@ from mpr.cli import main
 from mpr.episode import Episode, load_episode
 from mpr.reward import training_reward
 from mpr.rewards import RewardModel
+from mpr.rewards.any_motion import AnyMotionReward
+from mpr.tracked import track_episode
 from rl.demonstrations import demonstration_folder, load_demonstration, save_demonstration
+from rl.experiments.reach import ARMS
+from rl.kitchen.tasks import find_task
+from rl.kitchen.tracked import tracked_from
 from rl.residual.rewards import Seeing, find_reward, step_rewards
 from tracking.errors import UserError
 
@@ -25,31 +30,43 @@ pytestmark = [pytest.mark.gl, pytest.mark.usefixtures("short_episodes")]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """predictor/ of three steps, demos/ of one demonstration, episodes/ with one opening."""
+    """predictor/ of three steps, demos/ of one demonstration, episodes/ with two openings."""
     home = tmp_path_factory.mktemp("joined")
     clips, run = str(home / "clips"), str(home / "predictor")
     assert main(["synth", "--task", "open_slide_cabinet", "--clips", "2", "--seed", "7", "--out", clips]) == 0
     train = ["train", "--clips", clips, "--steps", "3", "--batch", "2", "--points", "12", "--lr", "0.01"]
     assert main([*train, "--out", run]) == 0
     assert main(["demos", "--task", TASK, "--count", "1", "--out", str(home / "demos")]) == 0
-    opening = ["episodes", "--task", TASK, "--kind", "opening", "--episodes", "1", "--seed", "500000", "--view", "left"]
+    opening = ["episodes", "--task", TASK, "--kind", "opening", "--episodes", "2", "--seed", "500000", "--view", "left"]
     assert main([*opening, "--out", str(home / "episodes")]) == 0
     return home
 
 
 @pytest.fixture(scope="module")
 def opening(home: Path) -> Episode:
-    return load_episode(next((home / "episodes").glob("episode_*")))
+    return load_episode(home / "episodes" / "episode_500000")
 
 
 def test_a_view_is_the_reward_s_not_the_recording_s(opening: Episode) -> None:
     scores = {view: find_reward("any_motion", TASK, Seeing(view=view)).score(opening) for view in ("left", "low")}
     assert opening.recording is not None and opening.about["view"] == "left"
-    from mpr.rewards.any_motion import AnyMotionReward
-    from mpr.tracked import track_episode
-
     assert np.array_equal(scores["left"], AnyMotionReward(track_episode).score(opening))
     assert not np.array_equal(scores["left"], scores["low"])
+
+
+def test_one_renderer_shows_every_episode_as_its_own_would(home: Path, opening: Episode) -> None:
+    """The robot stands elsewhere in each episode; what an episode looks like must not depend on the one before."""
+    other = load_episode(home / "episodes" / "episode_500001")
+    track = tracked_from(find_task(TASK), "left", "exact")
+    for episode in (other, opening, other, opening):
+        with track(episode) as clip:
+            last = len(clip.times) - 1
+            seen = [clip.frames[0], clip.frames[last], clip.masks[last], *(s.points for s in clip.segments)]
+            with pytest.raises(RuntimeError, match="must end before"), track(episode):
+                pass
+    with track_episode(opening) as clip:
+        alone = [clip.frames[0], clip.frames[last], clip.masks[last], *(s.points for s in clip.segments)]
+    assert all(np.array_equal(a, b) for a, b in zip(seen, alone, strict=True))
 
 
 @pytest.mark.parametrize("reward", ["motion", "any_motion"])
@@ -125,3 +142,37 @@ def test_what_a_reward_lacks_is_named(home: Path, tmp_path: Path, capsys: pytest
     assert not (tmp_path / "no").exists()
     with pytest.raises(UserError, match="motion, none, any_motion, dense, sparse"):
         find_reward("praise", TASK)
+
+
+def test_reach_goes_from_six_arms_to_a_table(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = reach(home, tmp_path / "reach")
+    assert main([*asked, "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    table = (tmp_path / "reach" / "table.md").read_text()
+    for arm in ARMS:
+        assert f"| `{arm}` |" in table or f"| {arm} |" in table
+    assert all("| arm | success minus that of `none` |" in text for text in (table, printed))
+    runs = sorted(file.parent.name for file in (tmp_path / "reach" / "runs").glob("*/summary.json"))
+    assert len(runs) == 6 and (tmp_path / "reach" / "page.html").stat().st_size > 0
+    rows = (tmp_path / "reach" / "evaluation" / "metrics.jsonl").read_bytes()
+    assert main([*asked, "--workers", "1"]) == 0
+    assert (tmp_path / "reach" / "evaluation" / "metrics.jsonl").read_bytes() == rows, "nothing is done twice"
+
+
+@pytest.mark.slow
+def test_ray_makes_the_runs_that_local_processes_make(home: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)  # folders as a user names them
+    for engine in ("local", "ray"):
+        asked = [*reach(home, Path(engine)), "--arms", "[none, any_motion]", "--engine", engine]
+        assert main([*asked, "--workers", "2", "--against", ""]) == 0
+    files = [sorted(p.relative_to(e) for p in Path(e).glob("runs/*/checkpoints/*/*")) for e in ("local", "ray")]
+    assert files[0] == files[1] and files[0]
+    for file in files[0]:
+        assert ("local" / file).read_bytes() == ("ray" / file).read_bytes(), file
+
+
+def reach(home: Path, out: Path) -> list[str]:
+    """The experiment in miniature: the demonstrations' doors are shut, so it starts them shut."""
+    asked = ["experiment", "reach", "--task", TASK, "--base", "zero", "--demos", str(home / "demos"), "--ajar", "false"]
+    asked += ["--predictor", str(home / "predictor"), "--seeds", "1", "--practice_episodes", "1", "--episodes", "2"]
+    return [*asked, "--settings", "pretrain=2 ratio=0.1 batch=8 warmup_steps=0", "--videos", "0", "--out", str(out)]

@@ -19,8 +19,13 @@ import sys
 from tests.test_processes import linger
 from tracking.processes import mapped
 if __name__ == "__main__":
-    list(mapped(linger, [sys.argv[1], sys.argv[1]], 2))
+    list(mapped(linger, [sys.argv[1], sys.argv[1]], 2, engine=sys.argv[2]))
 """
+
+
+each_engine = pytest.mark.parametrize(
+    "engine", ["local", pytest.param("ray", marks=pytest.mark.slow)]
+)  # ray: 20 s each
 
 
 def square(x: int) -> int:
@@ -43,18 +48,34 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_results_do_not_depend_on_the_number_of_processes():
+def refuse(x: int) -> int:
+    raise UserError(f"no {x} here")
+
+
+def test_results_do_not_depend_on_the_number_of_processes_or_the_engine():
     assert list(mapped(square, [1, 2, 3], 1)) == [1, 4, 9]
     assert sorted(mapped(square, [1, 2, 3], 2)) == [1, 4, 9]
+    assert sorted(mapped(square, [1, 2, 3], 2, engine="ray")) == [1, 4, 9]
+    with pytest.raises(UserError, match="there is local, ray"):
+        list(mapped(square, [1], 1, engine="abacus"))
 
 
-def test_a_killed_worker_is_named_and_not_waited_for():
+@each_engine
+def test_a_killed_worker_is_named_and_not_waited_for(engine):
     with pytest.raises(UserError, match="a worker process was killed"):
-        list(mapped(end_at_once, [1, 2], 2))
+        list(mapped(end_at_once, [1, 2], 2, engine=engine))
 
 
-def test_workers_end_with_the_command_that_started_them(tmp_path):
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)])
+@each_engine
+def test_a_refusal_is_the_worker_s_own_words(engine):
+    with pytest.raises(UserError) as refused:
+        list(mapped(refuse, [7, 8], 2, engine=engine))
+    assert len(str(refused.value).splitlines()) == 1 and str(refused.value) in ("no 7 here", "no 8 here")
+
+
+@each_engine
+def test_workers_end_with_the_command_that_started_them(tmp_path, engine):
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), engine])
     until = time.monotonic() + 60
     while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < until:
         time.sleep(0.1)

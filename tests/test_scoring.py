@@ -14,7 +14,7 @@ from mpr.rewards.any_motion import AnyMotionReward
 from mpr.rewards.motion import MotionReward
 from mpr.rewards.none import NoReward
 from mpr.score import steps_table
-from mpr.scoring import agreements, moved_shares, score_clip, summary
+from mpr.scoring import agreements, moved_shares, score_clip, score_moving, summary
 from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection, Rest
 from mpr.strip import chosen_steps, draw_film, draw_strip
 from tests.toy_clips import square_clip
@@ -51,6 +51,28 @@ def test_only_moving_transitions_are_predicted_and_nothing_changes_by_it():
         everything.append(agreement(np.tile([[1.0, 0]], (x.object.sum(), 1)), x.delta[x.object]))
     assert got.tolist() == pytest.approx(everything)
     assert got.tolist() == pytest.approx([0, 1, 1, 0, 0])
+
+
+def test_where_nothing_stirs_no_mask_is_read_and_nothing_changes_by_it():
+    clip, right, read = square_clip(PATH), Counting(np.array([1.0, 0])), []
+
+    class Watched:
+        def __len__(self) -> int:
+            return len(clip.masks)
+
+        def __getitem__(self, t: int):
+            read.append(t)
+            return clip.masks[t]
+
+    watched = dataclasses.replace(clip, masks=Watched())
+    for moved in (0.5, 3.5):
+        for of in (agreements, moved_shares):
+            assert (
+                of(score_moving(watched, right, moved), moved).tolist() == of(score_clip(clip, right), moved).tolist()
+            )
+    assert set(read) == {1, 2, 4}
+    with pytest.raises(ValueError, match="transition 1: "):
+        score_moving(clip, lambda clip, transitions: [np.zeros((1, 2), np.float32)] * len(transitions), 0.5)
 
 
 def test_a_panning_camera_is_seen_unless_compensated():

@@ -19,8 +19,13 @@ def recorded_clip(recording: SceneRecording, source: Source, part: bool = False)
     `source.tracker` should say `ExactTracker.name`. Raises NoGL where nothing can be rendered.
     """
     scene = RecordedScene(recording)
-    crop = scene.crop()
-    with SceneRenderer(scene, crop) as renderer:
-        frames, masks = Recent(RenderedFrames(renderer)), Recent(RenderedMasks(renderer, part))
-        segments = track_segments(ExactTracker(scene, crop), frames, masks)
-        yield TrackedClip(frames, masks, segments, recording.times, recording.rate_hz, crop, source)
+    with SceneRenderer(scene, scene.crop()) as renderer:
+        yield clip_through(renderer, source, part)
+
+
+def clip_through(renderer: SceneRenderer, source: Source, part: bool = False) -> TrackedClip:
+    """The clip that a renderer shows in its crop, good until it is turned to another recording or closed."""
+    scene, crop = renderer.scene, renderer.crop
+    frames, masks = Recent(RenderedFrames(renderer)), Recent(RenderedMasks(renderer, part))
+    segments = track_segments(ExactTracker(scene, crop), frames, masks)
+    return TrackedClip(frames, masks, segments, scene.recording.times, scene.recording.rate_hz, crop, source)

@@ -6,10 +6,12 @@ One quality for data and evaluation: no multisampling, shadows or reflections (1
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.util
 import os
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ from tracking.mujoco_scene import RecordedScene
 
 
 class SceneRenderer:
-    """Renders a recording's frames and object masks. A context manager: an unclosed EGL context is noisy at exit."""
+    """Renders a recording's frames and object masks. A context manager; one that is not closed closes itself."""
 
     def __init__(self, scene: RecordedScene, crop: Square, size: int = CROP_SIZE) -> None:
         self.scene, self.crop, self.size = scene, crop, size
@@ -42,6 +44,7 @@ class SceneRenderer:
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         mujoco.mj_forward(model, scene.data)  # fills what rendering reads besides kinematics (lights, tendons)
         scene._at = -1
+        _opened(self)
 
     def __enter__(self) -> SceneRenderer:
         return self
@@ -85,6 +88,22 @@ class SceneRenderer:
         is_geom = ids[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM)
         mask = is_geom & geoms[np.where(is_geom, ids[..., 0], 0)]
         return mask[:, ::-1].copy() if self.scene.recording.camera.mirrored else mask
+
+
+_open: WeakSet[SceneRenderer] = WeakSet()
+
+
+def _opened(renderer: SceneRenderer) -> None:
+    """Closes it at exit, if nobody did, while its back end (which registers its own end) is still there to do so."""
+    if not _open:
+        atexit.unregister(_close_all)
+        atexit.register(_close_all)
+    _open.add(renderer)
+
+
+def _close_all() -> None:
+    for renderer in list(_open):
+        renderer.close()
 
 
 def _triton_before_gl() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,19 +22,26 @@ def inside(mask: NDArray[np.bool_], points: NDArray) -> NDArray[np.bool_]:
 class Transition:
     """The points of transition t -> t+1: positions [N, 2] at both ends and who is what. A hidden point is neither.
 
-    object: visible at t and t+1, and inside mask_t at its position at t. background: visible at both, outside mask_t.
+    visible: at t and t+1. object: visible, and inside mask_t at its position at t. background: visible, outside mask_t.
+    The mask is read when it is first asked for.
     """
 
     def __init__(self, clip: TrackedClip, t: int) -> None:
         segment = clip.segment_of(t)
         k = t - segment.start
-        both = segment.visible[k] & segment.visible[k + 1]
         self.t = t
         self.before: NDArray[np.float32] = segment.points[k]
         self.after: NDArray[np.float32] = segment.points[k + 1]
-        inside_mask = inside(clip.masks[t], self.before)
-        self.object: NDArray[np.bool_] = both & inside_mask
-        self.background: NDArray[np.bool_] = both & ~inside_mask
+        self.visible: NDArray[np.bool_] = segment.visible[k] & segment.visible[k + 1]
+        self._masks = clip.masks
+
+    @cached_property
+    def object(self) -> NDArray[np.bool_]:
+        return self.visible & inside(self._masks[self.t], self.before)
+
+    @cached_property
+    def background(self) -> NDArray[np.bool_]:
+        return self.visible & ~self.object
 
     @property
     def delta(self) -> NDArray[np.float32]:

@@ -1,7 +1,9 @@
-"""The same work in one process or several: units that are independent, results that do not depend on how many."""
+"""The same work in one process or several, here or on a Ray cluster: units that are independent, results that do not
+depend on how many or where."""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import threading
@@ -12,21 +14,30 @@ from typing import TypeVar
 
 from tracking.errors import UserError
 
+ENGINES = ("local", "ray")
+KILLED = "a worker process was killed (is there enough memory?): the same command goes on"
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 
 
-def mapped(work: Callable[[Unit], Result], units: Sequence[Unit], workers: int, fresh: bool = True) -> Iterable[Result]:
+def mapped(
+    work: Callable[[Unit], Result], units: Sequence[Unit], workers: int, fresh: bool = True, engine: str = "local"
+) -> Iterable[Result]:
     """work(unit) of every unit: in order with one worker; with more as they come, each in a process of its own if
-    `fresh`.
+    `fresh`. `engine` ray hands them to Ray instead, one CPU each.
 
-    Workers die with the process that started them. Raises UserError where one was killed (short of memory, say).
+    Workers die with the process that started them. Raises UserError where one was killed (short of memory, say), and
+    for an engine that does not exist.
     """
-    if workers == 1:
+    check_engine(engine)
+    if engine == "local" and workers == 1:
         yield from map(work, units)
         return
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    if engine == "ray":
+        yield from _on_ray(work, units, workers, fresh)
+        return
     spawn = multiprocessing.get_context("spawn")  # a forked process would share the parent's GL context
     each = 1 if fresh else None
     with ProcessPoolExecutor(workers, spawn, _end_with_parent, max_tasks_per_child=each) as pool:
@@ -34,12 +45,45 @@ def mapped(work: Callable[[Unit], Result], units: Sequence[Unit], workers: int, 
             for done in as_completed([pool.submit(work, unit) for unit in units]):
                 yield done.result()
         except BrokenProcessPool as error:
-            raise UserError(
-                "a worker process was killed (is there enough memory?): the same command goes on"
-            ) from error
+            raise UserError(KILLED) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def check_engine(engine: str) -> None:
+    """Raises UserError for an engine that does not exist."""
+    if engine not in ENGINES:
+        raise UserError(f"engine '{engine}': there is {', '.join(ENGINES)}")
+
+
+def _on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], workers: int, fresh: bool) -> Iterable[Result]:
+    """On the cluster that RAY_ADDRESS names, or one started here with `workers` CPUs for as long as this takes. Its
+    machines must share this one's folders."""
+    import ray
+    from ray.exceptions import RayTaskError, WorkerCrashedError
+
+    home = os.getcwd()
+
+    def at_home(unit: Unit) -> Result:
+        os.chdir(home)  # units name folders as the command's user did
+        return work(unit)
+
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be: workers keep their environment
+    here = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
+    ray.init(log_to_driver=False, logging_level=logging.WARNING, **here)
+    try:
+        task = ray.remote(num_cpus=1, max_retries=0, max_calls=1 if fresh else 0)(at_home)
+        waiting = [task.remote(unit) for unit in units]
+        while waiting:
+            (done,), waiting = ray.wait(waiting)
+            yield ray.get(done)
+    except WorkerCrashedError as error:
+        raise UserError(KILLED) from error
+    except RayTaskError as error:
+        raise error.cause from error  # as it was raised: ray adds where
+    finally:
+        ray.shutdown()
 
 
 def _end_with_parent() -> None:

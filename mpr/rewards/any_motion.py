@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mpr.episode import Episode
 from mpr.reward import MOVED
 from mpr.rewards.motion import Track
-from mpr.scoring import moved_shares, score_clip
+from mpr.scoring import moved_shares, score_moving
 from mpr.standins import Oracle
 
 
@@ -20,4 +20,4 @@ class AnyMotionReward:
 
     def score(self, episode: Episode) -> NDArray[np.float32]:
         with self.track(episode) as clip:
-            return moved_shares(score_clip(clip, Oracle()), self.moved)
+            return moved_shares(score_moving(clip, Oracle(), self.moved), self.moved)

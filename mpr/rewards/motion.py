@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpr.episode import Episode
 from mpr.reward import MOVED
-from mpr.scoring import DeltaModel, agreements, score_clip
+from mpr.scoring import DeltaModel, agreements, score_moving
 from tracking.clip import TrackedClip
 
 Track = Callable[[Episode], AbstractContextManager[TrackedClip]]
@@ -24,4 +24,4 @@ class MotionReward:
 
     def score(self, episode: Episode) -> NDArray[np.float32]:
         with self.track(episode) as clip:
-            return agreements(score_clip(clip, self.model), self.moved)
+            return agreements(score_moving(clip, self.model, self.moved), self.moved)

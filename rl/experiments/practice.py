@@ -25,10 +25,11 @@ from rl.residual.rewards import find_reward
 from rl.residual.train import FinetuneConfig, find_demonstrations, finetune
 from tracking.config import as_dict, parse, print_plan, with_settings
 from tracking.errors import UserError
-from tracking.processes import mapped
+from tracking.processes import check_engine, mapped
 from tracking.runs import RunFolder, write_atomic
 
 SHARED = ("task", "base", "demos", "count", "predictor", "view", "ddim_steps", "ajar", "fully")  # by all runs
+FREE = ("out", "workers", "engine", "videos")  # may differ when an experiment is resumed
 EVALUATED = ("task", "base", "ddim_steps", "ajar", "fully")  # of these, what evaluation needs too
 
 
@@ -54,6 +55,9 @@ class PracticeConfig:
     settings: str = ""  # of `mpr finetune`, for every arm: "ratio=2 half=false pretrain=0"
     videos: int = 2  # evaluation episodes filmed
     workers: int = 2  # runs at a time, one thread each
+    engine: str = (
+        "local"  # or ray: runs on the cluster that RAY_ADDRESS names, which shares these folders, or started here
+    )
     out: Path = Path("runs/practice")  # run folder
 
     def __post_init__(self) -> None:
@@ -62,6 +66,7 @@ class PracticeConfig:
         runs = [dataclasses.replace(self.run_of(arm, 0), out=Path()) for arm in self.arms]  # refuses wrong settings now
         if not runs or any(run in runs[:k] for k, run in enumerate(runs)):
             raise UserError("arms are at least one, and no two mean the same")
+        check_engine(self.engine)
         if self.against and self.against not in self.arms:
             raise UserError(f"--against {self.against}: it is one of the arms, {', '.join(self.arms)}")
 
@@ -95,8 +100,10 @@ def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:
             find_demonstrations(unit, environment)
             find_reward(unit.reward, unit.task, unit.seeing)
     made_of = {"base_weights": base_digest(config.base)}
-    run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, ("out", "workers", "videos"))
-    for _ in tqdm(mapped(finetune, units, config.workers), total=len(units), desc=name, unit="run"):
+    run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, FREE)
+    for _ in tqdm(
+        mapped(finetune, units, config.workers, engine=config.engine), total=len(units), desc=name, unit="run"
+    ):
         pass
     evaluated = evaluate(evaluation(config))
     report(config, run, evaluated)

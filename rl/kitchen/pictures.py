@@ -43,7 +43,7 @@ class KitchenPictures:
     def open(self) -> None:
         """Open the renderer before a picture is wanted, so that NoGL is raised now and not hours later."""
         if self.views:
-            self._look(scene_recording(self.task, np.zeros(2), build().qpos0[None], self.views[0]))
+            self.look(scene_recording(self.task, np.zeros(2), build().qpos0[None], self.views[0]))
 
     def now(self, environment: KitchenEnvironment) -> dict[str, NDArray[np.uint8]]:
         """What the views show of the environment's present state: view -> uint8 RGB [size, size, 3]."""
@@ -55,11 +55,11 @@ class KitchenPictures:
         """All frames of a recording: view -> uint8 RGB [T+1, size, size, 3]."""
         shown = {}
         for view in self.views:
-            renderer = self._look(replace(recording, camera=camera_path(self.task, view, len(recording))))
+            renderer = self.look(replace(recording, camera=camera_path(self.task, view, len(recording))))
             shown[view] = np.stack([renderer.frame(t) for t in range(len(recording))])
         return shown
 
-    def _look(self, recording: SceneRecording) -> SceneRenderer:
+    def look(self, recording: SceneRecording) -> SceneRenderer:
         """The renderer, turned to this recording: opening one takes longer than a picture."""
         if self._renderer is None:
             self._renderer = SceneRenderer(RecordedScene(recording, model=build()), WHOLE, self.size)

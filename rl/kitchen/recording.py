@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode
-from mpr.rewards.motion import Track
-from mpr.tracked import track_episode
 from rl.kitchen.camera import camera_path
 from rl.kitchen.environment import RATE_HZ, KitchenEnvironment
 from rl.kitchen.tasks import Task
-from tracking.clip import TrackedClip
 from tracking.scene import SceneRecording
 
 
@@ -41,19 +33,3 @@ def scene_recording(task: Task, base_offset: NDArray, qpos: NDArray, view: str) 
 def record(environment: KitchenEnvironment, view: str = "front") -> SceneRecording:
     """The episode so far, of an environment that was reset; its final frame included."""
     return scene_recording(environment.task, environment.base_offset, np.array(environment.trajectory), view)
-
-
-def tracked_from(task: Task, view: str, tracker: str) -> Track:
-    """Tracks episodes of a task as the named view sees them, whatever view they were recorded from. Raises UserError
-    for a view that does not exist."""
-    camera_path(task, view, 1)
-
-    @contextmanager
-    def track(episode: Episode) -> Iterator[TrackedClip]:
-        if episode.recording is not None:
-            seen = dataclasses.replace(episode.recording, camera=camera_path(task, view, len(episode.recording)))
-            episode = dataclasses.replace(episode, recording=seen)
-        with track_episode(episode, tracker) as clip:
-            yield clip
-
-    return track

@@ -56,15 +56,12 @@ def find_reward(name: str, task: str, seeing: Seeing | None = None) -> RewardMod
     if name == "sparse":
         return SparseReward()
     from rl.kitchen.dense import DenseReward
-    from rl.kitchen.pictures import KitchenPictures
-    from rl.kitchen.recording import tracked_from
     from rl.kitchen.tasks import find_task
+    from rl.kitchen.tracked import tracked_from
 
     if name == "dense":
         return DenseReward(find_task(task))
     track = tracked_from(find_task(task), seeing.view, seeing.tracker)
-    with KitchenPictures(find_task(task), (seeing.view,)) as pictures:
-        pictures.open()  # a second, so that NoGL is raised now and not after the first episode
     if name == "any_motion":
         return AnyMotionReward(track, seeing.moved)
     from mpr.checkpoint import load_predictor, refuse_unfinished
