@@ -44,7 +44,7 @@ def score_clip(clip: TrackedClip, model: DeltaModel, compensate: Compensation = 
     predicted = [np.zeros_like(delta) for delta in tracked]
     for t, deltas in zip(moving, model(clip, [transitions[t] for t in moving]), strict=True):
         predicted[t] = deltas
-    return [scored(x, p, q) for x, p, q in zip(transitions, predicted, tracked, strict=True)]
+    return [_side_by_side(x, p, q) for x, p, q in zip(transitions, predicted, tracked, strict=True)]
 
 
 def score_moving(clip: TrackedClip, model: DeltaModel, moved: float) -> list[Scored]:
@@ -59,11 +59,11 @@ def score_moving(clip: TrackedClip, model: DeltaModel, moved: float) -> list[Sco
     none = np.zeros((0, 2), np.float32)
     out = [Scored(none, none, none)] * len(transitions)
     for x, deltas in zip(moving, model(clip, moving), strict=True):
-        out[x.t] = scored(x, deltas, x.delta[x.object])
+        out[x.t] = _side_by_side(x, deltas, x.delta[x.object])
     return out
 
 
-def scored(x: Transition, predicted: NDArray[np.float32], tracked: NDArray[np.float32]) -> Scored:
+def _side_by_side(x: Transition, predicted: NDArray[np.float32], tracked: NDArray[np.float32]) -> Scored:
     """Raises ValueError where the model gave deltas for another number of points."""
     if predicted.shape != tracked.shape:
         raise ValueError(f"transition {x.t}: {len(tracked)} object points, {predicted.shape} predicted deltas")

@@ -60,6 +60,13 @@ def test_results_do_not_depend_on_the_number_of_processes_or_the_engine():
         list(mapped(square, [1], 1, engine="abacus"))
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:door"])
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch, address):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=f"no Ray cluster answers at RAY_ADDRESS={address}"):
+        list(mapped(square, [1, 2], 2, engine="ray"))
+
+
 @each_engine
 def test_a_killed_worker_is_named_and_not_waited_for(engine):
     with pytest.raises(UserError, match="a worker process was killed"):

@@ -10,6 +10,7 @@ import atexit
 import importlib
 import importlib.util
 import os
+from functools import cache
 from typing import Any
 from weakref import WeakSet
 
@@ -44,7 +45,8 @@ class SceneRenderer:
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         mujoco.mj_forward(model, scene.data)  # fills what rendering reads besides kinematics (lights, tendons)
         scene._at = -1
-        _opened(self)
+        _open.add(self)
+        _close_at_exit()
 
     def __enter__(self) -> SceneRenderer:
         return self
@@ -93,17 +95,10 @@ class SceneRenderer:
 _open: WeakSet[SceneRenderer] = WeakSet()
 
 
-def _opened(renderer: SceneRenderer) -> None:
-    """Closes it at exit, if nobody did, while its back end (which registers its own end) is still there to do so."""
-    if not _open:
-        atexit.unregister(_close_all)
-        atexit.register(_close_all)
-    _open.add(renderer)
-
-
-def _close_all() -> None:
-    for renderer in list(_open):
-        renderer.close()
+@cache
+def _close_at_exit() -> None:
+    """To be called with a renderer open: what is registered after the back end's own end runs before it."""
+    atexit.register(lambda: [renderer.close() for renderer in list(_open)])
 
 
 def _triton_before_gl() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -69,9 +70,14 @@ def _on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], workers: int,
         os.chdir(home)  # units name folders as the command's user did
         return work(unit)
 
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be: workers keep their environment
-    here = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
-    ray.init(log_to_driver=False, logging_level=logging.WARNING, **here)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's default to come; it warns until it is set
+    address = os.environ.get("RAY_ADDRESS")
+    here = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    try:
+        _reach(address)
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, **here)
+    except (OSError, ValueError) as error:
+        raise UserError(f"no Ray cluster answers at RAY_ADDRESS={address}: start one there, or unset it") from error
     try:
         task = ray.remote(num_cpus=1, max_retries=0, max_calls=1 if fresh else 0)(at_home)
         waiting = [task.remote(unit) for unit in units]
@@ -84,6 +90,13 @@ def _on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], workers: int,
         raise error.cause from error  # as it was raised: ray adds where
     finally:
         ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Raises OSError or ValueError where nobody listens at host:port, for which Ray itself would look for minutes."""
+    if address and ":" in address:
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def _end_with_parent() -> None:

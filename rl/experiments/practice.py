@@ -55,9 +55,7 @@ class PracticeConfig:
     settings: str = ""  # of `mpr finetune`, for every arm: "ratio=2 half=false pretrain=0"
     videos: int = 2  # evaluation episodes filmed
     workers: int = 2  # runs at a time, one thread each
-    engine: str = (
-        "local"  # or ray: runs on the cluster that RAY_ADDRESS names, which shares these folders, or started here
-    )
+    engine: str = "local"  # where runs go, or ray: to the cluster of RAY_ADDRESS, which shares these folders
     out: Path = Path("runs/practice")  # run folder
 
     def __post_init__(self) -> None:
@@ -101,9 +99,8 @@ def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:
             find_reward(unit.reward, unit.task, unit.seeing)
     made_of = {"base_weights": base_digest(config.base)}
     run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, FREE)
-    for _ in tqdm(
-        mapped(finetune, units, config.workers, engine=config.engine), total=len(units), desc=name, unit="run"
-    ):
+    practising = mapped(finetune, units, config.workers, engine=config.engine)
+    for _ in tqdm(practising, total=len(units), desc=name, unit="run"):
         pass
     evaluated = evaluate(evaluation(config))
     report(config, run, evaluated)
