@@ -40,14 +40,14 @@ class QuickstartConfig:
     """Synthetic clips, a motion predictor, demonstrations, a base policy, practice with the motion reward, evaluation,
     and one page that tells what happened."""
 
-    task: str = "hinge"  # microwave, hinge or slide
+    task: str = "slide"  # microwave, hinge or slide
     seed: int = 0  # of everything
     clips: int = 200  # synthetic clips of hands doing the task
     demonstrations: int = 2  # for the base policy, and for half of every batch of practice
     episodes: int = 100  # of practice
     evaluation: int = 100  # episodes of base, and of base + residual
     reward_episodes: int = 6  # scripted episodes of each kind that the reward is tried on
-    predictor: str = "image=64 patch=8 steps=600 augment.progress_jitter=0.1"  # settings of `mpr train` that differ from its own
+    predictor: str = "image=64 patch=8 steps=600 compensate=mean augment.progress_jitter=0.1"  # settings of `mpr train` that differ from its own
     base: str = "size=tiny lr=5e-4 steps=5000"  # of `mpr bc`
     practice: str = "ratio=2"  # of `mpr finetune`
     workers: int = 2  # stages at a time
