@@ -32,6 +32,7 @@ from tracking.runs import RunFolder, write_atomic
 
 CLIPS_OF = {"microwave": "open_microwave", "hinge": "open_hinge_cabinet", "slide": "open_slide_cabinet"}
 EVALUATED = SELECTION + 100_000  # evaluation's seeds begin here: beyond those that anything was chosen on
+PREDICTOR = "image=64 patch=8 steps=600 compensate=mean augment.progress_jitter=0.1"  # four minutes of one core
 SEEDS = 80  # quickstarts that share no seed of clips, demonstrations, practice or evaluation
 
 
@@ -47,7 +48,7 @@ class QuickstartConfig:
     episodes: int = 100  # of practice
     evaluation: int = 100  # episodes of base, and of base + residual
     reward_episodes: int = 6  # scripted episodes of each kind that the reward is tried on
-    predictor: str = "image=64 patch=8 steps=600 compensate=mean augment.progress_jitter=0.1"  # settings of `mpr train` that differ from its own
+    predictor: str = PREDICTOR  # settings of `mpr train` that differ from its own
     base: str = "size=tiny lr=5e-4 steps=5000"  # of `mpr bc`
     practice: str = "ratio=2"  # of `mpr finetune`
     workers: int = 2  # stages at a time
