@@ -48,7 +48,8 @@ def mapped(
         except BrokenProcessPool as error:
             raise UserError(KILLED) from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # or the pool would wait for what they are at
             raise
 
 
@@ -62,7 +63,7 @@ def _on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], workers: int,
     """On the cluster that RAY_ADDRESS names, or one started here with `workers` CPUs for as long as this takes. Its
     machines must share this one's folders."""
     import ray
-    from ray.exceptions import RayTaskError, WorkerCrashedError
+    from ray.exceptions import RayError, RayTaskError
 
     home = os.getcwd()
 
@@ -84,10 +85,10 @@ def _on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], workers: int,
         while waiting:
             (done,), waiting = ray.wait(waiting)
             yield ray.get(done)
-    except WorkerCrashedError as error:
-        raise UserError(KILLED) from error
     except RayTaskError as error:
         raise error.cause from error  # as it was raised: ray adds where
+    except RayError as error:  # a worker crashed, was short of memory, or its machine was lost
+        raise UserError(KILLED) from error
     finally:
         ray.shutdown()
 
