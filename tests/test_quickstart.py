@@ -103,6 +103,7 @@ def test_settings_that_a_stage_would_refuse_are_refused_first(tmp_path: Path, ca
 
 @pytest.mark.slow
 @pytest.mark.gl
+@pytest.mark.timeout(1800)
 def test_killed_in_every_stage_it_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     """Killed when a stage has gone further than it had when the command began, in all seven stages."""
 
