@@ -17,7 +17,7 @@ from tests.toy_sources import dump, film
 from tracking.errors import MissingWeights
 from tracking.sources import check
 from tracking.sources.action import Action
-from tracking.sources.contact_sheet import COLUMNS, HEIGHT, STRIP, WIDTH, draw_sheet, middle
+from tracking.sources.contact_sheet import COLUMNS, HEIGHT, STRIP, WIDTH, choose, draw_sheet, middle
 from tracking.sources.embed import SentenceModel, Similarity
 from tracking.sources.manifest import Entry, read_manifest
 from tracking.sources.query import Query
@@ -158,7 +158,16 @@ def test_a_sheet_is_no_wider_than_what_there_is_and_spreads_over_all(tmp_path):
     assert draw_sheet(tmp_path / "s.jpg", entries, 9) == {"shown": 1, "missing": 1, "unreadable": 1}
     sheet = cv2.imread(str(tmp_path / "s.jpg"))
     assert sheet is not None and sheet.shape[1] == 3 * WIDTH
-    assert draw_sheet(tmp_path / "s.jpg", entries, 2) == {"shown": 1, "missing": 1, "unreadable": 0}  # first and last
+
+
+def test_a_sheet_takes_some_of_each_data_set_and_first_what_can_be_seen(tmp_path):
+    here, gone = film(tmp_path / "a.mp4"), tmp_path / "gone.mp4"
+    entries = [entry(here if k in (1, 7, 8) else gone, k, k + 1, f"u{k}") for k in range(10)]
+    entries.append(replace(entry(gone, 0, 1, "other"), dataset="small"))
+    assert {e.uid for e in choose(entries, 11)} == {e.uid for e in entries}
+    assert [e.uid for e in choose(entries, 6)] == ["u0", "u1", "u7", "u8", "u9", "other"]
+    assert [e.uid for e in choose(entries, 3)] == ["u1", "u8", "other"]
+    assert [e.uid for e in choose(entries, 1)] == ["u1"]
 
 
 def test_the_middle_frame_is_nearest_in_time_not_in_number():

@@ -141,6 +141,13 @@ def test_verb_and_noun_are_looked_for_in_the_labels_where_there_are_some():
     assert Query().matches(cupboard)
 
 
+def test_what_was_asked_for_labels_what_has_no_label():
+    named = Query(verb="open", noun="microwave").labelled(action("opens the microwave door"))
+    assert named.verbs == ("open",) and named.nouns == ("microwave",)
+    kept = Query("open", noun="door").labelled(action("", ("open",), ("cupboard", "door")))
+    assert kept.nouns == ("cupboard", "door") and Query("open").labelled(action("opens")).verbs == ()
+
+
 @pytest.mark.parametrize("text", ["!", "#C C", " "])
 def test_a_query_without_a_word_is_refused(text):
     for name in ("text", "verb", "noun"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from tracking.errors import BadClip
 from tracking.sources.action import FIRST_PERSON, Action
 from tracking.sources.videos import VideoInfo
+from tracking.sources.words import clean
 from tracking.store import clip_folders, clip_info
 
 SYNTHETIC = {"perspective": FIRST_PERSON, "consent": "none needed: nobody was filmed"}
@@ -30,7 +31,7 @@ def actions(folder: Path, reasons: Counter[str]) -> Iterator[Action]:
                 video=clip / "frames.mp4",
                 start_s=0.0,
                 stop_s=source["stop_s"] - source["start_s"],
-                narration=source["narration"],
+                narration=clean(source["narration"]),
                 verbs=(),
                 nouns=(),
                 licence="made here" if synthetic else source["licence"],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,14 +24,11 @@ LETTERS = 40  # that fit a line
 
 
 def draw_sheet(path: Path, entries: Sequence[Entry], count: int) -> dict[str, int]:
-    """Write up to `count` entries, evenly spread, as a JPEG; returns how many are shown, missing and unreadable.
+    """Write up to `count` entries as a JPEG; returns how many are shown, missing and unreadable.
 
     A video is opened once, and its index read whole. A missing video is drawn as such.
     """
-    import cv2
-
-    spread = np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int)
-    chosen = [entries[k] for k in spread]
+    chosen = choose(entries, count)
     pictures: dict[str, NDArray[np.uint8] | str] = {}
     in_order = sorted(chosen, key=lambda e: (e.video, e.start_s + e.stop_s))
     for video, group in groupby(in_order, key=lambda e: e.video):
@@ -43,6 +42,26 @@ def draw_sheet(path: Path, entries: Sequence[Entry], count: int) -> dict[str, in
     faults = [picture for picture in pictures.values() if isinstance(picture, str)]
     missing = faults.count("missing")
     return {"shown": len(chosen) - len(faults), "missing": missing, "unreadable": len(faults) - missing}
+
+
+def choose(entries: Sequence[Entry], count: int) -> list[Entry]:
+    """Of each data set about as many, those first whose videos are there, evenly spread; in the order given."""
+    sizes = Counter(e.dataset for e in entries)
+    taken: set[str] = set()
+    for k, dataset in enumerate(sorted(sizes, key=lambda d: (sizes[d], d))):  # what a small one leaves goes to others
+        left = (count - len(taken)) // (len(sizes) - k)
+        of_it = [e for e in entries if e.dataset == dataset]
+        there = {e.uid for e in of_it if Path(e.video).is_file()}
+        for group in ([e for e in of_it if e.uid in there], [e for e in of_it if e.uid not in there]):
+            picked = _spread(group, left)
+            taken |= {e.uid for e in picked}
+            left -= len(picked)
+    return [e for e in entries if e.uid in taken]
+
+
+def _spread(entries: Sequence[Entry], count: int) -> list[Entry]:
+    at = np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int)
+    return [entries[k] for k in at]
 
 
 def middle(times: NDArray[np.float64], start_s: float, stop_s: float) -> int:
@@ -67,8 +86,6 @@ def _middles(video: Path, entries: Sequence[Entry]) -> dict[str, NDArray[np.uint
 
 def _fitted(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The whole frame in the middle of a cell."""
-    import cv2
-
     h, w = frame.shape[:2]
     scale = min(WIDTH / w, HEIGHT / h)
     size = max(round(w * scale), 1), max(round(h * scale), 1)
@@ -88,6 +105,7 @@ def _cell(entry: Entry, picture: NDArray[np.uint8] | str) -> NDArray[np.uint8]:
     said = textwrap.wrap(entry.narration or f"{entry.verb} {entry.noun}", LETTERS, max_lines=2, placeholder=" ...")
     for line, text in enumerate(said):
         write_text(cell, text, 3 - line)
-    write_text(cell, f"{entry.seconds:.2f} s from {entry.start_s:.2f}, {Path(entry.video).stem}"[:LETTERS], 1)
+    when = f"{entry.seconds:.2f} s from {entry.start_s:.2f}, "
+    write_text(cell, when + entry.uid[-(LETTERS - len(when)) :], 1)
     cell[-1] = cell[:, -1] = 0
     return cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,6 +43,11 @@ class Query:
     def text_matches(self, action: Action) -> bool:
         """Whether narration, verb and noun have every word of the text."""
         return says(forms(action.narration) | pool(action.verbs) | pool(action.nouns), asked(self.text))
+
+    def labelled(self, action: Action) -> Action:
+        """The action with the verb and noun asked for, found in its narration, where its data set names none."""
+        verbs, nouns = action.verbs or (self.verb,) * bool(self.verb), action.nouns or (self.noun,) * bool(self.noun)
+        return dataclasses.replace(action, verbs=verbs, nouns=nouns)
 
 
 @lru_cache(10_000)

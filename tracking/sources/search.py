@@ -50,7 +50,7 @@ def search(
         except BadVideo:
             found.reasons["left out: the video cannot be read"] += 1
             continue
-        entry = fit(action, info.seconds if info else None, longest, found.reasons)
+        entry = fit(query.labelled(action), info.seconds if info else None, longest, found.reasons)
         if entry is None:
             continue
         if entry.uid in taken:
