@@ -12,6 +12,7 @@ from tracking.errors import UserError
 VERBS = {
     "quickstart": ("rl.quickstart:main", "everything once, in a quarter of an hour, and a page that tells of it"),
     "synth": ("tracking.synth.command:main", "make synthetic egocentric clips with exact tracks"),
+    "find": ("tracking.sources.command:main", "find clips by verb, noun and narration, and list them for tracking"),
     "track": ("tracking.command:main", "track an object through a video, or clips again with another tracker"),
     "train": ("mpr.train:main", "train a motion predictor on tracked clips"),
     "score": ("mpr.score:main", "score an episode or video: agreement per step, film strip"),
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             getattr(importlib.import_module(module), function)(rest)
         except ModuleNotFoundError as error:
-            extra = {"transformers": "vision", "ray": "scale"}
+            extra = {"transformers": "vision", "ray": "scale", "pyarrow": "lerobot"}
             extra |= dict.fromkeys(("gymnasium", "gymnasium_robotics"), "kitchen")
             extra |= dict.fromkeys(("stable_baselines3", "diffusers", "torchvision", "minari", "h5py"), "policy")
             if error.name not in extra:
