@@ -24,6 +24,7 @@ VERBS = {
     "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
     "bench": ("mpr.bench:main", "measure speed on this machine"),
     "bench rl": ("rl.residual.bench:main", "measure residual RL: updates beside other libraries', an episode's parts"),
+    "bench camera": ("tracking.synth.residue:main", "measure what each camera compensation leaves on synthetic clips"),
     "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),
 }
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: mpr VERB [--config FILE] [--key value ...] [--out DIR] [--dry-run] [--help]\n")
-        print("\n".join(f"  {verb:<11} {text}" for verb, (_, text) in VERBS.items()))
+        print("\n".join(f"  {verb:<12} {text}" for verb, (_, text) in VERBS.items()))
         return 0
     words = 2 if " ".join(argv[:2]) in VERBS else 1
     verb, rest = " ".join(argv[:words]), argv[words:]
