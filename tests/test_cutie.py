@@ -48,6 +48,7 @@ def composed():
     hydra = pytest.importorskip("hydra", reason="hydra is not installed, with which Cutie composes its configuration")
     from cutie.inference.utils.args_utils import get_dataset_cfg
 
+    hydra.core.global_hydra.GlobalHydra.instance().clear()  # others may hold it
     with hydra.initialize_config_module("cutie.config", version_base="1.3.2"):
         config = hydra.compose("eval_config")
     get_dataset_cfg(config)

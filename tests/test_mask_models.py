@@ -110,9 +110,11 @@ def test_a_box_in_the_padding_is_no_find(weights):
     assert detector.detect(video(1)[0], WORDS) is None
 
 
-def test_a_phrase_that_owlv2_cannot_read_whole_is_refused(weights):
+def test_a_phrase_that_cannot_be_read_whole_is_refused(weights):
     with pytest.raises(UserError, match="'a very very long name' is 19 tokens long, OWLv2 reads 16"):
         Owlv2.load(weights / "owlv2-base-patch16-ensemble").detect(video(1)[0], ["cup", "a very very long name"])
+    with pytest.raises(UserError, match="is 48 tokens long, SAM 3 reads 32"):
+        Sam3.load(weights / "sam3")(video(2), ["cup", "an even longer name " + 30 * "g"])
 
 
 # SAM 2 on a picture
@@ -206,10 +208,12 @@ def test_following_takes_no_more_memory_on_a_longer_clip(weights):
 # SAM 3
 
 
-def test_sam3_gives_the_librarys_masks_of_the_object_that_fits_the_words_best(weights):
+@pytest.mark.parametrize("delay", [0, 3])
+def test_sam3_gives_the_librarys_masks_of_the_object_that_fits_the_words_best(weights, delay):
     folder, frames = weights / "sam3", video(8)
     model = transformers.Sam3VideoModel.from_pretrained(folder).eval()
     processor = transformers.Sam3VideoProcessor.from_pretrained(folder)
+    model.hotstart_delay = delay  # frames that the library holds back its masks
     session = processor.init_video_session(video=frames)
     processor.add_text_prompt(session, WORDS)
     masks, scores, word_of = {}, {}, {}
@@ -221,7 +225,9 @@ def test_sam3_gives_the_librarys_masks_of_the_object_that_fits_the_words_best(we
         word_of |= {i: word for word, ids in seen["prompt_to_obj_ids"].items() for i in ids}
     best = max(masks, key=lambda i: scores[i] * masks[i].any((1, 2)).sum())
     assert len(masks) > 2
-    got = object_finder("sam3", weights)(frames, WORDS)
+    finder = object_finder("sam3", weights)
+    finder.func.model.hotstart_delay = delay  # type: ignore[attr-defined]
+    got = finder(frames, WORDS)
     same(got.masks, masks[best])
     assert (got.frame, got.found.word, got.found.score) == (0, word_of[best], scores[best])
     y, x = np.nonzero(masks[best][0])
@@ -291,6 +297,15 @@ def test_damaged_or_foreign_weights_are_refused_by_name(weights, tmp_path):
         Owlv2.load(folder)
     with pytest.raises(UserError, match=r"holds a model of type sam2_video, not OWLv2"):
         Owlv2.load(weights / "sam2.1-hiera-large")
+
+
+def test_a_package_that_a_model_needs_is_named(weights, monkeypatch):
+    def refuse(*_, **__):
+        raise ImportError("\nTimmWrapperModel requires the timm library: pip install timm\nmore")
+
+    monkeypatch.setattr(transformers.Owlv2ForObjectDetection, "from_pretrained", refuse)
+    with pytest.raises(UserError, match=r"OWLv2 needs a package that is not installed: Timm.* pip install timm$"):
+        Owlv2.load(weights / "owlv2-base-patch16-ensemble")
 
 
 def test_weights_with_a_hole_are_not_filled_with_random_numbers(weights, tmp_path):

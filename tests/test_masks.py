@@ -110,6 +110,23 @@ def test_an_object_that_is_not_found_says_where_it_was_looked_for(scores, reason
         object_masks(Frames(41), ["cup", "mug"], Scores(scores), Filled(), Counting())
 
 
+def test_how_sure_and_how_lost_are_the_users_to_say(monkeypatch):
+    from tracking.masks import registry
+
+    class Losing:
+        def start(self, frame, prompt, length):
+            return prompt, lambda frame: np.full((H, W), frame[0, 0, 0] < 6)
+
+    made = {"owlv2": Scores({(0, "cup"): 0.05}), "sam2": Filled(), "cutie": Losing()}
+    monkeypatch.setattr(registry, "_load", lambda part, place, device: made[place.name])
+    places = {name: Path(name) for name in made}
+    assert object_finder(places=places, threshold=0.05, lost=0.5)(Frames(9), ["cup"]).found.score == 0.05
+    with pytest.raises(ObjectNotFound, match=r"best score 0.05, under 0.06"):
+        object_finder(places=places, threshold=0.06, lost=0.5)(Frames(9), ["cup"])
+    with pytest.raises(ObjectLost, match="frames 6 to 8 of 9, over 30% on end"):
+        object_finder(places=places, threshold=0.05, lost=0.3)(Frames(9), ["cup"])
+
+
 def test_a_box_in_which_nothing_can_be_cut_out_is_no_find():
     class Nothing:
         def segment(self, frame, box):

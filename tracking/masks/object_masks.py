@@ -25,6 +25,7 @@ def object_masks(
     segmenter: Segmenter | None,
     propagator: Propagator,
     threshold: float = THRESHOLD,
+    lost: float = LOST,
 ) -> Masked:
     """Find the object that any of the words names, cut it out there, follow it both ways.
 
@@ -40,7 +41,7 @@ def object_masks(
                 f"'{found.word}' has a box on frame {at} (score {found.score:.2f}), empty once cut out"
             )
     masks = propagate(propagator, frames, prompt, at)
-    refuse_lost(masks)
+    refuse_lost(masks, lost)
     return Masked(masks, at, found)
 
 

@@ -31,7 +31,7 @@ class Owlv2:
         import torch
 
         words = list(words)
-        self._refuse_long(words)
+        refuse_long(words, self.processor.tokenizer, self.model.config.text_config, "OWLv2")
         inputs = self.processor(images=frame, text=[words], return_tensors="pt").to(self.device)
         with torch.inference_mode():
             outputs = self.model(**inputs)
@@ -49,8 +49,10 @@ class Owlv2:
         x0, y0, x1, y1 = boxes[best].tolist()
         return Detection((x0, y0, x1, y1), float(scores[best]), found["text_labels"][best])
 
-    def _refuse_long(self, words: list[str]) -> None:
-        most = self.model.config.text_config.max_position_embeddings
-        for word, tokens in zip(words, self.processor.tokenizer(words).input_ids, strict=True):
-            if len(tokens) > most:
-                raise UserError(f"object word '{word}' is {len(tokens)} tokens long, OWLv2 reads {most}: shorten it")
+
+def refuse_long(words: Sequence[str], tokenizer: Any, text: Any, model: str) -> None:
+    """Raises UserError for a word that has more tokens than the text part of a model (its config) reads."""
+    most = text.max_position_embeddings
+    for word, tokens in zip(words, tokenizer(list(words)).input_ids, strict=True):
+        if len(tokens) > most:
+            raise UserError(f"object word '{word}' is {len(tokens)} tokens long, {model} reads {most}: shorten it")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracking.errors import UserError
-from tracking.masks.object_masks import object_masks
+from tracking.masks.object_masks import LOST, THRESHOLD, object_masks
 from tracking.masks.protocols import Finder
 
 
@@ -38,11 +38,17 @@ DEFAULT = "owlv2+sam2+cutie"  # the paper's
 
 
 def object_finder(
-    names: str = DEFAULT, weights: Path = Path("weights"), device: str = "cpu", places: Mapping[str, Path] | None = None
+    names: str = DEFAULT,
+    weights: Path = Path("weights"),
+    device: str = "cpu",
+    places: Mapping[str, Path] | None = None,
+    threshold: float = THRESHOLD,
+    lost: float = LOST,
 ) -> Finder:
     """A finder from the names of its parts: detector+segmenter+propagator, detector+propagator, or sam3 alone.
 
     Weights are looked for below the folder `weights` by the name they are published under, or in `places`, by part.
+    A detector's best box scores at least `threshold`; an object is without a mask for at most `lost` of a clip on end.
     Raises UserError for names that do not go together, and MissingWeights.
     """
     asked = names.split("+")
@@ -50,9 +56,10 @@ def object_finder(
     places = places or {}
     parts = [_load(PARTS[name], places.get(name, weights / PARTS[name].weights), device) for name in asked]
     if len(parts) == 1:
-        return parts[0]
+        return partial(parts[0], lost=lost)
     segmenter = parts[1] if len(parts) == 3 else None
-    return partial(object_masks, detector=parts[0], segmenter=segmenter, propagator=parts[-1])
+    found = partial(object_masks, detector=parts[0], segmenter=segmenter, propagator=parts[-1])
+    return partial(found, threshold=threshold, lost=lost)
 
 
 def check_names(names: str) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from tracking.clip import FrameSource
 from tracking.errors import ObjectNotFound
-from tracking.masks.object_masks import check_words, named, refuse_lost
+from tracking.masks.object_masks import LOST, check_words, named, refuse_lost
+from tracking.masks.owlv2 import refuse_long
 from tracking.masks.protocols import Box, Detection, Mask, Masked
 from tracking.masks.sam2_video import reach, video_pixels
 from tracking.masks.sessions import MadeReady, forget
@@ -42,9 +43,11 @@ class Sam3:
         """From a folder of downloaded weights. Raises MissingWeights and UserError."""
         return cls(*load_published(folder, PUBLISHED, "Sam3VideoModel", "Sam3VideoProcessor", device), device)
 
-    def __call__(self, frames: FrameSource, words: Sequence[str]) -> Masked:
+    def __call__(self, frames: FrameSource, words: Sequence[str], lost: float = LOST) -> Masked:
         """Raises ObjectNotFound, ObjectLost, and UserError for words that name nothing."""
         check_words(words)
+        text = self.model.config.detector_config.text_config
+        refuse_long(words, self.processor.tokenizer, text, "SAM 3")
         h, w = frames[0].shape[:2]
         session = self.processor.init_video_session(inference_device=self.device)
         session.video_height, session.video_width = h, w
@@ -70,7 +73,7 @@ class Sam3:
         if not objects:
             raise ObjectNotFound(f"no {named(words)} on any of {len(frames)} frames")
         best = max(objects.values(), key=lambda one: one.total)
-        refuse_lost(best.masks)
+        refuse_lost(best.masks, lost)
         return Masked(best.masks, best.first, best.found)
 
 

@@ -27,8 +27,11 @@ class Published:
         return MissingWeights(f"no {self.name} weights at {place}: {how}, {ALTERNATIVE}")
 
     def damaged(self, place: Path, why: object) -> UserError:
-        reason = (str(why).strip().splitlines() or [type(why).__name__])[0]
-        return UserError(f"{place} does not hold {self.name}'s weights whole ({reason}): fetch them again")
+        return UserError(f"{place} does not hold {self.name}'s weights whole ({first_line(why)}): fetch them again")
+
+
+def first_line(why: object) -> str:
+    return (str(why).strip().splitlines() or [type(why).__name__])[0]
 
 
 def load_published(folder: Path, published: Published, model: str, processor: str, device: str) -> tuple[Any, Any]:
@@ -51,6 +54,8 @@ def load_published(folder: Path, published: Published, model: str, processor: st
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
         ready = getattr(transformers, processor).from_pretrained(folder, local_files_only=True)
+    except ImportError as error:
+        raise UserError(f"{published.name} needs a package that is not installed: {first_line(error)}") from error
     except Exception as error:  # a torn file fails anywhere in the library: safetensors, tokenizers, configs
         raise published.damaged(folder, error) from error
     if info["missing_keys"]:  # the library would go on with random numbers in their place
