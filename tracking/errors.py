@@ -26,3 +26,11 @@ class MissingWeights(UserError):
 
 class NoGL(UserError):
     """No OpenGL back end can render a frame on this machine."""
+
+
+class ObjectNotFound(UserError):
+    """No detector saw the task's object in a clip, or nothing could be segmented where it was seen."""
+
+
+class ObjectLost(UserError):
+    """The task's object was found in a clip, and then has no mask for too long."""
