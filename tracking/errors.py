@@ -11,13 +11,19 @@ UNREADABLE = (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.Bad
 class UserError(Exception):
     """Something the user can mend. The command line prints it as one line and exits with status 2."""
 
+    reason = "refused"  # in a few words, for those who count
+
 
 class BadVideo(UserError):
     """A video that is empty, truncated, too short or not a video."""
 
+    reason = "bad video"
+
 
 class BadClip(UserError):
     """A clip folder or episode folder that is missing, half-written, damaged or of the wrong shape."""
+
+    reason = "bad clip"
 
 
 class MissingWeights(UserError):
