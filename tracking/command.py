@@ -1,4 +1,5 @@
-"""`mpr track`: an object through a video, from a box; or clips that exist, again with another tracker."""
+"""`mpr track`: an object through a video, from a box; the actions of a manifest; or clips that exist, again with
+another tracker."""
 
 from __future__ import annotations
 
@@ -14,13 +15,17 @@ from tqdm import tqdm
 from tracking.clip import PointTracker, Recent, TrackedClip
 from tracking.compensation import mean_background
 from tracking.config import as_dict, parse, print_plan
+from tracking.corpus import How, track_manifest
+from tracking.corpus_masks import BoxMasks
 from tracking.errors import BadClip, UserError
 from tracking.from_video import track_video
 from tracking.lucas_kanade import LucasKanade
 from tracking.overlay import save_overlay
 from tracking.points import Transition
+from tracking.processes import check_engine
 from tracking.runs import RunFolder
 from tracking.segments import track_segments
+from tracking.sources.manifest import Entry, read_manifest
 from tracking.store import clip_folders, load_clip, save_clip, save_tracks
 from tracking.video import VideoFrames
 
@@ -29,10 +34,12 @@ TRACKERS: dict[str, Callable[[], PointTracker]] = {LucasKanade.name: LucasKanade
 
 @dataclass(frozen=True)
 class TrackConfig:
-    """Track the object in a box through a video (--video), or track the clips of a folder again (--clips)."""
+    """Track the object in a box through a video (--video), those of a manifest's actions (--manifest), or track the
+    clips of a folder again (--clips)."""
 
     out: Path = Path("runs/track")  # run folder
     video: Path | None = None  # a video file
+    manifest: Path | None = None  # actions to track, from `mpr find`; each needs a box
     clips: Path | None = None  # a folder of clip folders, e.g. from `mpr synth`
     box: tuple[int, int, int, int] | None = None  # x0,y0,x1,y1 in source pixels, around the object alone
     box_frame: int = 0  # frame of the stretch on which the box was drawn
@@ -40,15 +47,20 @@ class TrackConfig:
     stop: float = math.inf  # seconds from the first frame: where it stops
     rate_hz: float = 0.0  # frames per second to re-time the video to; 0: its own
     tracker: str = LucasKanade.name  # point tracker
-    overlay: bool = True  # also draw masks and tracks over the video (--video)
+    overlay: bool = True  # also draw masks and tracks over the video (--video, --manifest)
+    workers: int = 1  # processes that track actions (--manifest)
+    engine: str = "local"  # or ray: on the cluster that RAY_ADDRESS names, or one started here (--manifest)
 
     def __post_init__(self) -> None:
-        if (self.video is None) == (self.clips is None):
-            raise UserError("mpr track: give either --video FILE --box x0,y0,x1,y1, or --clips DIR")
+        if sum(given is not None for given in (self.video, self.manifest, self.clips)) != 1:
+            raise UserError("mpr track: give one of --video FILE --box x0,y0,x1,y1, --manifest FILE and --clips DIR")
         if self.video is not None and self.box is None:
             raise UserError("mpr track --video: needs --box x0,y0,x1,y1, the object in source pixels")
         if self.tracker not in TRACKERS:
             raise UserError(f"mpr track: unknown tracker '{self.tracker}'; there is {', '.join(TRACKERS)}")
+        if self.workers < 1:
+            raise UserError(f"mpr track: --workers {self.workers}: at least 1")
+        check_engine(self.engine)
         if not (self.start >= 0 and self.stop > self.start):
             raise UserError(f"mpr track: --start {self.start:g} --stop {self.stop:g} is no stretch of time")
         if not 0 <= self.rate_hz < math.inf:
@@ -63,13 +75,19 @@ def main(argv: Sequence[str]) -> None:
         _plan(config)
     elif config.video is not None:
         _track_file(config, tracker)
+    elif config.manifest is not None:
+        _track_manifest(config, read_manifest(config.manifest))
     else:
         _track_clips(config, tracker)
 
 
 def _plan(config: TrackConfig) -> None:
-    inputs = {"video": config.video} if config.video else {"clips": config.clips or Path()}
+    inputs = {n: p for n in ("video", "manifest", "clips") if (p := getattr(config, n)) is not None}
     facts: dict[str, object] = {}
+    if config.manifest is not None and config.manifest.is_file():
+        entries = read_manifest(config.manifest)
+        facts["actions"] = f"{len(entries)}, {sum(entry.seconds for entry in entries) / 60:.1f} minutes"
+        facts["videos that are there"] = sum(Path(entry.video).is_file() for entry in entries)
     if config.video is not None and config.video.is_file():
         video = VideoFrames(config.video)
         h, w = video[0].shape[:2]
@@ -97,6 +115,19 @@ def _track_file(config: TrackConfig, tracker: PointTracker) -> None:
     if not run.finished:
         run.finish(summary(clip))
     print(f"{folder}: {_sentence(clip)}")
+
+
+def _track_manifest(config: TrackConfig, entries: Sequence[Entry]) -> None:
+    how = How(BoxMasks(), TRACKERS[config.tracker], config.rate_hz, config.overlay)
+    run = RunFolder(config.out, "track", as_dict(config), free=("out", "workers", "engine", "overlay"))
+    summary = track_manifest(run, entries, how, config.workers, config.engine)
+    left_out = ", ".join(f"{count} {reason}" for reason, count in summary["left_out"].items())
+    print(
+        f"{run.path / 'clips'}: {summary['clips']} clips, {summary['seconds'] / 60:.1f} minutes, "
+        f"of {summary['actions']} actions; left out: {left_out or 'none'}"
+    )
+    if others := summary["clips_of_no_action"]:
+        print(f"{len(others)} clips there belong to no action of the manifest; summary.json names them")
 
 
 def _track_clips(config: TrackConfig, tracker: PointTracker) -> None:
