@@ -158,14 +158,13 @@ def test_killed_with_its_workers_it_goes_on_and_ends_the_same(
     assert sorted(rows) == sorted(set(rows)) and len(rows) == 12
 
 
-def test_long_actions_are_cut_and_hidden_ends_are_trimmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracking.trim.LONGEST", 0.5)
-    monkeypatch.setattr("tracking.trim.windows.__defaults__", (0.5,))
-    write_manifest(tmp_path / "manifest.jsonl", [entry(video(tmp_path / "long.mp4"), "long")])
-    assert mpr(tracked(tmp_path, tmp_path / "out")) == 0
+def test_long_actions_are_cut(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "manifest.jsonl", [entry(video(tmp_path / "long.mp4", frames=18), "long")])
+    assert mpr(tracked(tmp_path, tmp_path / "out", "--longest", "1")) == 0
     clips = [load_clip(folder) for folder in clip_folders(tmp_path / "out" / "clips")]
     assert [clip.source.uid for clip in clips] == ["long_0", "long_1"]
-    assert clips[0].source.start_s == 0 and clips[1].source.stop_s == pytest.approx(0.9)
+    assert clips[0].source.start_s == 0 and clips[1].source.stop_s == pytest.approx(1.7)
+    assert clips[0].source.stop_s <= clips[1].source.start_s + 0.1, "no transition is lost or shown twice"
 
 
 def test_wrong_requests_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

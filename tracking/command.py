@@ -27,6 +27,7 @@ from tracking.runs import RunFolder
 from tracking.segments import track_segments
 from tracking.sources.manifest import Entry, read_manifest
 from tracking.store import clip_folders, load_clip, save_clip, save_tracks
+from tracking.trim import LONGEST
 from tracking.video import VideoFrames
 
 TRACKERS: dict[str, Callable[[], PointTracker]] = {LucasKanade.name: LucasKanade}
@@ -47,6 +48,7 @@ class TrackConfig:
     stop: float = math.inf  # seconds from the first frame: where it stops
     rate_hz: float = 0.0  # frames per second to re-time the video to; 0: its own
     tracker: str = LucasKanade.name  # point tracker
+    longest: float = LONGEST  # seconds: longer actions become several clips (--manifest)
     overlay: bool = True  # also draw masks and tracks over the video (--video, --manifest)
     workers: int = 1  # processes that track actions (--manifest)
     engine: str = "local"  # or ray: on the cluster that RAY_ADDRESS names, or one started here (--manifest)
@@ -58,6 +60,8 @@ class TrackConfig:
             raise UserError("mpr track --video: needs --box x0,y0,x1,y1, the object in source pixels")
         if self.tracker not in TRACKERS:
             raise UserError(f"mpr track: unknown tracker '{self.tracker}'; there is {', '.join(TRACKERS)}")
+        if not self.longest >= 1:
+            raise UserError(f"mpr track: --longest {self.longest:g} s: at least 1")
         if self.workers < 1:
             raise UserError(f"mpr track: --workers {self.workers}: at least 1")
         check_engine(self.engine)
@@ -118,7 +122,7 @@ def _track_file(config: TrackConfig, tracker: PointTracker) -> None:
 
 
 def _track_manifest(config: TrackConfig, entries: Sequence[Entry]) -> None:
-    how = How(BoxMasks(), TRACKERS[config.tracker], config.rate_hz, config.overlay)
+    how = How(BoxMasks(), TRACKERS[config.tracker], config.rate_hz, config.longest, config.overlay)
     run = RunFolder(config.out, "track", as_dict(config), free=("out", "workers", "engine", "overlay"))
     summary = track_manifest(run, entries, how, config.workers, config.engine)
     left_out = ", ".join(f"{count} {reason}" for reason, count in summary["left_out"].items())

@@ -30,7 +30,7 @@ from tracking.review import Shown, write_review
 from tracking.runs import RunFolder, versions
 from tracking.sources.manifest import Entry
 from tracking.store import clip_info, save_clip
-from tracking.trim import shown_stretch, windows
+from tracking.trim import LONGEST, shown_stretch, windows
 
 SAMPLE = 1 << 20  # bytes at each end of a video, by which it is known again
 Row = dict[str, Any]
@@ -43,6 +43,7 @@ class How:
     masks: ActionMasks
     tracker: Callable[[], PointTracker]
     rate_hz: float = 0.0  # re-timed to; 0: the video's own
+    longest: float = LONGEST  # seconds: longer actions are cut into windows
     overlay: bool = True
 
 
@@ -115,7 +116,7 @@ def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
 def made_of(entry: Entry, how: How) -> str:
     """A digest of all that an action's clips are made of: the entry, the settings, and the video, by its length and
     both its ends. A video that is missing has one, too."""
-    digest = hashlib.sha256(json.dumps([dataclasses.asdict(entry), how.masks.name, how.rate_hz]).encode())
+    digest = hashlib.sha256(json.dumps([dataclasses.asdict(entry), how.masks.name, how.rate_hz, how.longest]).encode())
     digest.update(how.tracker().name.encode())
     try:
         with open(entry.video, "rb") as file:
@@ -151,7 +152,7 @@ def track_action(job: Job) -> list[Row]:
     frames, times = stretch_of(Path(entry.video), entry.start_s, entry.stop_s, how.rate_hz)
     masks, told = how.masks(frames, times, entry)
     first, last = shown_stretch(np.array([masks[t].any() for t in range(len(masks))]), times)
-    parts = windows(float(times[first]), float(times[last]))
+    parts = windows(float(times[first]), float(times[last]), how.longest)
     return [track_window(job, k, len(parts), frames, masks, times, part, told) for k, part in enumerate(parts)]
 
 
