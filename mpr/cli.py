@@ -25,6 +25,8 @@ VERBS = {
     "bench": ("mpr.bench:main", "measure speed on this machine"),
     "bench rl": ("rl.residual.bench:main", "measure residual RL: updates beside other libraries', an episode's parts"),
     "bench camera": ("tracking.synth.residue:main", "measure what each camera compensation leaves on synthetic clips"),
+    "bench tracking": ("mpr.bench_tracking:main", "measure point trackers and box masks against exact ones"),
+    "bench video": ("tracking.bench_video:main", "measure the stages from video to clip, and their memory"),
     "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),
 }
 

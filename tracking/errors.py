@@ -11,13 +11,19 @@ UNREADABLE = (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.Bad
 class UserError(Exception):
     """Something the user can mend. The command line prints it as one line and exits with status 2."""
 
+    reason = "refused"  # in a few words, for those who count
+
 
 class BadVideo(UserError):
     """A video that is empty, truncated, too short or not a video."""
 
+    reason = "bad video"
+
 
 class BadClip(UserError):
     """A clip folder or episode folder that is missing, half-written, damaged or of the wrong shape."""
+
+    reason = "bad clip"
 
 
 class MissingWeights(UserError):
@@ -31,6 +37,10 @@ class NoGL(UserError):
 class ObjectNotFound(UserError):
     """No detector saw the task's object in a clip, or nothing could be segmented where it was seen."""
 
+    reason = "object not found"
+
 
 class ObjectLost(UserError):
-    """The task's object was found in a clip, and then has no mask for too long."""
+    """The task's object was found in a clip, and then is out of sight for too long."""
+
+    reason = "object lost"

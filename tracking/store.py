@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tracking.clip import Source, Square, TrackedClip, TrackSegment
 from tracking.errors import UNREADABLE, BadClip, UserError
+from tracking.review import rejected
 from tracking.runs import atomic_folder
 from tracking.scene import SceneRecording
 from tracking.video import VideoFrames, write_video
@@ -150,8 +151,12 @@ def load_recording(folder: Path) -> SceneRecording | None:
 
 
 def clip_folders(root: Path) -> list[Path]:
-    """All whole clip folders right below `root`, sorted. Raises UserError where there is none."""
+    """All whole clip folders right below `root` that no person rejected (tracking.review), sorted. Raises UserError
+    where there is none."""
+    out = rejected(root)
     found = sorted(f.parent for f in Path(root).glob("*/clip.json") if not f.parent.name.startswith("."))
+    found = [folder for folder in found if folder.name not in out]
     if not found:
-        raise UserError(f"no clips in {root}: make some with `mpr synth --out {root}` or `mpr track`")
+        there = f"no clips in {root}{', but rejected ones' if out else ''}"
+        raise UserError(f"{there}: make some with `mpr synth --out {root}` or `mpr track`")
     return found

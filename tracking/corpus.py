@@ -1,0 +1,200 @@
+"""A manifest's actions, tracked: each is a unit of its own, known again by what it was made of.
+
+An action becomes clips: masks of its object, the stretch in which it shows, windows of a bearable length, crop and
+points of each. Whatever is wrong with one, the others go on; what is there already is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tracking.attempts import Failed, attempted
+from tracking.clip import FrameSource, MaskSource, Picked, PointTracker, Source
+from tracking.corpus_masks import ActionMasks, Told
+from tracking.errors import BadClip
+from tracking.from_video import stretch_of, track_masked
+from tracking.overlay import save_overlay
+from tracking.quality import quality, tracked_back
+from tracking.review import Shown, write_review
+from tracking.runs import RunFolder, versions
+from tracking.sources.manifest import Entry
+from tracking.store import clip_info, save_clip
+from tracking.trim import LONGEST, shown_stretch, windows
+
+SAMPLE = 1 << 20  # bytes at each end of a video, by which it is known again
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class How:
+    """How actions are tracked: what their clips are made of, beside the videos. Small enough to send to a worker."""
+
+    masks: ActionMasks
+    tracker: Callable[[], PointTracker]
+    tracker_name: str
+    rate_hz: float = 0.0  # re-timed to; 0: the video's own
+    longest: float = LONGEST  # seconds: longer actions are cut into windows
+    overlay: bool = True
+
+
+@dataclass(frozen=True)
+class Job:
+    """One action, its digest, and the run folder that its clips go to."""
+
+    entry: Entry
+    made_of: str
+    out: Path
+    how: How
+
+
+def track_manifest(run: RunFolder, entries: Sequence[Entry], how: How, workers: int, engine: str) -> Row:
+    """Track every action that has not been, log a row each in metrics.jsonl, and write review.html beside the clips.
+
+    Returns the summary: clips, seconds, failures by reason. Raises UserError where no action gave a clip.
+    """
+    jobs = [Job(entry, made_of(entry, how), run.path, how) for entry in entries]
+    rows = {row["uid"]: row for row in run.metrics()}
+    todo = [job for job in jobs if not is_done(run.path, rows.get(job.entry.uid), job.made_of)]
+    again = {job.entry.uid for job in todo}
+    run.keep_metrics(lambda row: row["uid"] not in again)
+    failures: Counter[str] = Counter(row["reason"] for row in run.metrics() if "reason" in row)
+    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="track", unit="action") as bar:
+        for index, result in attempted(track_action, todo, workers, engine):
+            job = todo[index]
+            row: Row = {"uid": job.entry.uid, "made_of": job.made_of}
+            if isinstance(result, Failed):
+                failures[result.reason] += 1
+                row |= {name: value for name, value in dataclasses.asdict(result).items() if value}
+                bar.set_postfix(failures)
+            else:
+                row |= {"clips": result}
+            run.log(**row)
+            bar.update()
+    return conclude(run, entries)
+
+
+def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
+    """The summary of what stands, written; and the page to review it by."""
+    asked = {entry.uid for entry in entries}
+    rows = [row for row in run.metrics() if row["uid"] in asked]
+    clips = [clip for row in rows for clip in row.get("clips", [])]
+    if not clips:
+        worst = Counter(row["message"] for row in rows).most_common(1)
+        raise BadClip(
+            f"none of the {len(rows)} actions gave a clip; most often: {worst[0][0] if worst else 'none tried'}"
+        )
+    of = {clip["clip"] for clip in clips}
+    there = {folder.parent.name for folder in (run.path / "clips").glob("*/clip.json")}
+    shown = [
+        Shown(clip["clip"], clip["narration"], f"../overlays/{clip['clip']}.mp4", f"../overlays/{clip['clip']}.png", q)
+        for clip in sorted(clips, key=lambda clip: clip["clip"])
+        if (q := clip["quality"]) and (run.path / "overlays" / f"{clip['clip']}.mp4").exists()
+    ]
+    if shown:
+        write_review(run.path / "clips", shown)
+    summary: Row = {
+        "actions": len(entries),
+        "clips": len(clips),
+        "seconds": sum(clip["quality"]["seconds"] for clip in clips),
+        "left_out": dict(Counter(row["reason"] for row in rows if "reason" in row).most_common()),
+        "clips_of_no_action": sorted(there - of),
+    }
+    run.finish(summary)
+    return summary
+
+
+def made_of(entry: Entry, how: How) -> str:
+    """A digest of all that an action's clips are made of: the entry, the settings, and the video, by its length and
+    both its ends. A video that is missing has one, too."""
+    settings = [how.masks.name, how.tracker_name, how.rate_hz, how.longest]
+    digest = hashlib.sha256(json.dumps([dataclasses.asdict(entry), settings]).encode())
+    try:
+        with open(entry.video, "rb") as file:
+            size = file.seek(0, 2)
+            digest.update(str(size).encode())
+            for at in (0, max(0, size - SAMPLE)):
+                file.seek(at)
+                digest.update(file.read(SAMPLE))
+    except OSError as error:
+        digest.update(type(error).__name__.encode())
+    return digest.hexdigest()
+
+
+def is_done(out: Path, row: Row | None, digest: str) -> bool:
+    """Whether an action's clips stand, made of the same; or it was refused for a reason that will be the same again."""
+    if row is None or row["made_of"] != digest:
+        return False
+    if "reason" in row:
+        return not row.get("details") and row["reason"] != "worker killed"
+    return all(stands(out / "clips" / clip["clip"], digest) for clip in row["clips"])
+
+
+def stands(folder: Path, digest: str) -> bool:
+    try:
+        return clip_info(folder)["source"]["extra"].get("made_of") == digest
+    except (BadClip, KeyError, TypeError, AttributeError):
+        return False
+
+
+def track_action(job: Job) -> list[Row]:
+    """Make an action's clips: what a worker does. Returns a row for each; raises UserError where it gives none."""
+    entry, how = job.entry, job.how
+    frames, times = stretch_of(Path(entry.video), entry.start_s, entry.stop_s, how.rate_hz)
+    masks, told = how.masks(frames, times, entry)
+    first, last = shown_stretch(np.array([masks[t].any() for t in range(len(masks))]), times)
+    parts = windows(float(times[first]), float(times[last]), how.longest)
+    return [track_window(job, k, len(parts), frames, masks, times, part, told) for k, part in enumerate(parts)]
+
+
+def track_window(
+    job: Job,
+    number: int,
+    of: int,
+    frames: FrameSource,
+    masks: MaskSource,
+    times: np.ndarray,
+    part: tuple[float, float],
+    told: Told,
+) -> Row:
+    """One clip of an action, in its folder, with its overlay."""
+    entry, how = job.entry, job.how
+    name = entry.uid if of == 1 else f"{entry.uid}_{number:0{len(str(of - 1))}d}"
+    at = np.flatnonzero((times >= part[0] - 1e-9) & (times <= part[1] + 1e-9))
+    tracker = how.tracker()
+    source = Source(
+        dataset=entry.dataset,
+        uid=name,
+        start_s=float(times[at[0]]),
+        stop_s=float(times[at[-1]]),
+        narration=entry.narration,
+        licence=entry.licence,
+        masks=how.masks.name,
+        tracker=tracker.name,
+        group=entry.group,
+        versions=versions(),
+        extra={**entry.extra, **told, "made_of": job.made_of, "verb": entry.verb, "noun": entry.noun},
+    )
+    clip = track_masked(Picked(frames, at), Picked(masks, at), times[at], how.rate_hz, tracker, source)
+    figures = dataclasses.asdict(quality(clip, there_and_back=tracked_back(clip, tracker)))
+    save_clip(clip, job.out / "clips" / name)
+    if how.overlay:
+        picture = job.out / "overlays" / name
+        picture.parent.mkdir(exist_ok=True)
+        save_overlay(clip, picture.with_name(name + ".mp4"), picture.with_name(name + ".png"))
+    return {"clip": name, "narration": entry.narration, "quality": finite(figures)}
+
+
+def finite(figures: Mapping[str, float]) -> dict[str, float]:
+    """JSON knows no NaN: what was not measured is left out."""
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
