@@ -39,6 +39,17 @@ def video(path: Path, seed: int = 0, frames: int = FRAMES, rate: float = RATE) -
     return path
 
 
+def sound(path: Path) -> Path:
+    """A second of silence, and no picture."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        frame.rate = 8000
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            container.mux(packet)
+    return path
+
+
 def entry(path: Path, uid: str, **other) -> Entry:
     values = {"start_s": 0.0, "stop_s": 100.0, "extra": {"box": [26, 26, 82, 74]}} | other
     return Entry(
@@ -57,12 +68,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "empty.mp4").write_bytes(b"")
     (root / "text.mp4").write_text("not a video")
     video(root / "one_frame.mp4", frames=1)
-    with av.open(str(root / "sound.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=8000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
-        frame.rate = 8000
-        for packet in [*stream.encode(frame), *stream.encode()]:
-            container.mux(packet)
+    sound(root / "sound.mp4")
     bad = [
         entry(root / f"{name}.mp4", name) for name in ("truncated", "empty", "text", "one_frame", "sound", "missing")
     ]

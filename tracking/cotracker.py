@@ -168,10 +168,10 @@ def _predictor(name: str) -> Any:
         from cotracker.predictor import CoTrackerOnlinePredictor, CoTrackerPredictor  # type: ignore[import-not-found]
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "cotracker":
-            raise UserError(f"the package `cotracker` needs {error.name}, which is not installed") from error
+            raise MissingWeights(f"the package `cotracker` needs {error.name}, which is not installed") from error
         copy = Path(torch.hub.get_dir(), HUB_COPY)
         if not (copy / "hubconf.py").is_file():
-            raise UserError(
+            raise MissingWeights(
                 f"CoTracker3 needs the package `cotracker` (pip install git+https://github.com/facebookresearch/"
                 f"co-tracker) or torch.hub's copy at {copy} (licence {LICENCE}), {ALTERNATIVE}"
             ) from error

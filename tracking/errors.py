@@ -27,7 +27,7 @@ class BadClip(UserError):
 
 
 class MissingWeights(UserError):
-    """Weights that must be downloaded first: names file, how to get it, licence and the embedded alternative."""
+    """Weights, or a model's code, to be fetched first: names it, how to get it, licence and what serves instead."""
 
 
 class NoGL(UserError):

@@ -64,10 +64,10 @@ def load_published(folder: Path, published: Published, model: str, processor: st
 
 
 def imported(package: str, install: str) -> Any:
-    """A package that only some need. Raises UserError saying how to install it."""
+    """A package that only some need. Raises MissingWeights saying how to install it."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
         if error.name and error.name.split(".")[0] != package.split(".")[0]:
-            raise UserError(f"{package} needs {error.name}, which is not installed: {install}") from error
-        raise UserError(f"{package} is not installed: {install}, {ALTERNATIVE}") from error
+            raise MissingWeights(f"{package} needs {error.name}, which is not installed: {install}") from error
+        raise MissingWeights(f"{package} is not installed: {install}, {ALTERNATIVE}") from error
