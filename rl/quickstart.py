@@ -15,7 +15,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +24,14 @@ import psutil
 from tqdm import tqdm
 
 from rl.kitchen.tasks import find_task
-from rl.residual.environment import SELECTION
-from tracking.config import as_dict, parse, print_plan
+from tracking.config import as_dict, parse, print_plan, with_settings
 from tracking.errors import UserError
 from tracking.processes import mapped
 from tracking.runs import RunFolder, write_atomic
 
-CLIPS_OF = {"microwave": "open_microwave", "hinge": "open_hinge_cabinet", "slide": "open_slide_cabinet"}
-EVALUATED = SELECTION + 100_000  # evaluation's seeds begin here: beyond those that anything was chosen on
+EVALUATED = 800_000  # evaluation's seeds begin here: nothing else is ever chosen or reported on them
+PREDICTOR = "image=64 patch=8 steps=600 compensate=mean augment.progress_jitter=0.1"  # four minutes of one core
+OTHERS_TOO = {"ajar", "fully", "ddim_steps"}  # what practice and evaluation must agree on
 SEEDS = 80  # quickstarts that share no seed of clips, demonstrations, practice or evaluation
 
 
@@ -42,14 +42,14 @@ class QuickstartConfig:
 
     task: str = "slide"  # microwave, hinge or slide
     seed: int = 0  # of everything
-    clips: int = 150  # synthetic clips of hands doing the task
+    clips: int = 200  # synthetic clips of hands doing the task
     demonstrations: int = 2  # for the base policy, and for half of every batch of practice
     episodes: int = 100  # of practice
     evaluation: int = 100  # episodes of base, and of base + residual
     reward_episodes: int = 6  # scripted episodes of each kind that the reward is tried on
-    predictor: str = "steps=1000"  # settings of `mpr train` that differ from its own
-    base: str = "size=tiny lr=5e-4"  # of `mpr bc`
-    practice: str = ""  # of `mpr finetune`
+    predictor: str = PREDICTOR  # settings of `mpr train` that differ from its own
+    base: str = "size=tiny lr=5e-4 steps=5000"  # of `mpr bc`
+    practice: str = "ratio=2"  # of `mpr finetune`
     workers: int = 2  # stages at a time
     out: Path = Path("runs/quickstart")  # run folder
 
@@ -115,7 +115,7 @@ Chain = tuple[Path, tuple[Stage, ...]]  # the quickstart's folder, and stages th
 def stages(config: QuickstartConfig) -> dict[str, Stage]:
     """All stages, by name. Their seeds are `config.seed`'s own."""
     at = {name: config.folder(name) for name in STAGES}
-    values = vars(config) | {"at": at, "clips_of": CLIPS_OF[config.task]}
+    values = vars(config) | {"at": at, "clips_of": find_task(config.task).clips}
     values |= {"clip_seed": 10_000 * (config.seed + 1), "demonstration_seed": 100 * config.seed}
     values |= {"evaluation_seed": EVALUATED + 1000 * config.seed}
     settings = {name: getattr(config, name) for name in ("predictor", "base", "practice")}
@@ -142,23 +142,31 @@ def waves(config: QuickstartConfig) -> list[list[Chain]]:
 def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(QuickstartConfig, argv, "mpr quickstart")
     if dry_run:
-        facts = {one.name: "mpr " + " ".join(one.argv) for one in stages(config).values()}
+        facts = {one.name: "mpr " + shlex.join(one.argv) for one in stages(config).values()}
         return print_plan(config, {}, facts, config.out)
+    check_settings(config)
     run = RunFolder(config.out, "quickstart", as_dict(config), free=("out", "workers"))
-    started, before = time.perf_counter(), spent(run)
-    with watched(config) as peak:
-        for wave in waves(config):
-            for _ in mapped(go, wave if config.workers > 1 else in_turn(wave), max(2, config.workers)):
-                pass
-            run.log(wall=time.perf_counter() - started + before, peak_memory_gb=peak())
-    from rl.quickstart_page import conclude
+    from rl.quickstart_page import conclude, draw_strips
 
+    if not run.finished:
+        with watched(config, run):
+            for wave in waves(config):
+                for _ in mapped(go, wave if config.workers > 1 else in_turn(wave), max(2, config.workers)):
+                    pass
+            draw_strips(config)
     conclude(config, run)
 
 
-def spent(run: RunFolder) -> float:
-    """Seconds of the attempts before this one, each as far as its last whole wave."""
-    return max((row["wall"] for row in run.metrics()), default=0.0)
+def check_settings(config: QuickstartConfig) -> None:
+    """Raises UserError for settings that a stage would refuse, or that are decided here."""
+    from mpr.train import TrainConfig
+    from rl.diffusion.train import BcConfig
+    from rl.residual.train import FinetuneConfig
+
+    learners = {"predictor": TrainConfig, "base": BcConfig, "practice": FinetuneConfig}
+    for name, learner in learners.items():
+        decided = {word[2:] for word in shlex.split(STAGES[name][1]) if word.startswith("--")}
+        with_settings(learner, getattr(config, name), f"--{name}", decided | OTHERS_TOO | {"out"})
 
 
 def in_turn(wave: Sequence[Chain]) -> list[Chain]:
@@ -195,15 +203,19 @@ def last_words(log: Path) -> str:
 
 
 @contextmanager
-def watched(config: QuickstartConfig) -> Iterator[Callable[[], float]]:
-    """Show what the stages are at, once a second; gives the most memory so far that this command and its workers held
-    together, in GB."""
-    names, most, over = list(stages(config)), [0.0], threading.Event()
+def watched(config: QuickstartConfig, run: RunFolder) -> Iterator[None]:
+    """Once a second, show what the stages are at, and log the seconds spent so far, attempts that were killed
+    included, and the memory that this command and its workers hold together, in GB."""
+    names, over = list(stages(config)), threading.Event()
+    started, before = time.perf_counter(), max((row["wall"] for row in run.metrics()), default=0.0)
+
+    def note() -> None:
+        run.log(wall=time.perf_counter() - started + before, memory_gb=memory_gb())
 
     def look() -> None:
         with tqdm(total=len(names), desc="quickstart", unit="stage") as bar:
             while not over.wait(1.0):
-                most[0] = max(most[0], memory_gb())
+                note()
                 done = {name for name in names if (config.out / "stages" / f"{name}.json").exists()}
                 logs = {name: config.out / "logs" / f"{name}.log" for name in names if name not in done}
                 bar.update(len(done) - bar.n)
@@ -212,10 +224,11 @@ def watched(config: QuickstartConfig) -> Iterator[Callable[[], float]]:
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        yield lambda: max(most[0], memory_gb())
+        yield
     finally:
         over.set()
         thread.join()
+        note()
 
 
 def memory_gb() -> float:

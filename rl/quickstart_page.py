@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mpr.checkpoint import load_predictor
 from mpr.intervals import Interval, mean
@@ -28,8 +29,6 @@ from rl.quickstart import QuickstartConfig, stages
 from tracking.runs import RunFolder, read_metrics
 
 RESIDUAL = "practice"  # the residual policy's name: its run folder's
-THINGS = {"microwave": "a microwave", "hinge": "a hinged cabinet", "slide": "a sliding cabinet"}
-UNITS = {"microwave": "rad", "hinge": "rad", "slide": "m"}
 Row = Mapping[str, Any]
 
 
@@ -46,22 +45,25 @@ class Told:
 
 
 def conclude(config: QuickstartConfig, run: RunFolder) -> None:
-    """Write strips/, summary.json and index.html out of the stages' own files, and say the result."""
+    """Write summary.json and index.html out of the stages' own files and strips/, and say the result."""
     rows = read_metrics(config.folder("evaluation"))
     base, residual = compare(rows, [BASE]), compare(rows, [RESIDUAL])
     told = worth_showing(rows)
-    strips = [config.out / "strips" / f"{one.name.replace(' ', '_')}.png" for one in told]
-    draw_strips(config, told, strips)
+    strips = strip_files(config, told)
     summary = {
         "seconds": seconds(config, run),
-        "peak_memory_gb": max(row["peak_memory_gb"] for row in run.metrics()),
+        "peak_memory_gb": max(row["memory_gb"] for row in run.metrics()),
         "base": {"success_rate": dataclasses.asdict(base.success)},
         "residual": {"success_rate": dataclasses.asdict(residual.success)},
         "improvement": dataclasses.asdict(residual.gain),
         "reward": reward_figures(config),
     }
-    captions = [one.caption(UNITS[config.task]) for one in told]
-    pictures = [f"![{text}]({file.relative_to(config.out)})" for text, file in zip(captions, strips, strict=True)]
+    captions = [one.caption(find_task(config.task).unit) for one in told]
+    pictures = [
+        f"![{text}]({file.relative_to(config.out)})"
+        for text, file in zip(captions, strips, strict=True)
+        if file.exists()
+    ]
     films = sorted((config.folder("evaluation") / "films").glob("*.mp4"))
     text = story(config, summary, table(rows, {RESIDUAL: [RESIDUAL]}), residual, pictures, films)
     write_page(config.out / "index.html", text)
@@ -73,10 +75,14 @@ def worth_showing(rows: Sequence[Row]) -> list[Told]:
     """A success that the base policy failed at, if there is one; of the failures the door's furthest and least travel,
     the residual's before the base's."""
     of = {name: {row["seed"]: row for row in rows if row["policy"] == name} for name in (RESIDUAL, BASE)}
-    won = [row for row in of[RESIDUAL].values() if row["success"]]
+
+    def base_too(row: Row) -> bool:
+        return of[BASE][row["seed"]]["success"]
+
+    won = [row for name in of for row in of[name].values() if row["success"]]
     told = []
     if won:
-        told.append(Told("success", min(won, key=lambda row: (of[BASE][row["seed"]]["success"], row["seed"]))))
+        told.append(Told("success", min(won, key=lambda row: (row["policy"] == BASE, base_too(row), row["seed"]))))
     failed = [row for name in of for row in of[name].values() if not row["success"]]
     if failed:
         told.append(Told("near miss", max(failed, key=lambda row: (row["travel"], row["policy"] == RESIDUAL))))
@@ -85,15 +91,24 @@ def worth_showing(rows: Sequence[Row]) -> list[Told]:
     return told
 
 
-def draw_strips(config: QuickstartConfig, told: Sequence[Told], files: Sequence[Path]) -> None:
-    """Play the episodes again (a seed gives the same one) and draw them as the reward saw them."""
+def strip_files(config: QuickstartConfig, told: Sequence[Told]) -> list[Path]:
+    return [config.out / "strips" / f"{one.name.replace(' ', '_')}.png" for one in told]
+
+
+def draw_strips(config: QuickstartConfig) -> None:
+    """Play the episodes worth showing again (a seed gives the same one) and draw them as the reward saw them, into
+    strips/."""
+    torch.set_num_threads(1)  # as evaluation did
+    told = worth_showing(read_metrics(config.folder("evaluation")))
     asked = EvaluateConfig(task=config.task, base=config.folder("base"))
     model = PredictedDeltas(load_predictor(config.folder("predictor")))
     track = tracked_from(find_task(config.task), "front", "exact")
     with kitchen_with_base(asked.setting, "front") as environment:
         policies = {BASE: None, RESIDUAL: load_residual(asked, config.folder("practice"))}
-        for one, file in zip(told, files, strict=True):
-            play(environment, policies[one.row["policy"]], one.row["seed"])
+        for one, file in zip(told, strip_files(config, told), strict=True):
+            again = play(environment, policies[one.row["policy"]], one.row["seed"])
+            if again.success != one.row["success"]:
+                continue  # evaluated on another machine: what is played here is another episode
             assert environment.finished is not None
             with track(environment.finished) as clip:
                 scored = score_clip(clip, model)
@@ -113,7 +128,7 @@ def reward_figures(config: QuickstartConfig) -> dict[str, float | None]:
 
 
 def seconds(config: QuickstartConfig, run: RunFolder) -> dict[str, float]:
-    """Of the whole, by the clock on the wall, and of each stage: some ran side by side."""
+    """Of the whole, by the clock on the wall, with attempts that were killed; and of each stage's last attempt."""
     each = {
         name: float(json.loads((config.out / "stages" / f"{name}.json").read_text())["seconds"])
         for name in stages(config)
@@ -143,7 +158,7 @@ def story(
     reward = {name: "–" if value is None else f"{value:.2f}" for name, value in summary["reward"].items()}
     return STORY.format(
         **dataclasses.asdict(config) | reward,
-        thing=THINGS[config.task],
+        thing=find_task(config.task).words,
         verdict=verdict(residual.gain),
         base_rate=f"{summary['base']['success_rate']['value']:.0%}",
         table="\n".join(lines),
@@ -158,8 +173,9 @@ def story(
 STORY = """# Quickstart: a robot practises opening {thing}
 
 **{verdict}** It was paid by a motion reward that has seen no robot and no kitchen: only {clips} synthetic clips of a
-hand opening other appliances. Whether it is the *reward* that helped is another question, which this page cannot
-answer, because practice paid −1 a step and nothing else helps too: `mpr experiment reach` compares them.
+hand opening other appliances. This is one run of practice, and runs differ. Whether it is the *reward* that helped is
+another question: at the sliding cabinet practice paid −1 a step and nothing else helps as much. `mpr experiment reach`
+compares rewards over several runs.
 
 ## What happened
 
@@ -180,7 +196,7 @@ answer, because practice paid −1 a step and nothing else helps too: `mpr exper
 an oracle would for opening and {close} for closing (a random direction: 0.32), and {miss_lk} a step where the arm
 misses the handle (Lucas–Kanade tracks).
 
-## Three episodes, as the reward saw them
+## Episodes, as the reward saw them
 
 Blue: how points moved. Orange: how the predictor thought they would. Underneath: how many moved, and how well the two
 agree.
@@ -207,7 +223,7 @@ same command again resumes where it was killed.
 mpr track --video VIDEO --box x0,y0,x1,y1 --out clips    # an object through a video of yours
 mpr train --clips clips --out runs/predictor             # a predictor of how it moves
 mpr score --predictor runs/predictor --video VIDEO --box x0,y0,x1,y1 --out runs/score
-mpr finetune --reward motion --predictor runs/predictor --base BASE --demos DEMOS --out runs/finetune
+mpr finetune --task {task} --reward motion --predictor runs/predictor --base BASE --demos DEMOS --out runs/finetune
 ```
 
 Which reward teaches best is what `mpr experiment reach` asks. A session on a real arm is not built yet.

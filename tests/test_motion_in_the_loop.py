@@ -10,10 +10,11 @@ import pytest
 
 pytest.importorskip("gymnasium_robotics")
 
-from mpr.checkpoint import last_checkpoint
+from mpr.checkpoint import last_checkpoint, load_predictor
 from mpr.cli import main
 from mpr.episode import Episode, load_episode
-from mpr.reward import training_reward
+from mpr.predicted import PredictedDeltas
+from mpr.reward import agreement, moved_share, training_reward
 from mpr.rewards import RewardModel
 from mpr.rewards.any_motion import AnyMotionReward
 from mpr.tracked import track_episode
@@ -23,6 +24,7 @@ from rl.kitchen.tasks import find_task
 from rl.kitchen.tracked import tracked_from
 from rl.residual.rewards import Seeing, find_reward, step_rewards
 from tracking.errors import UserError
+from tracking.points import Transition
 
 TASK, STEPS = "slide", 30
 pytestmark = [pytest.mark.gl, pytest.mark.usefixtures("short_episodes")]
@@ -67,6 +69,19 @@ def test_one_renderer_shows_every_episode_as_its_own_would(home: Path, opening: 
     with track_episode(opening) as clip:
         alone = [clip.frames[0], clip.frames[last], clip.masks[last], *(s.points for s in clip.segments)]
     assert all(np.array_equal(a, b) for a, b in zip(seen, alone, strict=True))
+
+
+def test_predicting_moving_transitions_alone_changes_no_reward(home: Path, opening: Episode) -> None:
+    """Batches hold other transitions than in the full computation: last bits may differ, no more."""
+    fast = find_reward("motion", TASK, Seeing(home / "predictor", view="left")).score(opening)
+    with track_episode(opening) as clip:
+        model = PredictedDeltas(load_predictor(home / "predictor"))
+        every = [Transition(clip, t) for t in range(len(clip.times) - 1)]
+        deltas = model(clip, every)
+        full = np.array([agreement(d, x.delta[x.object]) for d, x in zip(deltas, every, strict=True)])
+        moving = np.array([moved_share(x.delta[x.object]) > 0 for x in every])
+    assert 5 < moving.sum() < len(moving) and full[moving].max() > 0.01 and not full[~moving].any()
+    np.testing.assert_allclose(fast, full, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("reward", ["motion", "any_motion"])

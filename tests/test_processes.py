@@ -80,6 +80,31 @@ def test_a_refusal_is_the_worker_s_own_words(engine):
     assert len(str(refused.value).splitlines()) == 1 and str(refused.value) in ("no 7 here", "no 8 here")
 
 
+REFUSED = """
+import time
+from tests.test_processes import refuse_or_linger
+from tracking.errors import UserError
+from tracking.processes import mapped
+if __name__ == "__main__":
+    try:
+        list(mapped(refuse_or_linger, [0, 40], 2))
+    except UserError as error:
+        print(error)
+"""
+
+
+def refuse_or_linger(seconds: int) -> None:
+    if not seconds:
+        raise UserError("not here")
+    time.sleep(seconds)
+
+
+def test_a_refusal_neither_waits_for_the_others_nor_says_more(tmp_path):
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", REFUSED], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("not here\n", "") and time.monotonic() - started < 30
+
+
 @each_engine
 def test_workers_end_with_the_command_that_started_them(tmp_path, engine):
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), engine])

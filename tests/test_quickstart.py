@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -17,14 +18,16 @@ pytest.importorskip("gymnasium_robotics")
 from mpr.cli import main
 from mpr.intervals import Interval
 from rl.outcomes import BASE
-from rl.quickstart import QuickstartConfig, last_words, stages, waves
+from rl.quickstart import QuickstartConfig, Stage, go, last_words, stages, waves
 from rl.quickstart_page import RESIDUAL, verdict, worth_showing
 from tracking.errors import UserError
+from tracking.processes import mapped
 
 MINIATURE = [
-    "quickstart", "--clips", "3", "--predictor", "steps=3 batch=2 points=12 lr=0.01", "--demonstrations", "1",
-    "--base", "size=tiny steps=3 batch=4", "--episodes", "2", "--practice", "pretrain=2 ratio=0.1 batch=8",
-    "--evaluation", "2", "--reward_episodes", "1",
+    "quickstart", "--clips", "3", "--demonstrations", "1", "--episodes", "3", "--evaluation", "2",
+    "--reward_episodes", "1", "--predictor", "steps=6 batch=2 points=12 lr=0.01 checkpoint_every=2",
+    "--base", "size=tiny steps=6 batch=4 checkpoint_every=2",
+    "--practice", "pretrain=2 ratio=0.1 batch=8 checkpoint_every=1 warmup_steps=0",
 ]  # fmt: skip
 
 
@@ -42,7 +45,9 @@ def test_quickstarts_of_two_seeds_share_no_seed() -> None:
     one, other = (stages(QuickstartConfig(seed=seed)) for seed in (0, 1))
     for name in one:
         first, second = (int(s[name].argv[s[name].argv.index("--seed") + 1]) for s in (one, other))
-        counts = {"clips": 150, "demonstrations": 100, "evaluation": 100, "reward": 6}
+        config = QuickstartConfig()
+        counts = {"clips": config.clips, "evaluation": config.evaluation, "reward": config.reward_episodes}
+        counts |= {"demonstrations": 100}  # as many as one may ask for
         assert second - first >= counts.get(name, 1), name
     for wrong in ({"seed": 80}, {"clips": 0}, {"task": "drawer"}):
         with pytest.raises(UserError):
@@ -71,30 +76,63 @@ def test_the_verdict_says_no_more_than_the_interval() -> None:
     assert verdict(Interval(-0.2, -0.3, -0.1, 100)).startswith("Practice harmed")
 
 
-def test_a_failed_stage_is_named_with_its_last_words(tmp_path: Path) -> None:
+def test_last_words_are_those_of_a_log_with_bars_in_it(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text("begun\n 10%|x\r 90%|xx\r\nmpr: no such thing\n\n")
     assert last_words(log) == "mpr: no such thing" and last_words(tmp_path / "none") == ""
-    (tmp_path / "q").mkdir()
-    (tmp_path / "q" / "strange.txt").write_text("")
-    assert main(["quickstart", "--out", str(tmp_path / "q")]) == 2
+
+
+def test_a_stage_that_fails_is_named(tmp_path: Path) -> None:
+    stage = Stage("predictor", "learns", ("train", "--clips", str(tmp_path / "none"), "--out", str(tmp_path / "p")))
+    with pytest.raises(UserError, match=r"stage predictor failed: mpr: .*none.*predictor\.log"):
+        list(mapped(go, [(tmp_path / "q", (stage,)), (tmp_path / "q", (stage,))], 2))
+    assert not list(tmp_path.glob("q/stages/*"))
+
+
+def test_settings_that_a_stage_would_refuse_are_refused_first(tmp_path: Path, capsys) -> None:
+    for key, value, words in (
+        ("--practice", "reward=none", "'reward=none' is decided"),
+        ("--practice", "alhpa=1", "unknown key --alhpa"),
+        ("--predictor", "steps", "lacks its =value"),
+        ("--base", "seed=4", "'seed=4' is decided"),
+    ):
+        assert main(["quickstart", key, value, "--out", str(tmp_path / "q")]) == 2
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "q").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.gl
-def test_killed_in_every_wave_it_ends_as_an_unbroken_one(tmp_path: Path) -> None:
+def test_killed_in_every_stage_it_ends_as_an_unbroken_one(tmp_path: Path) -> None:
+    """Killed when a stage has gone further than it had when the command began, in all seven stages."""
+
     def run(out: str, until: str = "") -> None:
-        command = subprocess.Popen([sys.executable, "-m", "mpr.cli", *MINIATURE, "--out", str(tmp_path / out)])
-        log = tmp_path / out / "logs" / f"{until}.log"
-        while command.poll() is None and not (until and log.exists() and last_words(log)):
-            time.sleep(0.05)
+        here = tmp_path / out
+        watched = [here / "logs" / f"{until}.log", QuickstartConfig(out=here).folder(until) / "metrics.jsonl"]
+        before = [size(file) for file in watched]
+        command = subprocess.Popen([sys.executable, "-m", "mpr.cli", *MINIATURE, "--out", str(here)])
+        while command.poll() is None and not (until and any(size(f) > b for f, b in zip(watched, before, strict=True))):
+            time.sleep(0.02)
         if command.poll() is None:
             os.kill(command.pid, signal.SIGKILL)
             time.sleep(3)  # workers end with it
 
+    def size(file: Path) -> int:
+        return file.stat().st_size if file.exists() else 0
+
     def told(out: str) -> dict:
         found = json.loads((tmp_path / out / "summary.json").read_text())
+        assert set(found["seconds"]) == {"total", *stages(QuickstartConfig())} and found["peak_memory_gb"] > 0.1
+        for figure in (found["base"]["success_rate"], found["residual"]["success_rate"], found["improvement"]):
+            assert set(figure) == {"value", "low", "high", "n"}
+        assert set(found["reward"]) == {"open", "close", "miss_lk"}
         return {key: value for key, value in found.items() if key not in ("seconds", "peak_memory_gb")}
+
+    def made(out: str) -> dict[str, str]:
+        """What the learners and the evaluation made, byte for byte, but for the clock."""
+        kept = [p for p in (tmp_path / out).rglob("*") if p.suffix in (".safetensors", ".csv", ".npz", ".mp4")]
+        kept += [tmp_path / out / "evaluation" / "metrics.jsonl"]
+        return {str(p.relative_to(tmp_path / out)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(kept)}
 
     run("whole")
     for stage in stages(QuickstartConfig()):
@@ -102,3 +140,4 @@ def test_killed_in_every_wave_it_ends_as_an_unbroken_one(tmp_path: Path) -> None
         assert not (tmp_path / "broken" / "summary.json").exists()
     run("broken")
     assert told("whole") == told("broken") and (tmp_path / "broken" / "index.html").exists()
+    assert made("whole") == made("broken") and len(made("whole")) > 20

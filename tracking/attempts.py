@@ -6,6 +6,7 @@ unit loses anything by it.
 
 from __future__ import annotations
 
+import multiprocessing
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -69,6 +70,10 @@ def attempted(
                         waiting.append(todo[index])
                     else:
                         yield index, KILLED
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()  # or this one would wait for what they are at
+        raise
     finally:
         for worker in (*idle, *(worker for worker, _ in running.values())):
             worker.shutdown(wait=False, cancel_futures=True)

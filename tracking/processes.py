@@ -45,7 +45,8 @@ def mapped(
         except BrokenProcessPool as error:
             raise UserError(KILLED) from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # or the pool would wait for what they are at
             raise
 
 
@@ -74,7 +75,7 @@ def on_ray(
     machines must share this one's folders. A unit whose worker was killed is tried `retries` times more; then its
     result is lost(unit), or UserError is raised."""
     import ray
-    from ray.exceptions import RayTaskError, WorkerCrashedError
+    from ray.exceptions import RayError, RayTaskError
 
     home = os.getcwd()
 
@@ -98,13 +99,18 @@ def on_ray(
         while waiting:
             (done,), waiting = ray.wait(waiting)
             try:
-                yield ray.get(done)
-            except WorkerCrashedError as error:
+                result = ray.get(done)
+            except RayTaskError:
+                raise
+            except RayError:
                 if lost is None:
-                    raise UserError(KILLED) from error
-                yield lost(unit_of[done])
+                    raise
+                result = lost(unit_of[done])
+            yield result
     except RayTaskError as error:
         raise error.cause from error  # as it was raised: ray adds where
+    except RayError as error:  # a worker crashed, was short of memory, or its machine was lost
+        raise UserError(KILLED) from error
     finally:
         ray.shutdown()
 

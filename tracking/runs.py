@@ -31,33 +31,38 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` for a library that writes files itself; renamed to `path` if nothing fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
+    """A temporary path for a library that writes files itself; renamed to `path` if nothing fails."""
+    with _beside(path) as folder:
+        temporary = folder / path.name
         yield temporary
         _flush_to_disk(temporary)
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, renamed to `path` if nothing fails; what stood at `path` is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # by a killed process: may be gigabytes
-        if left == temporary or not _alive(left.name.split(".")[-2]):
-            shutil.rmtree(left, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    with _beside(path) as temporary:
         yield temporary
         for file in sorted(temporary.rglob("*")):
             _flush_to_disk(file)
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path`, gone afterwards: what a killed process leaves half-written is in no listing of
+    `path`'s folder, and goes when `path` is written next."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # may be gigabytes
+        if left == temporary or not _alive(left.name.split(".")[-2]):
+            shutil.rmtree(left, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -21,6 +21,7 @@ from mpr.predicted import PredictedDeltas, untrained
 from mpr.reward import MOVED_REPORTED
 from mpr.scoring import DeltaModel, Scored, agreements, moved_shares, score_clip
 from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection
+from mpr.tracked import TRACKERS
 from rl.experiments.direction_table import KINDS, write_table
 from rl.kitchen.tasks import TASKS
 from tracking.clip import Recent, TrackedClip
@@ -30,7 +31,6 @@ from tracking.processes import mapped
 from tracking.runs import RunFolder, atomic_path
 from tracking.store import load_clip, save_clip, save_tracks
 
-TRACKERS = ("exact", "lucas_kanade")
 STANDINS = (
     "untrained",
     "random_direction",

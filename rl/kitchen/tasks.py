@@ -26,6 +26,9 @@ class Task:
 
     name: str
     stock_name: str  # FrankaKitchen-v1's word for it
+    words: str  # ours
+    clips: str  # the same task of `mpr synth`
+    unit: str  # of the joint
     joint: str
     joints: tuple[int, ...]  # qpos addresses of all joints of the object
     goal: tuple[float, ...]  # FrankaKitchen-v1's goal for `joints`
@@ -56,6 +59,9 @@ class Task:
 MICROWAVE = Task(
     name="microwave",
     stock_name="microwave",
+    words="a microwave",
+    clips="open_microwave",
+    unit="rad",
     joint="microwave",
     joints=(22,),
     goal=(-0.75,),
@@ -72,6 +78,9 @@ MICROWAVE = Task(
 HINGE = Task(
     name="hinge",
     stock_name="hinge cabinet",
+    words="a hinged cabinet",
+    clips="open_hinge_cabinet",
+    unit="rad",
     joint="right_hinge_cabinet",
     joints=(20, 21),
     goal=(0.0, 1.45),
@@ -88,6 +97,9 @@ HINGE = Task(
 SLIDE = Task(
     name="slide",
     stock_name="slide cabinet",
+    words="a sliding cabinet",
+    clips="open_slide_cabinet",
+    unit="m",
     joint="slide_cabinet",
     joints=(19,),
     goal=(0.37,),
