@@ -38,6 +38,18 @@ R3M = [
 ]
 
 
+def test_a_box_around_the_object_comes_along(tmp_path):
+    film(tmp_path / "mine/a.mp4", rate=10.0)
+    row = {"video": "a", "start_s": 0, "stop_s": 1, "narration": "opens the drawer"}
+    dump(tmp_path / "mine/t.json", [row | {"box": [1, 2, 30, 40.5]}, row | {"box": "5,6,70,80", "box_s": 0.5}, row])
+    found, _ = read(folder, tmp_path / "mine", None)
+    assert [a.extra for a in found] == [{"box": [1, 2, 30, 40.5]}, {"box": [5, 6, 70, 80], "box_s": 0.5}, {}]
+    for box in ("5,6,70", "a,b,c,d", 7):
+        dump(tmp_path / "mine/t.json", [row | {"box": box}])
+        with pytest.raises(UserError, match=r"item 1: box .* is not x0,y0,x1,y1"):
+            read(folder, tmp_path / "mine", None)
+
+
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "nested"])
 def test_r3ms_form_by_the_videos_own_rate(tmp_path, form):
     film(tmp_path / "mine/a.mp4", rate=10.0)

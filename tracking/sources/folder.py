@@ -30,6 +30,8 @@ COLUMNS = {
     "group": ("group", "participant_id", "participant", "person"),
     "consent": ("consent",),
     "perspective": ("perspective", "viewpoint"),
+    "box": ("box",),  # x0,y0,x1,y1 around the object, source pixels: masks without weights start from it
+    "box_s": ("box_s",),  # seconds from the video's first frame: where it was drawn; none: where the action starts
 }
 
 
@@ -73,8 +75,21 @@ def actions(folder: Path, table: Path | None, reasons: Counter[str]) -> Iterator
             nouns=(str(cells["noun"]),) if cells["noun"] else (),
             licence=str(cells["licence"] or "unknown"),
             group=str(cells["group"] or video.stem),
-            extra={name: cells[name] for name in ("perspective", "consent") if cells[name]},
+            extra={name: cells[name] for name in ("perspective", "consent") if cells[name]} | _box(where, cells),
         )
+
+
+def _box(where: str, cells: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns box and box_s as numbers."""
+    if cells["box"] is None:
+        return {}
+    values = cells["box"].split(",") if isinstance(cells["box"], str) else cells["box"]
+    try:
+        x0, y0, x1, y1 = (float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: box {cells['box']!r} is not x0,y0,x1,y1 in pixels") from error
+    drawn = {} if cells["box_s"] is None else {"box_s": number(where, cells, "box_s")}
+    return {"box": [x0, y0, x1, y1], **drawn}
 
 
 def _table(folder: Path) -> Path:
