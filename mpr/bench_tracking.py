@@ -74,13 +74,13 @@ def main(argv: Sequence[str]) -> None:
         there[row["set"], row["clip"]].add(row["what"])
     done = {clip for clip, found in there.items() if found == wanted}
     run.keep_metrics(lambda row: (row["set"], row["clip"]) in done)
-    todo = [(root, folder) for root, some in folders.items() for folder in some if (root.name, folder.name) not in done]
+    todo = [(root, folder) for root, some in folders.items() for folder in some if (str(root), folder.name) not in done]
     for root, folder in tqdm(todo, desc="clips", unit="clip", disable=None):
         for row in measured(folder, trackers, config.masks):
-            run.log(set=root.name, clip=folder.name, **row)
+            run.log(set=str(root), clip=folder.name, **row)
     lines = table(list(run.metrics()))
     write_atomic(run.path / "table.md", "\n".join(lines) + "\n")
-    run.finish({"clips": {root.name: len(some) for root, some in folders.items()}})
+    run.finish({"clips": {str(root): len(some) for root, some in folders.items()}})
     print("\n".join(lines))
 
 
@@ -191,7 +191,7 @@ def cut_out(clip: TrackedClip) -> Row:
     except UserError as error:
         return {"refused": str(error)}
     seconds = time.perf_counter() - started
-    ious = np.array([iou(found[t], clip.masks[t]) for t in np.flatnonzero(sizes)])
+    ious = np.array([iou(found[t], clip.masks[t]) for t in map(int, np.flatnonzero(sizes))])
     return {
         "iou": float(ious.mean()),
         "iou_at_box": iou(found[at], clip.masks[at]),
@@ -214,14 +214,15 @@ def table(rows: Sequence[dict]) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for (name, what), some in grouped(rows).items():
         if what != "masks":
-            lines.append("| " + " | ".join([name, what, *cells(some)]) + " |")
+            lines.append("| " + " | ".join([Path(name).name, what, *cells(some)]) + " |")
     masks = {name: some for (name, what), some in grouped(rows).items() if what == "masks"}
     if masks:
         lines += ["", "| set | mask IoU | on the box's frame | refused | frames/s |", "|---|---|---|---|---|"]
     for name, some in masks.items():
         good = [row for row in some if "iou" in row]
         figures = [str(averaged(good, key)) for key in ("iou", "iou_at_box")]
-        lines.append("| " + " | ".join([name, *figures, f"{len(some) - len(good)} of {len(some)}", speed(good)]) + " |")
+        figures.append(f"{len(some) - len(good)} of {len(some)}")
+        lines.append("| " + " | ".join([Path(name).name, *figures, speed(good)]) + " |")
     return lines
 
 

@@ -18,7 +18,8 @@ from tracking.runs import versions, write_atomic
 if TYPE_CHECKING:
     from mpr.train import TrainConfig
 
-NOT_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial|Ego4D", re.IGNORECASE)  # in a clip's licence
+FORBIDDING = r"(?<![a-z])NC(?![a-z])|non[- ]?commercial|research (use )?only|Ego4D"  # in a clip's licence
+NOT_COMMERCIAL = re.compile(FORBIDDING, re.IGNORECASE)
 COTRACKER = "CC-BY-NC 4.0"
 
 

@@ -102,7 +102,7 @@ def test_the_good_are_there_and_the_bad_are_named(whole: Path) -> None:
     videos = dict.fromkeys(("truncated", "empty", "text", "one_frame", "sound", "missing"), "bad video")
     assert reasons == {**videos, "no_box": "no box", "far_box": "refused", "late": "refused"}
     for uid, word in {
-        "truncated": "",
+        "truncated": "truncated.mp4",
         "one_frame": "one frame",
         "sound": "no video stream",
         "missing": "not exist",
@@ -168,9 +168,13 @@ def test_long_actions_are_cut(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.jsonl", [entry(video(tmp_path / "long.mp4", frames=18), "long")])
     assert mpr(tracked(tmp_path, tmp_path / "out", "--longest", "1")) == 0
     clips = [load_clip(folder) for folder in clip_folders(tmp_path / "out" / "clips")]
-    assert [clip.source.uid for clip in clips] == ["long_0", "long_1"]
+    assert [clip.source.uid for clip in clips] == ["long~0", "long~1"]
     assert clips[0].source.start_s == 0 and clips[1].source.stop_s == pytest.approx(1.7)
-    assert clips[0].source.stop_s <= clips[1].source.start_s + 0.1, "no transition is lost or shown twice"
+    assert clips[0].source.stop_s == clips[1].source.start_s, "no transition is lost or shown twice"
+    write_manifest(tmp_path / "manifest.jsonl", [entry(tmp_path / "long.mp4", "long", stop_s=0.5)])
+    assert mpr(tracked(tmp_path, tmp_path / "out", "--longest", "1")) == 0
+    assert [folder.name for folder in clip_folders(tmp_path / "out" / "clips")] == ["long"], "for training to find"
+    assert sorted(p.name for p in (tmp_path / "out" / "put_aside").iterdir()) == ["long~0", "long~1"]
 
 
 def test_wrong_requests_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,8 +44,14 @@ def test_a_box_around_the_object_comes_along(tmp_path):
     dump(tmp_path / "mine/t.json", [row | {"box": [1, 2, 30, 40.5]}, row | {"box": "5,6,70,80", "box_s": 0.5}, row])
     found, _ = read(folder, tmp_path / "mine", None)
     assert [a.extra for a in found] == [{"box": [1, 2, 30, 40.5]}, {"box": [5, 6, 70, 80], "box_s": 0.5}, {}]
-    for box in ("5,6,70", "a,b,c,d", 7):
-        dump(tmp_path / "mine/t.json", [row | {"box": box}])
+    for wrong in (
+        {"box": "5,6,70"},
+        {"box": "a,b,c,d"},
+        {"box": 7},
+        {"box": "5,6,70,nan"},
+        {"box": "5,6,7,8", "box_s": "nan"},
+    ):
+        dump(tmp_path / "mine/t.json", [row | wrong])
         with pytest.raises(UserError, match=r"item 1: box .* is not x0,y0,x1,y1"):
             read(folder, tmp_path / "mine", None)
 

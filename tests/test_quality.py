@@ -9,7 +9,7 @@ import pytest
 
 from tests.toy_clips import square_clip, toy_clip
 from tracking.clip import FrameSource, TrackedClip, Tracks
-from tracking.quality import Backwards, quality, tracked_back
+from tracking.quality import quality, tracked_back
 
 
 class Sliding:
@@ -69,4 +69,12 @@ def test_a_right_tracker_comes_back_to_where_it_started() -> None:
     clip: TrackedClip = toy_clip(drift=(0.0, 0.0), speed=4.0)
     assert tracked_back(clip, Sliding((-4.0, 0.0))) == pytest.approx(0, abs=1e-4)
     assert tracked_back(clip, Sliding((-4.0, 0.0), error=0.5)) == pytest.approx(0.5 * 9, abs=1e-3)
-    assert np.array_equal(Backwards(clip.frames)[0], clip.frames[9])
+    seen = []
+
+    class Watching(Sliding):
+        def track(self, frames: FrameSource, queries: np.ndarray) -> Tracks:
+            seen.append([frames[t] for t in range(len(frames))])
+            return super().track(frames, queries)
+
+    tracked_back(clip, Watching((-4.0, 0.0)))
+    assert all(np.array_equal(a, clip.frames[9 - t]) for t, a in enumerate(seen[0])), "last first"

@@ -10,17 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking.errors import ObjectLost
-from tracking.trim import GAP, LONGEST, SHORTEST, shown_stretch, windows
+from tracking.trim import GAP, SHORTEST, shown_stretch, windows
 
 
-@given(st.floats(0, 1e5), st.floats(0.1, 1e4))
-def test_windows_tile_the_stretch_and_none_is_too_long(start: float, length: float) -> None:
-    found = windows(start, start + length)
-    assert found[0][0] == start and found[-1][1] == pytest.approx(start + length)
-    assert all(a[1] == b[0] for a, b in pairwise(found))
-    lengths = [b - a for a, b in found]
-    assert max(lengths) <= LONGEST + 1e-6 and max(lengths) - min(lengths) < 1e-6
-    assert len(found) <= length / LONGEST + 1, "no more windows than it takes"
+@given(st.lists(st.floats(0.01, 40), min_size=1, max_size=200), st.floats(1, 60))
+def test_windows_show_each_transition_once_and_none_is_too_long(steps: list[float], longest: float) -> None:
+    times = np.concatenate([[0.0], np.cumsum(steps)])
+    found = windows(times, longest)
+    assert found[0][0] == 0 and found[-1][1] == len(times) - 1
+    assert all(a[1] == b[0] for a, b in pairwise(found)) and all(a < b for a, b in found)
+    for first, last in found:
+        assert times[last] - times[first] <= longest + 1e-6 or last == first + 1
+
+
+def test_windows_are_about_equal_and_no_more_than_it_takes() -> None:
+    assert windows(np.arange(301) / 10.0) == [(0, 300)], "just as long as may be"
+    assert windows(np.arange(302) / 10.0) == [(0, 150), (150, 301)]
+    assert len(windows(np.arange(6001) / 10.0)) == 20
 
 
 @given(st.lists(st.booleans(), min_size=2, max_size=80), st.integers(5, 30))

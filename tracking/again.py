@@ -41,11 +41,13 @@ def _track_again(tracker: PointTracker, folders: Sequence[Path], out: Path) -> I
         segments = segments_of_clips(tracker, [(Recent(clip.frames), clip.masks) for clip in clips])
         for folder, found in zip(folders, segments, strict=True):
             save_tracks(folder, out / folder.name, found, tracker.name)
-    except UserError as error:
-        if len(folders) == 1:
-            yield folders[0], error
-        else:
+    except (UserError, RuntimeError) as error:  # a GPU's memory may do for one, and not for all
+        if len(folders) > 1:
             for folder in folders:
                 yield from _track_again(tracker, [folder], out)
+        elif isinstance(error, UserError):
+            yield folders[0], error
+        else:
+            raise
     else:
         yield from ((folder, None) for folder in folders)

@@ -6,6 +6,7 @@ unit loses anything by it.
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import traceback
 from collections import deque
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from tracking.errors import MissingWeights, UserError
+from tracking.errors import NotReady, UserError
 from tracking.processes import check_engine, end_with_parent, on_ray, spawn
 
 Unit = TypeVar("Unit")
@@ -42,7 +43,7 @@ def attempted(
     """(index, work(unit)) of every unit as they come, or Failed in the result's place.
 
     Each worker is a process that ends with this one; with one worker on the local engine, too. Raises UserError for an
-    engine that does not exist, and what no unit could do without: MissingWeights, ModuleNotFoundError.
+    engine that does not exist, and what would stop them all: NotReady, ModuleNotFoundError, a full disk.
     """
     check_engine(engine)
     todo = list(enumerate(units))
@@ -55,9 +56,14 @@ def attempted(
     try:
         while waiting or running:
             while idle and waiting:
-                worker, (index, unit) = idle.pop(), waiting.popleft()
+                worker, (index, unit) = idle.pop(), waiting[0]
+                try:
+                    running[worker.submit(_tried, work, (index, unit))] = (worker, index)
+                except BrokenProcessPool:  # killed while it had nothing to do
+                    idle.append(_worker())
+                    continue
+                waiting.popleft()
                 tries[index] += 1
-                running[worker.submit(_tried, work, (index, unit))] = (worker, index)
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 worker, index = running.pop(done)
                 try:
@@ -92,10 +98,18 @@ def _tried(work: Callable[[Unit], Result], numbered: tuple[int, Unit]) -> tuple[
     index, unit = numbered
     try:
         return index, work(unit)
-    except (MissingWeights, ModuleNotFoundError):
-        raise  # every unit's would be missing
+    except (NotReady, ModuleNotFoundError):
+        raise  # every unit would fail so
     except UserError as error:
         return index, Failed(error.reason, str(error))
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        return index, unforeseen(error)
     except Exception as error:  # whatever a library makes of a strange file: it must not stop the others
-        said = " ".join(str(error).split())[:300]
-        return index, Failed(type(error).__name__, f"{type(error).__name__}: {said}", traceback.format_exc())
+        return index, unforeseen(error)
+
+
+def unforeseen(error: Exception) -> Failed:
+    said = " ".join(str(error).split())[:300]
+    return Failed(type(error).__name__, f"{type(error).__name__}: {said}", traceback.format_exc())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from tracking.corpus_masks import BY_BOX, action_masks, check_masks
 from tracking.errors import UserError
 from tracking.from_video import track_video
 from tracking.lucas_kanade import LucasKanade
+from tracking.masks.object_masks import THRESHOLD
+from tracking.masks.registry import refuse_missing
 from tracking.overlay import save_overlay
 from tracking.points import Transition
 from tracking.processes import check_engine
@@ -30,6 +32,11 @@ from tracking.trackers import check_tracker, make_tracker, tracker_inputs
 from tracking.trim import LONGEST
 from tracking.video import VideoFrames
 
+MODES = {  # what to track, and the options that go with it
+    "video": ("box", "box_frame", "start", "stop", "rate_hz", "overlay"),
+    "manifest": ("rate_hz", "masks", "words", "threshold", "mask_weights", "longest", "overlay", "workers", "engine"),
+    "clips": ("batch",),
+}
 FREE = ("out", "device", "batch", "overlay", "workers", "engine")  # may differ when a run is resumed
 
 
@@ -50,8 +57,9 @@ class TrackConfig:
     tracker: str = LucasKanade.name  # point tracker: lucas_kanade, cotracker3_offline, cotracker3_online
     weights: Path | None = None  # CoTracker's .pth file; not given, it is looked for in weights/ and torch.hub's folder
     masks: str = BY_BOX  # --manifest: box (each action brings one), or models such as owlv2+sam2+cutie
-    words: list[str] = field(default_factory=list)  # names of the object, for those models; none: each action's noun
-    mask_weights: Path = Path("weights")  # folder of those models' weights
+    words: str = ""  # --manifest: names of the object for those models, as "drawer, chopping board"; none: each noun
+    threshold: float = THRESHOLD  # --manifest: score under which a detector's best box is no find
+    mask_weights: Path = Path("weights")  # --manifest: folder of those models' weights
     device: str = "auto"  # of CoTracker and those models: auto, cpu, cuda
     batch: int = 1  # --clips: so many tracked at once; CoTracker follows those of one length together
     longest: float = LONGEST  # --manifest: seconds; longer actions become several clips
@@ -64,8 +72,17 @@ class TrackConfig:
             raise UserError("mpr track: give one of --video FILE --box x0,y0,x1,y1, --manifest FILE and --clips DIR")
         if self.video is not None and self.box is None:
             raise UserError("mpr track --video: needs --box x0,y0,x1,y1, the object in source pixels")
+        mode = next(mode for mode in MODES if getattr(self, mode) is not None)
+        for one in fields(self):
+            of = [m for m, names in MODES.items() if one.name in names]
+            if of and mode not in of and getattr(self, one.name) != one.default:
+                raise UserError(f"mpr track --{mode}: --{one.name} goes with --{' and --'.join(of)}")
         check_tracker(self.tracker)
-        check_masks(self.masks, self.words)
+        check_masks(self.masks, self.object_words)
+        if self.device != "auto":
+            from tracking.device import check_device  # torch takes seconds
+
+            check_device(self.device)
         check_engine(self.engine)
         if not self.longest >= 1:
             raise UserError(f"mpr track: --longest {self.longest:g} s: at least 1")
@@ -76,6 +93,10 @@ class TrackConfig:
             raise UserError(f"mpr track: --start {self.start:g} --stop {self.stop:g} is no stretch of time")
         if not 0 <= self.rate_hz < math.inf:
             raise UserError(f"mpr track: --rate_hz {self.rate_hz:g} is no rate; 0 keeps the video's own")
+
+    @property
+    def object_words(self) -> tuple[str, ...]:
+        return tuple(word.strip() for word in self.words.split(",") if word.strip())
 
 
 def main(argv: Sequence[str]) -> None:
@@ -133,24 +154,37 @@ def _track_file(config: TrackConfig, video: Path, tracker: PointTracker) -> None
     print(f"{folder}: {_sentence(clip)}")
 
 
+def refuse_lacking(config: TrackConfig) -> None:
+    """Raises NotReady for weights and devices that every action would lack: before there is a run of these settings."""
+    tracker_inputs(config.tracker, config.weights)
+    if config.masks != BY_BOX:
+        refuse_missing(config.masks, config.mask_weights)
+    if config.device != "auto":
+        from tracking.device import resolved_device
+
+        resolved_device(config.device)
+
+
 def _track_manifest(config: TrackConfig, entries: Sequence[Entry]) -> None:
+    refuse_lacking(config)
     how = How(
-        masks=action_masks(config.masks, config.words, config.mask_weights, config.device),
+        masks=action_masks(config.masks, config.object_words, config.mask_weights, config.device, config.threshold),
         tracker=partial(make_tracker, config.tracker, config.weights, config.device),
         tracker_name=config.tracker,
         rate_hz=config.rate_hz,
         longest=config.longest,
-        overlay=config.overlay,
     )
     run = RunFolder(config.out, "track", as_dict(config), FREE)
-    summary = track_manifest(run, entries, how, config.workers, config.engine)
+    summary = track_manifest(run, entries, how, config.overlay, config.workers, config.engine)
     left_out = ", ".join(f"{count} {reason}" for reason, count in summary["left_out"].items())
     print(
         f"{run.path / 'clips'}: {summary['clips']} clips, {summary['seconds'] / 60:.1f} minutes, "
         f"of {summary['actions']} actions; left out: {left_out or 'none'}"
     )
-    if others := summary["clips_of_no_action"]:
-        print(f"{len(others)} clips there belong to no action of the manifest; summary.json names them")
+    if summary["put_aside"]:
+        print(
+            f"{len(summary['put_aside'])} clips of actions that have changed, or are no longer asked for: in put_aside"
+        )
 
 
 def summary(clip: TrackedClip) -> dict[str, float | int]:

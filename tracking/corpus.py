@@ -1,18 +1,23 @@
 """A manifest's actions, tracked: each is a unit of its own, known again by what it was made of.
 
 An action becomes clips: masks of its object, the stretch in which it shows, windows of a bearable length, crop and
-points of each. Whatever is wrong with one, the others go on; what is there already is kept.
+points of each. Whatever is wrong with one, the others go on; what is there already is kept, and what no longer belongs
+is put aside.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 import json
 import math
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +34,7 @@ from tracking.quality import quality, tracked_back
 from tracking.review import Shown, write_review
 from tracking.runs import RunFolder, versions
 from tracking.sources.manifest import Entry
-from tracking.store import clip_info, save_clip
+from tracking.store import clip_info, load_clip, save_clip
 from tracking.trim import LONGEST, shown_stretch, windows
 
 SAMPLE = 1 << 20  # bytes at each end of a video, by which it is known again
@@ -45,7 +50,6 @@ class How:
     tracker_name: str
     rate_hz: float = 0.0  # re-timed to; 0: the video's own
     longest: float = LONGEST  # seconds: longer actions are cut into windows
-    overlay: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,19 @@ class Job:
     how: How
 
 
-def track_manifest(run: RunFolder, entries: Sequence[Entry], how: How, workers: int, engine: str) -> Row:
-    """Track every action that has not been, log a row each in metrics.jsonl, and write review.html beside the clips.
+def track_manifest(run: RunFolder, entries: Sequence[Entry], how: How, overlay: bool, workers: int, engine: str) -> Row:
+    """Track every action that has not been, log a row each in metrics.jsonl, draw the overlays that are missing, and
+    write review.html beside the clips.
 
-    Returns the summary: clips, seconds, failures by reason. Raises UserError where no action gave a clip.
+    Returns the summary: clips, seconds, failures by reason. Raises UserError where no action gave a clip, and NotReady.
     """
+    video_digest.cache_clear()  # a video may have changed since
     jobs = [Job(entry, made_of(entry, how), run.path, how) for entry in entries]
     rows = {row["uid"]: row for row in run.metrics()}
     todo = [job for job in jobs if not is_done(run.path, rows.get(job.entry.uid), job.made_of)]
-    again = {job.entry.uid for job in todo}
-    run.keep_metrics(lambda row: row["uid"] not in again)
+    kept = {job.entry.uid for job in jobs} - {job.entry.uid for job in todo}
+    run.keep_metrics(lambda row: row["uid"] in kept)
+    put_aside(run)
     failures: Counter[str] = Counter(row["reason"] for row in run.metrics() if "reason" in row)
     with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="track", unit="action") as bar:
         for index, result in attempted(track_action, todo, workers, engine):
@@ -81,21 +88,53 @@ def track_manifest(run: RunFolder, entries: Sequence[Entry], how: How, workers: 
                 row |= {"clips": result}
             run.log(**row)
             bar.update()
+    kept = put_aside(run)
+    if overlay:
+        draw_overlays(run, kept, workers, engine)
     return conclude(run, entries)
+
+
+def put_aside(run: RunFolder) -> list[str]:
+    """Move clips that are in no row (of an action that failed half way, has changed, or is no longer asked for) out of
+    clips/, where training would find them, into put_aside/. Returns the names of the others."""
+    named = {clip["clip"] for row in run.metrics() for clip in row.get("clips", ())}
+    folders = [file.parent for file in sorted((run.path / "clips").glob("*/clip.json")) if file.parent.name[0] != "."]
+    for folder in folders:
+        if folder.name not in named:
+            aside = run.path / "put_aside" / folder.name
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.parent.mkdir(exist_ok=True)
+            folder.replace(aside)
+            for old in (run.path / "overlays").glob(glob.escape(folder.name) + ".*"):
+                old.unlink()
+    return [folder.name for folder in folders if folder.name in named]
+
+
+def draw_overlays(run: RunFolder, names: Sequence[str], workers: int, engine: str) -> None:
+    """Those that are missing; one that cannot be drawn is named, and stays missing."""
+    todo = [(run.path, name) for name in names if not (run.path / "overlays" / f"{name}.png").exists()]
+    found = attempted(draw_overlay, todo, workers, engine)
+    for index, result in tqdm(found, total=len(todo), desc="overlays", unit="clip", disable=not todo):
+        if isinstance(result, Failed):
+            tqdm.write(f"mpr track: no overlay of {todo[index][1]}: {result.message}", file=sys.stderr)
+
+
+def draw_overlay(one: tuple[Path, str]) -> None:
+    run, name = one
+    picture = run / "overlays" / f"{name}.png"
+    picture.parent.mkdir(exist_ok=True)
+    save_overlay(load_clip(run / "clips" / name), picture.with_suffix(".mp4"), picture)
 
 
 def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
     """The summary of what stands, written; and the page to review it by."""
-    asked = {entry.uid for entry in entries}
-    rows = [row for row in run.metrics() if row["uid"] in asked]
+    rows = run.metrics()
     clips = [clip for row in rows for clip in row.get("clips", [])]
     if not clips:
         worst = Counter(row["message"] for row in rows).most_common(1)
         raise BadClip(
             f"none of the {len(rows)} actions gave a clip; most often: {worst[0][0] if worst else 'none tried'}"
         )
-    of = {clip["clip"] for clip in clips}
-    there = {folder.parent.name for folder in (run.path / "clips").glob("*/clip.json")}
     shown = [
         Shown(clip["clip"], clip["narration"], f"../overlays/{clip['clip']}.mp4", f"../overlays/{clip['clip']}.png", q)
         for clip in sorted(clips, key=lambda clip: clip["clip"])
@@ -103,12 +142,16 @@ def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
     ]
     if shown:
         write_review(run.path / "clips", shown)
+    aside = {folder.name for folder in (run.path / "put_aside").glob("*")}
+    for name in aside & {clip["clip"] for clip in clips}:  # made anew
+        shutil.rmtree(run.path / "put_aside" / name)
+        aside.remove(name)
     summary: Row = {
         "actions": len(entries),
         "clips": len(clips),
         "seconds": sum(clip["quality"]["seconds"] for clip in clips),
         "left_out": dict(Counter(row["reason"] for row in rows if "reason" in row).most_common()),
-        "clips_of_no_action": sorted(there - of),
+        "put_aside": sorted(aside),
     }
     run.finish(summary)
     return summary
@@ -119,8 +162,16 @@ def made_of(entry: Entry, how: How) -> str:
     both its ends. A video that is missing has one, too."""
     settings = [how.masks.name, how.tracker_name, how.rate_hz, how.longest]
     digest = hashlib.sha256(json.dumps([dataclasses.asdict(entry), settings]).encode())
+    digest.update(video_digest(entry.video))
+    return digest.hexdigest()
+
+
+@cache
+def video_digest(path: str) -> bytes:
+    """Of its length and both its ends; once a video, of which there may be hundreds of actions."""
+    digest = hashlib.sha256()
     try:
-        with open(entry.video, "rb") as file:
+        with open(path, "rb") as file:
             size = file.seek(0, 2)
             digest.update(str(size).encode())
             for at in (0, max(0, size - SAMPLE)):
@@ -128,7 +179,7 @@ def made_of(entry: Entry, how: How) -> str:
                 digest.update(file.read(SAMPLE))
     except OSError as error:
         digest.update(type(error).__name__.encode())
-    return digest.hexdigest()
+    return digest.digest()
 
 
 def is_done(out: Path, row: Row | None, digest: str) -> bool:
@@ -151,32 +202,28 @@ def track_action(job: Job) -> list[Row]:
     """Make an action's clips: what a worker does. Returns a row for each; raises UserError where it gives none."""
     entry, how = job.entry, job.how
     frames, times = stretch_of(Path(entry.video), entry.start_s, entry.stop_s, how.rate_hz)
+    tracker = how.tracker()  # before the masks: they take longest, and it may have no weights
     masks, told = how.masks(frames, times, entry)
     first, last = shown_stretch(np.array([masks[t].any() for t in range(len(masks))]), times)
-    parts = windows(float(times[first]), float(times[last]), how.longest)
-    return [track_window(job, k, len(parts), frames, masks, times, part, told) for k, part in enumerate(parts)]
+    parts = [np.arange(first + a, first + b + 1) for a, b in windows(times[first : last + 1], how.longest)]
+    made = []
+    for k, at in enumerate(parts):
+        part = f"~{k:0{len(str(len(parts) - 1))}d}" if len(parts) > 1 else ""  # ~ is in no uid: no other action's name
+        window = Picked(frames, at), Picked(masks, at), times[at]
+        made.append(track_window(job, entry.uid + part, *window, tracker, told))
+    return made
 
 
 def track_window(
-    job: Job,
-    number: int,
-    of: int,
-    frames: FrameSource,
-    masks: MaskSource,
-    times: np.ndarray,
-    part: tuple[float, float],
-    told: Told,
+    job: Job, name: str, frames: FrameSource, masks: MaskSource, times: np.ndarray, tracker: PointTracker, told: Told
 ) -> Row:
-    """One clip of an action, in its folder, with its overlay."""
+    """One clip of an action, in its folder."""
     entry, how = job.entry, job.how
-    name = entry.uid if of == 1 else f"{entry.uid}_{number:0{len(str(of - 1))}d}"
-    at = np.flatnonzero((times >= part[0] - 1e-9) & (times <= part[1] + 1e-9))
-    tracker = how.tracker()
     source = Source(
         dataset=entry.dataset,
         uid=name,
-        start_s=float(times[at[0]]),
-        stop_s=float(times[at[-1]]),
+        start_s=float(times[0]),
+        stop_s=float(times[-1]),
         narration=entry.narration,
         licence=entry.licence,
         masks=how.masks.name,
@@ -185,13 +232,9 @@ def track_window(
         versions=versions(),
         extra={**entry.extra, **told, "made_of": job.made_of, "verb": entry.verb, "noun": entry.noun},
     )
-    clip = track_masked(Picked(frames, at), Picked(masks, at), times[at], how.rate_hz, tracker, source)
+    clip = track_masked(frames, masks, times, how.rate_hz, tracker, source)
     figures = dataclasses.asdict(quality(clip, there_and_back=tracked_back(clip, tracker)))
     save_clip(clip, job.out / "clips" / name)
-    if how.overlay:
-        picture = job.out / "overlays" / name
-        picture.parent.mkdir(exist_ok=True)
-        save_overlay(clip, picture.with_name(name + ".mp4"), picture.with_name(name + ".png"))
     return {"clip": name, "narration": entry.narration, "quality": finite(figures)}
 
 

@@ -20,6 +20,7 @@ from tracking.masks.registry import check_names, object_finder
 from tracking.sources.manifest import Entry
 
 BY_BOX = "box"
+OFF = 0.5  # seconds: a box that was drawn further from every frame belongs to none of them
 Told = Mapping[str, Any]  # JSON values, for a clip's Source
 
 
@@ -63,7 +64,11 @@ class BoxMasks:
                 f"action {entry.uid} has no box around its object: give one in a column 'box', or find objects by name"
             )
         frame = int(np.abs(times - seconds).argmin())
-        return CarriedMasks(frames, numbers, frame), {"box": numbers, "box_frame": frame}
+        if abs(times[frame] - seconds) > OFF:
+            raise NoBox(
+                f"action {entry.uid} has a box drawn at {seconds:g} s, and frames from {times[0]:g} to {times[-1]:g} s"
+            )
+        return CarriedMasks(frames, numbers, frame), {"box": numbers, "box_s": float(times[frame])}
 
 
 @dataclass(frozen=True)
@@ -74,33 +79,35 @@ class NamedMasks:
     words: tuple[str, ...]
     weights: Path  # folder of their weights
     device: str
+    threshold: float  # score under which a detector's best box is no find
 
     def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, Told]:
         words = self.words or (entry.noun,)
         if not any(words):
             raise ObjectNotFound(f"action {entry.uid} has no noun to look for: name the object with --words")
-        found = finder_of(self.name, self.weights, self.device)(frames, words)
+        found = finder_of(self.name, self.weights, self.device, self.threshold)(frames, words)
         told = {
             "word": found.found.word,
             "score": found.found.score,
             "box": list(found.found.box),
-            "frame": found.frame,
+            "found_s": float(times[found.frame]),
         }
         return found.masks, told
 
 
 @cache
-def finder_of(name: str, weights: Path, device: str) -> Finder:
-    """One a process: loading takes longer than most clips."""
+def finder_of(name: str, weights: Path, device: str, threshold: float) -> Finder:
+    """One a process: loading takes longer than most clips. It drops nothing as lost: that is judged by what is left
+    when the action is trimmed."""
     from tracking.device import resolved_device
 
-    return object_finder(name, weights, resolved_device(device))
+    return object_finder(name, weights, resolved_device(device), threshold=threshold, lost=1.0)
 
 
-def action_masks(name: str, words: Sequence[str], weights: Path, device: str) -> ActionMasks:
+def action_masks(name: str, words: Sequence[str], weights: Path, device: str, threshold: float) -> ActionMasks:
     """Masks by box, or by models of that name. Raises UserError for a name that is none's."""
     check_masks(name, words)
-    return BoxMasks() if name == BY_BOX else NamedMasks(name, tuple(words), weights, device)
+    return BoxMasks() if name == BY_BOX else NamedMasks(name, tuple(words), weights, device, threshold)
 
 
 def check_masks(name: str, words: Sequence[str]) -> None:

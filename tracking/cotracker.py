@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch.overrides import TorchFunctionMode
 
 from tracking.clip import FrameSource, Tracks
-from tracking.errors import MissingWeights, UserError
+from tracking.errors import MissingWeights, NotReady, UserError
 from tracking.stitching import track_in_windows
 
 LICENCE = "CC-BY-NC 4.0: non-commercial use only"
@@ -185,7 +185,7 @@ def _fill(model: torch.nn.Module, file: Path, name: str) -> None:
         model.load_state_dict(state.get("model", state))
     except (pickle.UnpicklingError, RuntimeError, AttributeError, TypeError, EOFError, ValueError, KeyError) as error:
         why = " ".join(str(error).split())[:160]
-        raise UserError(f"{file} is not {FILES[name]}, the weights of {name} ({why}): get it from {SOURCE}") from error
+        raise NotReady(f"{file} is not {FILES[name]}, the weights of {name} ({why}): get it from {SOURCE}") from error
 
 
 @functools.cache

@@ -26,7 +26,12 @@ class BadClip(UserError):
     reason = "bad clip"
 
 
-class MissingWeights(UserError):
+class NotReady(UserError):
+    """This machine or its set-up lacks what every unit of work needs: a device, whole weights. The next one would fail
+    the same way."""
+
+
+class MissingWeights(NotReady):
     """Weights, or a model's code, to be fetched first: names it, how to get it, licence and what serves instead."""
 
 

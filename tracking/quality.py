@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import FrameSource, FrameWindow, PointTracker, TrackedClip, TrackSegment
+from tracking.clip import PointTracker, TrackedClip, TrackSegment
 from tracking.compensation import Compensation, camera_motion
 from tracking.points import Transition, inside
 
@@ -67,24 +67,11 @@ def _there_and_back(clip: TrackedClip, tracker: PointTracker, segment: TrackSegm
     lasting = segment.visible[[0, -1]].all(0) & inside(clip.masks[segment.start], segment.points[0])
     if not lasting.any():
         return np.zeros(0)
-    frames = Backwards(FrameWindow(clip.frames, segment.start, segment.stop + 1))
+    frames = [clip.frames[t] for t in range(segment.start, segment.stop + 1)][::-1]
     ends = segment.points[-1][lasting]
     back = tracker.track(frames, np.column_stack([np.zeros(len(ends)), ends]).astype(np.float32))
     found = back.visible[-1]
     return np.linalg.norm(back.points[-1] - segment.points[0][lasting], axis=1)[found].astype(float)
-
-
-class Backwards:
-    """Frames of a source, last first."""
-
-    def __init__(self, frames: FrameSource) -> None:
-        self.frames = frames
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, t: int, /) -> NDArray[np.uint8]:
-        return self.frames[len(self) - 1 - range(len(self))[t]]
 
 
 def _kept(clip: TrackedClip, segment: TrackSegment) -> float | None:

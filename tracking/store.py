@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,10 @@ def save_clip(clip: TrackedClip, folder: Path, recording: SceneRecording | None 
     """Write a clip folder, whole or not at all; an existing one is replaced."""
     with atomic_folder(folder) as temporary:
         write_video(temporary / "frames.mp4", (clip.frames[t] for t in range(len(clip.times))), clip.times)
-        packed = {f"{t:06d}": np.packbits(clip.masks[t]) for t in range(len(clip.times))}
-        np.savez_compressed(temporary / "masks.npz", **packed)  # type: ignore[arg-type]
+        with zipfile.ZipFile(temporary / "masks.npz", "w", zipfile.ZIP_DEFLATED) as masks:  # an .npz, mask by mask
+            for t in range(len(clip.times)):
+                with masks.open(f"{t:06d}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.packbits(clip.masks[t]))
         _write_tracks(temporary, clip.times, clip.segments)
         if recording is not None:
             (temporary / "recording.npz").write_bytes(recording.to_bytes())

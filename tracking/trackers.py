@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from tracking.clip import PointTracker
@@ -27,8 +28,9 @@ def tracker_inputs(name: str, weights: Path | None = None) -> dict[str, Path]:
     return {"weights": find_weights(name, weights)}
 
 
+@cache
 def make_tracker(name: str, weights: Path | None = None, device: str = "auto") -> PointTracker:
-    """The tracker of that name. Lucas-Kanade takes neither weights nor device.
+    """The tracker of that name, one a process: loading takes long. Lucas-Kanade takes neither weights nor device.
 
     Raises UserError, MissingWeights among them.
     """

@@ -15,11 +15,19 @@ GAP = 0.5  # seconds: the object may be out of sight that long within a clip
 SHORTEST = 0.4  # seconds: what shows it for less is no clip of it
 
 
-def windows(start_s: float, stop_s: float, longest: float = LONGEST) -> list[tuple[float, float]]:
-    """The stretch start_s .. stop_s in as few equal windows of at most `longest` seconds as it takes."""
-    count = max(1, math.ceil((stop_s - start_s) / longest - 1e-9))
-    edges = np.linspace(start_s, stop_s, count + 1)
-    return [(float(a), float(b)) for a, b in pairwise(edges)]
+def windows(times: NDArray[np.float64], longest: float = LONGEST) -> list[tuple[int, int]]:
+    """Frames (first, last) of stretches of about equal length, none longer than `longest` seconds; each starts on the
+    frame on which the one before ends, so that no transition is lost or shown twice.
+
+    `times` [T] are seconds. A stretch has two frames at least, however far apart.
+    """
+    edges = [0]
+    while edges[-1] < len(times) - 1:
+        start = edges[-1]
+        left = times[-1] - times[start]
+        length = left / max(1, math.ceil(left / longest - 1e-9))
+        edges.append(max(start + 1, int(np.searchsorted(times, times[start] + length + 1e-9, "right")) - 1))
+    return list(pairwise(edges))
 
 
 def shown_stretch(shown: NDArray[np.bool_], times: NDArray[np.float64]) -> tuple[int, int]:

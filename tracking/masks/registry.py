@@ -62,6 +62,13 @@ def object_finder(
     return partial(found, threshold=threshold, lost=lost)
 
 
+def refuse_missing(names: str, weights: Path) -> None:
+    """Raises MissingWeights for the first of these parts whose weights are not there; loads none."""
+    for part in map(PARTS.__getitem__, names.split("+")):
+        if not (weights / part.weights).exists():
+            _load(part, weights / part.weights, "cpu")  # it says what is missing, and how to get it
+
+
 def check_names(names: str) -> None:
     """Raises UserError for names of parts that do not exist or do not go together."""
     there = ", ".join(f"{name} ({part.role})" for name, part in PARTS.items())

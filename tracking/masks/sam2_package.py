@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tracking.errors import UserError
+from tracking.errors import NotReady
 from tracking.masks.protocols import Box, Follow, Frame, Mask
 from tracking.masks.sessions import OneFrame, forget
 from tracking.masks.weights import Published, imported
@@ -116,7 +116,7 @@ def config_of(weights: Path) -> str:
     """The package's configuration for a file of weights, by its name."""
     match = re.fullmatch(r"(sam2(?:\.1)?)_hiera_(\w+)\.pt", weights.name)
     if match is None or match[2] not in SIZES:
-        raise UserError(f"{weights.name} is not named as SAM 2's weights are, such as sam2.1_hiera_large.pt: rename it")
+        raise NotReady(f"{weights.name} is not named as SAM 2's weights are, such as sam2.1_hiera_large.pt: rename it")
     return f"configs/{match[1]}/{match[1]}_hiera_{SIZES[match[2]]}.yaml"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracking.errors import MissingWeights, UserError
+from tracking.errors import MissingWeights, NotReady
 
 ALTERNATIVE = "or give a box, which needs no weights: `mpr track --video FILE --box x0,y0,x1,y1`"
 
@@ -26,8 +26,8 @@ class Published:
         how = f"get them with `{self.get.format(place)}` (licence {self.licence})"
         return MissingWeights(f"no {self.name} weights at {place}: {how}, {ALTERNATIVE}")
 
-    def damaged(self, place: Path, why: object) -> UserError:
-        return UserError(f"{place} does not hold {self.name}'s weights whole ({first_line(why)}): fetch them again")
+    def damaged(self, place: Path, why: object) -> NotReady:
+        return NotReady(f"{place} does not hold {self.name}'s weights whole ({first_line(why)}): fetch them again")
 
 
 def first_line(why: object) -> str:
@@ -37,7 +37,7 @@ def first_line(why: object) -> str:
 def load_published(folder: Path, published: Published, model: str, processor: str, device: str) -> tuple[Any, Any]:
     """A transformers model in evaluation mode and its processor, from a local folder; nothing is fetched.
 
-    Raises MissingWeights where the folder has none, and UserError for what is damaged or another model's.
+    Raises MissingWeights where the folder has none, and NotReady for what is damaged or another model's.
     """
     config = folder / "config.json"
     if not config.is_file() or not any(folder.glob("*.safetensors")):
@@ -47,7 +47,7 @@ def load_published(folder: Path, published: Published, model: str, processor: st
     except (ValueError, AttributeError) as error:
         raise published.damaged(folder, error) from error
     if kind not in published.types:
-        raise UserError(f"{folder} holds a model of type {kind}, not {published.name} ({', '.join(published.types)})")
+        raise NotReady(f"{folder} holds a model of type {kind}, not {published.name} ({', '.join(published.types)})")
     transformers = imported("transformers", "pip install 'transformers>=5.20,<6'")
     try:
         loaded, info = getattr(transformers, model).from_pretrained(
@@ -55,7 +55,7 @@ def load_published(folder: Path, published: Published, model: str, processor: st
         )
         ready = getattr(transformers, processor).from_pretrained(folder, local_files_only=True)
     except ImportError as error:
-        raise UserError(f"{published.name} needs a package that is not installed: {first_line(error)}") from error
+        raise NotReady(f"{published.name} needs a package that is not installed: {first_line(error)}") from error
     except Exception as error:  # a torn file fails anywhere in the library: safetensors, tokenizers, configs
         raise published.damaged(folder, error) from error
     if info["missing_keys"]:  # the library would go on with random numbers in their place

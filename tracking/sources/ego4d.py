@@ -175,7 +175,12 @@ def names(label: str) -> tuple[str, ...]:
 def _metadata(file: Path) -> dict[str, Mapping[str, Any]]:
     """ego4d.json, where it lies beside the annotations or a folder above: video uid -> what it says."""
     found = next((f for f in (file.parent / "ego4d.json", file.parent.parent / "ego4d.json") if f.is_file()), None)
-    return {} if found is None else {v["video_uid"]: v for v in load_json(found)["videos"]}
+    if found is None:
+        return {}
+    try:
+        return {v["video_uid"]: v for v in load_json(found)["videos"]}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{found} is no list of Ego4D's videos ({error}): get it anew, or put it elsewhere") from error
 
 
 def _info(said: Mapping[str, Any], seconds: float | None) -> VideoInfo | None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -86,9 +87,12 @@ def _box(where: str, cells: Mapping[str, Any]) -> dict[str, Any]:
     values = cells["box"].split(",") if isinstance(cells["box"], str) else cells["box"]
     try:
         x0, y0, x1, y1 = (float(value) for value in values)
+        drawn = {} if cells["box_s"] is None else {"box_s": float(cells["box_s"])}
+        if not all(map(math.isfinite, (x0, y0, x1, y1, *drawn.values()))):
+            raise ValueError("not finite")
     except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: box {cells['box']!r} is not x0,y0,x1,y1 in pixels") from error
-    drawn = {} if cells["box_s"] is None else {"box_s": number(where, cells, "box_s")}
+        said = f"box {cells['box']!r} at {cells['box_s']!r}"
+        raise UserError(f"{where}: {said} is not x0,y0,x1,y1 in pixels, and seconds") from error
     return {"box": [x0, y0, x1, y1], **drawn}
 
 
