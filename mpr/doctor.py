@@ -12,7 +12,7 @@ from pathlib import Path
 from tracking import cotracker
 from tracking.config import parse
 from tracking.gl import INSTRUCTION
-from tracking.masks import cutie, owlv2, sam2, sam2_video, sam3
+from tracking.masks import cutie, owlv2, sam2, sam2_package, sam2_video, sam3
 from tracking.masks.registry import PARTS
 from tracking.masks.weights import Published
 from tracking.runs import free_bytes, versions
@@ -38,6 +38,7 @@ OPTIONAL = {  # below the folder of weights: what they are, and what serves with
     "dinov2-small": (DINO, "the embedded ViT encoder serves"),
     PARTS["owlv2"].weights: (owlv2.PUBLISHED, BOX),
     PARTS["sam2"].weights: (sam2.PUBLISHED, BOX),
+    PARTS["sam2_package"].weights: (sam2_package.PUBLISHED, BOX),
     PARTS["cutie"].weights: (cutie.PUBLISHED, BOX),
     PARTS["edgetam"].weights: (sam2_video.EDGETAM, BOX),
     PARTS["sam3"].weights: (sam3.PUBLISHED, BOX),

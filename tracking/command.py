@@ -25,6 +25,7 @@ from tracking.masks.registry import refuse_missing
 from tracking.overlay import save_overlay
 from tracking.points import Transition
 from tracking.processes import check_engine
+from tracking.rerun_recording import check_rerun, save_recording
 from tracking.runs import RunFolder
 from tracking.sources.manifest import Entry, read_manifest
 from tracking.store import clip_folders, load_clip, save_clip
@@ -33,11 +34,22 @@ from tracking.trim import LONGEST
 from tracking.video import VideoFrames
 
 MODES = {  # what to track, and the options that go with it
-    "video": ("box", "box_frame", "start", "stop", "rate_hz", "overlay"),
-    "manifest": ("rate_hz", "masks", "words", "threshold", "mask_weights", "longest", "overlay", "workers", "engine"),
+    "video": ("box", "box_frame", "start", "stop", "rate_hz", "overlay", "rerun"),
+    "manifest": (
+        "rate_hz",
+        "masks",
+        "words",
+        "threshold",
+        "mask_weights",
+        "longest",
+        "overlay",
+        "rerun",
+        "workers",
+        "engine",
+    ),
     "clips": ("batch",),
 }
-FREE = ("out", "device", "batch", "overlay", "workers", "engine")  # may differ when a run is resumed
+FREE = ("out", "device", "batch", "overlay", "rerun", "workers", "engine")  # may differ when a run is resumed
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,7 @@ class TrackConfig:
     batch: int = 1  # --clips: so many tracked at once; CoTracker follows those of one length together
     longest: float = LONGEST  # --manifest: seconds; longer actions become several clips
     overlay: bool = True  # also draw masks and tracks over the video (--video, --manifest)
+    rerun: bool = False  # also write a recording for the viewer rerun (--video, --manifest)
     workers: int = 1  # --manifest: processes that track actions
     engine: str = "local"  # --manifest: or ray, on the cluster that RAY_ADDRESS names, or one started here
 
@@ -84,6 +97,8 @@ class TrackConfig:
 
             check_device(self.device)
         check_engine(self.engine)
+        if self.rerun:
+            check_rerun()
         if not self.longest >= 1:
             raise UserError(f"mpr track: --longest {self.longest:g} s: at least 1")
         for name in ("batch", "workers"):
@@ -149,6 +164,8 @@ def _track_file(config: TrackConfig, video: Path, tracker: PointTracker) -> None
     clip = load_clip(folder)
     if config.overlay and not (run.path / "overlay.png").exists():
         save_overlay(clip, run.path / "overlay.mp4", run.path / "overlay.png")
+    if config.rerun and not (run.path / "clip.rrd").exists():
+        save_recording(clip, run.path / "clip.rrd")
     if not run.finished:
         run.finish(summary(clip))
     print(f"{folder}: {_sentence(clip)}")
@@ -174,8 +191,9 @@ def _track_manifest(config: TrackConfig, entries: Sequence[Entry]) -> None:
         rate_hz=config.rate_hz,
         longest=config.longest,
     )
+    drawn = tuple(one for one in ("overlay", "rerun") if getattr(config, one))
     run = RunFolder(config.out, "track", as_dict(config), FREE)
-    summary = track_manifest(run, entries, how, config.overlay, config.workers, config.engine)
+    summary = track_manifest(run, entries, how, drawn, config.workers, config.engine)
     left_out = ", ".join(f"{count} {reason}" for reason, count in summary["left_out"].items())
     print(
         f"{run.path / 'clips'}: {summary['clips']} clips, {summary['seconds'] / 60:.1f} minutes, "

@@ -31,6 +31,7 @@ from tracking.errors import BadClip
 from tracking.from_video import stretch_of, track_masked
 from tracking.overlay import save_overlay
 from tracking.quality import quality, tracked_back
+from tracking.rerun_recording import save_recording
 from tracking.review import Shown, write_review
 from tracking.runs import RunFolder, versions
 from tracking.sources.manifest import Entry
@@ -38,6 +39,7 @@ from tracking.store import clip_info, load_clip, save_clip
 from tracking.trim import LONGEST, shown_stretch, windows
 
 SAMPLE = 1 << 20  # bytes at each end of a video, by which it is known again
+LAST = {"overlay": ".png", "rerun": ".rrd"}  # what is written last of each
 Row = dict[str, Any]
 
 
@@ -62,9 +64,11 @@ class Job:
     how: How
 
 
-def track_manifest(run: RunFolder, entries: Sequence[Entry], how: How, overlay: bool, workers: int, engine: str) -> Row:
-    """Track every action that has not been, log a row each in metrics.jsonl, draw the overlays that are missing, and
-    write review.html beside the clips.
+def track_manifest(
+    run: RunFolder, entries: Sequence[Entry], how: How, drawn: Sequence[str], workers: int, engine: str
+) -> Row:
+    """Track every action that has not been, log a row each in metrics.jsonl, draw what is asked for ("overlay",
+    "rerun") and missing, and write review.html beside the clips.
 
     Returns the summary: clips, seconds, failures by reason. Raises UserError where no action gave a clip, and NotReady.
     """
@@ -89,8 +93,7 @@ def track_manifest(run: RunFolder, entries: Sequence[Entry], how: How, overlay: 
             run.log(**row)
             bar.update()
     kept = put_aside(run)
-    if overlay:
-        draw_overlays(run, kept, workers, engine)
+    draw(run, kept, drawn, workers, engine)
     return conclude(run, entries)
 
 
@@ -110,20 +113,28 @@ def put_aside(run: RunFolder) -> list[str]:
     return [folder.name for folder in folders if folder.name in named]
 
 
-def draw_overlays(run: RunFolder, names: Sequence[str], workers: int, engine: str) -> None:
-    """Those that are missing; one that cannot be drawn is named, and stays missing."""
-    todo = [(run.path, name) for name in names if not (run.path / "overlays" / f"{name}.png").exists()]
-    found = attempted(draw_overlay, todo, workers, engine)
+def draw(run: RunFolder, names: Sequence[str], drawn: Sequence[str], workers: int, engine: str) -> None:
+    """What is missing of overlays and recordings; what cannot be drawn is named, and stays missing."""
+    todo = [
+        (run.path, name, what)
+        for name in names
+        for what in drawn
+        if not (run.path / "overlays" / f"{name}{LAST[what]}").exists()
+    ]
+    found = attempted(draw_one, todo, workers, engine)
     for index, result in tqdm(found, total=len(todo), desc="overlays", unit="clip", disable=not todo):
         if isinstance(result, Failed):
-            tqdm.write(f"mpr track: no overlay of {todo[index][1]}: {result.message}", file=sys.stderr)
+            tqdm.write(f"mpr track: no {todo[index][2]} of {todo[index][1]}: {result.message}", file=sys.stderr)
 
 
-def draw_overlay(one: tuple[Path, str]) -> None:
-    run, name = one
-    picture = run / "overlays" / f"{name}.png"
-    picture.parent.mkdir(exist_ok=True)
-    save_overlay(load_clip(run / "clips" / name), picture.with_suffix(".mp4"), picture)
+def draw_one(one: tuple[Path, str, str]) -> None:
+    run, name, what = one
+    clip, folder = load_clip(run / "clips" / name), run / "overlays"
+    folder.mkdir(exist_ok=True)
+    if what == "overlay":
+        save_overlay(clip, folder / f"{name}.mp4", folder / f"{name}.png")
+    else:
+        save_recording(clip, folder / f"{name}.rrd")
 
 
 def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
