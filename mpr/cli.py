@@ -13,7 +13,7 @@ VERBS = {
     "quickstart": ("rl.quickstart:main", "everything once, in a quarter of an hour, and a page that tells of it"),
     "synth": ("tracking.synth.command:main", "make synthetic egocentric clips with exact tracks"),
     "find": ("tracking.sources.command:main", "find clips by verb, noun and narration, and list them for tracking"),
-    "track": ("tracking.command:main", "track an object through a video, through a manifest's actions, or through clips again"),
+    "track": ("tracking.command:main", "track an object through a video, a manifest's actions, or clips again"),
     "train": ("mpr.train:main", "train a motion predictor on tracked clips"),
     "score": ("mpr.score:main", "score an episode or video: agreement per step, film strip"),
     "episodes": ("rl.kitchen.command:main", "record scripted Franka Kitchen episodes"),

@@ -103,5 +103,8 @@ def test_stages_and_memory_of_a_video(tmp_path: Path) -> None:
     asked = ["bench", "video", "--seconds", "[1.0, 2.0]", "--width", "320", "--height", "240"]
     assert mpr([*asked, "--out", str(tmp_path / "out")]) == 0
     rows = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["frames"] for row in rows] == [10, 20] and all(0.05 < row["peak_gb"] < 3 for row in rows)
-    assert all(row[stage] > 0 for row in rows for stage in ("decode", "masks", "points", "store", "overlay"))
+    assert [row["what"] for row in rows] == ["stages", "action", "action"] and rows[0]["frames"] == 10
+    assert all(rows[0][stage] > 0 for stage in ("decode", "masks", "points", "store", "overlay"))
+    assert all(0.05 < row["peak_gb"] < 3 and row["clips"] == 1 for row in rows[1:])
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert 0.5 < summary["growth"] < 2
