@@ -12,7 +12,8 @@ from tracking.errors import UserError
 VERBS = {
     "quickstart": ("rl.quickstart:main", "everything once, in a quarter of an hour, and a page that tells of it"),
     "synth": ("tracking.synth.command:main", "make synthetic egocentric clips with exact tracks"),
-    "track": ("tracking.command:main", "track an object through a video, or clips again with another tracker"),
+    "find": ("tracking.sources.command:main", "find clips by verb, noun and narration, and list them for tracking"),
+    "track": ("tracking.command:main", "track an object through a video, a manifest's actions, or clips again"),
     "train": ("mpr.train:main", "train a motion predictor on tracked clips"),
     "score": ("mpr.score:main", "score an episode or video: agreement per step, film strip"),
     "episodes": ("rl.kitchen.command:main", "record scripted Franka Kitchen episodes"),
@@ -23,6 +24,9 @@ VERBS = {
     "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
     "bench": ("mpr.bench:main", "measure speed on this machine"),
     "bench rl": ("rl.residual.bench:main", "measure residual RL: updates beside other libraries', an episode's parts"),
+    "bench camera": ("tracking.synth.residue:main", "measure what each camera compensation leaves on synthetic clips"),
+    "bench tracking": ("mpr.bench_tracking:main", "measure point trackers and box masks against exact ones"),
+    "bench video": ("tracking.bench_video:main", "measure the stages from video to clip, and their memory"),
     "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),
 }
 
@@ -32,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: mpr VERB [--config FILE] [--key value ...] [--out DIR] [--dry-run] [--help]\n")
-        print("\n".join(f"  {verb:<11} {text}" for verb, (_, text) in VERBS.items()))
+        print("\n".join(f"  {verb:<12} {text}" for verb, (_, text) in VERBS.items()))
         return 0
     words = 2 if " ".join(argv[:2]) in VERBS else 1
     verb, rest = " ".join(argv[:words]), argv[words:]
@@ -43,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             getattr(importlib.import_module(module), function)(rest)
         except ModuleNotFoundError as error:
-            extra = {"transformers": "vision", "ray": "scale"}
+            extra = {"transformers": "vision", "ray": "scale", "pyarrow": "lerobot"}
             extra |= dict.fromkeys(("gymnasium", "gymnasium_robotics"), "kitchen")
             extra |= dict.fromkeys(("stable_baselines3", "diffusers", "torchvision", "minari", "h5py"), "policy")
             if error.name not in extra:

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracking import cotracker
 from tracking.config import parse
 from tracking.gl import INSTRUCTION
+from tracking.masks import cutie, owlv2, sam2, sam2_package, sam2_video, sam3
+from tracking.masks.registry import PARTS
+from tracking.masks.weights import Published
 from tracking.runs import free_bytes, versions
 
 RENDER = """
@@ -28,19 +32,21 @@ with mujoco.Renderer(model, 256, 256) as renderer:
 """
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Optional weights: folder below --weights, how to get them, licence, and what serves without them."""
-
-    folder: str
-    get: str
-    licence: str
-    instead: str
-
-
-OPTIONAL = (
-    Weights("dinov2-small", "hf download facebook/dinov2-small --local-dir", "Apache-2.0", "the embedded ViT encoder"),
-)
+DINO = Published("DINOv2", "hf download facebook/dinov2-small --local-dir {}", "Apache-2.0")
+BOX = "a box and GrabCut serve"
+OPTIONAL = {  # below the folder of weights: what they are, and what serves without them
+    "dinov2-small": (DINO, "the embedded ViT encoder serves"),
+    PARTS["owlv2"].weights: (owlv2.PUBLISHED, BOX),
+    PARTS["sam2"].weights: (sam2.PUBLISHED, BOX),
+    PARTS["sam2_package"].weights: (sam2_package.PUBLISHED, BOX),
+    PARTS["cutie"].weights: (cutie.PUBLISHED, BOX),
+    PARTS["edgetam"].weights: (sam2_video.EDGETAM, BOX),
+    PARTS["sam3"].weights: (sam3.PUBLISHED, BOX),
+    **{
+        file: (Published(name, f"wget {cotracker.SOURCE}/{file} -O {{}}", cotracker.LICENCE), "Lucas-Kanade serves")
+        for name, file in cotracker.FILES.items()
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -88,13 +94,9 @@ def main(argv: Sequence[str]) -> None:
     else:
         print("GPU        none (not needed: the embedded default runs on the CPU)")
     print(f"CPU        {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
-    for weights in OPTIONAL:
-        folder = config.weights / weights.folder
-        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
-            print(f"weights    {weights.folder}: found in {folder}")
-        else:
-            print(
-                f"weights    {weights.folder}: missing; `{weights.get} {folder}` ({weights.licence}); "
-                f"until then {weights.instead} serves"
-            )
+    for name, (published, instead) in OPTIONAL.items():
+        place = config.weights / name
+        there = place.is_file() or ((place / "config.json").is_file() and any(place.glob("*.safetensors")))
+        how = f"missing; `{published.get.format(place)}` ({published.licence}); until then {instead}"
+        print(f"weights    {published.name}: {f'found at {place}' if there else how}")
     print(f"disk       {free_bytes(config.out) / 1e9:.1f} GB free at {config.out}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,10 @@ from tracking.runs import versions, write_atomic
 
 if TYPE_CHECKING:
     from mpr.train import TrainConfig
+
+FORBIDDING = r"(?<![a-z])NC(?![a-z])|non[- ]?commercial|research (use )?only|Ego4D"  # in a clip's licence
+NOT_COMMERCIAL = re.compile(FORBIDDING, re.IGNORECASE)
+COTRACKER = "CC-BY-NC 4.0"
 
 
 def model_card(
@@ -39,11 +45,34 @@ def model_card(
             "masks": _all(clips, "masks"),
             "trackers": _all(clips, "tracker"),
             "narrations": _all(clips, "narration"),
+            "sources": sources(train),
             "object": sorted({str(clip.source.extra.get("object", "whole")) for clip in clips}),
         },
+        "not_commercial": not_commercial(clips),
         "versions": versions(),
         "config": as_dict(config),
     }
+
+
+def sources(clips: Sequence[TrackedClip]) -> list[dict[str, Any]]:
+    """Clips and hours of each data set, licence and tracker."""
+    seconds: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for clip in clips:
+        key = (clip.source.dataset, clip.source.licence, clip.source.tracker)
+        seconds[key].append(float(clip.times[-1] - clip.times[0]))
+    return [
+        {"dataset": dataset, "licence": licence, "tracker": tracker, "clips": len(some), "hours": sum(some) / 3600}
+        for (dataset, licence, tracker), some in sorted(seconds.items())
+    ]
+
+
+def not_commercial(clips: Sequence[TrackedClip]) -> list[str]:
+    """What forbids a commercial use of the predictor, each in a few words; what is not listed may still forbid it."""
+    out = {
+        f"trained on {c.source.dataset}, {c.source.licence}" for c in clips if NOT_COMMERCIAL.search(c.source.licence)
+    }
+    out |= {f"tracked with {c.source.tracker}, {COTRACKER}" for c in clips if "cotracker" in c.source.tracker.lower()}
+    return sorted(out)
 
 
 def _all(clips: Sequence[TrackedClip], key: str) -> list[str]:
@@ -63,9 +92,14 @@ def write_model_card(run: Path, card: dict[str, Any], held_out: str) -> None:
         "",
         f"Data: {data['clips']} clips ({data['hours']:.3f} h) of {len(data['groups'])} groups; held out "
         f"{data['held_out_clips']} clips of {len(data['held_out_groups'])} groups. "
-        f"Data sets: {', '.join(data['datasets'])}; licences: {', '.join(data['licences'])}. "
         f"Object: {', '.join(data['object'])}. Masks: {', '.join(data['masks'])}. "
-        f"Tracks: {', '.join(data['trackers'])}. Narrations: {', '.join(data['narrations'][:5])}.",
+        f"Narrations: {', '.join(data['narrations'][:5])}.",
+        "",
+        *(f"**Not for commercial use**: {why}." for why in card["not_commercial"]),
+        *([""] if card["not_commercial"] else []),
+        "| data set | licence | tracks | clips | hours |",
+        "|---|---|---|---|---|",
+        *("| {dataset} | {licence} | {tracker} | {clips} | {hours:.3f} |".format(**row) for row in data["sources"]),
         "",
         "On the held-out groups:",
         "",

@@ -37,7 +37,7 @@ class ScoreConfig:
     box_frame: int = 0  # frame of the video on which the box was drawn
     tracker: str = "exact"  # for an episode: exact | lucas_kanade (a video is always Lucas-Kanade)
     moved: float = MOVED  # pixels of 256: a point tracked to move less counts 0
-    compensate: Compensation = "none"  # camera motion taken out: none (a fixed camera), mean (the paper's) or affine
+    compensate: Compensation = "none"  # camera motion taken out; none for a fixed camera, mean is the paper's
     film: bool = True  # also write strip.mp4
 
     def __post_init__(self) -> None:

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from mpr.augment import Augment
 from mpr.checkpoint import Predictor, last_checkpoint, load_optimizer, load_weights, save_checkpoint
 from mpr.clip_cache import cache_bytes, cached_clips
-from mpr.device import check_device, resolved_device
 from mpr.metrics import Figures, compare, mean_motion, table
 from mpr.model_card import model_card, write_model_card
 from mpr.predictor import MotionPredictor
@@ -27,6 +26,7 @@ from mpr.training import LOSSES, Samples, learning_rate, loader, train_steps
 from tracking.clip import CROP_SIZE, TrackedClip
 from tracking.compensation import Compensation
 from tracking.config import as_dict, parse, print_plan
+from tracking.device import check_device, resolved_device
 from tracking.errors import UserError
 from tracking.runs import RunFolder, seed_everything, write_atomic
 from tracking.store import clip_folders
@@ -56,7 +56,7 @@ class TrainConfig:
     seed: int = 0  # weights, order, augmentation and split
     rate_hz: float = 12.5  # clips are re-timed to this rate; 0: left at their own
     strides: int = 2  # clips are also shown at 1/2 .. 1/strides of the rate
-    compensate: Compensation = "affine"  # camera motion taken out of clips: affine, mean (the paper's) or none
+    compensate: Compensation = "affine"  # camera motion taken out of clips; mean is the paper's
     fill: Fill = "repeat"  # too few points: repeat them (paper) or pad them with a validity mask
     val_share: float = 0.1  # of the groups (videos, participants, appliances), held out
     augment: Augment = field(default_factory=Augment)  # what is done to training samples

@@ -11,7 +11,6 @@ import torch
 from tqdm import tqdm
 
 from mpr.checkpoint import BadCheckpoint, refuse_unfinished, weights_digest
-from mpr.device import check_device, resolved_device
 from mpr.episode import Episode
 from mpr.page import shown, write_page
 from rl.curves import draw_curves, practised_successes
@@ -23,6 +22,7 @@ from rl.outcomes import BASE, Outcome, Residual, compare, play, table
 from rl.residual.checkpoint import load_policy
 from rl.residual.environment import SELECTION, ResidualEnvironment
 from tracking.config import as_dict, parse, print_plan
+from tracking.device import check_device, resolved_device
 from tracking.errors import NoGL, UserError
 from tracking.processes import mapped
 from tracking.runs import RunFolder, write_atomic

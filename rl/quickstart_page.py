@@ -219,9 +219,13 @@ same command again resumes where it was killed.
 
 ## Next: your own clips, your own task
 
+Videos in a folder, some dozens of actions, and beside them a table of what is done when, with a box around the object
+(columns `video`, `start_s`, `stop_s`, `narration`, `box`; `docs/find` in the repository tells the rest):
+
 ```
-mpr track --video VIDEO --box x0,y0,x1,y1 --out clips    # an object through a video of yours
-mpr train --clips clips --out runs/predictor             # a predictor of how it moves
+mpr find --folder VIDEOS --out runs/found                              # what there is, on a contact sheet
+mpr track --manifest runs/found/manifest.jsonl --out runs/tracked      # clips of it, and a page to review them
+mpr train --clips runs/tracked/clips --out runs/predictor              # a predictor of how the object moves
 mpr score --predictor runs/predictor --video VIDEO --box x0,y0,x1,y1 --out runs/score
 mpr finetune --task {task} --reward motion --predictor runs/predictor --base BASE --demos DEMOS --out runs/finetune
 ```

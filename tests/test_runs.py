@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tracking import runs
 from tracking.config import as_dict, parse, print_plan
@@ -145,6 +146,32 @@ def test_a_box_is_four_numbers_and_may_be_negative(argv):
 @pytest.mark.parametrize("text", ["-0.25", "-1e-3", ".5", "+2"])
 def test_negative_numbers_and_exponents_parse(text):
     assert read("--size", text).size == float(text)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A text and a yes or no."""
+
+    text: str = "some"  # any text
+    check: bool = False  # yes or no
+
+
+TEXTS = ["#C C opens", "off", "null", "1.0", "a: b", "open # door", "*x", "{a}", "it's", '"a"', " a ", "", "é🙂", "-x"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_taken_as_it_stands(text):
+    for argv in (["--text", text], [f"--text={text}"], ["--text", text, "--check"]):
+        config = parse(Wording, argv, prog="p")[0]
+        assert config.text == text and yaml.safe_load(yaml.safe_dump(as_dict(config)))["text"] == text
+
+
+def test_a_yes_or_no_key_alone_means_yes():
+    for argv, yes in (([], False), (["--check"], True), (["--check", "false"], False), (["--check=true"], True)):
+        assert parse(Wording, argv, prog="p")[0].check is yes
+    assert parse(Wording, ["--check", "--text", "a"], prog="p")[0] == Wording("a", True)
+    with pytest.raises(UserError, match="text"):
+        parse(Wording, ["--text", "--check"], prog="p")
 
 
 @pytest.mark.parametrize(

@@ -381,6 +381,7 @@ def test_a_bad_video_is_one_line_status_2_and_leaves_no_run(fault, video, tmp_pa
         (("--box", "300,10,400,50"), "outside the image"),
         (("--box", "-90,10,-20,50"), "outside the image"),
         (("--box", BOX, "--tracker", "cotracker9"), "unknown tracker 'cotracker9'"),
+        (("--box", BOX, "--batch", "0"), "--batch 0: at least 1"),
         (("--box", BOX, "--clips", "x"), "either"),
         (("--box", BOX, "--rate_hz", "50"), "above the video's own"),
         (("--box", BOX, "--start", "9"), "two are needed"),
@@ -397,14 +398,15 @@ def test_a_bad_request_is_one_line_status_2_and_leaves_no_run(argv, words, video
 # Clips tracked again
 
 
-def test_clips_are_tracked_again_and_one_bad_clip_does_not_stop_the_run(video, tmp_path, capsys):
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_clips_are_tracked_again_and_one_bad_clip_does_not_stop_the_run(batch, video, tmp_path, capsys):
     clips = tmp_path / "clips"
     assert run_mpr("track", "--video", video, "--box", BOX, "--out", tmp_path / "run", "--overlay", "false") == 0
     for name in ("a", "b", "c"):
         shutil.copytree(tmp_path / "run" / "clip", clips / name)
     (clips / "b" / "frames.mp4").write_bytes((clips / "b" / "frames.mp4").read_bytes()[:500])
     out = tmp_path / "again"
-    assert run_mpr("track", "--clips", clips, "--out", out) == 0
+    assert run_mpr("track", "--clips", clips, "--out", out, "--batch", batch) == 0
     said = capsys.readouterr()
     assert "2 clips tracked by lucas_kanade, 1 left out" in said.out and "b is damaged: frames.mp4" in said.err
     assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["a", "c"]

@@ -20,11 +20,13 @@ from safetensors.torch import load_file, save_file
 from mpr.augment import NONE
 from mpr.checkpoint import BadCheckpoint, last_checkpoint, load_predictor
 from mpr.metrics import compare, figures, mean_motion, probes, table
+from mpr.model_card import not_commercial, sources
 from mpr.samples import strided
 from mpr.sizes import MotionModel
 from mpr.train import main
 from mpr.training import Samples, learning_rate, loader, relative_error, squared_pixels
 from tests.toy_clips import toy_clip
+from tracking.clip import TrackedClip
 from tracking.errors import UserError
 from tracking.store import save_clip
 
@@ -87,6 +89,26 @@ def test_a_run_folder_says_what_it_was_made_of(trained: Path) -> None:
     assert data["clips"] + data["held_out_clips"] == 6 and card["rate_hz"] == 12.5
     assert card["trained_parameters"] > 1e6 and "torch" in card["versions"]
     assert "constant velocity" in (trained / "model_card.md").read_text()
+
+
+def test_the_card_says_what_forbids_commercial_use() -> None:
+    def made(dataset: str, licence: str, tracker: str) -> TrackedClip:
+        clip = toy_clip(0)
+        return replace(clip, source=replace(clip.source, dataset=dataset, licence=licence, tracker=tracker))
+
+    free = [made("synth", "made here", "exact"), made("mine", "CC BY 4.0", "lucas_kanade")]
+    assert not_commercial(free) == []
+    bound = [
+        made("ego4d", "Ego4D License Agreement", "lucas_kanade"),
+        made("epic100", "CC BY-NC 4.0", "lucas_kanade"),
+        made("synth", "made here", "cotracker3_online"),
+    ]
+    assert not_commercial([*free, *bound]) == [
+        "tracked with cotracker3_online, CC-BY-NC 4.0",
+        "trained on ego4d, Ego4D License Agreement",
+        "trained on epic100, CC BY-NC 4.0",
+    ]
+    assert [row["clips"] for row in sources([*free, free[0]])] == [1, 2]
 
 
 def test_a_finished_run_stays_as_it_is(clips: Path, trained: Path) -> None:

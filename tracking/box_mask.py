@@ -7,7 +7,6 @@ what the box holds besides the object, and has no colour of the box's surroundin
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from tracking.clip import FrameSource
 from tracking.errors import UserError
+from tracking.packed_masks import PackedMasks
 
 WORK_SIZE = 640  # pixels: longer side of the pictures that are worked on
 SMALLEST = 8  # pixels: a box with a shorter side holds too little to cut out
@@ -42,7 +42,7 @@ def check_box(box: Sequence[float], width: int, height: int) -> Box:
 
 
 class CarriedMasks:
-    """MaskSource bool [H, W] at source resolution. Masks lie packed in a nameless temporary file, not in memory."""
+    """MaskSource bool [H, W] at source resolution. Masks lie at working size in a temporary file, not in memory."""
 
     def __init__(self, frames: FrameSource, box: Sequence[float], box_frame: int = 0) -> None:
         """Cut the object out of frame `box_frame`, then carry the mask to the last frame and back to the first.
@@ -56,43 +56,34 @@ class CarriedMasks:
         h, w = self._shape
         scale = min(1.0, WORK_SIZE / max(h, w))
         self._work = (max(2, round(w * scale)), max(2, round(h * scale)))  # width, height
-        self._length = len(frames)
-        self._bytes = (self._work[0] * self._work[1] + 7) // 8
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the masks do
+        self._masks = PackedMasks(len(frames), (self._work[1], self._work[0]))
         x0, y0, x1, y1 = check_box(box, w, h)
         first = self._shrink(picture)
         to_work = np.array([self._work[0] / w, self._work[1] / h] * 2)
         corner = np.floor(np.array([x0, y0, x1 + 1, y1 + 1]) * to_work).astype(int)
         mask, colours = cut_box(first, corner)
-        self._write(box_frame, mask)
+        self._masks.write(box_frame, mask)
         with tqdm(total=len(frames) - 1, desc="masks", unit="frame", disable=None, leave=False) as bar:
             for stretch in (forwards(frames, box_frame), backwards(frames, box_frame)):
                 carried, before = mask, first
                 for t, frame in stretch:
                     after = self._shrink(frame)
                     carried = refine(after, carry(before, after, carried), colours)
-                    self._write(t, carried)
+                    self._masks.write(t, carried)
                     before = after
                     bar.update()
 
     def _shrink(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return cv2.resize(picture, self._work, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
-    def _write(self, t: int, mask: NDArray[np.bool_]) -> None:
-        self._file.seek(t * self._bytes)
-        self._file.write(np.packbits(mask).tobytes())
-
     def __len__(self) -> int:
-        return self._length
+        return len(self._masks)
 
     def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
-        self._file.seek(range(self._length)[t] * self._bytes)
-        w, h = self._work
-        bits = np.frombuffer(self._file.read(self._bytes), np.uint8)
-        mask = np.unpackbits(bits, count=w * h).reshape(h, w)
-        if (h, w) == self._shape:
-            return mask.astype(bool)
-        return cv2.resize(mask * 255, self._shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
+        mask = self._masks[t]
+        if mask.shape == self._shape:
+            return mask
+        return cv2.resize(mask.astype(np.uint8) * 255, self._shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
 
 
 def forwards(frames: FrameSource, start: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -105,7 +96,8 @@ def backwards(frames: FrameSource, start: int) -> Iterator[tuple[int, NDArray[np
     """Frames start-1 .. 0, decoded forwards in batches: video seeks to keyframes, which can be far apart."""
     for stop in range(start, 0, -BATCH):
         batch = [(t, frames[t]) for t in range(max(0, stop - BATCH), stop)]
-        yield from reversed(batch)
+        while batch:
+            yield batch.pop()
 
 
 Colours = tuple[NDArray[np.float64], NDArray[np.float64]]  # GrabCut's background and object mixtures, [1, 65] each

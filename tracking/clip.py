@@ -182,7 +182,11 @@ class Tracks:
 
 
 class PointTracker(Protocol):
-    """Follows query points through a stretch of video."""
+    """Follows query points through a stretch of video.
+
+    It may also have `context`, the frames that it wants to see at once, and `track_batch(clips, queries)`, which tracks
+    clips of one length together (`segments.py` looks for both).
+    """
 
     name: str  # as it stands in Source.tracker
 

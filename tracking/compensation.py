@@ -1,9 +1,15 @@
-"""Camera compensation: the displacement that the camera itself gave the background (paper, III-C). Human clips only."""
+"""Camera compensation: the displacement that the camera itself gave the background (paper, III-C). Human clips only.
+
+`mean` is the paper's. `median` is a shift that a passing hand does not bend; `similarity` adds roll and approach,
+`affine` shear, `homography` a plane seen from the side. results/compensation says what each leaves.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,9 +26,17 @@ def mean_background(transition: Transition) -> NDArray[np.float32]:
     return transition.delta[transition.background].mean(0, dtype=np.float64).astype(np.float32)
 
 
-Compensation = Literal["none", "mean", "affine"]  # mean is the paper's
-ENOUGH = 12  # background points for an affine fit; with fewer their mean serves
+Compensation = Literal["none", "mean", "median", "similarity", "affine", "homography"]
+ENOUGH = 12  # background points for a fit with a shape; with fewer a shift serves
 ROUNDS, NEAR = 4, 0.3  # of re-weighting; pixels within which a point counts in full
+SHALLOW = 0.1  # of the fitted plane's median depth: a plane that comes nearer to the camera is none that was seen
+
+
+def median_background(transition: Transition) -> NDArray[np.float32]:
+    """Median displacement [2] in pixels, of x and y apart, over the visible background points; zeros without any."""
+    if not transition.background.any():
+        return np.zeros(2, np.float32)
+    return np.median(transition.delta[transition.background], 0).astype(np.float32)
 
 
 def affine_background(transition: Transition) -> NDArray[np.float32]:
@@ -44,6 +58,53 @@ def affine_background(transition: Transition) -> NDArray[np.float32]:
     return (basis @ fit).astype(np.float32)
 
 
+def similarity_background(transition: Transition) -> NDArray[np.float32]:
+    """Shift, roll and zoom fitted to the visible background points, at every point: [N, 2] pixels.
+
+    Least median of squares: what moves another way does not count while it is less than half of the background, all
+    in one corner too. Where nothing can be fitted the median serves.
+    """
+    before, after = _ends(transition)
+    fit = cv2.estimateAffinePartial2D(before, after, method=cv2.LMEDS)[0] if len(before) >= ENOUGH else None
+    if fit is None or not np.isfinite(fit).all():
+        return np.broadcast_to(median_background(transition), transition.before.shape)
+    at = np.nan_to_num(transition.before.astype(np.float64))
+    return (at @ fit[:, :2].T + fit[:, 2] - at).astype(np.float32)
+
+
+def homography_background(transition: Transition) -> NDArray[np.float32]:
+    """The motion of a plane fitted to the visible background points, at every point: [N, 2] pixels.
+
+    Least median of squares, like the similarity; which serves where no plane can be fitted, or one that would send a
+    visible point to infinity.
+    """
+    before, after = _ends(transition)
+    fit = cv2.findHomography(before, after, cv2.LMEDS)[0] if len(before) >= ENOUGH else None
+    if fit is None or not np.isfinite(fit).all():
+        return similarity_background(transition)
+    at = np.nan_to_num(transition.before.astype(np.float64))
+    moved = np.column_stack([at, np.ones(len(at))]) @ fit.T
+    ahead = moved[:, 2:] / np.median(moved[transition.background, 2]) > SHALLOW
+    if not ahead[transition.visible].all():
+        return similarity_background(transition)
+    return np.where(ahead, moved[:, :2] / np.where(ahead, moved[:, 2:], 1.0) - at, 0.0).astype(np.float32)
+
+
+def _ends(transition: Transition) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where the visible background points are before and after, [M, 2] each."""
+    return transition.before[transition.background], transition.after[transition.background]
+
+
+MOTIONS: dict[Compensation, Callable[[Transition], NDArray[np.float32]]] = {
+    "none": lambda transition: np.zeros(2, np.float32),
+    "mean": mean_background,
+    "median": median_background,
+    "similarity": similarity_background,
+    "affine": affine_background,
+    "homography": homography_background,
+}
+
+
 def object_motion(transition: Transition, how: Compensation) -> NDArray[np.float32]:
     """Deltas [M, 2] of the object points, the camera's motion taken out."""
     return (transition.delta - camera_motion(transition, how))[transition.object]
@@ -51,7 +112,4 @@ def object_motion(transition: Transition, how: Compensation) -> NDArray[np.float
 
 def camera_motion(transition: Transition, how: Compensation) -> NDArray[np.float32]:
     """What the camera moved each point by [N, 2], to be subtracted from object and background points alike."""
-    if how == "affine":
-        return affine_background(transition)
-    still = np.zeros(2, np.float32)
-    return np.broadcast_to(mean_background(transition) if how == "mean" else still, transition.before.shape)
+    return np.broadcast_to(MOTIONS[how](transition), transition.before.shape)

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import io
+import json
 import math
 import re
 import shlex
@@ -50,7 +51,7 @@ def parse(config_class: type[C], argv: Sequence[str], prog: str) -> tuple[C, boo
         key = argument[2:].split("=")[0].split(".")[0]
         if argument.startswith("--") and key not in known:
             raise UserError(f"{prog}: unknown key --{key}; known: {', '.join(sorted(known))} (see {prog} --help)")
-    argv = _spell_numbers(config_class, argv)
+    argv = _spell_numbers(config_class, _spell_texts(config_class, _spell_flags(config_class, argv)))
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -61,6 +62,31 @@ def parse(config_class: type[C], argv: Sequence[str], prog: str) -> tuple[C, boo
         text = errors.getvalue().strip().splitlines()[-1:] if isinstance(error, SystemExit) else []
         where = f" ({file})" if file else ""
         raise UserError(f"{prog}: {_one_line(text[0] if text else error)}{where}; see {prog} --help") from error
+
+
+def _spell_flags(config_class: type, argv: list[str]) -> list[str]:
+    """A yes-or-no key alone, as in `--check`, means yes."""
+    hints = get_type_hints(config_class)
+    followed = [*argv, "--"][1:]
+    return [
+        f"{word}=true" if word[:2] == "--" and hints.get(word[2:]) is bool and after[:2] == "--" else word
+        for word, after in zip(argv, followed, strict=True)
+    ]
+
+
+def _spell_texts(config_class: type, argv: list[str]) -> list[str]:
+    """Texts in quotes: draccus reads values as YAML, where `off` is no word and `#C C opens` is nothing at all."""
+    texts = {f"--{name}" for name, hint in get_type_hints(config_class).items() if hint is str}
+    out: list[str] = []
+    for argument in argv:
+        key, equals, value = argument.partition("=")
+        if key in texts and equals:
+            out.append(f"{key}={json.dumps(value, ensure_ascii=False)}")
+        elif out and out[-1] in texts and not argument.startswith("--"):
+            out[-1] += f"={json.dumps(argument, ensure_ascii=False)}"
+        else:
+            out.append(argument)
+    return out
 
 
 def _spell_numbers(config_class: type, argv: list[str]) -> list[str]:

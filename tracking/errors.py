@@ -11,18 +11,41 @@ UNREADABLE = (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.Bad
 class UserError(Exception):
     """Something the user can mend. The command line prints it as one line and exits with status 2."""
 
+    reason = "refused"  # in a few words, for those who count
+
 
 class BadVideo(UserError):
     """A video that is empty, truncated, too short or not a video."""
+
+    reason = "bad video"
 
 
 class BadClip(UserError):
     """A clip folder or episode folder that is missing, half-written, damaged or of the wrong shape."""
 
+    reason = "bad clip"
 
-class MissingWeights(UserError):
-    """Weights that must be downloaded first: names file, how to get it, licence and the embedded alternative."""
+
+class NotReady(UserError):
+    """This machine or its set-up lacks what every unit of work needs: a device, whole weights. The next one would fail
+    the same way."""
+
+
+class MissingWeights(NotReady):
+    """Weights, or a model's code, to be fetched first: names it, how to get it, licence and what serves instead."""
 
 
 class NoGL(UserError):
     """No OpenGL back end can render a frame on this machine."""
+
+
+class ObjectNotFound(UserError):
+    """No detector saw the task's object in a clip, or nothing could be segmented where it was seen."""
+
+    reason = "object not found"
+
+
+class ObjectLost(UserError):
+    """The task's object was found in a clip, and then is out of sight for too long."""
+
+    reason = "object lost"

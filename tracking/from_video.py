@@ -18,6 +18,8 @@ from tracking.runs import versions
 from tracking.segments import track_segments
 from tracking.video import VideoFrames
 
+CARRIED = "box + GrabCut, carried by optical flow"  # how these masks are made, in a clip's Source
+
 
 class CutFrames:
     """Frames of a source cut to a crop, when read."""
@@ -61,15 +63,8 @@ def track_video(
     when asked for; `tracking.store.save_clip` keeps them. Raises BadVideo and UserError.
     """
     path = Path(path)
-    video = VideoFrames(path)
-    if len(video) < 2:
-        raise BadVideo(f"video {path} has one frame, a transition needs two")
-    picked = pick_frames(video.times, start_s, stop_s, rate_hz)
-    frames, times = Picked(video, picked), video.times[picked]
+    frames, times = stretch_of(path, start_s, stop_s, rate_hz)
     masks = CarriedMasks(frames, box, box_frame)
-    crop = crop_of_masks(masks)
-    cropped = Recent(CutFrames(frames, crop))  # segments look at a frame several times; going back in a video is slow
-    cropped_masks = CutMasks(masks, crop)
     tracker = tracker or LucasKanade()
     source = Source(
         dataset="file",
@@ -78,12 +73,37 @@ def track_video(
         stop_s=float(times[-1]),
         narration="",
         licence="unknown",
-        masks="box + GrabCut, carried by optical flow",
+        masks=CARRIED,
         tracker=tracker.name,
         group=path.stem,
         versions=versions(),
         extra={"box": [float(v) for v in box], "box_frame": box_frame},
     )
+    return track_masked(frames, masks, times, rate_hz, tracker, source)
+
+
+def stretch_of(path: Path, start_s: float, stop_s: float, rate_hz: float) -> tuple[Picked, NDArray[np.float64]]:
+    """The frames of a stretch of a video, read when asked for, and their times [T] in seconds from the video's first.
+    Raises BadVideo and UserError."""
+    video = VideoFrames(path)
+    if len(video) < 2:
+        raise BadVideo(f"video {path} has one frame, a transition needs two")
+    picked = pick_frames(video.times, start_s, stop_s, rate_hz)
+    return Picked(video, picked), video.times[picked]
+
+
+def track_masked(
+    frames: FrameSource,
+    masks: MaskSource,
+    times: NDArray[np.float64],
+    rate_hz: float,
+    tracker: PointTracker,
+    source: Source,
+) -> TrackedClip:
+    """The clip of an object whose masks are known: crop and point tracks. `rate_hz` 0: as the times say."""
+    crop = crop_of_masks(masks)
+    cropped = Recent(CutFrames(frames, crop))  # segments look at a frame several times; going back in a video is slow
+    cropped_masks = CutMasks(masks, crop)
     segments = track_segments(tracker, cropped, cropped_masks)
     rate = rate_hz or float(1 / np.median(np.diff(times)))
     return TrackedClip(cropped, cropped_masks, segments, times, rate, crop, source)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 from tracking.errors import UserError
@@ -27,21 +28,17 @@ def mapped(
     """work(unit) of every unit: in order with one worker; with more as they come, each in a process of its own if
     `fresh`. `engine` ray hands them to Ray instead, one CPU each.
 
-    Workers die with the process that started them. Raises UserError where one was killed (short of memory, say), and
-    for an engine that does not exist.
+    Workers die with the process that started them. Raises what a unit raised, UserError where a worker was killed
+    (short of memory, say), and for an engine that does not exist.
     """
     check_engine(engine)
-    if engine == "local" and workers == 1:
+    if engine == "ray":
+        yield from on_ray(work, units, workers, fresh)
+        return
+    if workers == 1:
         yield from map(work, units)
         return
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
-    if engine == "ray":
-        yield from _on_ray(work, units, workers, fresh)
-        return
-    spawn = multiprocessing.get_context("spawn")  # a forked process would share the parent's GL context
-    each = 1 if fresh else None
-    with ProcessPoolExecutor(workers, spawn, _end_with_parent, max_tasks_per_child=each) as pool:
+    with ProcessPoolExecutor(workers, spawn(), end_with_parent, max_tasks_per_child=1 if fresh else None) as pool:
         try:
             for done in as_completed([pool.submit(work, unit) for unit in units]):
                 yield done.result()
@@ -59,9 +56,24 @@ def check_engine(engine: str) -> None:
         raise UserError(f"engine '{engine}': there is {', '.join(ENGINES)}")
 
 
-def _on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], workers: int, fresh: bool) -> Iterable[Result]:
+def spawn() -> BaseContext:
+    """How workers start: not by a fork, which would share this process's OpenGL context; one CPU thread each."""
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    return multiprocessing.get_context("spawn")
+
+
+def on_ray(
+    work: Callable[[Unit], Result],
+    units: Sequence[Unit],
+    workers: int,
+    fresh: bool,
+    retries: int = 0,
+    lost: Callable[[Unit], Result] | None = None,
+) -> Iterable[Result]:
     """On the cluster that RAY_ADDRESS names, or one started here with `workers` CPUs for as long as this takes. Its
-    machines must share this one's folders."""
+    machines must share this one's folders. A unit whose worker was killed is tried `retries` times more; then its
+    result is lost(unit), or UserError is raised."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 
@@ -71,6 +83,7 @@ def _on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], workers: int,
         os.chdir(home)  # units name folders as the command's user did
         return work(unit)
 
+    spawn()  # for the threads
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's default to come; it warns until it is set
     address = os.environ.get("RAY_ADDRESS")
     here = {} if address else {"num_cpus": workers, "include_dashboard": False}
@@ -80,11 +93,20 @@ def _on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], workers: int,
     except (OSError, ValueError) as error:
         raise UserError(f"no Ray cluster answers at RAY_ADDRESS={address}: start one there, or unset it") from error
     try:
-        task = ray.remote(num_cpus=1, max_retries=0, max_calls=1 if fresh else 0)(at_home)
-        waiting = [task.remote(unit) for unit in units]
+        task = ray.remote(num_cpus=1, max_retries=retries, max_calls=1 if fresh else 0)(at_home)
+        unit_of = {task.remote(unit): unit for unit in units}
+        waiting = list(unit_of)
         while waiting:
             (done,), waiting = ray.wait(waiting)
-            yield ray.get(done)
+            try:
+                result = ray.get(done)
+            except RayTaskError:
+                raise
+            except RayError:
+                if lost is None:
+                    raise
+                result = lost(unit_of[done])
+            yield result
     except RayTaskError as error:
         raise error.cause from error  # as it was raised: ray adds where
     except RayError as error:  # a worker crashed, was short of memory, or its machine was lost
@@ -100,7 +122,7 @@ def _reach(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Or a killed command's workers would go on writing where the same command, started again, writes."""
     parent = multiprocessing.parent_process()
 

@@ -5,15 +5,21 @@ Paper, VII-B: a 32 x 32 grid; re-sampled when more than 30 % of the segment's fi
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Generator, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import CROP_SIZE, FrameSource, FrameWindow, MaskSource, PointTracker, TrackSegment
+from tracking.clip import CROP_SIZE, FrameSource, FrameWindow, MaskSource, PointTracker, Tracks, TrackSegment
 from tracking.points import inside
 
 GRID = 32  # points a side
 KEEP = 0.7  # share of a segment's first object points that must stay visible
-FIRST_WINDOW, WINDOW = 2, 64  # frames tracked at once: memory does not grow with clip length, early losses stay cheap
+FIRST_WINDOW, WINDOW = 2, 64  # transitions at once: memory does not grow with clip length, early losses stay cheap
+
+Asked = tuple[FrameSource, NDArray[np.float32]]  # frames and queries, as a tracker takes them
 
 
 def grid_points(size: int = CROP_SIZE, grid: int = GRID) -> NDArray[np.float32]:
@@ -27,23 +33,66 @@ def track_segments(
 ) -> tuple[TrackSegment, ...]:
     """Segments that tile all transitions of `frames`; segment k+1 starts on the frame on which k ends.
 
-    Where a segment's first frame shows no object point, the next frame starts a new one.
+    Where a segment's first frame shows no object point, the next frame starts a new one. A tracker that has a
+    `context` is given that many frames at least, or all there are: near the end also frames from before the segment.
     """
-    last, start, window, segments = len(frames) - 1, 0, FIRST_WINDOW, []
+    return segments_of_clips(tracker, [(frames, masks)], grid)[0]
+
+
+def segments_of_clips(
+    tracker: PointTracker, clips: Sequence[tuple[FrameSource, MaskSource]], grid: int = GRID
+) -> list[tuple[TrackSegment, ...]]:
+    """`track_segments` of several clips; a tracker that has a `track_batch` follows windows of one shape together."""
+    context = getattr(tracker, "context", 1)
+    walks = [_walk(frames, masks, grid, context) for frames, masks in clips]
+    segments: list[tuple[TrackSegment, ...]] = [()] * len(clips)
+    answers: dict[int, Any] = dict.fromkeys(range(len(clips)))  # clip -> what its walk waits for
+    while answers:
+        asked: dict[int, Asked] = {}
+        for i, tracks in answers.items():
+            try:
+                asked[i] = walks[i].send(tracks)
+            except StopIteration as done:
+                segments[i] = done.value
+        answers = _answers(tracker, asked)
+    return segments
+
+
+def _walk(
+    frames: FrameSource, masks: MaskSource, grid: int, context: int
+) -> Generator[Asked, Tracks, tuple[TrackSegment, ...]]:
+    """Through one clip: yields what a tracker is to follow, is sent the tracks, returns the segments."""
+    last, start, segments = len(frames) - 1, 0, []
+    window = shortest = max(FIRST_WINDOW, context - 1)  # transitions
     points = grid_points(masks[0].shape[0], grid)
     while start < last:
         stop = min(start + window, last)
-        queries = np.concatenate([np.zeros((len(points), 1), np.float32), points], 1)
-        tracks = tracker.track(FrameWindow(frames, start, stop + 1), queries)
+        begin = max(0, min(start, stop + 1 - context))
+        queries = np.concatenate([np.full((len(points), 1), start - begin, np.float32), points], 1)
+        tracks = yield FrameWindow(frames, begin, stop + 1), queries
+        tracks = Tracks(tracks.points[start - begin :], tracks.visible[start - begin :])
         first = tracks.visible[0] & inside(masks[start], tracks.points[0])
         if first.any():
             lost = np.flatnonzero(tracks.visible[1:, first].mean(1) < KEEP)
             length = int(lost[0]) + 1 if len(lost) else stop - start
-            if not len(lost) and stop < last and window < WINDOW:
+            if not len(lost) and stop < last and 2 * window <= WINDOW:
                 window *= 2  # nothing lost: look further before the segment is closed
                 continue
         else:
             length = 1
         segments.append(TrackSegment(start, tracks.points[: length + 1], tracks.visible[: length + 1]))
-        start, window = start + length, FIRST_WINDOW
+        start, window = start + length, shortest
     return tuple(segments)
+
+
+def _answers(tracker: PointTracker, asked: dict[int, Asked]) -> dict[int, Tracks]:
+    track_batch = getattr(tracker, "track_batch", None)
+    if track_batch is None:
+        return {i: tracker.track(*stretch) for i, stretch in asked.items()}
+    alike = defaultdict(list)
+    for i, (frames, queries) in asked.items():
+        alike[len(frames), frames[0].shape, len(queries)].append(i)
+    answers = {}
+    for clips in alike.values():
+        answers |= zip(clips, track_batch(*zip(*(asked[i] for i in clips), strict=True)), strict=True)
+    return answers

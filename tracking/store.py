@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from tracking.clip import Source, Square, TrackedClip, TrackSegment
 from tracking.errors import UNREADABLE, BadClip, UserError
+from tracking.review import rejected
 from tracking.runs import atomic_folder
 from tracking.scene import SceneRecording
 from tracking.video import VideoFrames, write_video
@@ -48,8 +50,10 @@ def save_clip(clip: TrackedClip, folder: Path, recording: SceneRecording | None 
     """Write a clip folder, whole or not at all; an existing one is replaced."""
     with atomic_folder(folder) as temporary:
         write_video(temporary / "frames.mp4", (clip.frames[t] for t in range(len(clip.times))), clip.times)
-        packed = {f"{t:06d}": np.packbits(clip.masks[t]) for t in range(len(clip.times))}
-        np.savez_compressed(temporary / "masks.npz", **packed)  # type: ignore[arg-type]
+        with zipfile.ZipFile(temporary / "masks.npz", "w", zipfile.ZIP_DEFLATED) as masks:  # an .npz, mask by mask
+            for t in range(len(clip.times)):
+                with masks.open(f"{t:06d}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.packbits(clip.masks[t]))
         _write_tracks(temporary, clip.times, clip.segments)
         if recording is not None:
             (temporary / "recording.npz").write_bytes(recording.to_bytes())
@@ -150,8 +154,12 @@ def load_recording(folder: Path) -> SceneRecording | None:
 
 
 def clip_folders(root: Path) -> list[Path]:
-    """All whole clip folders right below `root`, sorted. Raises UserError where there is none."""
+    """All whole clip folders right below `root` that no person rejected (tracking.review), sorted. Raises UserError
+    where there is none."""
+    out = rejected(root)
     found = sorted(f.parent for f in Path(root).glob("*/clip.json") if not f.parent.name.startswith("."))
+    found = [folder for folder in found if folder.name not in out]
     if not found:
-        raise UserError(f"no clips in {root}: make some with `mpr synth --out {root}` or `mpr track`")
+        there = f"no clips in {root}{', but rejected ones' if out else ''}"
+        raise UserError(f"{there}: make some with `mpr synth --out {root}` or `mpr track`")
     return found

@@ -112,7 +112,8 @@ class VideoFrames:
         self._at = index
         if index >= t:
             # The flag says how far to turn the picture counter-clockwise; so does rot90.
-            self._frame = np.rot90(frame.to_ndarray(format="rgb24"), (frame.rotation or 0) // 90 % 4)
+            turned = np.rot90(frame.to_ndarray(format="rgb24"), (frame.rotation or 0) // 90 % 4)
+            self._frame = np.ascontiguousarray(turned)  # torch refuses what rot90 gives
 
     def close(self) -> None:
         if self._container is not None:

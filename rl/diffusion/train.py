@@ -15,7 +15,6 @@ from diffusers.training_utils import EMAModel
 from tqdm import tqdm
 
 from mpr.checkpoint import last_checkpoint
-from mpr.device import check_device, resolved_device
 from mpr.training import learning_rate
 from rl.demonstrations import FrameSize, demonstration_folders, frame_sizes, load_demonstrations
 from rl.diffusion.checkpoint import load_policy, restore, save_checkpoint
@@ -25,6 +24,7 @@ from rl.diffusion.samples import Batch, Horizons, Windows
 from rl.diffusion.schedule import Sampler, generator
 from rl.diffusion.views import Eyes, cached_view, fingerprint
 from tracking.config import as_dict, parse, print_plan
+from tracking.device import check_device, resolved_device
 from tracking.errors import UserError
 from tracking.runs import RunFolder, refuse_full_disk, seed_everything
 

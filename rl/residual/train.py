@@ -17,7 +17,6 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 from tqdm import tqdm
 
 from mpr.checkpoint import last_checkpoint, weights_digest
-from mpr.device import check_device, resolved_device
 from mpr.reward import MOVED
 from mpr.rewards import RewardModel
 from rl.demonstrations import Demonstration, check_shown, load_demonstrations
@@ -34,6 +33,7 @@ from rl.residual.environment import FIRST_SEED, SELECTION, ResidualEnvironment
 from rl.residual.policy import ResidualPolicy
 from rl.residual.rewards import SEEING, Seeing, check_reward, find_reward
 from tracking.config import Range, as_dict, check_ranges, parse, print_plan
+from tracking.device import check_device, resolved_device
 from tracking.errors import UserError
 from tracking.runs import RunFolder, refuse_full_disk
 

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from tracking.errors import UserError
+from tracking.errors import NotReady, UserError
 
 
 def check_device(asked: str) -> None:
@@ -16,10 +16,10 @@ def check_device(asked: str) -> None:
 
 
 def resolved_device(asked: str) -> str:
-    """`asked`, or for auto a GPU (this rank's) before the CPU. Raises UserError for a GPU that is not there."""
+    """`asked`, or for auto a GPU (this rank's) before the CPU. Raises NotReady for a GPU that is not there."""
     check_device(asked)
     if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {asked}: this machine has no GPU that torch can use; give --device cpu")
+        raise NotReady(f"--device {asked}: this machine has no GPU that torch can use; give --device cpu")
     if asked != "auto":
         return asked
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"

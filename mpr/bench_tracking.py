@@ -1,0 +1,256 @@
+"""`mpr bench tracking`: point trackers, and masks that need no weights, against the truth that a simulator knows.
+
+Points: TAP-Vid's metrics, of a grid on the first frame followed to the last; and as the reward uses them, in segments,
+one transition at a time. Of the latter two shares tell what a tracker does to the reward: an oracle that predicts the
+true motion would be paid `paid` of what it is paid on exact tracks, and `invented` of the object points that rest are
+tracked to move. Masks: from the true mask's box on the frame that shows most of the object.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mpr.intervals import Interval, mean, ratio
+from mpr.reward import MOVED, moved_share, point_agreement
+from tracking.box_mask import CarriedMasks
+from tracking.clip import FrameWindow, MaskSource, PointTracker, Recent, Source, TrackedClip
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.from_recording import recorded_clip
+from tracking.lucas_kanade import LucasKanade
+from tracking.mujoco_scene import ExactTracker, RecordedScene
+from tracking.points import Transition, inside
+from tracking.runs import RunFolder, write_atomic
+from tracking.segments import grid_points, track_segments
+from tracking.store import load_clip, load_recording
+from tracking.tapvid import tapvid
+from tracking.trackers import check_tracker, make_tracker
+
+REST = 0.05  # pixels of 256: a point that truly moves less rests
+Row = dict[str, float | int | str]
+SOURCE = Source("bench", "bench", 0.0, 0.0, "", "made here", "simulator", ExactTracker.name)
+
+
+@dataclass(frozen=True)
+class TrackingBench:
+    """Measures point trackers and box masks against exact ones, on synthetic clips and kitchen episodes."""
+
+    recordings: list[Path] = field(default_factory=lambda: [Path("data/microwave")])  # folders of clips or episodes
+    most: int = 20  # of each folder, the first of them
+    trackers: list[str] = field(default_factory=lambda: [LucasKanade.name])
+    weights: Path | None = None  # CoTracker's .pth file
+    device: str = "auto"  # of CoTracker: auto, cpu, cuda
+    masks: bool = True  # masks too
+    out: Path = Path("runs/bench_tracking")  # run folder
+
+    def __post_init__(self) -> None:
+        for name in self.trackers:
+            check_tracker(name)
+        if self.most < 1:
+            raise UserError("mpr bench tracking: --most is at least 1")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr bench tracking`: metrics.jsonl has a row a clip and tracker, and one of its masks."""
+    config, dry_run = parse(TrackingBench, argv, "mpr bench tracking")
+    if dry_run:
+        inputs = {f"recordings {i}": folder for i, folder in enumerate(config.recordings)}
+        return print_plan(config, inputs, {"trackers": ", ".join(config.trackers)}, config.out)
+    folders = {root: recorded(root)[: config.most] for root in config.recordings}
+    trackers = {name: make_tracker(name, config.weights, config.device) for name in config.trackers}
+    run = RunFolder(config.out, "bench tracking", as_dict(config), ("out", "device"))
+    wanted = {*config.trackers, *(["masks"] if config.masks else [])}
+    there: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in run.metrics():
+        there[row["set"], row["clip"]].add(row["what"])
+    done = {clip for clip, found in there.items() if found == wanted}
+    run.keep_metrics(lambda row: (row["set"], row["clip"]) in done)
+    todo = [(root, folder) for root, some in folders.items() for folder in some if (str(root), folder.name) not in done]
+    for root, folder in tqdm(todo, desc="clips", unit="clip", disable=None):
+        for row in measured(folder, trackers, config.masks):
+            run.log(set=str(root), clip=folder.name, **row)
+    lines = table(list(run.metrics()))
+    write_atomic(run.path / "table.md", "\n".join(lines) + "\n")
+    run.finish({"clips": {str(root): len(some) for root, some in folders.items()}})
+    print("\n".join(lines))
+
+
+def recorded(root: Path) -> list[Path]:
+    """Folders right below `root` that hold a scene recording. Raises UserError where there is none."""
+    found = sorted(file.parent for file in root.glob("*/recording.npz"))
+    if not found:
+        raise UserError(f"no recordings in {root}: make some with `mpr synth --out {root}` or `mpr episodes`")
+    return found
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[tuple[TrackedClip, RecordedScene]]:
+    """A synthetic clip's own video, or a kitchen episode rendered, with exact tracks; and the scene of it."""
+    recording = load_recording(folder)
+    assert recording is not None
+    scene = RecordedScene(recording)
+    if (folder / "clip.json").exists():
+        clip = load_clip(folder)
+        exact = ExactTracker(scene, clip.crop)
+        frames, masks = Recent(clip.frames, len(clip.times)), Recent(clip.masks, len(clip.times))
+        yield replace(clip, frames=frames, masks=masks, segments=track_segments(exact, frames, masks)), scene
+    else:
+        with recorded_clip(recording, SOURCE) as clip:
+            yield clip, scene
+
+
+def measured(folder: Path, trackers: dict[str, PointTracker], masks: bool) -> Iterator[Row]:
+    """A row a tracker, and one of the masks. Raises UserError for a clip that cannot be read."""
+    with opened(folder) as (clip, scene):
+        for t in range(len(clip.times)):  # none pays for decoding or rendering
+            _ = clip.frames[t], clip.masks[t]
+        exact = ExactTracker(scene, clip.crop)
+        for name, tracker in trackers.items():
+            yield {"what": name, **followed(clip, tracker, exact), **paid(clip, tracker, exact)}
+        if masks:
+            yield {"what": "masks", **cut_out(clip)}
+
+
+def followed(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> Row:
+    """TAP-Vid's metrics of a grid on the first frame, of its points that show something; of the object's alone, too."""
+    grid = grid_points()
+    queries = np.column_stack([np.zeros(len(grid)), grid]).astype(np.float32)
+    truth = exact.track(clip.frames, queries)
+    found = tracker.track(clip.frames, queries)
+    row: Row = {}
+    for group, some in (("", truth.visible[0]), ("object_", truth.visible[0] & inside(clip.masks[0], grid))):
+        picked = [replace(t, points=t.points[:, some], visible=t.visible[:, some]) for t in (found, truth)]
+        figures = tapvid(picked[0], picked[1], np.zeros(int(some.sum())))
+        row |= {f"{group}delta_avg": figures.delta_avg, f"{group}occlusion_accuracy": figures.occlusion_accuracy}
+        row |= {f"{group}average_jaccard": figures.average_jaccard, f"{group}points": int(some.sum())}
+    return row
+
+
+def paid(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> Row:
+    """What the reward would make of the tracker's segments; sums over transitions, for ratios over clips."""
+    started = time.perf_counter()
+    tracked = replace(clip, segments=track_segments(tracker, clip.frames, clip.masks))
+    seconds = time.perf_counter() - started
+    earned, share, errors, rests, invented = 0.0, 0.0, [], 0, 0
+    for t in range(len(clip.times) - 1):
+        x = Transition(tracked, t)
+        earned_here, off, resting, moving = _transition(x, clip, exact)
+        earned += earned_here
+        errors.append(off)
+        rests, invented = rests + resting, invented + moving
+        true = Transition(clip, t)
+        share += moved_share(true.delta[true.object])
+    error = np.concatenate(errors)
+    return {
+        "earned": earned,
+        "share": share,
+        "resting": rests,
+        "invented": invented,
+        "error_median_px": float(np.median(error)) if len(error) else float("nan"),
+        "error_p90_px": float(np.quantile(error, 0.9)) if len(error) else float("nan"),
+        "segments": len(tracked.segments),
+        "frames": len(clip.times),
+        "seconds": seconds,
+    }
+
+
+def _transition(x: Transition, clip: TrackedClip, exact: PointTracker) -> tuple[float, NDArray[np.float64], int, int]:
+    """Agreement of the true with the tracked motion of the object's points, distances of the two, how many points
+    rest, and how many of these are tracked to move."""
+    at = x.before[x.object]
+    queries = np.column_stack([np.zeros(len(at)), at]).astype(np.float32)
+    truth = exact.track(FrameWindow(clip.frames, x.t, x.t + 2), queries)
+    seen = truth.visible.all(0)
+    delta, true = x.delta[x.object], (truth.points[1] - truth.points[0])
+    true[~seen] = 0.0  # a point in front of or behind what the tracker took it for: no oracle is paid for it
+    agreed = point_agreement(true, delta)
+    resting = seen & (np.linalg.norm(true, axis=1) < REST)
+    moving = resting & (np.linalg.norm(delta, axis=1) >= MOVED)
+    earned = float(agreed.mean()) if len(agreed) else 0.0
+    off = np.linalg.norm(delta - true, axis=1)[seen].astype(np.float64)
+    return earned, off, int(resting.sum()), int(moving.sum())
+
+
+def cut_out(clip: TrackedClip) -> Row:
+    """Intersection over union of carried box masks and the true ones, over frames that show the object."""
+    sizes = np.array([clip.masks[t].sum() for t in range(len(clip.times))])
+    at = int(sizes.argmax())
+    y, x = np.nonzero(clip.masks[at])
+    started = time.perf_counter()
+    try:
+        found: MaskSource = CarriedMasks(clip.frames, (x.min(), y.min(), x.max(), y.max()), at)
+    except UserError as error:
+        return {"refused": str(error)}
+    seconds = time.perf_counter() - started
+    ious = np.array([iou(found[t], clip.masks[t]) for t in map(int, np.flatnonzero(sizes))])
+    return {
+        "iou": float(ious.mean()),
+        "iou_at_box": iou(found[at], clip.masks[at]),
+        "iou_worst": float(ious.min()),
+        "frames": len(clip.times),
+        "seconds": seconds,
+    }
+
+
+def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks; NaN where both are empty."""
+    union = int((a | b).sum())
+    return float((a & b).sum() / union) if union else float("nan")
+
+
+def table(rows: Sequence[dict]) -> list[str]:
+    """Markdown: a line a set and tracker, then a line a set's masks."""
+    head = ["set", "tracker", "δ_avg", "occlusion accuracy", "average Jaccard", "object δ_avg", "object AJ"]
+    head += ["error of a step, median px", "paid", "invented", "frames/s"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for (name, what), some in grouped(rows).items():
+        if what != "masks":
+            lines.append("| " + " | ".join([Path(name).name, what, *cells(some)]) + " |")
+    masks = {name: some for (name, what), some in grouped(rows).items() if what == "masks"}
+    if masks:
+        lines += ["", "| set | mask IoU | on the box's frame | refused | frames/s |", "|---|---|---|---|---|"]
+    for name, some in masks.items():
+        good = [row for row in some if "iou" in row]
+        figures = [str(averaged(good, key)) for key in ("iou", "iou_at_box")]
+        figures.append(f"{len(some) - len(good)} of {len(some)}")
+        lines.append("| " + " | ".join([Path(name).name, *figures, speed(good)]) + " |")
+    return lines
+
+
+def grouped(rows: Sequence[dict]) -> dict[tuple[str, str], list[dict]]:
+    """Rows of each set and thing measured, in order of first sight."""
+    out: dict[tuple[str, str], list[dict]] = {}
+    for row in rows:
+        out.setdefault((row["set"], row["what"]), []).append(row)
+    return out
+
+
+def cells(rows: Sequence[dict]) -> list[str]:
+    keys = ("delta_avg", "occlusion_accuracy", "average_jaccard", "object_delta_avg", "object_average_jaccard")
+    sums = {key: np.array([row[key] for row in rows], float) for key in ("earned", "share", "invented", "resting")}
+    return [
+        *(str(averaged(rows, key)) for key in (*keys, "error_median_px")),
+        str(ratio(sums["earned"], sums["share"])),
+        str(ratio(sums["invented"], sums["resting"])),
+        speed(rows),
+    ]
+
+
+def averaged(rows: Sequence[dict], key: str) -> Interval:
+    """Mean over clips that have the figure."""
+    values = np.array([row[key] for row in rows if key in row], float)
+    return mean(values[np.isfinite(values)])
+
+
+def speed(rows: Sequence[dict]) -> str:
+    seconds = sum(row["seconds"] for row in rows)
+    return f"{sum(row['frames'] for row in rows) / seconds:.0f}" if seconds else "–"

@@ -1,0 +1,66 @@
+"""Units that fail, and units that end their process: named, and nobody else loses anything."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tracking.attempts import Failed, attempted
+from tracking.errors import BadVideo, MissingWeights, UserError
+
+each_engine = pytest.mark.parametrize(
+    "engine", ["local", pytest.param("ray", marks=pytest.mark.slow)]
+)  # ray: 20 s each
+
+
+def strange(unit: tuple[str, str]) -> int:
+    """Fails as told; `folder` counts the tries."""
+    kind, folder = unit
+    (Path(folder) / f"{kind}_{len(list(Path(folder).glob(kind + '_*')))}").touch()
+    if kind == "bad":
+        raise BadVideo("no video at all")
+    if kind == "bug":
+        raise ZeroDivisionError("of a library\nin two lines")
+    if kind == "killed" or (kind == "once" and not (Path(folder) / "once_1").exists()):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(kind)
+
+
+@each_engine
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_unit_gives_its_result_or_says_why_not(tmp_path: Path, engine: str, workers: int) -> None:
+    kinds = ["good", "bad", "killed", "fine", "bug", "once", "great"]
+    units = []
+    for kind in kinds:
+        (tmp_path / kind).mkdir()
+        units.append((kind, str(tmp_path / kind)))
+    found = dict(attempted(strange, units, workers, engine))
+    assert sorted(found) == list(range(len(kinds)))
+    by_kind = {kinds[index]: result for index, result in found.items()}
+    assert [by_kind[kind] for kind in ("good", "fine", "once", "great")] == [4, 4, 4, 5]
+    assert by_kind["bad"] == Failed("bad video", "no video at all")
+    killed, bug = by_kind["killed"], by_kind["bug"]
+    assert isinstance(killed, Failed) and killed.reason == "worker killed"
+    assert isinstance(bug, Failed) and bug.reason == "ZeroDivisionError" and len(bug.message.splitlines()) == 1
+    assert "strange" in bug.details
+    tries = {kind: len(list((tmp_path / kind).iterdir())) for kind in kinds}
+    assert tries == {"good": 1, "bad": 1, "killed": 2, "fine": 1, "bug": 1, "once": 2, "great": 1}
+
+
+def weightless(_: int) -> int:
+    raise MissingWeights("no weights at weights/")
+
+
+@each_engine
+def test_what_no_unit_could_do_without_is_not_tried_again_and_again(engine: str) -> None:
+    with pytest.raises(MissingWeights, match="no weights at"):
+        list(attempted(weightless, [1, 2, 3], 2, engine))
+
+
+def test_an_engine_that_does_not_exist_is_named() -> None:
+    with pytest.raises(UserError, match="there is local, ray"):
+        list(attempted(strange, [], 1, "abacus"))
+    assert list(attempted(strange, [], 2)) == []

@@ -1,0 +1,45 @@
+"""A page to judge clips by, and the judgement obeyed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.toy_clips import toy_clip
+from tracking.errors import UserError
+from tracking.review import Shown, rejected, write_review
+from tracking.store import clip_folders, save_clip
+
+
+def test_a_rejected_clip_is_left_out(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_clip(toy_clip(), tmp_path / name)
+    assert [folder.name for folder in clip_folders(tmp_path)] == ["a", "b"]
+    (tmp_path / "review.json").write_text(json.dumps({"rejected": ["a", "of another corpus"]}))
+    assert [folder.name for folder in clip_folders(tmp_path)] == ["b"]
+    (tmp_path / "review.json").write_text(json.dumps({"rejected": ["a", "b"]}))
+    with pytest.raises(UserError, match="but rejected ones"):
+        clip_folders(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"rejected": [1]}', '{"rejected": 3}', '{"accepted": []}', "\x00"])
+def test_what_is_no_review_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "review.json").write_text(text)
+    with pytest.raises(UserError, match=r"review\.json is no review"):
+        rejected(tmp_path)
+
+
+def test_the_page_names_every_clip_and_what_was_decided(tmp_path: Path) -> None:
+    strange = 'öpen "the" <door> & more'
+    clips = [
+        Shown("a", strange, "a.mp4", "a.png", {"motion": 1.5}),
+        Shown(strange, "", "b.mp4", "b.png", {"motion": float("nan")}),
+    ]
+    (tmp_path / "review.json").write_text(json.dumps({"rejected": ["a"]}))
+    page = write_review(tmp_path, clips).read_text()
+    assert len(re.findall("<article", page)) == 2 and page.count("class=out") == 1
+    assert "<door>" not in page and "&lt;door&gt;" in page and "NaN" not in page
+    assert 'src="a.mp4"' in page and "preload=none" in page

@@ -1,0 +1,115 @@
+"""Units of work of which any may fail: each is tried, what failed is named, and the others go on.
+
+A unit fails by raising, or by ending its process (short of memory, killed): then it is tried once more, and no other
+unit loses anything by it.
+"""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from tracking.errors import NotReady, UserError
+from tracking.processes import check_engine, end_with_parent, on_ray, spawn
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+TRIES = 2  # of a unit whose process ended
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a unit came to nothing."""
+
+    reason: str  # a few words, to be counted
+    message: str  # one line, of this unit
+    details: str = ""  # a traceback, where nobody foresaw this
+
+
+KILLED = Failed("worker killed", f"its process was killed {TRIES} times: is there enough memory?")
+
+
+def attempted(
+    work: Callable[[Unit], Result], units: Sequence[Unit], workers: int, engine: str = "local"
+) -> Iterator[tuple[int, Result | Failed]]:
+    """(index, work(unit)) of every unit as they come, or Failed in the result's place.
+
+    Each worker is a process that ends with this one; with one worker on the local engine, too. Raises UserError for an
+    engine that does not exist, and what would stop them all: NotReady, ModuleNotFoundError, a full disk.
+    """
+    check_engine(engine)
+    todo = list(enumerate(units))
+    if engine == "ray":
+        yield from on_ray(partial(_tried, work), todo, workers, fresh=False, retries=TRIES - 1, lost=_lost)
+        return
+    waiting, tries = deque(todo), dict.fromkeys(range(len(todo)), 0)
+    running: dict[Future, tuple[ProcessPoolExecutor, int]] = {}
+    idle = [_worker() for _ in range(min(workers, len(todo)))]
+    try:
+        while waiting or running:
+            while idle and waiting:
+                worker, (index, unit) = idle.pop(), waiting[0]
+                try:
+                    running[worker.submit(_tried, work, (index, unit))] = (worker, index)
+                except BrokenProcessPool:  # killed while it had nothing to do
+                    idle.append(_worker())
+                    continue
+                waiting.popleft()
+                tries[index] += 1
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                worker, index = running.pop(done)
+                try:
+                    yield done.result()
+                    idle.append(worker)
+                except BrokenProcessPool:
+                    worker.shutdown(wait=False)
+                    idle.append(_worker())
+                    if tries[index] < TRIES:
+                        waiting.append(todo[index])
+                    else:
+                        yield index, KILLED
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()  # or this one would wait for what they are at
+        raise
+    finally:
+        for worker in (*idle, *(worker for worker, _ in running.values())):
+            worker.shutdown(wait=False, cancel_futures=True)
+
+
+def _worker() -> ProcessPoolExecutor:
+    """A pool of one process, so that its end breaks no other."""
+    return ProcessPoolExecutor(1, spawn(), end_with_parent)
+
+
+def _lost(unit: tuple[int, Unit]) -> tuple[int, Failed]:
+    return unit[0], KILLED
+
+
+def _tried(work: Callable[[Unit], Result], numbered: tuple[int, Unit]) -> tuple[int, Result | Failed]:
+    index, unit = numbered
+    try:
+        return index, work(unit)
+    except (NotReady, ModuleNotFoundError):
+        raise  # every unit would fail so
+    except UserError as error:
+        return index, Failed(error.reason, str(error))
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        return index, unforeseen(error)
+    except Exception as error:  # whatever a library makes of a strange file: it must not stop the others
+        return index, unforeseen(error)
+
+
+def unforeseen(error: Exception) -> Failed:
+    said = " ".join(str(error).split())[:300]
+    return Failed(type(error).__name__, f"{type(error).__name__}: {said}", traceback.format_exc())

@@ -1,0 +1,254 @@
+"""A manifest's actions, tracked: each is a unit of its own, known again by what it was made of.
+
+An action becomes clips: masks of its object, the stretch in which it shows, windows of a bearable length, crop and
+points of each. Whatever is wrong with one, the others go on; what is there already is kept, and what no longer belongs
+is put aside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import hashlib
+import json
+import math
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tracking.attempts import Failed, attempted
+from tracking.clip import FrameSource, MaskSource, Picked, PointTracker, Source
+from tracking.corpus_masks import ActionMasks, Told
+from tracking.errors import BadClip
+from tracking.from_video import stretch_of, track_masked
+from tracking.overlay import save_overlay
+from tracking.quality import quality, tracked_back
+from tracking.rerun_recording import save_recording
+from tracking.review import Shown, write_review
+from tracking.runs import RunFolder, versions
+from tracking.sources.manifest import Entry
+from tracking.store import clip_info, load_clip, save_clip
+from tracking.trim import LONGEST, shown_stretch, windows
+
+SAMPLE = 1 << 20  # bytes at each end of a video, by which it is known again
+LAST = {"overlay": ".png", "rerun": ".rrd"}  # what is written last of each
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class How:
+    """How actions are tracked: what their clips are made of, beside the videos. Small enough to send to a worker."""
+
+    masks: ActionMasks
+    tracker: Callable[[], PointTracker]
+    tracker_name: str
+    rate_hz: float = 0.0  # re-timed to; 0: the video's own
+    longest: float = LONGEST  # seconds: longer actions are cut into windows
+
+
+@dataclass(frozen=True)
+class Job:
+    """One action, its digest, and the run folder that its clips go to."""
+
+    entry: Entry
+    made_of: str
+    out: Path
+    how: How
+
+
+def track_manifest(
+    run: RunFolder, entries: Sequence[Entry], how: How, drawn: Sequence[str], workers: int, engine: str
+) -> Row:
+    """Track every action that has not been, log a row each in metrics.jsonl, draw what is asked for ("overlay",
+    "rerun") and missing, and write review.html beside the clips.
+
+    Returns the summary: clips, seconds, failures by reason. Raises UserError where no action gave a clip, and NotReady.
+    """
+    video_digest.cache_clear()  # a video may have changed since
+    jobs = [Job(entry, made_of(entry, how), run.path, how) for entry in entries]
+    rows = {row["uid"]: row for row in run.metrics()}
+    todo = [job for job in jobs if not is_done(run.path, rows.get(job.entry.uid), job.made_of)]
+    kept = {job.entry.uid for job in jobs} - {job.entry.uid for job in todo}
+    run.keep_metrics(lambda row: row["uid"] in kept)
+    put_aside(run)
+    failures: Counter[str] = Counter(row["reason"] for row in run.metrics() if "reason" in row)
+    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="track", unit="action") as bar:
+        for index, result in attempted(track_action, todo, workers, engine):
+            job = todo[index]
+            row: Row = {"uid": job.entry.uid, "made_of": job.made_of}
+            if isinstance(result, Failed):
+                failures[result.reason] += 1
+                row |= {name: value for name, value in dataclasses.asdict(result).items() if value}
+                bar.set_postfix(failures)
+            else:
+                row |= {"clips": result}
+            run.log(**row)
+            bar.update()
+    kept = put_aside(run)
+    draw(run, kept, drawn, workers, engine)
+    return conclude(run, entries)
+
+
+def put_aside(run: RunFolder) -> list[str]:
+    """Move clips that are in no row (of an action that failed half way, has changed, or is no longer asked for) out of
+    clips/, where training would find them, into put_aside/. Returns the names of the others."""
+    named = {clip["clip"] for row in run.metrics() for clip in row.get("clips", ())}
+    folders = [file.parent for file in sorted((run.path / "clips").glob("*/clip.json")) if file.parent.name[0] != "."]
+    for folder in folders:
+        if folder.name not in named:
+            aside = run.path / "put_aside" / folder.name
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.parent.mkdir(exist_ok=True)
+            folder.replace(aside)
+            for old in (run.path / "overlays").glob(glob.escape(folder.name) + ".*"):
+                old.unlink()
+    return [folder.name for folder in folders if folder.name in named]
+
+
+def draw(run: RunFolder, names: Sequence[str], drawn: Sequence[str], workers: int, engine: str) -> None:
+    """What is missing of overlays and recordings; what cannot be drawn is named, and stays missing."""
+    todo = [
+        (run.path, name, what)
+        for name in names
+        for what in drawn
+        if not (run.path / "overlays" / f"{name}{LAST[what]}").exists()
+    ]
+    found = attempted(draw_one, todo, workers, engine)
+    for index, result in tqdm(found, total=len(todo), desc="overlays", unit="clip", disable=not todo):
+        if isinstance(result, Failed):
+            tqdm.write(f"mpr track: no {todo[index][2]} of {todo[index][1]}: {result.message}", file=sys.stderr)
+
+
+def draw_one(one: tuple[Path, str, str]) -> None:
+    run, name, what = one
+    clip, folder = load_clip(run / "clips" / name), run / "overlays"
+    folder.mkdir(exist_ok=True)
+    if what == "overlay":
+        save_overlay(clip, folder / f"{name}.mp4", folder / f"{name}.png")
+    else:
+        save_recording(clip, folder / f"{name}.rrd")
+
+
+def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
+    """The summary of what stands, written; and the page to review it by."""
+    rows = run.metrics()
+    clips = [clip for row in rows for clip in row.get("clips", [])]
+    if not clips:
+        worst = Counter(row["message"] for row in rows).most_common(1)
+        raise BadClip(
+            f"none of the {len(rows)} actions gave a clip; most often: {worst[0][0] if worst else 'none tried'}"
+        )
+    shown = [
+        Shown(clip["clip"], clip["narration"], f"../overlays/{clip['clip']}.mp4", f"../overlays/{clip['clip']}.png", q)
+        for clip in sorted(clips, key=lambda clip: clip["clip"])
+        if (q := clip["quality"]) and (run.path / "overlays" / f"{clip['clip']}.mp4").exists()
+    ]
+    if shown:
+        write_review(run.path / "clips", shown)
+    aside = {folder.name for folder in (run.path / "put_aside").glob("*")}
+    for name in aside & {clip["clip"] for clip in clips}:  # made anew
+        shutil.rmtree(run.path / "put_aside" / name)
+        aside.remove(name)
+    summary: Row = {
+        "actions": len(entries),
+        "clips": len(clips),
+        "seconds": sum(clip["quality"]["seconds"] for clip in clips),
+        "left_out": dict(Counter(row["reason"] for row in rows if "reason" in row).most_common()),
+        "put_aside": sorted(aside),
+    }
+    run.finish(summary)
+    return summary
+
+
+def made_of(entry: Entry, how: How) -> str:
+    """A digest of all that an action's clips are made of: the entry, the settings, and the video, by its length and
+    both its ends. A video that is missing has one, too."""
+    settings = [how.masks.name, how.tracker_name, how.rate_hz, how.longest]
+    digest = hashlib.sha256(json.dumps([dataclasses.asdict(entry), settings]).encode())
+    digest.update(video_digest(entry.video))
+    return digest.hexdigest()
+
+
+@cache
+def video_digest(path: str) -> bytes:
+    """Of its length and both its ends; once a video, of which there may be hundreds of actions."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            digest.update(str(size).encode())
+            for at in (0, max(0, size - SAMPLE)):
+                file.seek(at)
+                digest.update(file.read(SAMPLE))
+    except OSError as error:
+        digest.update(type(error).__name__.encode())
+    return digest.digest()
+
+
+def is_done(out: Path, row: Row | None, digest: str) -> bool:
+    """Whether an action's clips stand, made of the same; or it was refused for a reason that will be the same again."""
+    if row is None or row["made_of"] != digest:
+        return False
+    if "reason" in row:
+        return not row.get("details") and row["reason"] != "worker killed"
+    return all(stands(out / "clips" / clip["clip"], digest) for clip in row["clips"])
+
+
+def stands(folder: Path, digest: str) -> bool:
+    try:
+        return clip_info(folder)["source"]["extra"].get("made_of") == digest
+    except (BadClip, KeyError, TypeError, AttributeError):
+        return False
+
+
+def track_action(job: Job) -> list[Row]:
+    """Make an action's clips: what a worker does. Returns a row for each; raises UserError where it gives none."""
+    entry, how = job.entry, job.how
+    frames, times = stretch_of(Path(entry.video), entry.start_s, entry.stop_s, how.rate_hz)
+    tracker = how.tracker()  # before the masks: they take longest, and it may have no weights
+    masks, told = how.masks(frames, times, entry)
+    first, last = shown_stretch(np.array([masks[t].any() for t in range(len(masks))]), times)
+    parts = [np.arange(first + a, first + b + 1) for a, b in windows(times[first : last + 1], how.longest)]
+    made = []
+    for k, at in enumerate(parts):
+        part = f"~{k:0{len(str(len(parts) - 1))}d}" if len(parts) > 1 else ""  # ~ is in no uid: no other action's name
+        window = Picked(frames, at), Picked(masks, at), times[at]
+        made.append(track_window(job, entry.uid + part, *window, tracker, told))
+    return made
+
+
+def track_window(
+    job: Job, name: str, frames: FrameSource, masks: MaskSource, times: np.ndarray, tracker: PointTracker, told: Told
+) -> Row:
+    """One clip of an action, in its folder."""
+    entry, how = job.entry, job.how
+    source = Source(
+        dataset=entry.dataset,
+        uid=name,
+        start_s=float(times[0]),
+        stop_s=float(times[-1]),
+        narration=entry.narration,
+        licence=entry.licence,
+        masks=how.masks.name,
+        tracker=tracker.name,
+        group=entry.group,
+        versions=versions(),
+        extra={**entry.extra, **told, "made_of": job.made_of, "verb": entry.verb, "noun": entry.noun},
+    )
+    clip = track_masked(frames, masks, times, how.rate_hz, tracker, source)
+    figures = dataclasses.asdict(quality(clip, there_and_back=tracked_back(clip, tracker)))
+    save_clip(clip, job.out / "clips" / name)
+    return {"clip": name, "narration": entry.narration, "quality": finite(figures)}
+
+
+def finite(figures: Mapping[str, float]) -> dict[str, float]:
+    """JSON knows no NaN: what was not measured is left out."""
+    return {name: value for name, value in figures.items() if math.isfinite(value)}

@@ -1,0 +1,120 @@
+"""How a manifest's actions get their masks: by a box that each brings along, or by the name of the object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.box_mask import CarriedMasks
+from tracking.clip import FrameSource, MaskSource
+from tracking.errors import ObjectNotFound, UserError
+from tracking.from_video import CARRIED
+from tracking.masks.protocols import Finder
+from tracking.masks.registry import check_names, object_finder
+from tracking.sources.manifest import Entry
+
+BY_BOX = "box"
+OFF = 0.5  # seconds: a box that was drawn further from every frame belongs to none of them
+Told = Mapping[str, Any]  # JSON values, for a clip's Source
+
+
+class NoBox(UserError):
+    """An action without the box that its masks are made from."""
+
+    reason = "no box"
+
+
+class ActionMasks(Protocol):
+    """Finds an action's object and follows it. Small, to be sent to workers; weights are loaded there."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in Source.masks."""
+        ...
+
+    def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, Told]:
+        """Masks [T] of the stretch's frames, whose times [T] are seconds of the video, and what a clip should tell of
+        how they came about. Raises UserError where the object is not found, or lost."""
+        ...
+
+
+@dataclass(frozen=True)
+class BoxMasks:
+    """`extra` of the entry holds "box", [x0, y0, x1, y1] in source pixels, and may hold "box_s", seconds of the video
+    at which it was drawn: the action's start, else."""
+
+    name: str = CARRIED
+
+    def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, Told]:
+        box, at = entry.extra.get("box"), entry.extra.get("box_s", entry.start_s)
+        try:
+            numbers, seconds = [float(value) for value in box or ()], float(at)
+        except (TypeError, ValueError) as error:
+            raise NoBox(
+                f"action {entry.uid}: box {box!r} at {at!r} s is none: x0,y0,x1,y1 in pixels, seconds"
+            ) from error
+        if len(numbers) != 4 or not np.isfinite([*numbers, seconds]).all():
+            raise NoBox(
+                f"action {entry.uid} has no box around its object: give one in a column 'box', or find objects by name"
+            )
+        frame = int(np.abs(times - seconds).argmin())
+        if abs(times[frame] - seconds) > OFF:
+            raise NoBox(
+                f"action {entry.uid} has a box drawn at {seconds:g} s, and frames from {times[0]:g} to {times[-1]:g} s"
+            )
+        return CarriedMasks(frames, numbers, frame), {"box": numbers, "box_s": float(times[frame])}
+
+
+@dataclass(frozen=True)
+class NamedMasks:
+    """Models look for the object by its name: `words`, or the noun of each action."""
+
+    name: str  # of the models, as owlv2+sam2+cutie
+    words: tuple[str, ...]
+    weights: Path  # folder of their weights
+    device: str
+    threshold: float  # score under which a detector's best box is no find
+
+    def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, Told]:
+        words = self.words or (entry.noun,)
+        if not any(words):
+            raise ObjectNotFound(f"action {entry.uid} has no noun to look for: name the object with --words")
+        found = finder_of(self.name, self.weights, self.device, self.threshold)(frames, words)
+        told = {
+            "word": found.found.word,
+            "score": found.found.score,
+            "box": list(found.found.box),
+            "found_s": float(times[found.frame]),
+        }
+        return found.masks, told
+
+
+@cache
+def finder_of(name: str, weights: Path, device: str, threshold: float) -> Finder:
+    """One a process: loading takes longer than most clips. It drops nothing as lost: that is judged by what is left
+    when the action is trimmed."""
+    from tracking.device import resolved_device
+
+    return object_finder(name, weights, resolved_device(device), threshold=threshold, lost=1.0)
+
+
+def action_masks(name: str, words: Sequence[str], weights: Path, device: str, threshold: float) -> ActionMasks:
+    """Masks by box, or by models of that name. Raises UserError for a name that is none's."""
+    check_masks(name, words)
+    return BoxMasks() if name == BY_BOX else NamedMasks(name, tuple(words), weights, device, threshold)
+
+
+def check_masks(name: str, words: Sequence[str]) -> None:
+    """Raises UserError for a name that is none's, and for words that nobody would look for."""
+    if name != BY_BOX:
+        check_names(name)
+    elif words:
+        raise UserError(
+            f"--words {', '.join(words)}: --masks {BY_BOX} looks for no words; give models, as owlv2+sam2+cutie"
+        )

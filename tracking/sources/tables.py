@@ -1,0 +1,92 @@
+"""Rows of CSV, JSON and JSON-lines tables, each with where it stands; what is no table is refused by name."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tracking.errors import UserError
+
+
+def rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """("file, line 12", {column: value}) of each row; CSV values are texts. Raises UserError.
+
+    JSON is a list of objects, or an object that holds one such list ({"clips": [...]}).
+    """
+    if not file.is_file():
+        raise UserError(f"table {file} does not exist")
+    if file.suffix.lower() == ".csv":
+        yield from _csv_rows(file)
+    elif file.suffix.lower() == ".jsonl":
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    where = f"{file}, line {number}"
+                    yield where, _object(where, _parsed(where, line))
+    else:
+        content = load_json(file)
+        if isinstance(content, dict):
+            lists = [value for value in content.values() if isinstance(value, list)]
+            content = lists[0] if len(lists) == 1 else content
+        if not isinstance(content, list):
+            raise UserError(f"{file} is neither a list of objects nor an object with one list of them")
+        for number, row in enumerate(content, 1):
+            where = f"{file}, item {number}"
+            yield where, _object(where, row)
+
+
+def load_json(file: Path) -> Any:
+    """A JSON file, whole in memory: the standard parser takes some five times the file's size while it is open.
+
+    Raises UserError where it is missing or no JSON.
+    """
+    if not file.is_file():
+        raise UserError(f"{file} does not exist, or is no file")
+    return _parsed(str(file), file.read_bytes())
+
+
+def needed(where: str, row: Mapping[str, Any], name: str) -> str:
+    """The text in a column. Raises UserError where it is missing or empty."""
+    value = str(row.get(name) or "").strip()
+    if not value:
+        raise UserError(f"{where}: '{name}' is missing")
+    return value
+
+
+def number(where: str, row: Mapping[str, Any], name: str) -> float:
+    """The number in a column; NaN and infinity are numbers here. Raises UserError where it is none."""
+    try:
+        return float(row[name])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{where}: '{name}' is {row.get(name)!r}, not a number") from error
+
+
+def _csv_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            if not reader.fieldnames:
+                raise UserError(f"table {file} is empty")
+            for row in reader:
+                where = f"{file}, line {reader.line_num}"
+                if None in row or None in row.values():
+                    raise UserError(f"{where}: not {len(reader.fieldnames)} columns as the heading; is the file whole?")
+                yield where, row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"table {file} cannot be read ({error})") from error
+
+
+def _parsed(where: str, text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: not JSON ({error}); is the file whole?") from error
+
+
+def _object(where: str, row: Any) -> Mapping[str, Any]:
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: not an object")
+    return row

@@ -1,0 +1,83 @@
+"""Video files by their headers: is it there, how long, how large, how fast. Decodes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.errors import BadVideo
+from tracking.video import VideoFrames
+
+SUFFIXES = (".mp4", ".MP4", ".mkv", ".webm", ".mov", ".avi")
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video; None is unknown."""
+
+    seconds: float | None = None
+    rate_hz: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@lru_cache(4096)
+def probe(path: Path) -> VideoInfo | None:
+    """What the header says; None where there is no such file. Raises BadVideo for a file that is no video."""
+    if not path.is_file():
+        return None
+    return _header(path)[0]
+
+
+def seconds_of(path: Path, frame: int) -> float:
+    """When a frame (counted from 0) is shown, in seconds from the first; past the ends as if the video went on.
+
+    A video of uneven rate is asked for every frame's own stamp. Raises BadVideo, for a missing file too.
+    """
+    if not path.is_file():
+        raise BadVideo(f"video {path} does not exist")
+    info, even = _header(path)
+    if even and info.rate_hz:
+        return frame / info.rate_hz
+    times = _times(path)
+    step = np.median(np.diff(times)) if len(times) > 1 else 0.0
+    nearest = min(max(frame, 0), len(times) - 1)
+    return float(times[nearest] + (frame - nearest) * step)
+
+
+def first_there(candidates: Iterable[Path]) -> Path:
+    """The first path that is a file, else the first path."""
+    candidates = list(candidates)
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+@lru_cache(4096)
+def _header(path: Path) -> tuple[VideoInfo, bool]:
+    """What the header says, and whether it says that the frames come at one rate."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise BadVideo(f"video {path} has no video stream")
+            stream = container.streams.video[0]
+            seconds: float | None = None
+            if stream.duration is not None and stream.time_base is not None:
+                seconds = float(stream.duration * stream.time_base)
+            elif container.duration is not None:
+                seconds = container.duration / av.time_base
+            mean, tick = stream.average_rate, stream.base_rate
+            even = bool(mean and tick) and abs(float(mean / tick) - 1) < 1e-3  # type: ignore[operator]
+            return VideoInfo(seconds, float(mean) if mean else None, stream.width, stream.height), even
+    except av.error.FFmpegError as error:
+        raise BadVideo(f"video {path} cannot be read ({error.strerror}): truncated, or not a video") from error
+
+
+@lru_cache(64)
+def _times(path: Path) -> NDArray[np.float64]:
+    return VideoFrames(path).times
