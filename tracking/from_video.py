@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,30 +22,17 @@ from tracking.video import VideoFrames
 CARRIED = "box + GrabCut, carried by optical flow"  # how these masks are made, in a clip's Source
 
 
-class CutFrames:
-    """Frames of a source cut to a crop, when read."""
+class Cut:
+    """Frames or masks of a source cut to a crop, when read."""
 
-    def __init__(self, frames: FrameSource, crop: Square) -> None:
-        self.frames, self.crop = frames, crop
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, t: int, /) -> NDArray[np.uint8]:
-        return cut(self.frames[t], self.crop)
-
-
-class CutMasks:
-    """Masks of a source cut to a crop, when read."""
-
-    def __init__(self, masks: MaskSource, crop: Square) -> None:
-        self.masks, self.crop = masks, crop
+    def __init__(self, source: Any, crop: Square) -> None:
+        self.source, self.crop = source, crop
 
     def __len__(self) -> int:
-        return len(self.masks)
+        return len(self.source)
 
-    def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
-        return cut(self.masks[t], self.crop)
+    def __getitem__(self, t: int, /) -> Any:
+        return cut(self.source[t], self.crop)
 
 
 def track_video(
@@ -102,8 +90,8 @@ def track_masked(
 ) -> TrackedClip:
     """The clip of an object whose masks are known: crop and point tracks. `rate_hz` 0: as the times say."""
     crop = crop_of_masks(masks)
-    cropped = Recent(CutFrames(frames, crop))  # segments look at a frame several times; going back in a video is slow
-    cropped_masks = CutMasks(masks, crop)
+    cropped = Recent(Cut(frames, crop))  # segments look at a frame several times; going back in a video is slow
+    cropped_masks = Cut(masks, crop)
     segments = track_segments(tracker, cropped, cropped_masks)
     rate = rate_hz or float(1 / np.median(np.diff(times)))
     return TrackedClip(cropped, cropped_masks, segments, times, rate, crop, source)
