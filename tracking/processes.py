@@ -75,7 +75,7 @@ def on_ray(
     machines must share this one's folders. A unit whose worker was killed is tried `retries` times more; then its
     result is lost(unit), or UserError is raised."""
     import ray
-    from ray.exceptions import RayError, RayTaskError
+    from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
     home = os.getcwd()
 
@@ -100,9 +100,7 @@ def on_ray(
             (done,), waiting = ray.wait(waiting)
             try:
                 result = ray.get(done)
-            except RayTaskError:
-                raise
-            except RayError:
+            except (WorkerCrashedError, OutOfMemoryError):  # this unit's; a machine that is lost takes all with it
                 if lost is None:
                     raise
                 result = lost(unit_of[done])
