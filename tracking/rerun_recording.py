@@ -23,7 +23,7 @@ def check_rerun() -> None:
 
 def save_recording(clip: TrackedClip, file: Path, compensate: Compensation = "mean") -> None:
     """Write `file` (.rrd), to be opened with `rerun FILE`. Lengths are pixels of the crop."""
-    import rerun as rr
+    import rerun as rr  # type: ignore[import-not-found]
 
     recording = rr.RecordingStream(f"mpr {clip.source.uid}")
     with atomic_path(file) as temporary:
