@@ -119,7 +119,8 @@ def retimed(clip: TrackedClip, rate_hz: float) -> TrackedClip:
     if abs(measured / rate_hz - 1) < RATE_TOLERANCE:
         return clip
     if measured < rate_hz:
-        raise UserError(f"clip {clip.source.uid} runs at {measured:.4g} Hz, slower than --rate_hz {rate_hz:.4g}: give that one, or less")
+        slow = f"clip {clip.source.uid} runs at {measured:.4g} Hz, slower than --rate_hz {rate_hz:.4g}"
+        raise UserError(f"{slow}: give at most the clip's own")
     if lasts_less(clip, 1 / rate_hz):
         raise UserError(f"clip {clip.source.uid} is shorter than one step of --rate_hz {rate_hz:.4g}")
     ticks = np.arange(clip.times[0], clip.times[-1] + 1e-6, 1 / rate_hz)
