@@ -147,7 +147,11 @@ def wait_for_clips(out: Path, count: int, command: psutil.Popen) -> None:
 
 
 def workers_of(command: psutil.Popen, engine: str) -> list[int]:
-    of = "ray::" if engine == "ray" else "spawn_main"
-    found = [p.pid for p in psutil.Process(command.pid).children(recursive=True) if of in " ".join(p.cmdline())]
+    """Of a pool, or Ray's, whose titles begin so; not what Ray runs beside them."""
+    found = []
+    for process in psutil.Process(command.pid).children(recursive=True):
+        line = process.cmdline() or [""]
+        if line[0].startswith("ray::") if engine == "ray" else any("spawn_main" in word for word in line):
+            found.append(process.pid)
     assert found
     return found
