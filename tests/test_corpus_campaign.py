@@ -115,7 +115,7 @@ def test_all_that_can_be_read_is_there_and_the_rest_is_named(corpus: Path, whole
     assert len([name for name in there if not name.startswith("bad")]) == GOOD and len(there) == 200 - len(REFUSED)
 
 
-NODE_LOST = "in the second command Ray marks its own machine dead once a worker is killed: status 2; cause not found yet"
+NODE_LOST = "in the second command Ray marks its own machine dead once a worker is killed: status 2, cause not found"
 
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.xfail(reason=NODE_LOST))])
