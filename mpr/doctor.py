@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mpr.encoders import DINO
 from tracking import cotracker
 from tracking.config import parse
 from tracking.gl import INSTRUCTION
 from tracking.masks import cutie, owlv2, sam2, sam2_package, sam2_video, sam3
 from tracking.masks.registry import PARTS
-from tracking.masks.weights import Published
 from tracking.runs import free_bytes, versions
 
 RENDER = """
@@ -32,20 +32,15 @@ with mujoco.Renderer(model, 256, 256) as renderer:
 """
 
 
-DINO = Published("DINOv2", "hf download facebook/dinov2-small --local-dir {}", "Apache-2.0")
-BOX = "a box and GrabCut serve"
-OPTIONAL = {  # below the folder of weights: what they are, and what serves without them
-    "dinov2-small": (DINO, "the embedded ViT encoder serves"),
-    PARTS["owlv2"].weights: (owlv2.PUBLISHED, BOX),
-    PARTS["sam2"].weights: (sam2.PUBLISHED, BOX),
-    PARTS["sam2_package"].weights: (sam2_package.PUBLISHED, BOX),
-    PARTS["cutie"].weights: (cutie.PUBLISHED, BOX),
-    PARTS["edgetam"].weights: (sam2_video.EDGETAM, BOX),
-    PARTS["sam3"].weights: (sam3.PUBLISHED, BOX),
-    **{
-        file: (Published(name, f"wget {cotracker.SOURCE}/{file} -O {{}}", cotracker.LICENCE), "Lucas-Kanade serves")
-        for name, file in cotracker.FILES.items()
-    },
+OPTIONAL = {  # below the folder of weights
+    "dinov2-small": DINO,
+    PARTS["owlv2"].weights: owlv2.PUBLISHED,
+    PARTS["sam2"].weights: sam2.PUBLISHED,
+    PARTS["sam2_package"].weights: sam2_package.PUBLISHED,
+    PARTS["cutie"].weights: cutie.PUBLISHED,
+    PARTS["edgetam"].weights: sam2_video.EDGETAM,
+    PARTS["sam3"].weights: sam3.PUBLISHED,
+    **{cotracker.FILES[name]: published for name, published in cotracker.PUBLISHED.items()},
 }
 
 
@@ -94,9 +89,8 @@ def main(argv: Sequence[str]) -> None:
     else:
         print("GPU        none (not needed: the embedded default runs on the CPU)")
     print(f"CPU        {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
-    for name, (published, instead) in OPTIONAL.items():
+    for name, published in OPTIONAL.items():
         place = config.weights / name
         there = place.is_file() or ((place / "config.json").is_file() and any(place.glob("*.safetensors")))
-        how = f"missing; `{published.get.format(place)}` ({published.licence}); until then {instead}"
-        print(f"weights    {published.name}: {f'found at {place}' if there else how}")
+        print(f"weights    {f'{published.name}: found at {place}' if there else published.missing(place)}")
     print(f"disk       {free_bytes(config.out) / 1e9:.1f} GB free at {config.out}")

@@ -12,10 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tracking.errors import MissingWeights
+from tracking.weights import Published, load_published
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+DINO = Published(
+    "DINOv2",
+    "hf download facebook/dinov2-small --local-dir {}",
+    "Apache-2.0",
+    ("dinov2",),
+    "or train with --encoder vit, the embedded encoder that needs none",
+)
 
 
 def sincos_2d(grid: int, width: int) -> Tensor:
@@ -113,15 +120,16 @@ class SmallViT(nn.Module):
 class FrozenDino(nn.Module):
     """DINOv2's patch tokens (CLS dropped), from a folder that `save_pretrained` or a download made. Never trained.
 
-    `size` must be a multiple of the patch (224 or 252 for patch 14); frames of another size are resized to it.
+    `size` must be a multiple of the patch (224 or 252 for patch 14); frames of another size are resized to it. Raises
+    MissingWeights and NotReady.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, weights: Path, size: int) -> None:
+    def __init__(self, weights: Path, size: int, published: Published = DINO) -> None:
         super().__init__()
-        self.model = _load_dino(Path(weights))
+        self.model, _ = load_published(Path(weights), published, "Dinov2Model")
         patch = int(self.model.config.patch_size)  # type: ignore[arg-type]
         if size % patch:
             raise ValueError(f"DINOv2 takes sizes that are multiples of its patch {patch}, not {size}")
@@ -141,15 +149,3 @@ class FrozenDino(nn.Module):
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
         x = (x - self.mean) / self.std
         return self.model(pixel_values=x).last_hidden_state[:, 1:]
-
-
-def _load_dino(weights: Path):
-    if not (weights / "config.json").is_file() or not any(weights.glob("*.safetensors")):
-        raise MissingWeights(
-            f"no DINOv2 weights in {weights} (config.json, model.safetensors): get them with `hf download "
-            f"facebook/dinov2-small --local-dir {weights}` (licence Apache-2.0), or train with --encoder vit, the "
-            "embedded encoder that needs none"
-        )
-    from transformers import Dinov2Model
-
-    return Dinov2Model.from_pretrained(weights, local_files_only=True, use_safetensors=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tracking.attempts import Failed, attempted
@@ -58,6 +61,49 @@ def weightless(_: int) -> int:
 def test_what_no_unit_could_do_without_is_not_tried_again_and_again(engine: str) -> None:
     with pytest.raises(MissingWeights, match="no weights at"):
         list(attempted(weightless, [1, 2, 3], 2, engine))
+
+
+def full_disk(unit: int) -> int:
+    if unit:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return unit
+
+
+def test_a_full_disk_stops_them_all() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        list(attempted(full_disk, [0, 1, 2], 1))
+
+
+def own_pid(_: int) -> int:
+    return os.getpid()
+
+
+def test_a_worker_that_is_killed_while_it_waits_costs_no_unit_a_try() -> None:
+    found = attempted(own_pid, [0, 1, 2], 1)
+    _, first = next(found)
+    assert isinstance(first, int)
+    os.kill(first, signal.SIGKILL)
+    while psutil.pid_exists(first) and psutil.Process(first).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    (_, second), (_, third) = found
+    assert second == third != first
+
+
+def seen_gpu(_: int) -> tuple[int, str | None]:
+    time.sleep(0.3)  # so that both workers have some
+    return os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.mark.parametrize(("named", "seen"), [("4,7", {"4", "7"}), ("2", {"2"}), (None, {None})])
+def test_gpus_that_are_named_are_shared_out(
+    monkeypatch: pytest.MonkeyPatch, named: str | None, seen: set[str | None]
+) -> None:
+    if named is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    found = [result for _, result in attempted(seen_gpu, range(6), 2)]
+    assert {gpu for _, gpu in found} == seen and len(set(found)) == 2, "a worker keeps its own"
 
 
 def test_an_engine_that_does_not_exist_is_named() -> None:

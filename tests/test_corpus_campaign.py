@@ -115,10 +115,7 @@ def test_all_that_can_be_read_is_there_and_the_rest_is_named(corpus: Path, whole
     assert len([name for name in there if not name.startswith("bad")]) == GOOD and len(there) == 200 - len(REFUSED)
 
 
-NODE_LOST = "in the second command Ray marks its own machine dead once a worker is killed: status 2, cause not found"
-
-
-@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.xfail(reason=NODE_LOST))])
+@pytest.mark.parametrize("engine", ["local", "ray"])
 def test_kill_9_of_workers_and_of_the_command_changes_nothing(
     corpus: Path, whole: Path, tmp_path: Path, engine: str
 ) -> None:
@@ -150,11 +147,12 @@ def wait_for_clips(out: Path, count: int, command: psutil.Popen) -> None:
 
 
 def workers_of(command: psutil.Popen, engine: str) -> list[int]:
-    """Of a pool, or Ray's, whose titles begin so; not what Ray runs beside them."""
+    """Of a pool, or Ray's, whose titles begin so; not Ray's agents, with which its whole machine goes down."""
     found = []
     for process in psutil.Process(command.pid).children(recursive=True):
         line = process.cmdline() or [""]
-        if line[0].startswith("ray::") if engine == "ray" else any("spawn_main" in word for word in line):
+        of_ray = line[0].startswith("ray::") and "Agent" not in line[0]
+        if of_ray if engine == "ray" else any("spawn_main" in word for word in line):
             found.append(process.pid)
     assert found
     return found

@@ -389,7 +389,7 @@ def test_missing_weights_say_where_from_under_what_licence_and_what_serves_witho
     for dry_run in ([], ["--dry-run"]):
         asked = ["--video", "v.mp4", "--box", "1,2,3,4", "--tracker", name, "--weights", "my.pth"]
         assert mpr(["track", *asked, *dry_run]) == 2
-        assert "no CoTracker3 weights at my.pth" in capsys.readouterr().err
+        assert f"no {name} weights at my.pth" in capsys.readouterr().err
     assert list(nothing_there.iterdir()) == []
 
 

@@ -85,7 +85,7 @@ def test_find_writes_a_manifest_and_counts_what_it_left_out(videos, tmp_path, ca
         (["--folder", "DIR", "--query", "#C C"], "no word in the text '#C C'"),
         (["--folder", "DIR", "--videos", "DIR"], "--videos goes with --ego4d or --epic"),
         (["--folder", "DIR", "--embed", "DIR"], "--embed needs a --query"),
-        (["--folder", "DIR", "--query", "x", "--embed", "DIR"], "has no config.json, weights, tokenizer"),
+        (["--folder", "DIR", "--query", "x", "--embed", "DIR"], "no sentence model weights at"),
         (["--folder", "DIR", "--max_seconds", "0"], "--max_seconds 0.0: it is above 0"),
         (["--folder", "DIR", "--similar", "2"], "--similar 2.0: it is at least -1 and at most 1"),
         (["--folder", "DIR", "--table", "DIR/gone.csv"], "gone.csv does not exist"),
@@ -288,5 +288,5 @@ def test_what_means_the_same_is_found_whatever_its_words_and_said_how_near(sente
 
 def test_missing_weights_are_named_with_licence_and_what_serves_without(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(MissingWeights, match=r"has no weights, tokenizer.*Apache-2\.0.*words are matched without"):
+    with pytest.raises(MissingWeights, match=r"no sentence model weights.*Apache-2\.0.*words are matched without"):
         SentenceModel(tmp_path)

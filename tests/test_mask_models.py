@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import shutil
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +36,7 @@ from tracking.masks.sam3 import Sam3
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed: pip install 'mpr[vision]'")
 
+pytestmark = pytest.mark.usefixtures("no_network")
 WORDS = ["microwave", "red cup"]
 AT, LENGTH = 5, 12
 
@@ -49,17 +49,6 @@ def weights(tmp_path_factory) -> Path:
     save_sam2(folder / "sam2.1-hiera-large")
     save_sam3(folder / "sam3")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    """Weights come from folders: whoever asks the network fails."""
-
-    def refuse(*_, **__):
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 # OWLv2

@@ -13,7 +13,7 @@ from mpr.encoders import FrozenDino, SmallViT
 from mpr.predictor import MotionPredictor, PredictorShape, sampled_tokens, sinusoidal
 from mpr.sizes import SIZES, MotionModel, predictor_shape, resized
 from tracking.clip import CROP_SIZE
-from tracking.errors import MissingWeights
+from tracking.errors import MissingWeights, NotReady
 
 SHAPES = [PredictorShape(32, 2, 2, 16), PredictorShape(32, 2, 2, 16, point_bands=4, local_tokens=True)]
 
@@ -197,3 +197,17 @@ def test_dino_trains_the_predictor_alone(tiny_dino: Path) -> None:
 def test_missing_dino_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(MissingWeights, match=r"facebook/dinov2-small.*Apache-2\.0.*--encoder vit"):
         FrozenDino(tmp_path / "nothing", 224)
+
+
+def test_torn_or_foreign_dino_weights_are_named(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    small = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    transformers.Dinov2Model(transformers.Dinov2Config(**small, image_size=56, patch_size=14)).save_pretrained(tmp_path)
+    assert FrozenDino(tmp_path, 56).width == 24
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(NotReady, match="does not hold DINOv2's weights whole"):
+        FrozenDino(tmp_path, 56)
+    transformers.ViTModel(transformers.ViTConfig(**small)).save_pretrained(tmp_path)
+    with pytest.raises(NotReady, match=r"a model of type vit, not DINOv2 \(dinov2\)"):
+        FrozenDino(tmp_path, 56)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.toy_clips import toy_clip
+from tracking.corpus.review import Shown, rejected, write_review
 from tracking.errors import UserError
-from tracking.review import Shown, rejected, write_review
 from tracking.store import clip_folders, save_clip
 
 

@@ -57,6 +57,17 @@ KINDS = {
 }
 
 
+def test_packets_are_read_once_a_video_and_again_where_the_file_is_another(tmp_path, monkeypatch):
+    opened = []
+    really = av.open
+    file = encode(tmp_path / "v.mp4", n=12)
+    monkeypatch.setattr(av, "open", lambda *args, **more: opened.append(args) or really(*args, **more))
+    assert len(VideoFrames(file)) == len(VideoFrames(file)) == 12 and len(opened) == 1
+    monkeypatch.undo()
+    encode(file, n=20)
+    assert len(VideoFrames(file)) == 20 and number(VideoFrames(file)[19]) == 19
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_order_of_reading_gives_the_frame_asked_for(tmp_path, kind):
     name, how = KINDS[kind]

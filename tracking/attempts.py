@@ -18,7 +18,7 @@ from functools import partial
 from typing import TypeVar
 
 from tracking.errors import NotReady, UserError
-from tracking.processes import check_engine, end_with_parent, on_ray, spawn
+from tracking.processes import check_engine, on_ray, spawn, start_worker
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -42,8 +42,9 @@ def attempted(
 ) -> Iterator[tuple[int, Result | Failed]]:
     """(index, work(unit)) of every unit as they come, or Failed in the result's place.
 
-    Each worker is a process that ends with this one; with one worker on the local engine, too. Raises UserError for an
-    engine that does not exist, and what would stop them all: NotReady, ModuleNotFoundError, a full disk.
+    Each worker is a process that ends with this one; with one worker on the local engine, too. Of several GPUs that
+    CUDA_VISIBLE_DEVICES names, each local worker sees one. Raises UserError for an engine that does not exist, and what
+    would stop them all: NotReady, ModuleNotFoundError, a full disk.
     """
     check_engine(engine)
     todo = list(enumerate(units))
@@ -51,8 +52,8 @@ def attempted(
         yield from on_ray(partial(_tried, work), todo, workers, fresh=False, retries=TRIES - 1, lost=_lost)
         return
     waiting, tries = deque(todo), dict.fromkeys(range(len(todo)), 0)
-    running: dict[Future, tuple[ProcessPoolExecutor, int]] = {}
-    idle = [_worker() for _ in range(min(workers, len(todo)))]
+    running: dict[Future, tuple[_Worker, int]] = {}
+    idle = [_Worker(number) for number in range(min(workers, len(todo)))]
     try:
         while waiting or running:
             while idle and waiting:
@@ -60,7 +61,7 @@ def attempted(
                 try:
                     running[worker.submit(_tried, work, (index, unit))] = (worker, index)
                 except BrokenProcessPool:  # killed while it had nothing to do
-                    idle.append(_worker())
+                    idle.append(worker.again())
                     continue
                 waiting.popleft()
                 tries[index] += 1
@@ -70,8 +71,7 @@ def attempted(
                     yield done.result()
                     idle.append(worker)
                 except BrokenProcessPool:
-                    worker.shutdown(wait=False)
-                    idle.append(_worker())
+                    idle.append(worker.again())
                     if tries[index] < TRIES:
                         waiting.append(todo[index])
                     else:
@@ -85,9 +85,17 @@ def attempted(
             worker.shutdown(wait=False, cancel_futures=True)
 
 
-def _worker() -> ProcessPoolExecutor:
+class _Worker(ProcessPoolExecutor):
     """A pool of one process, so that its end breaks no other."""
-    return ProcessPoolExecutor(1, spawn(), end_with_parent)
+
+    def __init__(self, number: int) -> None:
+        super().__init__(1, spawn(), start_worker, (number,))
+        self.number = number
+
+    def again(self) -> _Worker:
+        """Another in place of one whose process ended."""
+        self.shutdown(wait=False)
+        return _Worker(self.number)
 
 
 def _lost(unit: tuple[int, Unit]) -> tuple[int, Failed]:

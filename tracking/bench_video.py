@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tracking.box_mask import CarriedMasks
 from tracking.clip import Source
 from tracking.config import as_dict, parse, print_plan
-from tracking.corpus import How, Job, track_action
-from tracking.corpus_masks import BoxMasks
+from tracking.corpus.action_masks import BoxMasks
+from tracking.corpus.actions import How, Job, track_action
 from tracking.errors import UserError
 from tracking.from_video import CARRIED, stretch_of, track_masked
 from tracking.lucas_kanade import LucasKanade
@@ -122,7 +122,7 @@ def action(config: VideoBench, seconds: float, folder: Path) -> dict[str, float]
     about = {"narration": "", "verb": "", "noun": "", "licence": "made here", "group": "bench"}
     entry = Entry("bench", f"action_{seconds:g}", str(path), 0.0, seconds + 1, extra={"box": box}, **about)
     started = time.perf_counter()
-    clips = track_action(Job(entry, "bench", folder, How(BoxMasks(), LucasKanade, LucasKanade.name)))
+    clips = track_action(Job(entry, "bench", folder, How(BoxMasks(), LucasKanade.name)))
     took = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return {"seconds": seconds, "clips": len(clips), "took": took, "peak_gb": peak}

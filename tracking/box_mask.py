@@ -17,6 +17,7 @@ from tqdm import tqdm
 from tracking.clip import FrameSource
 from tracking.errors import UserError
 from tracking.packed_masks import PackedMasks
+from tracking.processes import no_bar
 
 WORK_SIZE = 640  # pixels: longer side of the pictures that are worked on
 SMALLEST = 8  # pixels: a box with a shorter side holds too little to cut out
@@ -63,7 +64,7 @@ class CarriedMasks:
         corner = np.floor(np.array([x0, y0, x1 + 1, y1 + 1]) * to_work).astype(int)
         mask, colours = cut_box(first, corner)
         self._masks.write(box_frame, mask)
-        with tqdm(total=len(frames) - 1, desc="masks", unit="frame", disable=None, leave=False) as bar:
+        with tqdm(total=len(frames) - 1, desc="masks", unit="frame", disable=no_bar(), leave=False) as bar:
             for stretch in (forwards(frames, box_frame), backwards(frames, box_frame)):
                 carried, before = mask, first
                 for t, frame in stretch:

@@ -3,34 +3,32 @@ another tracker."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from tracking.again import track_clips
-from tracking.clip import PointTracker, TrackedClip
-from tracking.compensation import mean_background
+from tracking.clip import PointTracker
 from tracking.config import as_dict, parse, print_plan
-from tracking.corpus import How, track_manifest
-from tracking.corpus_masks import BY_BOX, action_masks, check_masks
+from tracking.corpus.action_masks import BY_BOX, action_masks, check_masks
+from tracking.corpus.actions import How, track_manifest
+from tracking.corpus.review import Shown, write_review
+from tracking.corpus.trim import LONGEST
 from tracking.errors import UserError
 from tracking.from_video import track_video
 from tracking.lucas_kanade import LucasKanade
 from tracking.masks.object_masks import THRESHOLD
 from tracking.masks.registry import refuse_missing
 from tracking.overlay import save_overlay
-from tracking.points import Transition
 from tracking.processes import check_engine
+from tracking.quality import measured
 from tracking.rerun_recording import check_rerun, save_recording
 from tracking.runs import RunFolder
 from tracking.sources.manifest import Entry, read_manifest
 from tracking.store import clip_folders, load_clip, save_clip
 from tracking.trackers import check_tracker, make_tracker, tracker_inputs
-from tracking.trim import LONGEST
 from tracking.video import VideoFrames
 
 MODES = {  # what to track, and the options that go with it
@@ -167,8 +165,11 @@ def _track_file(config: TrackConfig, video: Path, tracker: PointTracker) -> None
     if config.rerun and not (run.path / "clip.rrd").exists():
         save_recording(clip, run.path / "clip.rrd")
     if not run.finished:
-        run.finish(summary(clip))
-    print(f"{folder}: {_sentence(clip)}")
+        figures = measured(clip, tracker)
+        if config.overlay:
+            write_review(run.path, [Shown(folder.name, video.name, "overlay.mp4", "overlay.png", figures)])
+        run.finish(figures)
+    print(f"{folder}: {sentence(json.loads((run.path / 'summary.json').read_text()))}")
 
 
 def refuse_lacking(config: TrackConfig) -> None:
@@ -186,8 +187,9 @@ def _track_manifest(config: TrackConfig, entries: Sequence[Entry]) -> None:
     refuse_lacking(config)
     how = How(
         masks=action_masks(config.masks, config.object_words, config.mask_weights, config.device, config.threshold),
-        tracker=partial(make_tracker, config.tracker, config.weights, config.device),
-        tracker_name=config.tracker,
+        tracker=config.tracker,
+        weights=config.weights,
+        device=config.device,
         rate_hz=config.rate_hz,
         longest=config.longest,
     )
@@ -205,31 +207,9 @@ def _track_manifest(config: TrackConfig, entries: Sequence[Entry]) -> None:
         )
 
 
-def summary(clip: TrackedClip) -> dict[str, float | int]:
-    """How much there is to learn from in a clip, and how far its object moves. Lengths in crop pixels per frame."""
-    objects, backgrounds, raw, compensated = [], [], [], []
-    for t in range(len(clip.times) - 1):
-        transition = Transition(clip, t)
-        objects.append(int(transition.object.sum()))
-        backgrounds.append(int(transition.background.sum()))
-        delta = transition.delta[transition.object]
-        raw += list(np.linalg.norm(delta, axis=1))
-        compensated += list(np.linalg.norm(delta - mean_background(transition), axis=1))
-    return {
-        "frames": len(clip.times),
-        "seconds": float(clip.times[-1] - clip.times[0]),
-        "segments": len(clip.segments),
-        "object_points": float(np.mean(objects)),
-        "background_points": float(np.mean(backgrounds)),
-        "transitions_without_object_point": int(np.sum(np.array(objects) == 0)),
-        "object_displacement_raw_px": float(np.mean(raw)) if raw else 0.0,
-        "object_displacement_compensated_px": float(np.mean(compensated)) if raw else 0.0,
-    }
-
-
-def _sentence(clip: TrackedClip) -> str:
-    s = summary(clip)
-    return (
-        f"{s['frames']} frames in {s['segments']} segments, {s['object_points']:.0f} object points a frame; they move "
-        f"{s['object_displacement_raw_px']:.2f} px a frame, {s['object_displacement_compensated_px']:.2f} compensated"
-    )
+def sentence(figures: Mapping[str, float]) -> str:
+    """A clip's figures in words."""
+    moves = ""
+    if "motion" in figures:  # its object was seen
+        moves = f"; they move {figures['motion_raw']:.2f} px a frame, {figures['motion']:.2f} compensated"
+    return f"{figures['frames']} frames, {figures['object_points']:.0f} object points a frame{moves}"

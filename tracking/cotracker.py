@@ -24,12 +24,16 @@ from torch.overrides import TorchFunctionMode
 from tracking.clip import FrameSource, Tracks
 from tracking.errors import MissingWeights, NotReady, UserError
 from tracking.stitching import track_in_windows
+from tracking.weights import Published
 
 LICENCE = "CC-BY-NC 4.0: non-commercial use only"
 SOURCE = "https://huggingface.co/facebook/cotracker3/resolve/main"
 FILES = {"cotracker3_offline": "scaled_offline.pth", "cotracker3_online": "scaled_online.pth"}
 HUB_COPY = "facebookresearch_co-tracker_main"  # the folder that torch.hub makes of facebookresearch/co-tracker
 ALTERNATIVE = "or take --tracker lucas_kanade, which needs none"
+PUBLISHED = {
+    name: Published(name, f"wget {SOURCE}/{file} -O {{}}", LICENCE, instead=ALTERNATIVE) for name, file in FILES.items()
+}
 
 
 class CoTracker:
@@ -156,10 +160,7 @@ def find_weights(name: str, weights: Path | None = None) -> Path:
     for path in asked:
         if path.is_file():
             return path
-    raise MissingWeights(
-        f"no CoTracker3 weights at {' or '.join(map(str, asked))}: get them with `wget {SOURCE}/{file} -O {asked[0]}` "
-        f"(licence {LICENCE}), {ALTERNATIVE}"
-    )
+    raise PUBLISHED[name].missing(asked[0])
 
 
 def _predictor(name: str) -> Any:

@@ -120,6 +120,19 @@ def _reach(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
+def start_worker(number: int) -> None:
+    """First in each of several workers of one kind: of the GPUs that CUDA_VISIBLE_DEVICES names, they take turns."""
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    if len(gpus) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+    end_with_parent()
+
+
+def no_bar() -> bool | None:
+    """tqdm's `disable` for what a worker does too: there its bar would run over the command's; else as tqdm finds."""
+    return True if multiprocessing.parent_process() is not None else None
+
+
 def end_with_parent() -> None:
     """Or a killed command's workers would go on writing where the same command, started again, writes."""
     parent = multiprocessing.parent_process()

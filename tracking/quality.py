@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,22 +25,23 @@ class Quality:
     object_points: float  # mean, a transition
     points_kept: float  # of a segment's first object points, those still visible on its last frame; mean
     track_length: float  # transitions a segment, mean
-    background_raw: float  # median motion of background points
+    background_raw: float  # median motion of background points, a transition; mean over transitions
     background_left: float  # the same, the camera's motion taken out
-    motion: float  # mean motion of object points, the camera's taken out
+    motion_raw: float  # mean motion of object points
+    motion: float  # the same, the camera's motion taken out
     there_and_back: float  # from a segment's first frame to its last and back: median distance from where it started
+
+
+def measured(clip: TrackedClip, tracker: PointTracker) -> dict[str, float]:
+    """Those figures that could be measured, by name (JSON knows no NaN), `tracker` following points there and back."""
+    figures = dataclasses.asdict(quality(clip, there_and_back=tracked_back(clip, tracker)))
+    return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 
 def quality(clip: TrackedClip, compensate: Compensation = "mean", there_and_back: float = np.nan) -> Quality:
     """Figures of a clip; `there_and_back` is measured where the tracker is at hand, by `tracked_back`."""
-    objects, moved, raw, left = [], [], [], []
-    for t in range(len(clip.times) - 1):
-        x = Transition(clip, t)
-        delta = x.delta - camera_motion(x, compensate)
-        objects.append(int(x.object.sum()))
-        moved.append(np.linalg.norm(delta[x.object], axis=1))
-        raw.append(np.linalg.norm(x.delta[x.background], axis=1))
-        left.append(np.linalg.norm(delta[x.background], axis=1))
+    rows = np.array([_figures(clip, t, compensate) for t in range(len(clip.times) - 1)])  # a few numbers a frame
+    objects, moved_raw, moved, background_raw, background_left = rows.T
     shown = [clip.masks[t].mean() >= LEAST_SHOWN for t in range(len(clip.times))]
     kept = [share for segment in clip.segments if (share := _kept(clip, segment)) is not None]
     return Quality(
@@ -49,11 +51,21 @@ def quality(clip: TrackedClip, compensate: Compensation = "mean", there_and_back
         object_points=float(np.mean(objects)),
         points_kept=_mean(np.array(kept)),
         track_length=float(np.mean([segment.stop - segment.start for segment in clip.segments])),
-        background_raw=_median(np.concatenate(raw)),
-        background_left=_median(np.concatenate(left)),
-        motion=_mean(np.concatenate(moved)),
+        background_raw=_mean(background_raw[~np.isnan(background_raw)]),
+        background_left=_mean(background_left[~np.isnan(background_left)]),
+        motion_raw=_ratio(moved_raw, objects),
+        motion=_ratio(moved, objects),
         there_and_back=there_and_back,
     )
+
+
+def _figures(clip: TrackedClip, t: int, compensate: Compensation) -> tuple[float, float, float, float, float]:
+    """Of a transition: object points, their summed motion raw and compensated, background's median motion likewise."""
+    x = Transition(clip, t)
+    raw = np.linalg.norm(x.delta, axis=1)
+    left = np.linalg.norm(x.delta - camera_motion(x, compensate), axis=1)
+    background = _median(raw[x.background]), _median(left[x.background])
+    return float(x.object.sum()), float(raw[x.object].sum()), float(left[x.object].sum()), *background
 
 
 def tracked_back(clip: TrackedClip, tracker: PointTracker, segments: int = 3) -> float:
@@ -85,3 +97,7 @@ def _mean(values: NDArray) -> float:
 
 def _median(values: NDArray) -> float:
     return float(np.median(values)) if len(values) else float("nan")
+
+
+def _ratio(sums: NDArray, counts: NDArray) -> float:
+    return float(sums.sum() / counts.sum()) if counts.any() else float("nan")

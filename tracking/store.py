@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracking.clip import Source, Square, TrackedClip, TrackSegment
+from tracking.corpus.review import rejected
 from tracking.errors import UNREADABLE, BadClip, UserError
-from tracking.review import rejected
 from tracking.runs import atomic_folder
 from tracking.scene import SceneRecording
 from tracking.video import VideoFrames, write_video
@@ -154,7 +154,7 @@ def load_recording(folder: Path) -> SceneRecording | None:
 
 
 def clip_folders(root: Path) -> list[Path]:
-    """All whole clip folders right below `root` that no person rejected (tracking.review), sorted. Raises UserError
+    """All whole clip folders right below `root` that no person rejected (corpus.review), sorted. Raises UserError
     where there is none."""
     out = rejected(root)
     found = sorted(f.parent for f in Path(root).glob("*/clip.json") if not f.parent.name.startswith("."))

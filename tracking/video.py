@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +35,10 @@ class VideoFrames:
         self.path = Path(path)
         if not self.path.is_file():
             raise BadVideo(f"video {self.path} does not exist")
-        try:
-            with av.open(str(self.path)) as container:
-                if not container.streams.video:
-                    raise BadVideo(f"video {self.path} has no video stream")
-                stream = container.streams.video[0]
-                packets = [
-                    (p.pts, p.is_keyframe, p.is_corrupt) for p in container.demux(stream) if p.size and not p.is_discard
-                ]
-                self._base = Fraction(stream.time_base or Fraction(1, 1))
-                self._exact_seek = "mp4" in container.format.name or "matroska" in container.format.name
-        except av.error.FFmpegError as error:
-            raise BadVideo(f"video {self.path} cannot be read ({error.strerror}): truncated, or not a video") from error
-        if not packets:
-            raise BadVideo(f"video {self.path} has no frames")
-        stamps = [(pts, key) for pts, key, _ in packets if pts is not None]
-        if len(stamps) < len(packets):
-            raise BadVideo(f"video {self.path} has frames without time stamps: put it into an MP4 file first")
-        if any(corrupt for _, _, corrupt in packets):
-            raise BadVideo(f"video {self.path} is truncated: after {len(packets) - 1} frames the file ends within one")
-        self._pts = sorted({pts for pts, _ in stamps})
+        about = self.path.stat()
+        index = _indexed(self.path, about.st_size, about.st_mtime_ns)
+        self._base, self._exact_seek, self._pts, self._keys = index.base, index.exact_seek, index.pts, index.keys
         self._index = {pts: i for i, pts in enumerate(self._pts)}
-        self._keys = sorted({self._index[pts] for pts, key in stamps if key} | {0})
         self.times: NDArray[np.float64] = np.array([float((p - self._pts[0]) * self._base) for p in self._pts])
         self._container: Any = None
         self._decoder: Any = None
@@ -123,6 +107,44 @@ class VideoFrames:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_container": None, "_decoder": None, "_frame": None, "_at": -1}
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Where a video's frames are."""
+
+    base: Fraction  # seconds a unit of pts
+    exact_seek: bool
+    pts: tuple[int, ...]  # of the frames, in order of time
+    keys: tuple[int, ...]  # frames that decode by themselves; 0 is taken for one
+
+
+@lru_cache(maxsize=4)
+def _indexed(path: Path, size: int, changed_ns: int) -> _Index:
+    """All packets are looked at, which reads the whole file: once a video, of which there may be hundreds of actions;
+    again where its size or time of change is another. Raises BadVideo."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise BadVideo(f"video {path} has no video stream")
+            stream = container.streams.video[0]
+            packets = [
+                (p.pts, p.is_keyframe, p.is_corrupt) for p in container.demux(stream) if p.size and not p.is_discard
+            ]
+            base = Fraction(stream.time_base or Fraction(1, 1))
+            exact_seek = "mp4" in container.format.name or "matroska" in container.format.name
+    except av.error.FFmpegError as error:
+        raise BadVideo(f"video {path} cannot be read ({error.strerror}): truncated, or not a video") from error
+    if not packets:
+        raise BadVideo(f"video {path} has no frames")
+    stamps = [(pts, key) for pts, key, _ in packets if pts is not None]
+    if len(stamps) < len(packets):
+        raise BadVideo(f"video {path} has frames without time stamps: put it into an MP4 file first")
+    if any(corrupt for _, _, corrupt in packets):
+        raise BadVideo(f"video {path} is truncated: after {len(packets) - 1} frames the file ends within one")
+    pts = sorted({pts for pts, _ in stamps})
+    place = {pts: i for i, pts in enumerate(pts)}
+    return _Index(base, exact_seek, tuple(pts), tuple(sorted({place[pts] for pts, key in stamps if key} | {0})))
 
 
 def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], times: NDArray, crf: int = 14) -> None:

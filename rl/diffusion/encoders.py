@@ -7,13 +7,14 @@ R3M and DINOv2 see what their authors fed them: short side 256, the middle 224 x
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mpr.encoders import IMAGENET_MEAN, IMAGENET_STD, FrozenDino
+from mpr.encoders import DINO, IMAGENET_MEAN, IMAGENET_STD, FrozenDino
 from tracking.errors import MissingWeights, UserError
 
 R3M_DEPTHS = {"r3m18": "resnet18", "r3m34": "resnet34", "r3m50": "resnet50"}
@@ -103,14 +104,8 @@ class FrozenDinoClass(Frozen):
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
-        folder = Path(weights)
-        if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
-            raise MissingWeights(
-                f"no DINOv2 weights in {folder} (config.json, model.safetensors): get them with `hf download "
-                f"facebook/dinov2-small --local-dir {folder}` (licence Apache-2.0), {ALTERNATIVE}"
-            )
         self.scale = ImageNetScale()
-        self.model = FrozenDino(folder, 224).model
+        self.model = FrozenDino(weights, 224, replace(DINO, instead=ALTERNATIVE)).model
         self.width = int(self.model.config.hidden_size)
         self.freeze()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from tracking.errors import UserError
 from tracking.masks.protocols import Box, Follow, Frame, Mask
-from tracking.masks.weights import Published, imported
+from tracking.weights import Published, imported
 
 PUBLISHED = Published(
     "Cutie", "curl -Lo {} https://github.com/hkchengrex/Cutie/releases/download/v1.0/cutie-base-mega.pth", "MIT"

@@ -12,6 +12,7 @@ from tracking.clip import FrameSource, MaskSource
 from tracking.errors import ObjectLost, ObjectNotFound, UserError
 from tracking.masks.protocols import Box, Detection, Detector, Mask, Masked, Propagator, Segmenter
 from tracking.packed_masks import PackedMasks
+from tracking.processes import no_bar
 
 SEARCHED = 5  # frames, evenly spaced from the first to the last (paper, VII-A)
 THRESHOLD = 0.1  # score under which the best box is no find
@@ -78,7 +79,7 @@ def propagate(propagator: Propagator, frames: FrameSource, prompt: Mask | Box, a
     """Masks of all frames from a prompt on frame `at`: to the last, then, with a fresh memory, back to the first."""
     first = frames[at]
     masks = PackedMasks(len(frames), (first.shape[0], first.shape[1]))
-    with tqdm(total=len(frames) - 1, desc="masks", unit="frame", disable=None, leave=False) as bar:
+    with tqdm(total=len(frames) - 1, desc="masks", unit="frame", disable=no_bar(), leave=False) as bar:
         for stretch in (forwards(frames, at), *([backwards(frames, at)] if at > 0 else [])):
             mask, follow = propagator.start(first, prompt, len(frames))
             masks.write(at, mask)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracking.errors import UserError
 from tracking.masks.protocols import Detection, Frame
-from tracking.masks.weights import Published, load_published
+from tracking.weights import Published, load_published
 
 PUBLISHED = Published(
     "OWLv2", "hf download google/owlv2-base-patch16-ensemble --local-dir {}", "Apache-2.0", ("owlv2",)

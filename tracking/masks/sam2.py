@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tracking.masks.protocols import Box, Frame, Mask
-from tracking.masks.weights import Published, load_published
+from tracking.weights import Published, load_published
 
 PUBLISHED = Published(
     "SAM 2",

@@ -17,7 +17,7 @@ import numpy as np
 from tracking.errors import NotReady
 from tracking.masks.protocols import Box, Follow, Frame, Mask
 from tracking.masks.sessions import OneFrame, forget
-from tracking.masks.weights import Published, imported
+from tracking.weights import Published, imported
 
 PUBLISHED = Published(
     "SAM 2",

@@ -8,7 +8,7 @@ from typing import Any
 from tracking.masks import sam2
 from tracking.masks.protocols import Box, Follow, Frame, Mask
 from tracking.masks.sessions import OneFrame, forget
-from tracking.masks.weights import Published, load_published
+from tracking.weights import Published, load_published
 
 EDGETAM = Published("EdgeTAM", "hf download yonigozlan/EdgeTAM-hf --local-dir {}", "Apache-2.0", ("edgetam_video",))
 

@@ -16,8 +16,8 @@ from tracking.masks.owlv2 import refuse_long
 from tracking.masks.protocols import Box, Detection, Mask, Masked
 from tracking.masks.sam2_video import reach, video_pixels
 from tracking.masks.sessions import MadeReady, forget
-from tracking.masks.weights import Published, load_published
 from tracking.packed_masks import PackedMasks
+from tracking.weights import Published, load_published
 
 PUBLISHED = Published(
     "SAM 3",

@@ -12,6 +12,7 @@ from tracking.sources.videos import VideoInfo
 from tracking.sources.words import clean
 from tracking.store import clip_folders, clip_info
 
+KEPT = ("use", "consent", "perspective")  # of a clip's extra; "use" tells that one which closes is for tests only
 SYNTHETIC = {"perspective": FIRST_PERSON, "consent": "none needed: nobody was filmed"}
 
 
@@ -23,7 +24,8 @@ def actions(folder: Path, reasons: Counter[str]) -> Iterator[Action]:
             about = clip_info(clip)
             source = about["source"]
             synthetic = source["dataset"] == "synth"
-            use = {key: value for key, value in source["extra"].items() if key == "use"}  # "tests only": it closes
+            said = source["extra"]
+            kept = {key: said[key] for key in KEPT if key in said}
             height, width = about["mask_shape"]
             yield Action(
                 dataset=source["dataset"],
@@ -32,11 +34,11 @@ def actions(folder: Path, reasons: Counter[str]) -> Iterator[Action]:
                 start_s=0.0,
                 stop_s=source["stop_s"] - source["start_s"],
                 narration=clean(source["narration"]),
-                verbs=(),
-                nouns=(),
+                verbs=tuple(filter(None, [said.get("verb")])),
+                nouns=tuple(filter(None, [said.get("noun")])),
                 licence="made here" if synthetic else source["licence"],
                 group=source["group"],
-                extra={"clip": str(clip), **(SYNTHETIC if synthetic else {}), **use},
+                extra={"clip": str(clip), **(SYNTHETIC if synthetic else {}), **kept},
                 info=VideoInfo(None, about["rate_hz"], width, height),
             )
         except (BadClip, KeyError, TypeError, ValueError):

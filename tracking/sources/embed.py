@@ -8,30 +8,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.errors import MissingWeights
+from tracking.weights import Published, load_published
 
 BATCH = 64
 TOKENS = 128  # a sentence's at most
+SENTENCES = Published(
+    "sentence model",
+    "hf download sentence-transformers/all-MiniLM-L6-v2 --local-dir {}",
+    "Apache-2.0",
+    instead="or leave --embed away: words are matched without any weights",
+)
 
 
 class SentenceModel:
     """A BERT-like encoder, mean-pooled over a sentence's tokens, from a folder that `save_pretrained` or a download
-    made. Raises MissingWeights."""
+    made. Raises MissingWeights and NotReady."""
 
     def __init__(self, folder: Path) -> None:
-        folder = Path(folder)
-        needed = {"config.json": "config.json", "weights": "*.safetensors", "tokenizer": "tokenizer*.json"}
-        missing = [name for name, pattern in needed.items() if not any(folder.glob(pattern))]
-        if missing:
-            raise MissingWeights(
-                f"--embed {folder} has no {', '.join(missing)}: get a sentence model with `hf download "
-                f"sentence-transformers/all-MiniLM-L6-v2 --local-dir {folder}` (licence Apache-2.0), or leave --embed "
-                "away: words are matched without any weights"
-            )
-        from transformers import AutoModel, AutoTokenizer
-
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self.model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+        self.model, self.tokenizer = load_published(
+            Path(folder), SENTENCES, "AutoModel", "AutoTokenizer", unused="pooler."
+        )
 
     def embed(self, sentences: Sequence[str]) -> NDArray[np.float32]:
         """[B, D], of length 1 each. A sentence's embedding does not depend on the others."""

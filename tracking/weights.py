@@ -10,7 +10,7 @@ from typing import Any
 
 from tracking.errors import MissingWeights, NotReady
 
-ALTERNATIVE = "or give a box, which needs no weights: `mpr track --video FILE --box x0,y0,x1,y1`"
+BY_BOX = "or give a box, which needs no weights: `mpr track --video FILE --box x0,y0,x1,y1`"
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class Published:
     name: str
     get: str  # command that fetches them, with {} for the place
     licence: str
-    types: tuple[str, ...] = ()  # what config.json may call the model
+    types: tuple[str, ...] = ()  # what config.json may call the model; none: anything
+    instead: str = BY_BOX  # what does without them
 
     def missing(self, place: Path) -> MissingWeights:
         how = f"get them with `{self.get.format(place)}` (licence {self.licence})"
-        return MissingWeights(f"no {self.name} weights at {place}: {how}, {ALTERNATIVE}")
+        return MissingWeights(f"no {self.name} weights at {place}: {how}, {self.instead}")
 
     def damaged(self, place: Path, why: object) -> NotReady:
         return NotReady(f"{place} does not hold {self.name}'s weights whole ({first_line(why)}): fetch them again")
@@ -34,8 +35,11 @@ def first_line(why: object) -> str:
     return (str(why).strip().splitlines() or [type(why).__name__])[0]
 
 
-def load_published(folder: Path, published: Published, model: str, processor: str, device: str) -> tuple[Any, Any]:
-    """A transformers model in evaluation mode and its processor, from a local folder; nothing is fetched.
+def load_published(
+    folder: Path, published: Published, model: str, processor: str = "", device: str = "cpu", unused: str = "-"
+) -> tuple[Any, Any]:
+    """A transformers model in evaluation mode and its processor (None unless asked for), from a local folder. Fetches
+    nothing. Parameters whose names begin with `unused` may be missing.
 
     Raises MissingWeights where the folder has none, and NotReady for what is damaged or another model's.
     """
@@ -46,20 +50,21 @@ def load_published(folder: Path, published: Published, model: str, processor: st
         kind = json.loads(config.read_text()).get("model_type")
     except (ValueError, AttributeError) as error:
         raise published.damaged(folder, error) from error
-    if kind not in published.types:
+    if published.types and kind not in published.types:
         raise NotReady(f"{folder} holds a model of type {kind}, not {published.name} ({', '.join(published.types)})")
     transformers = imported("transformers", "pip install 'transformers>=5.20,<6'")
     try:
         loaded, info = getattr(transformers, model).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-        ready = getattr(transformers, processor).from_pretrained(folder, local_files_only=True)
+        ready = getattr(transformers, processor).from_pretrained(folder, local_files_only=True) if processor else None
     except ImportError as error:
         raise NotReady(f"{published.name} needs a package that is not installed: {first_line(error)}") from error
     except Exception as error:  # a torn file fails anywhere in the library: safetensors, tokenizers, configs
         raise published.damaged(folder, error) from error
-    if info["missing_keys"]:  # the library would go on with random numbers in their place
-        raise published.damaged(folder, f"{len(info['missing_keys'])} missing, {sorted(info['missing_keys'])[0]} first")
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(unused))
+    if missing:  # the library would go on with random numbers in their place
+        raise published.damaged(folder, f"{len(missing)} missing, {missing[0]} first")
     return loaded.to(device).eval(), ready
 
 
@@ -70,4 +75,4 @@ def imported(package: str, install: str) -> Any:
     except ImportError as error:
         if error.name and error.name.split(".")[0] != package.split(".")[0]:
             raise MissingWeights(f"{package} needs {error.name}, which is not installed: {install}") from error
-        raise MissingWeights(f"{package} is not installed: {install}, {ALTERNATIVE}") from error
+        raise MissingWeights(f"{package} is not installed: {install}, {BY_BOX}") from error

@@ -11,11 +11,10 @@ import dataclasses
 import glob
 import hashlib
 import json
-import math
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,17 +25,18 @@ from tqdm import tqdm
 
 from tracking.attempts import Failed, attempted
 from tracking.clip import FrameSource, MaskSource, Picked, PointTracker, Source
-from tracking.corpus_masks import ActionMasks, Told
+from tracking.corpus.action_masks import ActionMasks, Told
+from tracking.corpus.review import Shown, write_review
+from tracking.corpus.trim import LONGEST, shown_stretch, windows
 from tracking.errors import BadClip
 from tracking.from_video import stretch_of, track_masked
 from tracking.overlay import save_overlay
-from tracking.quality import quality, tracked_back
+from tracking.quality import measured
 from tracking.rerun_recording import save_recording
-from tracking.review import Shown, write_review
 from tracking.runs import RunFolder, versions
 from tracking.sources.manifest import Entry
 from tracking.store import clip_info, load_clip, save_clip
-from tracking.trim import LONGEST, shown_stretch, windows
+from tracking.trackers import make_tracker
 
 SAMPLE = 1 << 20  # bytes at each end of a video, by which it is known again
 LAST = {"overlay": ".png", "rerun": ".rrd"}  # what is written last of each
@@ -48,8 +48,9 @@ class How:
     """How actions are tracked: what their clips are made of, beside the videos. Small enough to send to a worker."""
 
     masks: ActionMasks
-    tracker: Callable[[], PointTracker]
-    tracker_name: str
+    tracker: str  # its name
+    weights: Path | None = None  # of the tracker, where it has any
+    device: str = "auto"
     rate_hz: float = 0.0  # re-timed to; 0: the video's own
     longest: float = LONGEST  # seconds: longer actions are cut into windows
 
@@ -171,7 +172,7 @@ def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
 def made_of(entry: Entry, how: How) -> str:
     """A digest of all that an action's clips are made of: the entry, the settings, and the video, by its length and
     both its ends. A video that is missing has one, too."""
-    settings = [how.masks.name, how.tracker_name, how.rate_hz, how.longest]
+    settings = [how.masks.name, how.tracker, how.rate_hz, how.longest]
     digest = hashlib.sha256(json.dumps([dataclasses.asdict(entry), settings]).encode())
     digest.update(video_digest(entry.video))
     return digest.hexdigest()
@@ -213,7 +214,7 @@ def track_action(job: Job) -> list[Row]:
     """Make an action's clips: what a worker does. Returns a row for each; raises UserError where it gives none."""
     entry, how = job.entry, job.how
     frames, times = stretch_of(Path(entry.video), entry.start_s, entry.stop_s, how.rate_hz)
-    tracker = how.tracker()  # before the masks: they take longest, and it may have no weights
+    tracker = make_tracker(how.tracker, how.weights, how.device)  # may lack weights, and masks take longest
     masks, told = how.masks(frames, times, entry)
     first, last = shown_stretch(np.array([masks[t].any() for t in range(len(masks))]), times)
     parts = [np.arange(first + a, first + b + 1) for a, b in windows(times[first : last + 1], how.longest)]
@@ -244,11 +245,6 @@ def track_window(
         extra={**entry.extra, **told, "made_of": job.made_of, "verb": entry.verb, "noun": entry.noun},
     )
     clip = track_masked(frames, masks, times, how.rate_hz, tracker, source)
-    figures = dataclasses.asdict(quality(clip, there_and_back=tracked_back(clip, tracker)))
+    figures = measured(clip, tracker)
     save_clip(clip, job.out / "clips" / name)
-    return {"clip": name, "narration": entry.narration, "quality": finite(figures)}
-
-
-def finite(figures: Mapping[str, float]) -> dict[str, float]:
-    """JSON knows no NaN: what was not measured is left out."""
-    return {name: value for name, value in figures.items() if math.isfinite(value)}
+    return {"clip": name, "narration": entry.narration, "quality": figures}
