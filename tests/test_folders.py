@@ -205,7 +205,16 @@ def test_clips_say_what_they_are_and_a_damaged_one_is_counted(tmp_path):
     found, reasons = read(clips, tmp_path)
     assert [(a.dataset, a.uid, a.licence, a.group) for a in found] == [("synth", "toy-0", "made here", "g0")]
     assert found[0].video == tmp_path / "one/frames.mp4" and found[0].narration == "slide the square"
-    assert found[0].extra["use"] == "tests only, never training"
+    assert found[0].extra["use"] == "tests only, never training" and found[0].verbs == ()
     assert found[0].stop_s == pytest.approx(VideoFrames(found[0].video).times[-1], abs=0.1)
     assert found[0].info == VideoInfo(None, clip.rate_hz, 256, 256)
     assert reasons == {"left out: clip.json cannot be read": 1}
+
+
+def test_tracked_clips_hand_on_what_was_said_of_their_action(tmp_path):
+    said = {"verb": "open", "noun": "microwave", "consent": "signed", "perspective": "first person", "word": "oven"}
+    save_clip(replace(toy_clip(length=6), source=replace(toy_clip().source, extra=said)), tmp_path / "one")
+    found, _ = read(clips, tmp_path)
+    assert (found[0].verbs, found[0].nouns) == (("open",), ("microwave",))
+    kept = {"consent": "signed", "perspective": "first person"}
+    assert found[0].extra == {"clip": str(tmp_path / "one"), **kept}

@@ -112,3 +112,31 @@ def test_options_of_another_way_to_track_are_refused(home: Path, tmp_path: Path,
         assert mpr([*command, *out]) == 2
         assert words in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.slow
+def test_the_papers_way_through_the_command(home: Path, tmp_path: Path) -> None:
+    """OWLv2, SAM 2, Cutie and CoTracker3 in a worker that finds their code and weights by itself; random weights."""
+    reason = "the packages `cutie` and `cotracker` are in no registry"
+    cutie = pytest.importorskip("cutie.model.cutie", reason=reason)
+    build = pytest.importorskip("cotracker.models.build_cotracker", reason=reason)
+    from tracking.masks.cutie import default_config, without_download
+
+    weights = tmp_path / "weights"
+    shutil.copytree(home / "weights", weights)
+    torch.manual_seed(0)
+    with without_download():
+        network = cutie.CUTIE(default_config())
+    torch.save(network.state_dict(), weights / "cutie-base-mega.pth")
+    points = build.build_cotracker(None, offline=True, window_len=60, v2=False)
+    torch.nn.init.constant_(points.updateformer.vis_conf_head.bias, 5.0)  # all is seen
+    torch.save(points.state_dict(), tmp_path / "scaled_offline.pth")
+    by = ["--masks", "owlv2+sam2+cutie", "--mask_weights", str(weights), "--tracker", "cotracker3_offline"]
+    more = [*by, "--weights", str(tmp_path / "scaled_offline.pth")]
+    assert mpr(asked(home, tmp_path / "out", *more)) == 0
+    clips = [load_clip(folder) for folder in clip_folders(tmp_path / "out" / "clips")]
+    assert [clip.source.uid for clip in clips] == ["turned", "upright"]
+    for clip in clips:
+        assert (clip.source.masks, clip.source.tracker) == ("owlv2+sam2+cutie", "cotracker3_offline")
+        assert clip.segments[0].visible.any() and any(clip.masks[t].any() for t in range(len(clip.masks)))
+        assert (tmp_path / "out" / "overlays" / f"{clip.source.uid}.mp4").exists()

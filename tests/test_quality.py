@@ -31,6 +31,7 @@ def test_a_pan_is_seen_and_taken_out() -> None:
     panned = quality(square_clip(still, np.arange(6)[:, None] * np.array([3.0, 4.0])))
     assert panned.background_raw == pytest.approx(5) and panned.background_left == pytest.approx(0, abs=1e-4)
     assert panned.motion == pytest.approx(0, abs=1e-4) and panned.visible_share == 1
+    assert panned.motion_raw == pytest.approx(5)
     slid = quality(toy_clip(drift=(1.0, 0.5), speed=4.0))
     assert slid.motion == pytest.approx(4, abs=1e-3) and slid.frames == 10 and slid.track_length == 9
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
@@ -334,7 +335,9 @@ def test_track_writes_a_clip_and_pictures_and_resumes(video, tmp_path, capsys):
     assert run_mpr("track", "--video", video, "--box", BOX, "--out", out) == 0
     clip = load_clip(out / "clip", verify=True)
     assert clip.source.tracker == "lucas_kanade" and "GrabCut" in clip.source.masks
-    assert {"overlay.mp4", "overlay.png", "summary.json", "config.yaml"} <= set(os.listdir(out))
+    assert {"overlay.mp4", "overlay.png", "review.html", "summary.json", "config.yaml"} <= set(os.listdir(out))
+    figures = json.loads((out / "summary.json").read_text())
+    assert figures["frames"] == len(clip.times) and figures["object_points"] > 0 and "there_and_back" in figures
     before = (out / "clip" / "clip.json").stat().st_mtime_ns
     assert run_mpr("track", "--video", video, "--box", BOX, "--out", out) == 0
     assert (out / "clip" / "clip.json").stat().st_mtime_ns == before

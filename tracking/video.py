@@ -34,7 +34,7 @@ class VideoFrames:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise BadVideo(f"video {self.path} does not exist")
+            raise BadVideo(f"video {self.path} " + ("is not a file" if self.path.exists() else "does not exist"))
         about = self.path.stat()
         index = _indexed(self.path, about.st_size, about.st_mtime_ns)
         self._base, self._exact_seek, self._pts, self._keys = index.base, index.exact_seek, index.pts, index.keys
