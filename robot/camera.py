@@ -1,0 +1,48 @@
+"""What a camera is to the rest of the house: its newest picture, at once, with the time at which it was taken."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """`time` is when it was taken, in seconds of the clock that the session runs on; `number` counts pictures."""
+
+    image: NDArray[np.uint8]  # [H, W, 3] RGB
+    time: float
+    number: int
+
+
+@dataclass(frozen=True)
+class CameraFeatures:
+    """What can be said of a camera without being connected to it."""
+
+    name: str
+    height: int  # pixels
+    width: int
+    rate_hz: float
+
+
+class CameraError(UserError):
+    """The camera cannot be reached, or gives nothing: one line."""
+
+    reason = "camera error"
+
+
+class Camera(AbstractContextManager["Camera"], Protocol):
+    """Entering connects and starts it, and waits for its first picture; leaving lets go. Raises CameraError."""
+
+    @property
+    def features(self) -> CameraFeatures: ...
+
+    def latest(self) -> Picture:
+        """The newest picture, without waiting: an old one if none has come since."""
+        ...
