@@ -1,1 +1,1 @@
-"""The real arm: nothing here yet; the robot core comes after the policy line."""
+"""The robot core: arm, cameras, clock and safety, and what runs on them."""

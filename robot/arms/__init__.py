@@ -1,0 +1,1 @@
+"""Arms: simulated, franky, Polymetis."""

@@ -1,0 +1,1 @@
+"""Cameras: simulated, RealSense, recorded video."""

@@ -1,0 +1,1 @@
+"""How a person leads the arm: gamepad, SpaceMouse, keyboard."""
