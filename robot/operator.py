@@ -1,4 +1,4 @@
-"""The person beside the arm: marks how an episode ends, is asked before it goes on after a fault, and is told things."""
+"""The person beside the arm: marks how an episode ends, is asked before it goes on after a fault, is told things."""
 
 from __future__ import annotations
 
