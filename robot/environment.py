@@ -1,0 +1,188 @@
+"""`FrankaEnv`: an arm, its cameras, its guard and a pace as a gymnasium environment, a base policy inside.
+
+    beat k                                              beat k+1
+      │ measure, look, ask the base ─▶ obs_k ─▶ residual ─▶ guard ─▶ arm │
+      └────────────────────────── 0.1 s ───────────────────────────────┘
+
+A step composes base and residual (`robot.action`), hands the result to the guard, waits for the next beat and looks.
+Nothing here waits for a policy or a camera: `robot.ahead` plans in a thread, cameras hold their newest picture. There
+is no reward but 1 at a success that the operator marked: a reward model scores the finished episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict
+from numpy.typing import NDArray
+
+from mpr.episode import Episode
+from rl.base_policy import BasePolicy
+from rl.residual.environment import ALPHA
+from robot.action import NOTHING, SIZE, Action, action_of, composed
+from robot.arm import Arm, ArmError
+from robot.camera import Camera, CameraError
+from robot.clock import Clock, Pace, WallClock
+from robot.guard import Event, Guard, Held, Sent
+from robot.kept import Kept, state_vector
+from robot.operator import Answer, Mark, Operator
+from robot.safety import Limits
+from robot.watch import Seen
+from tracking.errors import UserError
+
+RATE_HZ = 10.0
+STEP_LIMIT = 200  # FACTS 1.1
+
+Observation = dict[str, NDArray]
+
+
+class Stopped(Exception):
+    """The operator wants no further episode."""
+
+
+class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """Observation: a uint8 [H, W, 3] for each camera, under its name; "pose" [7] (metres, quaternion xyzw), "width" [1]
+    (metres), "base_action" [8]. Action [8] in -1..1: the residual (`robot.action`).
+
+    The operator's mark ends an episode: success terminates; failure, redo, quit, the step limit and whatever a person
+    has to look at truncate. `reset` asks the operator to put everything back, and on a latched fault to mend it first;
+    it raises Stopped where the answer is to quit. `finished` is the last whole episode, its pictures kept for the
+    reward; its executed actions are what was really sent. `info` holds `success`, `mark`, `event` (what was wrong at
+    this step, if anything), `met` (limits), `stale` (cameras whose picture in this observation is too old) and `beat`.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012  gymnasium's own declaration
+
+    def __init__(
+        self,
+        arm: Arm,
+        cameras: Sequence[Camera],
+        base: BasePolicy,
+        operator: Operator,
+        *,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+        alpha: float = ALPHA,
+        rate_hz: float = RATE_HZ,
+        step_limit: int = STEP_LIMIT,
+        task: str = "",
+        told: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self.arm, self.cameras, self.base, self.operator = arm, tuple(cameras), base, operator
+        self.clock = clock or WallClock()
+        self.limits = limits or Limits()
+        self.alpha, self.step_limit, self.task = alpha, step_limit, task
+        self.guard = Guard(arm, self.limits, self.clock, told)
+        self.pace = Pace(self.clock, rate_hz)
+        looks: dict[str, gymnasium.Space] = {
+            c.features.name: Box(0, 255, (c.features.height, c.features.width, 3), np.uint8) for c in self.cameras
+        }
+        numbers = {"pose": 7, "width": 1}
+        looks |= {name: Box(-np.inf, np.inf, (size,), np.float32) for name, size in numbers.items()}
+        self.observation_space = Dict({**looks, "base_action": Box(-1, 1, (SIZE,), np.float32)})
+        self.action_space = Box(-1, 1, (SIZE,), np.float32)
+        self.seed = -1
+        self.finished: Episode | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Home, and everything put back. Without a seed, the last one plus one."""
+        super().reset(seed=seed)
+        self.seed = self.seed + 1 if seed is None else seed
+        self.guard.rest()
+        while (seen := self._ready()) is None:
+            pass
+        self.kept = Kept(self.task, self.seed, self.alpha, 1 / self.pace.period)
+        self.base.reset(self.seed, lambda step: self._pictures())
+        self.pace.restart()
+        self._observe(self._look() or seen)
+        return self._observation(), {"success": False, "stale": self._stale()}
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        wish = composed(self._base, np.asarray(action, np.float64), self.alpha)
+        outcome = self.guard.act(wish, self._seen)
+        sent = action_of(outcome.target, self._seen.state) if isinstance(outcome, Sent) else self._resting()
+        beat = self.pace.wait()
+        mark = self.operator.mark()
+        seen = self._look()  # nothing, where arm or camera is gone: the guard has latched, and the last view stands
+        residual = np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0)
+        self.kept.acted(self._base, residual, sent, outcome, beat)
+        self._observe(seen or self._seen)
+        fault = self.guard.latched
+        success = mark is Mark.SUCCESS and fault is None
+        ended = fault is not None or (mark is not None and not success)
+        truncated = not success and (ended or len(self.kept) >= self.step_limit)
+        event = fault or (outcome.event if isinstance(outcome, Held) else None)
+        if success or truncated:
+            self.guard.rest()
+            self.finished = self.kept.episode(success, truncated, mark, fault, self.pace.overruns)
+        info = {"success": success, "is_success": success, "mark": mark, "event": event, "beat": beat}
+        info |= {"met": outcome.met if isinstance(outcome, Sent) else (), "stale": self._stale()}
+        return self._observation(), float(success), success, truncated, info
+
+    def _ready(self) -> Seen | None:
+        """One attempt at an arm at home and a scene put back; nothing where it has to be tried again."""
+        if (fault := self.guard.latched) is not None:
+            answer = self.operator.ask(f"{fault.kind}: {fault.message}", tuple(Answer))
+            if answer is Answer.QUIT:
+                raise Stopped
+            try:
+                if answer is Answer.RECOVER:
+                    self.arm.recover()
+                self.guard.resume()
+                self.guard.check(self.arm.state())
+            except ArmError as error:
+                self.guard.fault("arm error", str(error))
+            if self.guard.latched is not None:
+                return None
+        try:
+            self.arm.home()
+        except ArmError as error:
+            self.guard.fault("arm error", str(error))
+            return None
+        if self.operator.ask("everything back in its place?") is Answer.QUIT:
+            raise Stopped
+        return self._look()
+
+    def _look(self) -> Seen | None:
+        """What there is to see now; nothing, and a latched fault, where arm or camera is gone."""
+        try:
+            state = self.arm.state()
+            pictures = {camera.features.name: camera.latest() for camera in self.cameras}
+        except (ArmError, CameraError) as error:
+            self.guard.fault(error.reason, str(error))
+            return None
+        return Seen(state, pictures, self.clock.now())
+
+    def _observe(self, seen: Seen) -> None:
+        self._seen = seen
+        self.kept.saw(seen, self._stale())
+        self._base = self._ask_base(seen)
+
+    def _ask_base(self, seen: Seen) -> Action:
+        """The base policy's action. One that is not finite stays so, for the guard to name. Raises UserError for a
+        policy of another arm."""
+        action = np.asarray(self.base.act(state_vector(seen.state).astype(np.float32)), np.float64)
+        if action.shape != (SIZE,):
+            raise UserError(f"the base policy gave an action of shape {action.shape}: this arm takes {SIZE} numbers")
+        return np.clip(action, -1, 1)
+
+    def _resting(self) -> Action:
+        """The action that a held arm carries out."""
+        return np.concatenate([NOTHING[:7], [self._seen.state.width / self.arm.features.widest * 2 - 1]])
+
+    def _pictures(self) -> Mapping[str, NDArray[np.uint8]]:
+        return {name: picture.image for name, picture in self._seen.pictures.items()}
+
+    def _stale(self) -> tuple[str, ...]:
+        ages = {name: self._seen.time - picture.time for name, picture in self._seen.pictures.items()}
+        return tuple(name for name, age in ages.items() if not age <= self.limits.picture_age)
+
+    def _observation(self) -> Observation:
+        vector = state_vector(self._seen.state).astype(np.float32)
+        base = np.nan_to_num(self._base, posinf=1, neginf=-1).astype(np.float32)
+        return {**self._pictures(), "pose": vector[:7], "width": vector[7:], "base_action": base}
