@@ -36,7 +36,7 @@ from tracking.errors import UserError
 RATE_HZ = 10.0
 STEP_LIMIT = 200  # FACTS 1.1
 
-Observation = dict[str, NDArray]
+Observation = dict[str, Any]
 
 
 class Stopped(Exception):
