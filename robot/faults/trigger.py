@@ -1,4 +1,4 @@
-"""When a fault is on: from the k-th command of the session, for some seconds of its clock or until a person mends it."""
+"""When a fault is on: from the k-th command of the session, for some seconds of its clock, or until a person mends."""
 
 from __future__ import annotations
 
