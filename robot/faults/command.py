@@ -71,7 +71,7 @@ def report(run: RunFolder) -> None:
     told = [
         f"# {len(rows)} faults: {len(bad)} bad",
         "",
-        f"{len(sessions)} in sessions of two episodes ({commands:,} commands to the arm), {len(processes)} of processes.",
+        f"{len(sessions)} in sessions of two episodes ({commands:,} commands sent), {len(processes)} of processes.",
         "",
         *table(sessions),
         "",
