@@ -22,6 +22,7 @@ VERBS = {
     "finetune": ("rl.residual.train:main", "let a residual policy practise on a frozen base policy"),
     "evaluate": ("rl.evaluate:main", "success of base and base + residual, paired on the same seeds"),
     "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
+    "robot export": ("robot.export:main", "recorded robot episodes as a LeRobot or Minari data set, read back"),
     "bench": ("mpr.bench:main", "measure speed on this machine"),
     "bench rl": ("rl.residual.bench:main", "measure residual RL: updates beside other libraries', an episode's parts"),
     "bench camera": ("tracking.synth.residue:main", "measure what each camera compensation leaves on synthetic clips"),
