@@ -39,7 +39,7 @@ NAMED = {
     "\x1b[D": "left",
 }
 NAMED |= {f"\x1bO{letter}": NAMED[f"\x1b[{letter}"] for letter in "ABCD"}
-SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[ -~]|\x1b[^\[O]|[^\x1b]", re.DOTALL)
+SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[ -~]|\x1b[^\[O]|(?P<part>\x1b(\[[0-?]*[ -/]*|O)?\Z)|.", re.DOTALL)
 KEPT = 256  # keys that nobody asked for
 
 
@@ -112,14 +112,16 @@ class Keys(AbstractContextManager["Keys"]):
                 data = os.read(self._fd, 4096)  # as much as a terminal holds
             if not data:
                 raise UserError("the terminal is gone: nobody is there to mark or to stop an episode")
-        text = self._rest + self._text.decode(data) if data else ""  # an Escape that nothing followed is dropped
-        stop = 0
+        text, self._rest = (
+            self._rest + self._text.decode(data) if data else "",
+            "",
+        )  # Escape that nothing followed: none
         for found in SEQUENCE.finditer(text):
             name = NAMED.get(found[0], found[0])
-            stop = found.end()
-            if name.isprintable():
+            if found["part"]:
+                self._rest = found[0]
+            elif name.isprintable():
                 self._typed.append(Key(name, since))
-        self._rest = text[stop:]
 
     def _restore(self) -> None:
         saved, self._saved = self._saved, None

@@ -50,7 +50,7 @@ options       success    create  failure    triangle  redo"""
         self._let_go = LetGo(7)  # axes and d-pad
         self._down: set[int] = set()  # buttons
         self._grip = OPEN
-        self._said: Mark | None = None
+        self._said: list[Mark] = []
 
     def __enter__(self) -> Gamepad:
         for name in SETTINGS:
@@ -81,13 +81,13 @@ options       success    create  failure    triangle  redo"""
 
     def rest(self) -> None:
         self._poll()  # what is pressed now was not pressed in the episode
-        self._grip, self._said = OPEN, None
+        self._grip, self._said = OPEN, []
         self._let_go.forget()
 
     def mark(self) -> Mark | None:
         self._poll()
-        said, self._said = self._said, None
-        return said
+        said, self._said = self._said, []
+        return most_careful(said)
 
     def _poll(self) -> NDArray[np.float64] | None:
         """Deflections [7] of the axes and the d-pad; none without a pad. Takes in the buttons."""
@@ -102,8 +102,7 @@ options       success    create  failure    triangle  redo"""
         pressed, self._down = sorted(down - self._down), down
         for button in pressed:
             self._grip = GRIPS.get(button, self._grip)  # of both at once: open
-        said = [MARKS[button] for button in pressed if button in MARKS]
-        self._said = most_careful(said + [self._said] * (self._said is not None))
+        self._said += [MARKS[button] for button in pressed if button in MARKS]
         axes = [self._pad.get_axis(axis) / FULL for axis in range(len(AXES))]
         return np.clip([*axes, (PAD_RIGHT in down) - (PAD_LEFT in down)], -1, 1)
 

@@ -1,7 +1,7 @@
 """The keys of a terminal as a device: for a first look and for simulators; a pad or a SpaceMouse leads better.
 
 A terminal does not tell when a key is let go. A press counts for `HELD` seconds from the earliest moment at which it
-can have been typed; a key that is held repeats itself, half a second after the press. So the arm moves for a short time,
+can have been typed; a key that is held repeats itself, half a second after the press. So the arm moves for a moment,
 waits, then moves on until `HELD` after the key is let go; and what was typed while nobody looked counts for nothing.
 Wants to be read 10 times a second.
 """

@@ -93,7 +93,9 @@ left, right   (its first two buttons) shut, open the gripper"""
     def _drain(self) -> bool:
         """Read all reports, so that the newest counts; whether there was any."""
         device, any_new = self._device, False
-        for _ in range(REPORTS if device is not None else 0):
+        for _ in range(REPORTS):
+            if device is None:
+                return False
             try:
                 state = device.read()
             except self._gone:
