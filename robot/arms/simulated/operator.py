@@ -1,0 +1,44 @@
+"""The person beside the simulated arm: sees the microwave open, puts everything back, and always goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rl.kitchen.environment import BASE_OFFSET
+from rl.kitchen.tasks import MICROWAVE
+from robot.arm import ArmError
+from robot.arms.simulated.world import World
+from robot.operator import Answer, Mark
+
+
+class SimulatedOperator:
+    """An Operator. Where it puts the arm's base for the nth question depends on the seed and n alone, spread as
+    `rl.kitchen.environment` spreads it. `said` and `asked` hold what it was told and asked."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self._world, self._seed = world, seed
+        self.said: list[str] = []
+        self.asked: list[str] = []
+
+    def mark(self) -> Mark | None:
+        """SUCCESS as long as the microwave stands open. A world that is gone is not marked: the arm tells of it."""
+        try:
+            opened = self._world.measured().travel >= MICROWAVE.opened
+        except ArmError:
+            return None
+        return Mark.SUCCESS if opened else None
+
+    def ask(self, question: str, answers: tuple[Answer, ...] = (Answer.GO, Answer.QUIT)) -> Answer:
+        """Shuts the door and leads the arm home; then RECOVER where that is offered, else GO. QUIT for a world that is
+        gone."""
+        draw = np.random.default_rng([self._seed, len(self.asked)])
+        self.asked.append(question)
+        try:
+            self._world.order("put back", draw.uniform(0.0, BASE_OFFSET, 2))
+        except ArmError as error:
+            self.say(str(error))
+            return Answer.QUIT
+        return Answer.RECOVER if Answer.RECOVER in answers else Answer.GO
+
+    def say(self, text: str) -> None:
+        self.said.append(text)

@@ -1,0 +1,85 @@
+"""The world that arm, cameras and operator share: what they may ask of it, wherever it runs; and the one that runs here,
+in step with whoever sleeps on its clock.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from robot.arms.simulated.eyes import Eyes
+from robot.arms.simulated.impedance import Gains
+from robot.arms.simulated.model import TIMESTEP
+from robot.arms.simulated.orders import Controller
+from robot.arms.simulated.physics import Measured, Physics
+from robot.camera import Picture
+
+ROUNDING = 1e-6  # of a step: by which a deadline may lie beyond it
+
+
+class World(Protocol):
+    """Orders are those of `robot.arms.simulated.orders`. Every method raises ArmError for a world that is gone."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Of its cameras' pictures: height, width."""
+        ...
+
+    def measured(self) -> Measured: ...
+
+    def order(self, name: str, *arguments: object) -> None:
+        """Returns when it is carried out; for "pull" and "hold", at once. Raises ArmError for one that failed."""
+        ...
+
+    def open_eyes(self) -> None:
+        """Pictures are wanted from now on. Raises NoGL where nothing can be rendered."""
+        ...
+
+    def picture(self, camera: str) -> Picture | None:
+        """The newest; none before there is one."""
+        ...
+
+
+class Lockstep:
+    """Time passes in `sleep_until` and in orders that last, and nowhere else: also a Clock.
+
+    Only pictures that are looked at are rendered, late, as the scene was when they were taken. With the same orders at
+    the same times everything is the same to the last bit.
+    """
+
+    def __init__(self, size: tuple[int, int], gains: Gains | None = None) -> None:
+        self.size = size
+        self.physics = Physics(gains)
+        self._controller = Controller(self.physics)
+        self._eyes = Eyes(size)
+        self._taken: dict[str, Picture] = {}
+
+    def now(self) -> float:
+        return self.physics.time
+
+    def sleep_until(self, deadline: float) -> None:
+        for _ in range(math.ceil((deadline - self.now()) / TIMESTEP - ROUNDING)):
+            self._controller.step()
+
+    def measured(self) -> Measured:
+        return self.physics.measured()
+
+    def order(self, name: str, *arguments: object) -> None:
+        self._controller.order(name, *arguments)
+        while self._controller.busy:
+            self._controller.step()
+        if self._controller.outcome is not None:
+            raise self._controller.outcome
+
+    def open_eyes(self) -> None:
+        self._eyes.open()
+
+    def picture(self, camera: str) -> Picture:
+        snapshot, taken = self.physics.snapshot, self._taken.get(camera)
+        if taken is None or taken.number != snapshot.number:
+            taken = Picture(self._eyes.look(snapshot, camera), snapshot.time, snapshot.number)
+            self._taken[camera] = taken
+        return taken
+
+    def close(self) -> None:
+        self._eyes.close()
