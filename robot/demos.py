@@ -16,6 +16,8 @@ from robot.recording import Recorder
 from robot.run import environment
 from robot.session import session
 from robot.station import Station, StationConfig, station
+from robot.teleop.policy import TeleopPolicy
+from robot.teleop.registry import DEVICES, teleop
 from robot.to_demonstrations import write_demonstrations
 from robot.watchdog import Watchdog
 from tracking.config import as_dict, parse, print_plan
@@ -38,10 +40,12 @@ class DemosConfig(StationConfig):
         super().__post_init__()
         if self.count < 1 or self.step_limit < 1:
             raise UserError(f"--count {self.count} --step_limit {self.step_limit}: 1 or more")
-        if self.leader != EXPERT:
-            from robot.teleop.registry import check_teleop
-
-            check_teleop(self.leader)
+        if self.leader != EXPERT and self.leader not in DEVICES:
+            raise UserError(
+                f"--teleop {self.leader}: there is {', '.join(DEVICES)}, and beside the simulated arm {EXPERT}"
+            )
+        if self.leader != EXPERT and not self.attended:
+            object.__setattr__(self, "operator", "keyboard")  # whoever leads it, sits there
 
     @property
     def leader(self) -> str:
@@ -59,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
         at = stack.enter_context(station(config))
         leader = stack.enter_context(led(config.leader, at))
         env = environment(config, at, leader, run, config.step_limit)
-        if config.arm != "simulated" or config.real_time:
+        if config.wall:
             stack.enter_context(Watchdog(env.guard))
         done = successes(recorder)
         while done < config.count:
@@ -69,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
                 done = successes(recorder)
             if len(recorder.whole) == before:
                 break  # the operator quit
-    made = write_demonstrations(recorder.whole.values(), run.path / "demonstrations")
+    made = write_demonstrations(recorder.root, run.path / "demonstrations")
     summary = {"episodes": len(recorder.whole), "successes": successes(recorder), "demonstrations": len(made)}
     run.finish(summary)
     print(f"{run.path / 'demonstrations'}: {len(made)} of {len(recorder.whole)} episodes, for `mpr bc --demos`")
@@ -82,11 +86,11 @@ def led(by: str, at: Station) -> Iterator[BasePolicy]:
         with base_policy(EXPERT, at, ahead=False) as expert:
             yield expert
         return
-    from robot.teleop.policy import TeleopPolicy
-    from robot.teleop.registry import teleop
-
-    with teleop(by) as device:
-        yield TeleopPolicy(device)
+    assert at.keys is not None
+    with teleop(by, at.keys) as device:
+        if marks := getattr(device, "mark", None):
+            at.operator.others = (marks,)  # type: ignore[attr-defined]
+        yield TeleopPolicy(device, at.operator.say)
 
 
 def with_idle(episode: Episode, leader: BasePolicy) -> Episode:

@@ -113,6 +113,12 @@ class Guard:
         with self._lock:
             return self._hold(Event(self.clock.now(), kind, message, ask=True))
 
+    def check(self, state: ArmState) -> None:
+        """Hold and ask, if the arm itself says that something is wrong: where nothing is sent, between episodes."""
+        with self._lock:
+            if wrong := self._troubled(state, self.clock.now()):
+                self._hold(wrong)
+
     def rest(self) -> None:
         """Between episodes: hold, with nothing wrong. What is latched stays so."""
         with self._lock:
@@ -137,13 +143,18 @@ class Guard:
         if backwards := self._backwards(now):
             return backwards
         self._now, state = now, seen.state
-        if state.errors or not state.mode.obeys:
-            named = ", ".join(state.errors) or "no error named"
-            return Event(now, "arm error", f"the arm is in mode '{state.mode.value}' ({named})", ask=True)
+        if troubled := self._troubled(state, now):
+            return troubled
         kind, message = self._watch.wrong(seen, now)
         if not kind and self._last is None and state.time < self._stopped - AHEAD:
             kind, message = "stale state", "the arm's state is from before it stopped"
         return Event(now, kind, message, ask=kind == JUMP) if kind else None
+
+    def _troubled(self, state: ArmState, now: float) -> Event | None:
+        if not state.errors and state.mode.obeys:
+            return None
+        named = ", ".join(state.errors) or "no error named"
+        return Event(now, "arm error", f"the arm is in mode '{state.mode.value}' ({named})", ask=True)
 
     def _backwards(self, now: float) -> Event | None:
         if now >= self._now:

@@ -141,7 +141,7 @@ def follow(config: ReplayConfig, episode: Episode, run: RunFolder) -> Episode:
         at = stack.enter_context(station(config))
         at = dataclasses.replace(at, operator=UntilOver(at.operator, path))
         env = environment(config, at, path, run, steps)
-        if config.arm != "simulated" or config.real_time:
+        if config.wall:
             stack.enter_context(Watchdog(env.guard))
         for _, made in session(env, recorder, len(recorder.whole) + 1, config.seed):
             return made

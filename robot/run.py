@@ -60,10 +60,9 @@ def main(argv: Sequence[str]) -> None:
     recorder = Recorder(run.path / "episodes")
     with ExitStack() as stack:
         at = stack.enter_context(station(config))
-        wall = config.arm != "simulated" or config.real_time
-        base = stack.enter_context(base_policy(config.policy, at, wall, config.ddim_steps, config.device))
+        base = stack.enter_context(base_policy(config.policy, at, config.wall, config.ddim_steps, config.device))
         env = environment(config, at, base, run, config.step_limit)
-        if wall:
+        if config.wall:
             stack.enter_context(Watchdog(env.guard))
         for _ in session(env, recorder, config.episodes, config.seed):
             pass
