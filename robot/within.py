@@ -24,7 +24,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     thread.start()
     thread.join(seconds)
     if raised:
-        raise raised[0]
+        raise raised.pop()  # kept here, it would keep itself, and with its frames the device, alive
     if not found:
         raise TimeoutError(f"no answer within {seconds:g} s")
     return found[0]

@@ -39,8 +39,8 @@ class Stamp:
     """When a reading was made, on this machine's clock.
 
     A controller stamps its readings with a clock of its own, which is not ours and may not even run at our speed. So a
-    reading is of the time at which it was asked for when it was first seen; while the controller's clock stands still or
-    goes back, it is not news and keeps its time, and so grows stale.
+    reading is of the time at which it was asked for when it was first seen; while the controller's clock stands still
+    or goes back, it is not news and keeps its time, and so grows stale.
     """
 
     def __init__(self) -> None:

@@ -65,7 +65,7 @@ class FrankyArm:
         self._link: Link | None = None
         self._hand: Hand | None = None
         self._tracker: Any = None  # the only one: franky lets a second take over, and ignores the first in silence
-        self._held = self._going_home = False
+        self._held = self._going_home = self._stopped = False
 
     @property
     def features(self) -> ArmFeatures:
@@ -110,6 +110,7 @@ class FrankyArm:
         """
         link, hand = self._connected()
         if self._going_home:
+            self._stopped = True
             with told("the arm does not stop"):
                 link.robot.stop()
         elif not self._held and self._tracker is not None:
@@ -120,22 +121,20 @@ class FrankyArm:
                 self._held = True
 
     def home(self) -> None:
-        self._controlled().open()
-        self._end()
+        hand = self._controlled()
         link, _ = self._connected()
-        self._going_home = True
+        self._going_home, self._stopped = True, False
         try:
+            hand.open()
+            self._end()
             with told("on the way home"):
-                self._go_home(link.robot)
+                self._go_home(link)
         except BaseException:  # a person's Ctrl-C, too
             with suppress(Exception):
                 link.robot.stop()
             raise
         finally:
             self._going_home = False
-        off = float(np.abs(link.fresh().joints - HOME).max())
-        if off > HOMED:
-            raise ArmError(f"the arm stopped on its way home: a joint is {off:.2f} rad off")
         self._start()
 
     def recover(self) -> None:
@@ -192,13 +191,17 @@ class FrankyArm:
             with told("the impedance controller ended"):
                 within(CLOSING, tracker.stop)
 
-    def _go_home(self, robot: Any) -> None:
+    def _go_home(self, link: Link) -> None:
         motion = self._franky.JointMotion(HOME, relative_dynamics_factor=self._home_speed)
-        robot.move(motion, asynchronous=True)
         until = time.monotonic() + LONG
-        while not robot.join_motion(0.05):
-            if time.monotonic() > until:
-                raise ArmError(f"not there after {LONG:g} s")
+        if not self._stopped:
+            link.robot.move(motion, asynchronous=True)
+        while not link.robot.join_motion(0.05):
+            if self._stopped or time.monotonic() > until:
+                raise ArmError("stopped" if self._stopped else f"not there after {LONG:g} s")
+        off = float(np.abs(link.fresh().joints - HOME).max())
+        if self._stopped or off > HOMED:
+            raise ArmError(f"stopped, a joint {off:.2f} rad off")
 
     def _pull(self, pose: Pose) -> None:
         with told("the target is refused"):

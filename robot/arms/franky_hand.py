@@ -1,13 +1,14 @@
 """The Franka Hand through franky: told widths without waiting, and its width read all the while, in a thread.
 
-The hand carries out one command at a time, and franky blocks who gives it a second one: the newest wish waits here until
-the command under way has ended. A command that ends short of its width (something is between the fingers) is no error;
-the measured width tells.
+The hand carries out one command at a time, and franky blocks who gives it a second one: the newest wish waits here
+until the command under way has ended. A command that ends short of its width (something is between the fingers) is no
+error; the measured width tells.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Hand:
         self._running: Any = None  # the command under way: a franky.BoolFuture
         self._wish: float | None = None
         with told(f"the gripper of {hostname} is not reached"):
-            self._gripper = within(deadline, lambda: franky.Gripper(hostname))
+            self._gripper: Any = within(deadline, lambda: franky.Gripper(hostname))
             self.widest = within(deadline, lambda: float(self._gripper.max_width))
             if not self.widest > OPENING:
                 raise ArmError(f"the gripper of {hostname} opens {self.widest:.3f} m: have it find its range, in Desk")
@@ -68,8 +69,9 @@ class Hand:
             time.sleep(EVERY)
 
     def close(self) -> None:
-        """Read no more. The fingers stay as they are."""
+        """Read no more, and let go of the hand. The fingers stay as they are."""
         self._newest.stop()
+        self._gripper = None
 
     def _turn(self) -> float:
         """In the thread: read the width, see the command under way end, give the next one."""
@@ -95,7 +97,5 @@ class Hand:
 
     def _end(self) -> None:
         running, self._running = self._running, None
-        try:
+        with suppress(self._franky.CommandException):  # it met something: the width tells
             running.get()
-        except self._franky.CommandException:
-            pass  # it met something: the width tells

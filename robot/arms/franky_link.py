@@ -55,8 +55,8 @@ class Reading:
 
 
 class Link:
-    """Connects at once. Every method raises ArmError where the link was lost: within a second, during which the readings
-    grow stale. It never heals; a new one may."""
+    """Connects at once. Every method raises ArmError where the link was lost: a second after it was, during which the
+    readings grow stale. It never heals; a new one may."""
 
     def __init__(
         self, franky: Any, hostname: str, realtime: bool, thresholds: Mapping[str, float], deadline: float, clock: Clock
@@ -88,7 +88,9 @@ class Link:
         return reading
 
     def close(self) -> None:
+        """Let go of the arm, which takes one connection at a time: franky gives it up with its object."""
         self._newest.stop()
+        self.robot = None
 
     def _read(self) -> Reading:
         """In the thread."""
