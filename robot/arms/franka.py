@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from robot.arm import ArmError
 from robot.pose import Pose, Vector
 
 HOME = np.array([0, -np.pi / 4, 0, -3 * np.pi / 4, 0, np.pi / 2, np.pi / 4])  # joints, radians: the hand points down
@@ -33,6 +34,15 @@ def normal(quaternion: ArrayLike) -> Vector:
     """Of length 1. Nought stays as it is: Pose refuses it."""
     quaternion = np.asarray(quaternion, np.float64)
     return quaternion / (np.linalg.norm(quaternion) or 1.0)
+
+
+def wished(width: float, told: float, widest: float) -> float:
+    """The width in metres that the hand is to be told: the one it was told last, unless the wish is another. 0 is to
+    close with force on whatever is there. Raises ArmError for what is no width."""
+    if not np.isfinite(width):
+        raise ArmError(f"a gripper width of {width} m: a finite number")
+    wish = 0.0 if width < SHUT else min(float(width), widest)
+    return told if abs(wish - told) <= ENOUGH else wish
 
 
 class Stamp:

@@ -11,10 +11,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
-
 from robot.arm import ArmError
-from robot.arms.franka import ENOUGH, SHUT
+from robot.arms.franka import wished
 from robot.arms.franky_link import told
 from robot.within import Newest, within
 
@@ -46,13 +44,8 @@ class Hand:
 
     def wish(self, width: float) -> float:
         """Go there as soon as the command under way has ended. Returns the width that the hand is really told."""
-        if not np.isfinite(width):
-            raise ArmError(f"a gripper width of {width} m: a finite number")
-        wish = 0.0 if width < SHUT else min(width, self.widest)
-        if abs(wish - self._told) <= ENOUGH:
-            wish = self._told
         self._newest.get()  # raises where the hand is lost
-        self._wish = wish
+        self._wish = wish = wished(width, self._told, self.widest)
         return wish
 
     def drop(self) -> None:
@@ -84,15 +77,15 @@ class Hand:
                 elif time.monotonic() > self._until:
                     raise ArmError(f"the gripper has not ended a command within {STUCK:g} s")
             wish = self._wish
-            if self._running is None and wish is not None and abs(wish - self._told) > ENOUGH:
+            if self._running is None and wish is not None and wish != self._told:
                 self._begin(wish)
         return width
 
     def _begin(self, wish: float) -> None:
-        if wish < SHUT:
+        if wish <= 0:  # on whatever is there
             given = self._gripper.grasp_async(0.0, self._speed, self._force, epsilon_outer=1.0)
         else:
-            given = self._gripper.move_async(float(wish), self._speed)
+            given = self._gripper.move_async(wish, self._speed)
         self._told, self._running, self._until = wish, given, time.monotonic() + STUCK
 
     def _end(self) -> None:
