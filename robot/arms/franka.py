@@ -20,14 +20,14 @@ HOMED = 0.03  # radians by which a joint may be off, home
 
 def applied(pose: Pose, tool: Pose) -> Pose:
     """The pose of a tool that is fixed to a frame at `pose`, `tool` being its pose in that frame."""
-    turned = pose.rotation.apply(tool.position)
-    return Pose(pose.position + turned, (pose.rotation * tool.rotation).as_quat())
+    position = pose.position + pose.rotation.as_matrix() @ tool.position
+    return Pose(position, (pose.rotation * tool.rotation).as_quat())
 
 
 def inverse(pose: Pose) -> Pose:
     """applied(applied(pose, tool), inverse(tool)) is pose."""
     back = pose.rotation.inv()
-    return Pose(-back.apply(pose.position), back.as_quat())
+    return Pose(-back.as_matrix() @ pose.position, back.as_quat())
 
 
 def normal(quaternion: ArrayLike) -> Vector:

@@ -35,8 +35,8 @@ class _Busy(ArmError):
 
 
 class PolymetisArm:
-    """An `Arm`. `host` and `port` are those of polymetis_server.py. Once the server is lost, every call says so at once,
-    until `recover` finds it again."""
+    """An `Arm`. `host` and `port` are those of polymetis_server.py. Once the server is lost, every call says so, at
+    once, until `recover` finds it again."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 50080, clock: Clock | None = None) -> None:
         self.host, self.port, self.clock = host, port, clock or WallClock()

@@ -5,14 +5,15 @@ Run it with the Python (3.8 or later) that has polymetis, on any machine that re
     python polymetis_server.py --robot 172.16.0.1
 
 It needs nothing else of this project: the file can be copied. One client at a time, over TCP: a line of JSON asks, a
-line of JSON answers, {"ok": ...} or {"error": "..."}. No answer waits for a motion. The arm is held where it is when the
-client is gone, and when it has asked nothing for a while. There is no password: keep it on this machine, or on the
+line of JSON answers, {"ok": ...} or {"error": "..."}. No answer waits for a motion. The arm is held where it is when
+the client is gone, and when it has asked nothing for a while. There is no password: keep it on this machine, or on the
 arm's own net.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -26,7 +27,7 @@ WAITING = 5.0  # seconds after which a gripper that has not taken a command is l
 
 
 class Gripper:
-    """Told widths without waiting. Polymetis' own client waits, at times for ever, so a thread of ours stands for us."""
+    """Told widths without waiting. Polymetis' own client may wait for ever: a thread of ours does it for us."""
 
     def __init__(self, interface, speed, force):
         self.interface, self.speed, self.force = interface, speed, force
@@ -140,7 +141,7 @@ def answered(arm, line):
         ask = json.loads(line)
         name = ask.pop("ask")
         if name not in Arm.ASKS:
-            raise ValueError("no such question: {}".format(name))
+            raise ValueError(f"no such question: {name}")
         return {"ok": getattr(arm, name)(**ask)}
     except Exception as error:
         return {"error": one_line(error)}
@@ -173,14 +174,14 @@ def serve(arm, connection):
             for line in lines:
                 connection.sendall(json.dumps(answered(arm, line)).encode() + b"\n")
     except OSError as error:
-        print("the client is lost: {}".format(error), flush=True)
+        print(f"the client is lost: {error}", flush=True)
     finally:
         held(arm)
         connection.close()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Owns a Franka arm through Polymetis.")
     parser.add_argument("--robot", default="localhost", help="address of Polymetis' robot server")
     parser.add_argument("--robot-port", type=int, default=50051)
     parser.add_argument("--gripper", default="", help="address of Polymetis' gripper server, where it is another")
@@ -193,11 +194,10 @@ def main():
 
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path = [path for path in sys.path if os.path.abspath(path or ".") != here]  # there, polymetis.py is the client
-    import torch  # pyright: ignore[reportMissingImports]
-    from polymetis import GripperInterface, RobotInterface  # pyright: ignore[reportMissingImports]
+    polymetis, torch = importlib.import_module("polymetis"), importlib.import_module("torch")
 
-    robot = RobotInterface(ip_address=options.robot, port=options.robot_port)
-    fingers = GripperInterface(ip_address=options.gripper or options.robot, port=options.gripper_port)
+    robot = polymetis.RobotInterface(ip_address=options.robot, port=options.robot_port)
+    fingers = polymetis.GripperInterface(ip_address=options.gripper or options.robot, port=options.gripper_port)
     arm = Arm(robot, Gripper(fingers, options.speed, options.force), torch.Tensor)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
