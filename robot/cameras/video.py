@@ -1,0 +1,63 @@
+"""A recorded video in a camera's place: its frames at its own times, counted from when it was entered.
+
+There is no thread: the frame that is due is decoded when it is asked for, by whoever asks (some milliseconds). At the
+end the last frame stays, with its own time, so that it grows stale as a camera's would.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from robot.camera import CameraError, CameraFeatures, Picture
+from robot.clock import Clock, WallClock
+from tracking.errors import BadVideo
+from tracking.video import VideoFrames
+
+
+class VideoCamera:
+    """A `Camera`. Asked for its features it opens the file. Raises CameraError for one that is no video."""
+
+    def __init__(self, path: Path | str, name: str = "", clock: Clock | None = None) -> None:
+        self.path, self.name, self.clock = Path(path), name or Path(path).stem, clock or WallClock()
+        self._start: float | None = None
+        self._picture: Picture | None = None
+
+    @cached_property
+    def features(self) -> CameraFeatures:
+        height, width = self._image(0).shape[:2]
+        return CameraFeatures(self.name, height, width, self._frames.rate_hz)
+
+    def __enter__(self) -> VideoCamera:
+        self._image(0)
+        self._start, self._picture = self.clock.now(), None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._start = None
+        self._frames.close()
+
+    def latest(self) -> Picture:
+        if self._start is None:
+            raise CameraError(f"camera {self.name} is not connected")
+        times = self._frames.times
+        due = int(np.searchsorted(times, self.clock.now() - self._start, side="right")) - 1
+        number = max(due, 0)
+        if self._picture is None or self._picture.number != number:
+            self._picture = Picture(self._image(number), self._start + float(times[number]), number)
+        return self._picture
+
+    @cached_property
+    def _frames(self) -> VideoFrames:
+        try:
+            return VideoFrames(self.path)
+        except BadVideo as error:
+            raise CameraError(str(error)) from error
+
+    def _image(self, number: int) -> np.ndarray:
+        try:
+            return self._frames[number]
+        except BadVideo as error:
+            raise CameraError(str(error)) from error

@@ -1,0 +1,358 @@
+"""The Polymetis adapter against its server, in a process of its own, on a stand-in for the polymetis package.
+
+The stand-in has the signatures of the published client (fairo, polymetis/python/polymetis). It writes down what it is
+called with, and reads what is wrong with it from a file.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot.arm import ArmError, Mode, Target
+from robot.arms import polymetis_server
+from robot.arms.franka import HAND, HOME, HOME_POSE, Stamp, applied, inverse, wished
+from robot.arms.polymetis import PolymetisArm
+from robot.pose import Pose, angle_between, distance_between
+
+SERVER = Path(polymetis_server.__file__)
+FAKE = '''
+import json, os, time
+from types import SimpleNamespace as Made
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def wrong():
+    with open(os.path.join(HERE, "wrong.json")) as file:
+        return json.load(file)
+
+
+def log(*what):
+    with open(os.path.join(HERE, "log.jsonl"), "a") as file:
+        file.write(json.dumps(what) + "\\n")
+
+
+class RobotInterface:
+    def __init__(self, time_to_go_default=1.0, use_grav_comp=True, ip_address="localhost", port=50051,
+                 enforce_version=True):
+        assert ip_address == "10.0.0.1" and time_to_go_default == 1.0
+        self.joints, self.running, self.ends = [0.0, -0.7, 0.0, -2.3, 0.0, 1.6, 0.7], False, None
+
+    def get_robot_state(self):
+        time.sleep(wrong().get("slow", 0))
+        self.is_running_policy()
+        now = wrong().get("time", time.time())
+        stamp = Made(seconds=int(now), nanos=int(now % 1 * 1e9))
+        joints = [float("nan")] * 7 if wrong().get("nan") else self.joints
+        return Made(timestamp=stamp, joint_positions=joints, error_code=wrong().get("error_code", 0))
+
+    def get_joint_positions(self):
+        return self.joints
+
+    def get_ee_pose(self):
+        return [0.4, 0.1, 0.5], [2.0, 0.0, 0.0, 0.0] if wrong().get("long") else [1.0, 0.0, 0.0, 0.0]
+
+    def is_running_policy(self):
+        if self.ends is not None and time.time() > self.ends and not wrong().get("slow way"):
+            self.joints, self.running, self.ends = self.goal, False, None
+        if wrong().get("stopped"):
+            self.running = False
+        return self.running
+
+    def start_cartesian_impedance(self, Kx=None, Kxd=None, **kwargs):
+        log("start")
+        self.running, self.ends = True, None
+
+    def update_desired_joint_positions(self, positions):
+        log("joints", positions)
+        if not self.is_running_policy() or self.ends is not None:
+            raise RuntimeError("POLYMETIS SERVER ERROR --\\nTried to perform a controller update with no controller running.")
+        return 1
+
+    def update_desired_ee_pose(self, position=None, orientation=None):
+        log("pose", position, orientation)
+        if wrong().get("no inverse"):
+            return -1
+        return self.update_desired_joint_positions(self.joints)
+
+    def move_to_joint_positions(self, positions, time_to_go=None, delta=False, Kq=None, Kqd=None, **kwargs):
+        log("move", positions, kwargs)
+        self.goal, self.running, self.ends = positions, True, time.time() + 0.2
+
+
+class GripperInterface:
+    def __init__(self, ip_address="localhost", port=50052):
+        assert ip_address == "10.0.0.1"
+        self.width = 0.04
+
+    def get_state(self):
+        if wrong().get("no gripper"):
+            raise RuntimeError("failed to connect to all addresses")
+        return Made(width=self.width, is_moving=False)
+
+    def goto(self, width, speed, force, blocking=True):
+        log("goto", width, blocking)
+        self.width = width
+
+    def grasp(self, speed, force, grasp_width=0.0, epsilon_inner=-1.0, epsilon_outer=-1.0, blocking=True):
+        log("grasp", blocking)
+        self.width = 0.02
+'''
+
+
+class Side:
+    """The other side: the server's process, what its arm was called with, what is wrong with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "polymetis.py").write_text(FAKE)
+        (folder / "torch.py").write_text("Tensor = list\n")
+        self.wrong()
+        (folder / "log.jsonl").write_text("")
+        command = [os.environ.get("MPR_POLYMETIS_PYTHON", sys.executable), str(SERVER)]
+        command += ["--robot", "10.0.0.1", "--port", "0"]
+        path = {**os.environ, "PYTHONPATH": str(folder)}
+        self.process = subprocess.Popen(command, env=path, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline().rpartition(":")[2])
+
+    def wrong(self, **what: object) -> None:
+        new = self.folder / "new.json"
+        new.write_text(json.dumps(what))
+        new.replace(self.folder / "wrong.json")
+
+    def log(self) -> list[list]:
+        return [json.loads(line) for line in (self.folder / "log.jsonl").read_text().splitlines()]
+
+    def count(self, name: str) -> int:
+        return sum(line[0] == name for line in self.log())
+
+
+@pytest.fixture
+def side(tmp_path: Path) -> Iterator[Side]:
+    side = Side(tmp_path)
+    yield side
+    side.process.kill()
+    side.process.wait()
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline, "never came"
+        time.sleep(0.01)
+
+
+def test_poses_are_of_the_hand_there_and_of_the_flange_here(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        state = arm.state()
+        assert state.mode is Mode.MOVING and not state.errors and state.width == 0.04
+        np.testing.assert_allclose(state.pose.position, [0.4, 0.1, 0.5 - 0.1034], atol=1e-6)  # the flange points down
+        sent = arm.send(Target(state.pose, 0.06))
+        assert sent.width == 0.06 and distance_between(sent.pose, state.pose) < 1e-9
+        _, position, quaternion = next(line for line in side.log() if line[0] == "pose")
+        np.testing.assert_allclose(position, [0.4, 0.1, 0.5], atol=1e-6)
+        assert abs(abs(quaternion[0]) - 1) < 1e-6  # x first
+
+
+def test_a_quaternion_that_is_too_long_is_made_one(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(long=True)
+        assert abs(np.linalg.norm(arm.state().pose.quaternion) - 1) < 1e-9
+
+
+def test_nan_is_no_state(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(nan=True)
+        with pytest.raises(ArmError, match="the arm's state is none"):
+            arm.state()
+
+
+def test_no_controller_shows_and_is_started_by_recover_alone(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(stopped=True)
+        state = arm.state()
+        assert state.mode is Mode.OTHER and state.errors == ("no controller runs",) and not state.mode.obeys
+        with pytest.raises(ArmError, match="no controller running"):
+            arm.send(Target(state.pose, 0.04))
+        side.wrong()
+        assert side.count("start") == 1 and arm.state().mode is Mode.OTHER
+        arm.recover()
+        assert side.count("start") == 2 and arm.state().mode is Mode.MOVING
+
+
+def test_errors_of_arm_and_gripper_are_named(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(error_code=1)
+        assert arm.state().errors == ("error code 1",)
+        side.wrong(**{"no gripper": True})
+        until(lambda: arm.state().errors)
+        assert "the gripper is lost: failed to connect" in arm.state().errors[0]
+
+
+def test_what_cannot_be_reached_is_an_error(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        pose = arm.state().pose
+        side.wrong(**{"no inverse": True})
+        with pytest.raises(ArmError, match="nothing was sent"):
+            arm.send(Target(pose, 0.04))
+        with pytest.raises(ArmError, match="finite"):
+            arm.send(Target(pose, float("nan")))
+
+
+def test_a_killed_server_is_an_error_at_once_and_ever_after(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        pose = arm.state().pose
+        os.kill(side.process.pid, signal.SIGKILL)
+        side.process.wait()
+        for call in (arm.state, lambda: arm.send(Target(pose, 0.04)), arm.stop, arm.home, arm.recover):
+            with pytest.raises(ArmError, match="Polymetis server at"):
+                call()
+
+
+def test_a_server_that_hangs_is_lost_until_recovered(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(slow=0.5)
+        for _ in range(2):  # the late answer is not taken for the second question's
+            with pytest.raises(ArmError, match="is lost"):
+                arm.state()
+        side.wrong()
+        arm.recover()
+        assert arm.state().mode is Mode.MOVING
+
+
+def test_a_clock_that_stands_still_keeps_its_time(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(time=time.time() + 1)
+        first = arm.state().time
+        time.sleep(0.02)
+        assert arm.state().time == first
+        side.wrong(time=time.time() + 2)
+        assert arm.state().time > first
+
+
+def test_held_once_however_often_it_is_said(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        arm.stop()  # where its controller started
+        assert side.count("joints") == 0
+        arm.send(Target(arm.state().pose, 0.04))
+        for _ in range(5):
+            arm.stop()
+        assert side.count("joints") == 2  # by the target, and by the first of the five
+
+
+@pytest.mark.parametrize("how", ["silent", "gone", "killed"])
+def test_without_its_client_the_arm_is_held(side: Side, how: str):
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(Path.cwd())!r})
+from robot.arms.polymetis import PolymetisArm
+from robot.arm import Target
+arm = PolymetisArm(port={side.port}).__enter__()
+arm.send(Target(arm.state().pose, 0.04))
+print("sent", flush=True)
+if {how!r} != "gone": time.sleep(60)
+arm._drop()
+"""
+    client = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert client.stdout is not None and client.stdout.readline() == "sent\n"
+    if how == "killed":
+        client.kill()
+    until(lambda: side.count("joints") == 2)  # the target's, and the hold's
+    if how == "silent":  # and a word later it is served again
+        assert client.poll() is None
+    client.kill()
+    client.wait()
+    with PolymetisArm(port=side.port) as arm:
+        assert arm.state().mode is Mode.MOVING
+
+
+def test_home_opens_goes_there_and_is_controlled_again(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        arm.home()
+        state = arm.state()
+        np.testing.assert_allclose(state.joints, HOME, atol=1e-6)
+        assert state.width == 0.08 and state.mode is Mode.MOVING
+        names = [line[0] for line in side.log()]
+        assert names.index("goto") < names.index("move") < len(names) - 1 and names[-1] == "start"
+        assert all(line[-1] is False for line in side.log() if line[0] in ("goto", "grasp"))
+        assert next(line for line in side.log() if line[0] == "move")[2] == {"blocking": False}
+
+
+def test_stopped_on_its_way_home_it_stays(side: Side):
+    import threading
+
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(**{"slow way": True})
+        said: list[ArmError] = []
+
+        def go() -> None:
+            try:
+                arm.home()
+            except ArmError as error:
+                said.append(error)
+
+        thread = threading.Thread(target=go)
+        thread.start()
+        until(lambda: side.count("move"))
+        arm.stop()
+        thread.join(10)
+        assert "stopped" in str(said[0]) and side.count("start") == 2  # in place of the way home
+
+
+def test_the_gripper_is_told_what_changed_enough_alone(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        pose = arm.state().pose
+        for width in (0.041, 0.039, 0.042):
+            assert arm.send(Target(pose, width)).width == 0.04
+        assert arm.send(Target(pose, 0.005)).width == 0.0
+        until(lambda: side.count("grasp") == 1)
+        assert side.count("goto") <= 1
+
+
+def test_wished_widths():
+    assert wished(0.5, 0.04, 0.08) == 0.08 and wished(0.009, 0.04, 0.08) == 0.0 and wished(-1, 0.04, 0.08) == 0.0
+    assert wished(0.043, 0.04, 0.08) == 0.04 and wished(0.045, 0.04, 0.08) == 0.045
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(ArmError):
+            wished(bad, 0.04, 0.08)
+
+
+def test_a_tool_and_its_inverse():
+    flange = applied(HOME_POSE, inverse(HAND))
+    back = applied(flange, HAND)
+    assert distance_between(back, HOME_POSE) < 1e-12 and angle_between(back, HOME_POSE) < 1e-6
+    np.testing.assert_allclose(flange.position, HOME_POSE.position + [0, 0, 0.1034], atol=1e-12)
+    assert isinstance(flange, Pose)
+
+
+def test_a_stamp_is_ours_and_news_alone_gets_a_new_one():
+    stamp = Stamp()
+    assert [stamp.of(theirs, ours) for theirs, ours in ((5, 100), (5, 101), (4, 102), (6, 103))] == [100, 100, 100, 103]
+
+
+def test_nothing_is_reached_before_it_is_entered():
+    arm = PolymetisArm(port=1)
+    assert arm.features.home is HOME_POSE
+    with pytest.raises(ArmError, match="start polymetis_server"), arm:
+        pass
+
+
+def test_the_server_is_written_for_python_3_8():
+    source = SERVER.read_text()
+    tree = ast.parse(source, feature_version=(3, 8))
+    imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert imported <= set(sys.stdlib_module_names)
+    froms = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert froms == {"__future__"}
