@@ -1,5 +1,5 @@
-"""The world that arm, cameras and operator share: what they may ask of it, wherever it runs; and the one that runs here,
-in step with whoever sleeps on its clock.
+"""The world that arm, cameras and operator share: what they may ask of it, wherever it runs; and the one that runs
+here, in step with whoever sleeps on its clock.
 """
 
 from __future__ import annotations
