@@ -22,11 +22,18 @@ VERBS = {
     "finetune": ("rl.residual.train:main", "let a residual policy practise on a frozen base policy"),
     "evaluate": ("rl.evaluate:main", "success of base and base + residual, paired on the same seeds"),
     "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
+    "robot check": ("robot.check:main", "check arm and cameras: rates, latencies, home, workspace"),
+    "robot demos": ("robot.demos:main", "guide an operator through demonstrations on the arm"),
+    "robot run": ("robot.run:main", "run a policy on the arm, episode after episode, marked by the operator"),
+    "robot replay": ("robot.replay:main", "show a recorded episode, or let the arm follow it again, slowed"),
+    "robot faults": ("robot.faults.command:main", "inject faults into sessions on the simulated arm"),
+    "robot export": ("robot.export:main", "recorded robot episodes as a LeRobot or Minari data set, read back"),
     "bench": ("mpr.bench:main", "measure speed on this machine"),
     "bench rl": ("rl.residual.bench:main", "measure residual RL: updates beside other libraries', an episode's parts"),
     "bench camera": ("tracking.synth.residue:main", "measure what each camera compensation leaves on synthetic clips"),
     "bench tracking": ("mpr.bench_tracking:main", "measure point trackers and box masks against exact ones"),
     "bench video": ("tracking.bench_video:main", "measure the stages from video to clip, and their memory"),
+    "bench robot": ("robot.bench:main", "measure how well ten commands a second are kept, in real time"),
     "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),
 }
 

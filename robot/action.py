@@ -7,6 +7,8 @@ gripper width    = 0.04 m + 0.04 m · g                     absolute
 
 executed: position and gripper = base + alpha · residual
           rotation             = R(alpha · 0.1 · rotvec(residual)) · R(base), the residual from the left
+
+What is not finite stays so, for the guard to refuse: it is neither clipped to something nor taken for no turn.
 """
 
 from __future__ import annotations
@@ -29,20 +31,28 @@ NOTHING: Action = np.array([0, 0, 0, 0, 0, 0, 1, 0], np.float64)  # stays where 
 
 
 def turn_base_of(action: Action) -> Rotation:
-    """The turn that an action (or a residual) asks for."""
+    """The turn that an action (or a residual) asks for. Raises ValueError for one that is not finite."""
     quaternion = np.asarray(action, np.float64)[3:7]
+    largest = float(np.abs(quaternion).max())
+    if not np.isfinite(largest):
+        raise ValueError(f"no turn: quaternion {quaternion}")
+    if largest > 1:  # the length of a huge one would overflow
+        quaternion = quaternion / largest
     length = np.linalg.norm(quaternion)
     return Rotation.from_quat(quaternion / length) if length > SMALL else Rotation.identity()
 
 
 def target_of(action: Action, state: ArmState) -> Target:
     """Where an action sends the arm that stands as measured. Raises ValueError for what is not 8 finite numbers."""
-    action = np.asarray(action, np.float64)
+    try:
+        action = np.asarray(action, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"an action is {SIZE} finite numbers, got {type(action).__name__}: {error}") from error
     if action.shape != (SIZE,) or not np.isfinite(action).all():
-        raise ValueError(f"an action is {SIZE} finite numbers, got shape {action.shape}: {action}")
-    action = np.clip(action, -1, 1)
-    pose = state.pose.moved(STEP * action[:3], turn_base_of(action))
-    return Target(pose, HALF_WIDTH * (1 + float(action[7])))
+        raise ValueError(f"an action is {SIZE} finite numbers, got shape {action.shape}: {action.ravel()[:SIZE]}")
+    linear = np.clip(action, -1, 1)  # not its quaternion: clipped, that would turn about another axis
+    pose = state.pose.moved(STEP * linear[:3], turn_base_of(action))
+    return Target(pose, HALF_WIDTH * (1 + float(linear[7])))
 
 
 def action_of(target: Target, state: ArmState) -> Action:
@@ -53,15 +63,20 @@ def action_of(target: Target, state: ArmState) -> Action:
 
 
 def composed(base: Action, residual: Action, alpha: float) -> Action:
-    """A base action [8] corrected by a residual [8]."""
+    """A base action [8] corrected by a residual [8]; all NaN where either is not finite."""
+    base, residual = np.asarray(base, np.float64), np.asarray(residual, np.float64)
+    if not np.isfinite([base, residual]).all():
+        return np.full(SIZE, np.nan)
     turn_base = Rotation.from_rotvec(alpha * ROTATION_FACTOR * turn_base_of(residual).as_rotvec()) * turn_base_of(base)
-    linear = np.clip(np.asarray(base, np.float64) + alpha * np.asarray(residual, np.float64), -1, 1)
+    linear = np.clip(base + alpha * residual, -1, 1)
     return np.concatenate([linear[:3], turn_base.as_quat(canonical=True), linear[7:]])
 
 
 def residual_of(action: Action, base: Action, alpha: float) -> Action:
     """The residual that makes `action` of `base`: a demonstration's label. May leave -1..1 in position and gripper;
-    a turn that no residual can make is the nearest one."""
+    a turn that no residual can make is the nearest one. Raises ValueError where alpha is not above 0."""
+    if not alpha > 0:
+        raise ValueError(f"with alpha {alpha:g} no residual makes a difference")
     linear = (np.asarray(action, np.float64) - np.asarray(base, np.float64)) / alpha
     vector = (turn_base_of(action) * turn_base_of(base).inv()).as_rotvec() / (alpha * ROTATION_FACTOR)
     size = np.linalg.norm(vector)

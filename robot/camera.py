@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from robot.view import View
 from tracking.errors import UserError
 
 
@@ -29,6 +30,7 @@ class CameraFeatures:
     height: int  # pixels
     width: int
     rate_hz: float
+    view: View | None = None  # where it stands, if that is known and it stands
 
 
 class CameraError(UserError):

@@ -36,7 +36,7 @@ from tracking.errors import UserError
 RATE_HZ = 10.0
 STEP_LIMIT = 200  # FACTS 1.1
 
-Observation = dict[str, NDArray]
+Observation = dict[str, Any]
 
 
 class Stopped(Exception):
@@ -104,14 +104,14 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         wish = composed(self._base, np.asarray(action, np.float64), self.alpha)
-        outcome = self.guard.act(wish, self._seen)
-        sent = action_of(outcome.target, self._seen.state) if isinstance(outcome, Sent) else self._resting()
+        outcome = self.guard.act(wish, self.seen)
+        sent = action_of(outcome.target, self.seen.state) if isinstance(outcome, Sent) else self._resting()
         beat = self.pace.wait()
         mark = self.operator.mark()
         seen = self._look()  # nothing, where arm or camera is gone: the guard has latched, and the last view stands
         residual = np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0)
         self.kept.acted(self._base, residual, sent, outcome, beat)
-        self._observe(seen or self._seen)
+        self._observe(seen or self.seen)
         fault = self.guard.latched
         success = mark is Mark.SUCCESS and fault is None
         ended = fault is not None or (mark is not None and not success)
@@ -159,7 +159,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return Seen(state, pictures, self.clock.now())
 
     def _observe(self, seen: Seen) -> None:
-        self._seen = seen
+        self.seen = seen
         self.kept.saw(seen, self._stale())
         self._base = self._ask_base(seen)
 
@@ -173,16 +173,16 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _resting(self) -> Action:
         """The action that a held arm carries out."""
-        return np.concatenate([NOTHING[:7], [self._seen.state.width / self.arm.features.widest * 2 - 1]])
+        return np.concatenate([NOTHING[:7], [self.seen.state.width / self.arm.features.widest * 2 - 1]])
 
     def _pictures(self) -> Mapping[str, NDArray[np.uint8]]:
-        return {name: picture.image for name, picture in self._seen.pictures.items()}
+        return {name: picture.image for name, picture in self.seen.pictures.items()}
 
     def _stale(self) -> tuple[str, ...]:
-        ages = {name: self._seen.time - picture.time for name, picture in self._seen.pictures.items()}
+        ages = {name: self.seen.time - picture.time for name, picture in self.seen.pictures.items()}
         return tuple(name for name, age in ages.items() if not age <= self.limits.picture_age)
 
     def _observation(self) -> Observation:
-        vector = state_vector(self._seen.state).astype(np.float32)
+        vector = state_vector(self.seen.state).astype(np.float32)
         base = np.nan_to_num(self._base, posinf=1, neginf=-1).astype(np.float32)
         return {**self._pictures(), "pose": vector[:7], "width": vector[7:], "base_action": base}

@@ -3,6 +3,9 @@
 Refused means held: the arm is stopped where it is, the reason is said, and where a person has to look, it asks. A fault
 of that kind is latched: it stays until `resume`, even if the controller no longer shows it. Nothing here ever tells the
 arm to recover.
+
+What is in force is what the arm was sent last; once it has stopped, where it is measured after that. The steps of a
+second count on through a stop: with the lead they bound how far the arm goes in a second, whatever stops between.
 """
 
 from __future__ import annotations
@@ -10,16 +13,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from robot.action import Action, target_of
-from robot.arm import Arm, ArmError, ArmState, Target
+from robot.arm import Arm, ArmState, Target
 from robot.clock import Clock
 from robot.pose import Pose
 from robot.safety import Limits, Step, broken, limited, within_second
-from robot.watch import Seen, Watch
+from robot.watch import AHEAD, JUMP, Seen, Watch
+
+ONCE = 1.0  # second without it, in which commands went out, after which an event is told again
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,13 @@ class Sent:
 
 @dataclass(frozen=True)
 class Held:
-    """Nothing was sent: the arm holds where it is."""
+    """Nothing was sent: the arm holds where it is. Because of what is latched, where something is."""
 
     event: Event
 
 
 class Guard:
-    """Between any policy and one arm. `told` hears of every event, once where it lasts.
+    """Between any policy and one arm. `told` hears of every event, once where it lasts; it has to return at once.
 
     Safe to use from two threads: the control loop's and the watchdog's.
     """
@@ -60,107 +63,170 @@ class Guard:
         self.latched: Event | None = None
         self.log: list[Event] = []
         self._lock = threading.RLock()
-        self._last: Pose | None = None  # commanded last; none while held
-        self._steps: deque[Step] = deque()
-        self._heard = self._fresh = clock.now()  # the last command; the last time that all was fresh
         self._watch = Watch(limits)
-        self._lasting = ""  # kind of the event that lasts
+        self._last: Pose | None = None  # commanded last; none while held
+        self._still, self._stopped = True, float("-inf")  # whether the arm has stopped, and when
+        self._steps: deque[Step] = deque()
+        self._now = self._heard = clock.now()  # the newest time; that of the last command
+        self._since: float | None = None  # when it began that nothing was sent
+        self._lasting: dict[tuple[str, bool], float] = {}  # kinds of events that were told, and their newest time
 
     def act(self, action: Action, seen: Seen) -> Sent | Held:
         """Send the arm where an action wants it, made of what was seen: or hold it, and say why."""
         with self._lock:
-            now = self.clock.now()
-            wrong = self._wrong(seen, now)
-            if wrong is not None:
-                return self._hold(wrong)
-            self._fresh = now
             try:
-                wish = target_of(action, seen.state)
-            except ValueError as error:
-                return self._hold(Event(now, "bad action", f"the policy's action is none: {error}", ask=False))
-            return self._send(wish, seen.state, now)
+                if self.latched is not None:
+                    return self._hold(self.latched)
+                now = self.clock.now()
+                wrong = self._wrong(seen, now)
+                if wrong is not None:
+                    return self._refuse(wrong)
+                try:
+                    wish = target_of(action, seen.state)
+                except ValueError as error:
+                    return self._refuse(Event(now, "bad action", f"the policy's action is none: {error}", ask=False))
+                return self._send(wish, seen.state, now)
+            except BaseException as error:  # a mistake of ours, or Ctrl-C: never with the arm in motion
+                self._hold(Event(self._now, "guard failed", f"{type(error).__name__}: {error}", ask=True))
+                raise
 
     def watch(self) -> None:
-        """Stop an arm that has heard no command for too long, since the loop that commands it hangs. Called by a
-        watchdog, several times a second."""
-        with self._lock:
-            silent = self.clock.now() - self._heard
-            if self._last is not None and silent > self.limits.silence:
-                self._hold(Event(self.clock.now(), "silence", f"no command for {silent:.2f} s: stopped", ask=False))
+        """Stop an arm that has heard no command for too long, since the loop that commands it hangs; and try again
+        where it did not stop. Called by a watchdog, several times a second."""
+        if not self._lock.acquire(timeout=self.limits.silence):  # it hangs in the arm itself: no time for manners
+            self._hold(Event(self._now, "silence", "the arm does not answer: told to stop", ask=True))
+            return
+        try:
+            if self._still:
+                return
+            now = self.clock.now()
+            silent = now - self._heard
+            if self._last is None and self.latched is not None:
+                self._hold(self.latched)
+            elif not 0 <= silent <= self.limits.silence:
+                self._hold(self._backwards(now) or Event(now, "silence", f"no command for {silent:.2f} s", ask=False))
+        finally:
+            self._lock.release()
 
     def fault(self, kind: str, message: str) -> Held:
         """Hold and ask: of something that was noticed elsewhere."""
         with self._lock:
             return self._hold(Event(self.clock.now(), kind, message, ask=True))
 
-    def rest(self) -> None:
-        """Between episodes: hold, with nothing wrong."""
+    def check(self, state: ArmState) -> None:
+        """Hold and ask, if the arm itself says that something is wrong: where nothing is sent, between episodes."""
         with self._lock:
-            self._last, self._lasting = None, ""
-            self._stop()
+            if wrong := self._troubled(state, self.clock.now()):
+                self._hold(wrong)
+
+    def rest(self) -> None:
+        """Between episodes: hold, with nothing wrong. What is latched stays so."""
+        with self._lock:
+            self._since = None
+            if self.latched is None:
+                self._lasting = {}
+            self._watch.looked(self.clock.now())
+            self._halt()
 
     def resume(self) -> None:
-        """A person has looked, and says that it goes on."""
+        """A person has looked, and says that it goes on: from where the arm stands, stopped."""
         with self._lock:
-            self.latched, self._lasting, self._last = None, "", None
-            self._fresh = self._heard = self.clock.now()
+            self.latched, self._since, self._lasting = None, None, {}
+            now = self._now = self._heard = self.clock.now()
+            self._stopped = min(self._stopped, now)
+            self._steps = deque(replace(step, time=min(step.time, now)) for step in self._steps)  # a clock set back
+            self._watch.looked(now)
+            if not self._still:
+                self._halt()
 
     def _wrong(self, seen: Seen, now: float) -> Event | None:
-        state, limits = seen.state, self.limits
-        if self.latched is not None:
-            return self.latched
-        if state.errors or not state.mode.obeys:
-            named = ", ".join(state.errors) or "no error named"
-            return Event(now, "arm error", f"the arm is in mode '{state.mode.value}' ({named})", ask=True)
-        late = self._late(seen, now)
-        if late is None:
-            return None
-        lost = now - self._fresh
-        if lost > limits.lost:
-            return Event(now, late.kind, f"{late.message}; so for {lost:.1f} s", ask=True)
-        return late
-
-    def _late(self, seen: Seen, now: float) -> Event | None:
-        """What is too old, from the future, or no news although it says so."""
+        if backwards := self._backwards(now):
+            return backwards
+        self._now, state = now, seen.state
+        if troubled := self._troubled(state, now):
+            return troubled
         kind, message = self._watch.wrong(seen, now)
-        return Event(now, kind, message, ask=False) if kind else None
+        if not kind and self._last is None and state.time < self._stopped - AHEAD:
+            kind, message = "stale state", "the arm's state is from before it stopped"
+        return Event(now, kind, message, ask=kind == JUMP) if kind else None
+
+    def _troubled(self, state: ArmState, now: float) -> Event | None:
+        if not state.errors and state.mode.obeys:
+            return None
+        named = ", ".join(state.errors) or "no error named"
+        return Event(now, "arm error", f"the arm is in mode '{state.mode.value}' ({named})", ask=True)
+
+    def _backwards(self, now: float) -> Event | None:
+        if now >= self._now:
+            return None
+        return Event(now, "clock backwards", f"the clock went from {self._now:.3f} to {now:.3f} s", ask=True)
+
+    def _refuse(self, event: Event) -> Held:
+        """Hold; and ask, once nothing was sent for too long, for whatever reasons."""
+        if self._since is None:
+            self._since = event.time
+        lost = event.time - self._since
+        if lost > self.limits.lost and not event.ask:
+            event = replace(event, message=f"{event.message}; nothing was sent for {lost:.1f} s", ask=True)
+        return self._hold(event)
 
     def _send(self, wish: Target, state: ArmState, now: float) -> Sent | Held:
-        last = self._last
-        if last is None:
-            last = Pose(np.clip(state.pose.position, self.limits.low, self.limits.high), state.pose.quaternion)
+        last = self._last or state.pose
         used = within_second(self._steps, now)
         found = limited(wish, last, state, used, self.limits)
-        if isinstance(found, str):
-            return self._hold(Event(now, "out of reach", found, ask=True))
+        if isinstance(found, str):  # a matter of time, if it would do with nothing used up
+            ask = isinstance(limited(wish, last, state, (0, 0), self.limits), str)
+            return self._refuse(Event(now, "out of reach", found, ask=ask))
         if wrong := broken(found.target, last, state, used, self.limits):
-            return self._hold(Event(now, "limit", f"a command would break: {', '.join(wrong)}", ask=True))
+            return self._refuse(Event(now, "limit", f"a command would break: {', '.join(wrong)}", ask=True))
+        while self._steps and self._steps[0].time < now - 2:
+            self._steps.popleft()
+        self._steps.append(Step(now, found.step, found.turn))  # and if it fails: the arm may have heard it
+        self._still = False
         try:
             sent = self.arm.send(found.target)
-        except ArmError as error:
-            return self._hold(Event(now, "arm error", str(error), ask=True))
-        while self._steps and self._steps[0].time <= now - 1:
-            self._steps.popleft()
-        self._steps.append(Step(now, found.step, found.turn))
-        self._last, self._heard, self._lasting = found.target.pose, now, ""
+        except Exception as error:  # an adapter may let through what its library raises
+            return self._refuse(Event(now, "arm error", _line(error), ask=True))
+        self._last, self._still, self._heard, self._since = sent.pose, False, now, None
+        if self.latched is not None:  # by the watchdog, while the arm did not answer
+            return self._hold(self.latched)
+        self._lasting = {key: time for key, time in list(self._lasting.items()) if now - time <= ONCE}
         return Sent(sent, found.met)
 
     def _hold(self, event: Event) -> Held:
+        """Stop first, then say so."""
         if event.ask and self.latched is None:
             self.latched = event
-        if event.kind != self._lasting:  # told once, not ten times a second
-            self._lasting = event.kind
-            self.log.append(event)
-            self.told(event)
-        self._last = None
-        self._stop()
-        return Held(event)
+        self._halt(event)
+        return Held(self.latched or event)
 
-    def _stop(self) -> None:
+    def _halt(self, event: Event | None = None) -> None:
+        """Stop the arm, for what is told then; where it does not stop, that is told too, and latched."""
+        self._last = None
+        events = [] if event is None else [event]
         try:
             self.arm.stop()
-        except ArmError as error:
-            if self.latched is None or self.latched.kind != "cannot stop":
-                self.latched = Event(self.clock.now(), "cannot stop", f"the arm did not stop: {error}", ask=True)
-                self.log.append(self.latched)
-                self.told(self.latched)
+        except Exception as error:
+            events.append(Event(self._now, "cannot stop", f"the arm did not stop: {_line(error)}", ask=True))
+            self.latched, self._still = self.latched or events[-1], False
+        else:
+            self._stopped = self._stopped if self._still else self.clock.now()
+            self._still = True
+        for event in events:
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        key = (event.kind, event.ask)
+        lasts, self._lasting[key] = key in self._lasting, event.time
+        if lasts:
+            return
+        self.log.append(event)
+        try:
+            self.told(event)
+        except Exception as error:  # nobody hears: then it does not go on
+            self.latched = self.latched or event
+            self.log.append(Event(self._now, "cannot tell", f"nobody was told: {_line(error)}", ask=True))
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,7 +1,11 @@
-"""The person beside the arm: marks how an episode ends, is asked before it goes on after a fault, is told things."""
+"""The person beside the arm: marks how an episode ends, is asked before anything goes on after a fault, is told things.
+
+`robot.keyboard_operator.KeyboardOperator` is the one at a terminal.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Protocol
 
@@ -15,6 +19,11 @@ class Mark(Enum):
     QUIT = "quit"  # as redo, and no episode follows
 
 
+def most_careful(said: Iterable[Mark]) -> Mark | None:
+    """Of marks that were said together the last in `Mark`: quit before redo before failure before success."""
+    return max(said, key=list(Mark).index, default=None)
+
+
 class Answer(Enum):
     """To a question. GO is what the question proposes."""
 
@@ -24,12 +33,16 @@ class Answer(Enum):
 
 
 class Operator(Protocol):
+    """Used from one thread."""
+
     def mark(self) -> Mark | None:
-        """What was said since it was last asked, if anything; never waits."""
+        """What was said since it was last asked, if anything, the most careful of several; never waits. Who begins an
+        episode without a question before it calls it once, to drop what was said too late."""
         ...
 
     def ask(self, question: str, answers: tuple[Answer, ...] = (Answer.GO, Answer.QUIT)) -> Answer:
-        """Wait for one of the answers."""
+        """Wait for one of the answers. Nothing said before the question answers it, nothing said before the answer is a
+        mark."""
         ...
 
     def say(self, text: str) -> None:

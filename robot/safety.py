@@ -1,9 +1,10 @@
 """What stands between any policy and the arm: limits, as pure functions. They know no arm, no clock and no memory.
 
-A command is a target that the impedance controller pulls the end effector to. It is limited against two poses, the last
-command and the measured one, and against what the commands of the last second have used up:
+A command is a target that the impedance controller pulls the end effector to. It is limited against two poses, the
+command in force (once the arm has stopped: where it stands) and the measured one, and against what the commands of the
+last second have used up:
 
-    |command - last command|  <= step        no jump, also where a new action chunk is spliced in
+    |command - in force|      <= step        no jump, also where a new action chunk is spliced in
     |command - measured|      <= lead        no pull harder than stiffness times lead
     sum of steps in 1 s       <= second      no speed
     command in the workspace box, gripper within its widths, all of it finite
@@ -14,18 +15,19 @@ why there is none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from robot.arm import ArmState, Target
-from robot.pose import Pose, Vector, angle_between, between, distance_between
+from robot.pose import Pose, Vector, angle_between, arc, between, distance_between
 from tracking.errors import UserError
 
 SLACK = 1e-9  # metres, of rounding
-SLACK_TURN = 1e-6  # radians: an angle comes of an arc cosine
-HALVINGS = 30
+SLACK_TURN = 1e-6  # radians: a budget that is used up is met by an arc cosine near 1
+SECOND = 1 + 1e-9  # of time, and its rounding
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Limits:
     lost: float = 1.0  # without a fresh measurement or picture, after which a person is asked
 
     def __post_init__(self) -> None:
-        if not all(np.isfinite([*self.low, *self.high])) or not all(np.subtract(self.high, self.low) > 0):
+        corners = (self.low, self.high)
+        if any(len(c) != 3 or not np.isfinite(c).all() for c in corners) or not np.less(self.low, self.high).all():
             raise UserError(f"workspace {self.low} to {self.high} m is no box")
         for name in ("step", "turn", "lead", "lead_turn", "second", "second_turn", "state_age", "picture_age"):
             if not 0 < getattr(self, name) < np.inf:
@@ -59,14 +62,16 @@ class Limits:
                 raise UserError(f"limit {name} {getattr(self, name):g} s: above 0")
         if max(self.turn, self.lead_turn) >= np.pi / 2:
             raise UserError("turns are limited to less than a quarter")
-        if not 0 <= self.narrowest < self.widest:
+        if not 0 <= self.narrowest < self.widest < np.inf:
             raise UserError(f"gripper widths {self.narrowest:g} to {self.widest:g} m")
 
     def inside(self, pose: Pose) -> bool:
         """Whether its position lies in the workspace box."""
-        return bool(
-            (np.add(self.low, -SLACK) <= pose.position).all() and (pose.position <= np.add(self.high, SLACK)).all()
-        )
+        return _length(self.clipped(pose.position) - pose.position) <= SLACK
+
+    def clipped(self, position: Vector) -> Vector:
+        """The point of the workspace box that is nearest."""
+        return np.minimum(np.maximum(position, self.low), self.high)
 
 
 @dataclass(frozen=True)
@@ -89,41 +94,25 @@ class Limited:
 
 
 def limited(wish: Target, last: Pose, state: ArmState, used: tuple[float, float], limits: Limits) -> Limited | str:
-    """The command for a wish; or, in one line, why there is none.
+    """The command for a wish: the wish itself where it meets no limit; or, in one line, why there is none.
 
-    `last` is the pose that was commanded last, inside the workspace; `used` the distance and the angle that the
-    commands of the last second add up to.
+    `last` is the pose in force: commanded last, or where the arm was stopped. `used` is the distance and the angle that
+    the commands of the last second add up to.
     """
-    met = []
-    position = np.clip(wish.pose.position, limits.low, limits.high)
-    if (position != wish.pose.position).any():
-        met.append("workspace")
-    step, turn = (
-        max(0.0, min(limits.step, limits.second - used[0])),
-        max(0.0, min(limits.turn, limits.second_turn - used[1])),
-    )
-
-    at = _towards(last.position, state.pose.position, limits.lead)
-    at = np.clip(at, limits.low, limits.high)
-    balls = ((last.position, step), (state.pose.position, limits.lead))
-    if any(np.linalg.norm(at - centre) > radius + SLACK for centre, radius in balls):
+    step = min(limits.step, max(0.0, limits.second - used[0]))
+    turn = min(limits.turn, max(0.0, limits.second_turn - used[1]))
+    moved = _moved(wish.pose.position, last.position, state.pose.position, step, limits)
+    if moved is None:
         apart, where = distance_between(last, state.pose), state.pose.position.round(3)
-        return f"the arm is {apart:.3f} m from where it was sent, or outside its workspace: at {where} m"
-    shares = [_share_in_ball(at, position, centre, radius) for centre, radius in balls]
-    met += [name for name, share in zip(("step", "lead"), shares, strict=True) if share < 1]
-    position = at + min(shares) * (position - at)
-
-    facing = between(last, state.pose, _excess(angle_between(last, state.pose), limits.lead_turn))
-    turns = ((last, turn), (state.pose, limits.lead_turn))
-    if any(angle_between(facing, centre) > radius + SLACK_TURN for centre, radius in turns):
+        return f"the arm, at {where} m, is {apart:.3f} m from where it was sent, or outside its workspace"
+    turned = _turned(wish.pose, last, state.pose, turn, limits)
+    if turned is None:
         return f"the arm is turned {angle_between(last, state.pose):.2f} rad from where it was sent"
-    shares = [_share_in_turn(facing, wish.pose, centre, radius) for centre, radius in turns]
-    met += [name for name, share in zip(("turn", "lead_turn"), shares, strict=True) if share < 1]
-    pose = Pose(position, between(facing, wish.pose, min(shares)).quaternion)
 
-    width = float(np.clip(wish.width, limits.narrowest, limits.widest))
-    met += ["gripper"] if width != wish.width else []
-    return Limited(Target(pose, width), distance_between(last, pose), angle_between(last, pose), tuple(met))
+    width = min(max(wish.width, limits.narrowest), limits.widest)
+    met = moved[1] + turned[1] + (("gripper",) if width != wish.width else ())
+    pose = Pose(moved[0], turned[0]) if moved[1] or turned[1] else wish.pose
+    return Limited(Target(pose, width), distance_between(last, pose), angle_between(last, pose), met)
 
 
 def broken(target: Target, last: Pose, state: ArmState, used: tuple[float, float], limits: Limits) -> list[str]:
@@ -143,9 +132,41 @@ def broken(target: Target, last: Pose, state: ArmState, used: tuple[float, float
 
 
 def within_second(steps: Sequence[Step], now: float) -> tuple[float, float]:
-    """What the commands of the last second add up to: metres and radians."""
-    recent = [step for step in steps if step.time > now - 1]
+    """What the commands of the last second, its first moment included, add up to: metres and radians."""
+    recent = [step for step in steps if step.time >= now - SECOND]
     return sum(step.distance for step in recent), sum(step.angle for step in recent)
+
+
+def _moved(
+    wish: Vector, last: Vector, measured: Vector, step: float, limits: Limits
+) -> tuple[Vector, tuple[str, ...]] | None:
+    """Towards a wish until it leaves the ball around the last command or that around the measured position, from the
+    point where both hold and the box too, nearest to the last command; with the limits met."""
+    balls = (("step" if step == limits.step else "second", last, step), ("lead", measured, limits.lead))
+    start = limits.clipped(last + _excess(_length(measured - last), limits.lead) * (measured - last))
+    if any(_length(start - centre) > radius + SLACK for _, centre, radius in balls):
+        return None
+    stop = limits.clipped(wish)
+    shares = {name: _share_in_ball(start, stop, centre, radius) for name, centre, radius in balls}
+    met = (() if (stop == wish).all() else ("workspace",)) + tuple(name for name in shares if shares[name] < 1)
+    return (stop if min(shares.values()) == 1 else start + min(shares.values()) * (stop - start)), met
+
+
+def _turned(
+    wish: Pose, last: Pose, measured: Pose, turn: float, limits: Limits
+) -> tuple[Vector, tuple[str, ...]] | None:
+    """The same for turns: the quaternion."""
+    balls = (("turn" if turn == limits.turn else "second_turn", last, turn), ("lead_turn", measured, limits.lead_turn))
+    start = between(last, measured, _excess(angle_between(last, measured), limits.lead_turn))
+    if any(angle_between(start, centre) > radius + SLACK_TURN for _, centre, radius in balls):
+        return None
+    shares = {name: _share_in_turn(start, wish, centre, radius) for name, centre, radius in balls}
+    met = tuple(name for name in shares if shares[name] < 1)
+    return (between(start, wish, min(shares.values())) if met else wish).quaternion, met
+
+
+def _length(vector: Vector) -> float:
+    return math.hypot(*vector.tolist())
 
 
 def _excess(length: float, most: float) -> float:
@@ -153,26 +174,24 @@ def _excess(length: float, most: float) -> float:
     return max(0.0, 1 - most / length) if length > 0 else 0.0
 
 
-def _towards(start: Vector, stop: Vector, most: float) -> Vector:
-    """From `start` towards `stop`, until at most `most` is left."""
-    return start + _excess(float(np.linalg.norm(stop - start)), most) * (stop - start)
-
-
 def _share_in_ball(start: Vector, stop: Vector, centre: Vector, radius: float) -> float:
     """How much of the way from `start`, in the ball, to `stop` lies in it."""
+    if _length(stop - centre) <= radius:
+        return 1.0
     way, off = stop - start, start - centre
-    a, b, c = float(way @ way), float(way @ off), float(off @ off) - radius**2
-    if a + 2 * b + c <= 0 or a == 0:  # the end is in it
-        return 1.0
-    return float(np.clip((-b + np.sqrt(max(b * b - a * min(c, 0.0), 0.0))) / a, 0, 1))
+    a, b, c = float(way @ way), float(way @ off), min(float(off @ off) - radius**2, 0.0)
+    return min(1.0, max(0.0, (-b + math.sqrt(b * b - a * c)) / a)) if a > 0 else 1.0
 
 
-def _share_in_turn(start: Pose, stop: Pose, centre: Pose, angle: float) -> float:
-    """The same for turns, by halving: how much of the shortest turn stays within `angle` of `centre`."""
-    if angle_between(stop, centre) <= angle:
+def _share_in_turn(start: Pose, stop: Pose, centre: Pose, radius: float) -> float:
+    """The same for turns. On the sphere of unit quaternions, the turn passes cos(x) start + sin(x) across, and a pose
+    is within `radius` of the centre where |its product with it| >= cos(radius / 2). Below a quarter turn the shortest
+    turn leaves that for good."""
+    if angle_between(stop, centre) <= radius:
         return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if angle_between(between(start, stop, middle), centre) <= angle else (low, middle)
-    return low
+    half, across = arc(start, stop)
+    along, beside = float(start.quaternion @ centre.quaternion), float(across @ centre.quaternion)
+    sign = math.copysign(1.0, along)  # q and -q are the same turn
+    nearest, largest = math.atan2(sign * beside, sign * along), math.hypot(along, beside)
+    leaves = nearest + math.acos(min(1.0, math.cos(radius / 2) / largest))
+    return min(1.0, max(0.0, leaves / half)) if half > 0 else 1.0

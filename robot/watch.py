@@ -1,9 +1,13 @@
-"""Whether what an action is made of is news: fresh, in order, and no picture that has stopped to change."""
+"""Whether what an action is made of is news: fresh, in order, whole, and no picture that has stopped to change.
+
+Compared is with the last of each that was accepted: one wrong time does not make the right ones after it look wrong.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,8 +17,12 @@ from robot.pose import Pose, distance_between
 from robot.safety import Limits
 
 AHEAD = 0.01  # seconds: clocks of two devices agree no better
-BLACK = 8  # of 255: no pixel of a lit room stays below
+BLACK, LIT = 16, 0.01  # of 255, which this share of a picture reaches in any lit room; the noise of a dark one does not
 MOVED = 0.03  # metres of the arm, after which no camera that sees it shows the same picture
+FASTEST = 3.0  # metres per second: no arm of ours moves faster
+JUMP = "arm jumped"  # a kind of fault
+
+Wrong = tuple[str, str]  # a kind of fault, to be counted, and one line about it
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,48 +34,98 @@ class Seen:
     time: float  # seconds of the clock: when it was put together
 
 
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A picture that was new, and what the arm has done since."""
+
+    picture: Picture
+    pose: Pose  # of the arm when it first showed
+    moved: float = math.inf  # when the arm was seen to have moved away from there
+
+
 class Watch:
     """Compares what is seen with what was seen before."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._state = -np.inf  # time of the newest state
+        self._state: ArmState | None = None
+        self._names: set[str] = set()  # cameras
         self._pictures: dict[str, Picture] = {}  # the newest of each camera
-        self._changed: dict[str, tuple[Picture, Pose]] = {}  # a picture, and where the arm was when it first showed
+        self._shown: dict[str, Shown] = {}
 
-    def wrong(self, seen: Seen, now: float) -> tuple[str, str]:
-        """A kind of fault, to be counted, and one line about it; empty where nothing is wrong."""
-        before, self._state = self._state, max(self._state, seen.state.time)
-        if seen.state.time < before:
-            return "time backwards", f"the arm's state is {before - seen.state.time:.3f} s older than the one before"
-        found = self._age("state", "the arm's state", now - seen.state.time, self.limits.state_age)
+    def wrong(self, seen: Seen, now: float) -> Wrong:
+        """Empty where nothing is wrong."""
+        found = self._wrong_state(seen.state, now)
+        for name in sorted(self._names - seen.pictures.keys()):
+            found = found or ("no picture", f"camera {name} gives no picture")
         for name, picture in seen.pictures.items():
-            found = found or self._picture(name, picture, seen.state.pose, now)
-        if not found and now - seen.time > self.limits.command_age:
-            found = "stale command", f"a command made of what was seen {now - seen.time:.3f} s ago"
+            self._names.add(name)
+            found = found or self._wrong_picture(name, picture, seen.state, now)
+        found = found or self._wrong_time("command", "what the command is made of", seen.time, now)
         return found or ("", "")
 
-    def _age(self, kind: str, what: str, age: float, most: float) -> tuple[str, str] | None:
-        if not age >= -AHEAD:  # NaN, too
+    def looked(self, now: float) -> None:
+        """A person has looked, or the arm was brought elsewhere: it may stand anywhere. Where the clock was set back,
+        older times say nothing any more."""
+        self._state = None
+        if not all(picture.time <= now + AHEAD for picture in self._pictures.values()):
+            self._pictures, self._shown = {}, {}
+
+    def _wrong_state(self, state: ArmState, now: float) -> Wrong | None:
+        before = self._state
+        if not (np.isfinite(state.joints).all() and math.isfinite(state.width)):
+            return "bad state", f"the arm's state is not finite: joints {state.joints}, width {state.width}"
+        if old := self._wrong_time("state", "the arm's state", state.time, now, before and before.time):
+            return old
+        if before is not None:
+            later, moved = state.time - before.time, distance_between(before.pose, state.pose)
+            if moved > MOVED + FASTEST * later:
+                return JUMP, f"the arm stands {moved:.3f} m from where it was {later:.3f} s before"
+        self._state = state
+        return None
+
+    def _wrong_picture(self, name: str, picture: Picture, state: ArmState, now: float) -> Wrong | None:
+        what, image = f"camera {name}", picture.image
+        before = self._pictures.get(name, picture)
+        if old := self._wrong_time("picture", f"the picture of {what}", picture.time, now, before.time):
+            return old
+        if (picture.number == before.number) != (picture.time == before.time):
+            numbers, times = f"{before.number}, {picture.number}", f"{before.time:.3f}, {picture.time:.3f}"
+            return "duplicate stamp", f"{what}: two pictures, numbers {numbers}, taken at {times} s"
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            return "bad picture", f"{what}: {image.dtype} {image.shape} is no picture"
+        some = image[::4, ::4]
+        if np.count_nonzero(some >= BLACK) < LIT * some.size:
+            return "black picture", f"{what} shows black"
+        self._pictures[name] = picture
+        return self._frozen(name, picture, state)
+
+    def _wrong_time(self, kind: str, what: str, time: float, now: float, before: float | None = None) -> Wrong | None:
+        age, most = now - time, getattr(self.limits, f"{kind}_age")
+        if not math.isfinite(age):
+            return "bad time", f"{what} has no time"
+        if before is not None and time < before:
+            return "time backwards", f"{what} is {before - time:.3f} s older than the one before"
+        if age < -AHEAD:
             return "time ahead", f"{what} is {-age:.3f} s ahead of the clock"
-        if not age <= most:
+        if age > most:
             return f"stale {kind}", f"{what} is {age:.3f} s old, {most:g} s at most"
         return None
 
-    def _picture(self, name: str, picture: Picture, pose: Pose, now: float) -> tuple[str, str] | None:
-        what = f"camera {name}"
-        before, self._pictures[name] = self._pictures.get(name, picture), picture
-        if picture.time < before.time:
-            return "time backwards", f"{what}: a picture {before.time - picture.time:.3f} s older than the one before"
-        if picture.number != before.number and picture.time == before.time:
-            return "duplicate stamp", f"{what}: pictures {before.number} and {picture.number} have the same time"
-        if aged := self._age("picture", f"the picture of {what}", now - picture.time, self.limits.picture_age):
-            return aged
-        if picture.image.max() < BLACK:
-            return "black picture", f"{what} shows black"
-        first, there = self._changed.setdefault(name, (picture, pose))
-        if not np.array_equal(first.image, picture.image):
-            self._changed[name] = picture, pose
-        elif distance_between(there, pose) > MOVED:
-            return "frozen picture", f"{what} shows the same, and the arm moved {distance_between(there, pose):.3f} m"
+    def _frozen(self, name: str, picture: Picture, state: ArmState) -> Wrong | None:
+        """A picture that was taken after the arm moved, and still shows what it showed before."""
+        shown = self._shown.setdefault(name, Shown(picture, state.pose))
+        if not _same(shown.picture.image, picture.image):
+            self._shown[name] = Shown(picture, state.pose)
+            return None
+        if picture.time > shown.moved:
+            return "frozen picture", f"camera {name} shows the same as before the arm moved"
+        if distance_between(shown.pose, state.pose) > MOVED:
+            self._shown[name] = replace(shown, moved=min(shown.moved, state.time))
         return None
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    if one is other:
+        return True
+    return np.array_equal(one[::16, ::16], other[::16, ::16]) and np.array_equal(one, other)

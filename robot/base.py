@@ -1,0 +1,53 @@
+"""The base policy of a session, by name: the simulated arm's expert, one trained by `mpr bc`, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from mpr.checkpoint import refuse_unfinished
+from rl.base_policy import BasePolicy, ZeroPolicy
+from robot.action import SIZE
+from robot.station import Station
+from tracking.errors import UserError
+
+EXPERT, STAY = "expert", "stay"
+STATE = 8  # numbers in the state that policies know
+
+
+@contextmanager
+def base_policy(name: str, at: Station, ahead: bool, ddim_steps: int = 10, device: str = "cpu") -> Iterator[BasePolicy]:
+    """The policy named `expert` or `stay`, or of a run folder of `mpr bc`, which plans ahead of the control loop where
+    that keeps to the wall clock. Raises UserError, and BadCheckpoint for one of another arm."""
+    if name == STAY:
+        yield ZeroPolicy(SIZE)
+    elif name == EXPERT:
+        if at.expert is None:
+            raise UserError(f"--policy {EXPERT}: the simulated arm alone has one; give a run folder of `mpr bc`")
+        yield at.expert
+    else:
+        with trained(Path(name), ahead, ddim_steps, device) as policy:
+            there = {camera.features.name: (camera.features.height, camera.features.width) for camera in at.cameras}
+            for camera, size in policy.cameras.items():
+                if there.get(camera) != tuple(size):
+                    raise UserError(f"{name} saw camera '{camera}' in {size} pixels; here there is {there}")
+            yield policy
+
+
+@contextmanager
+def trained(run: Path, ahead: bool, ddim_steps: int, device: str) -> Iterator[BasePolicy]:
+    if not run.is_dir():
+        raise UserError(f"no policy '{run}'; there is {EXPERT}, {STAY}, and run folders of `mpr bc`")
+    refuse_unfinished(run, "mpr bc")
+    from rl.diffusion.checkpoint import load_actor, load_eyes, load_policy
+    from rl.diffusion.schedule import Sampler
+    from robot.ahead import AheadActor
+
+    sampler = Sampler("ddim", ddim_steps)
+    if not ahead:
+        yield load_actor(run, sampler, lambda step: {}, device, state=STATE, action=SIZE)
+        return
+    policy, about = load_policy(run, device, state=STATE, action=SIZE)
+    with closing(AheadActor(policy, sampler, load_eyes(policy.shape, about, device))) as actor:
+        yield actor

@@ -1,0 +1,168 @@
+"""`mpr robot check`: before a policy moves anything: where is the arm, are the cameras on time, where may it go?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.page import shown, write_page
+from robot.action import HALF_WIDTH, STEP
+from robot.arm import ArmFeatures, ArmState
+from robot.guard import Guard, Held
+from robot.operator import Answer
+from robot.pose import Pose, angle_between, distance_between
+from robot.safety import Limits
+from robot.station import Station, StationConfig, station
+from robot.view import View, box_edges, read_view
+from robot.watch import Seen
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.overlay import write_text
+from tracking.runs import RunFolder, atomic_path
+
+TURNED, OFF = 0.1, 0.02  # radians, metres: home is where it should be up to these
+MOVE, SEEN = 0.02, 0.002  # metres: the arm is sent so far up, and has answered once it went so far
+ANSWER = 1.0  # seconds that it has for it
+
+
+@dataclass(frozen=True)
+class CheckConfig(StationConfig):
+    """Check arm and cameras: rates, latencies, the quaternions' order at home, the workspace drawn into the picture."""
+
+    seconds: float = 3.0  # for which rates are measured
+    move: bool = True  # home the arm, and send it 2 cm up to see how fast it answers; else it is only looked at
+    world_view: Path | None = None  # calibration of the standing camera (JSON), for the workspace; simulated: known
+    out: Path = Path("runs/robot_check")  # run folder
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.5 <= self.seconds <= 60:
+            raise UserError(f"--seconds {self.seconds:g}: 0.5 to 60")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr robot check`. Raises UserError."""
+    config, dry_run = parse(CheckConfig, argv, "mpr robot check")
+    if dry_run:
+        return print_plan(config, {}, {"limits": config.limits}, config.out)
+    view = read_view(config.world_view) if config.world_view else None
+    run = RunFolder(config.out, "robot check", as_dict(config), ("out", "host"))
+    with station(config) as at:
+        lines = [f"# {at.arm.features.name}: a check", "", *checked(config, at)]
+        pictures = [camera.latest() for camera in at.cameras]
+        view = view or at.cameras[0].features.view
+    for camera, picture in zip(at.cameras, pictures, strict=True):
+        drawn = with_box(picture.image, view, config.limits) if camera is at.cameras[0] and view else picture.image
+        with atomic_path(run.path / f"{camera.features.name}.png") as temporary:
+            cv2.imwrite(str(temporary), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+    if view is None:
+        lines.append("- the workspace is not drawn: --world_view gives the standing camera's calibration")
+    lines += ["", "| limit | value |", "|---|---|"]
+    lines += [f"| {one.name} | {getattr(config.limits, one.name)} |" for one in fields(config.limits)]
+    names = [camera.features.name for camera in at.cameras]
+    write_page(run.path / "page.html", "\n".join(lines) + "\n\n" + shown(*(Path(f"{name}.png") for name in names)))
+    failed = [line for line in lines if line.startswith("- **")]
+    run.finish({"failed": failed, "lines": lines})
+    print("\n".join(lines))
+    if failed:
+        raise UserError(f"{len(failed)} of the checks failed: {run.path / 'page.html'}")
+
+
+def checked(config: CheckConfig, at: Station) -> list[str]:
+    """A line for each check; those that failed in bold."""
+    state = at.arm.state()
+    lines = [line(state.mode.obeys and not state.errors, f"mode '{state.mode.value}', errors: {list(state.errors)}")]
+    if config.move:
+        if at.operator.ask("the arm goes home, then 2 cm up: is its way free?") is Answer.QUIT:
+            raise UserError("the operator did not let it move; --move false only looks")
+        at.arm.home()
+        lines.append(home_line(at.arm.features, at.arm.state()))
+        lines.append(answer_line(at, config.limits))
+    lines.append(inside_line(at.arm.state(), config.limits))
+    lines += rate_lines(at, config)
+    return lines
+
+
+def line(good: bool, text: str) -> str:
+    return f"- {text}" if good else f"- **{text}**"
+
+
+def home_line(features: ArmFeatures, state: ArmState) -> str:
+    """Whether the arm at home reports the pose it should; and if not, whether its quaternion has another order."""
+    angle, distance = angle_between(features.home, state.pose), distance_between(features.home, state.pose)
+    text = f"home: {distance * 1000:.1f} mm and {angle:.3f} rad from where it should be, quaternions taken as xyzw"
+    x, y, z, w = state.pose.quaternion
+    other = angle_between(features.home, Pose(state.pose.position, np.array([y, z, w, x])))
+    if angle > TURNED and other < TURNED:
+        text += "; **taken as wxyz it fits**: the driver gives another order"
+    return line(angle <= TURNED and distance <= OFF, text)
+
+
+def answer_line(at: Station, limits: Limits) -> str:
+    """How long the arm takes to answer a command; through the guard, as every command."""
+    guard = Guard(at.arm, limits, at.clock)
+    before = at.arm.state()
+    pictures = {camera.features.name: camera.latest() for camera in at.cameras}
+    action = np.array([0, 0, MOVE / STEP, 0, 0, 0, 1, before.width / HALF_WIDTH - 1])
+    outcome = guard.act(action, Seen(before, pictures, at.clock.now()))
+    if isinstance(outcome, Held):
+        return line(False, f"the guard held it: {outcome.event.message}")
+    began, answered = at.clock.now(), None
+    while answered is None and at.clock.now() - began < ANSWER:
+        at.clock.sleep_until(at.clock.now() + 0.002)
+        if distance_between(before.pose, at.arm.state().pose) > SEEN:
+            answered = at.clock.now() - began
+    guard.rest()
+    asked = f"sent {distance_between(before.pose, outcome.target.pose) * 100:.1f} cm up"
+    if answered is None:
+        return line(False, f"{asked}, it did not move within {ANSWER:g} s")
+    return line(True, f"{asked}, it had moved {SEEN * 1000:g} mm after {answered * 1000:.0f} ms")
+
+
+def inside_line(state: ArmState, limits: Limits) -> str:
+    where = state.pose.position.round(3).tolist()
+    return line(
+        limits.inside(state.pose), f"the end effector is at {where} m, the workspace {limits.low} to {limits.high}"
+    )
+
+
+def rate_lines(at: Station, config: CheckConfig) -> list[str]:
+    """How often state and pictures are new, and how old they are when they are looked at ten times a second."""
+    times: dict[str, list[float]] = {name: [] for name in ("state", *(c.features.name for c in at.cameras))}
+    ages: dict[str, list[float]] = {name: [] for name in times}
+    began = at.clock.now()
+    step = 0
+    while (now := at.clock.now()) - began < config.seconds:
+        seen = {"state": at.arm.state().time, **{c.features.name: c.latest().time for c in at.cameras}}
+        for name, time in seen.items():
+            times[name].append(time)
+            if step % 50 == 0:
+                ages[name].append(at.clock.now() - time)
+        step += 1
+        at.clock.sleep_until(now + 0.002)
+    most = {name: config.limits.state_age if name == "state" else config.limits.picture_age for name in times}
+    return [rate_line(name, times[name], ages[name], most[name]) for name in times]
+
+
+def rate_line(name: str, times: Sequence[float], ages: Sequence[float], most: float) -> str:
+    new = np.unique(times)
+    rate = (len(new) - 1) / (new[-1] - new[0]) if len(new) > 1 else 0.0
+    worst = float(np.max(ages))
+    text = f"{name}: {rate:.0f} new a second, {1e3 * float(np.median(ages)):.0f} ms old, {1e3 * worst:.0f} at worst"
+    return line(0 <= worst <= most and rate > 0, f"{text} (limit {1e3 * most:.0f})")
+
+
+def with_box(image: NDArray[np.uint8], view: View, limits: Limits) -> NDArray[np.uint8]:
+    """The picture with the workspace's edges drawn in."""
+    drawn = image.copy()
+    for edge in box_edges(limits):
+        pixels = view.pixels(edge)
+        whole = pixels[np.isfinite(pixels).all(1)]
+        cv2.polylines(drawn, [np.rint(whole).astype(np.int32)], False, (255, 235, 0), 1, cv2.LINE_AA)
+    write_text(drawn, "workspace", 1)
+    return drawn

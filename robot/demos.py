@@ -1,0 +1,105 @@
+"""`mpr robot demos`: guides an operator through demonstrations, and makes of them what `mpr bc` learns from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpr.episode import Episode, load_episode
+from rl.base_policy import BasePolicy
+from robot.base import EXPERT, base_policy
+from robot.environment import STEP_LIMIT
+from robot.recording import Recorder
+from robot.run import environment
+from robot.session import session
+from robot.station import Station, StationConfig, station
+from robot.teleop.policy import TeleopPolicy
+from robot.teleop.registry import DEVICES, teleop
+from robot.to_demonstrations import write_demonstrations
+from robot.watchdog import Watchdog
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.runs import RunFolder
+
+FREE = ("out", "count", "host")  # may differ when a session goes on
+
+
+@dataclass(frozen=True)
+class DemosConfig(StationConfig):
+    """Collect demonstrations: lead the arm by hand, mark each success; failures are kept apart."""
+
+    teleop: str = ""  # gamepad, spacemouse, keyboard; expert: the simulated arm's own. None: what the arm calls for
+    count: int = 10  # demonstrations that succeed
+    step_limit: int = 2 * STEP_LIMIT  # steps after which time is up
+    out: Path = Path("runs/robot_demos")  # run folder; OUT/demonstrations is what `mpr bc --demos` takes
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.count < 1 or self.step_limit < 1:
+            raise UserError(f"--count {self.count} --step_limit {self.step_limit}: 1 or more")
+        if self.leader != EXPERT and self.leader not in DEVICES:
+            raise UserError(
+                f"--teleop {self.leader}: there is {', '.join(DEVICES)}, and beside the simulated arm {EXPERT}"
+            )
+        if self.leader != EXPERT and not self.attended:
+            object.__setattr__(self, "operator", "keyboard")  # whoever leads it, sits there
+
+    @property
+    def leader(self) -> str:
+        return self.teleop or (EXPERT if self.arm == "simulated" else "gamepad")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr robot demos`. Raises UserError."""
+    config, dry_run = parse(DemosConfig, argv, "mpr robot demos")
+    if dry_run:
+        return print_plan(config, {}, {"led by": config.leader, "limits": config.limits}, config.out)
+    run = RunFolder(config.out, "robot demos", as_dict(config), FREE)
+    recorder = Recorder(run.path / "episodes")
+    with ExitStack() as stack:
+        at = stack.enter_context(station(config))
+        leader = stack.enter_context(led(config.leader, at))
+        env = environment(config, at, leader, run, config.step_limit)
+        if config.wall:
+            stack.enter_context(Watchdog(env.guard))
+        done = successes(recorder)
+        while done < config.count:
+            at.operator.say(f"demonstration {done + 1} of {config.count}: {config.task}")
+            before = len(recorder.whole)
+            for _ in session(env, recorder, before + 1, config.seed, finish=lambda e: with_idle(e, leader)):
+                done = successes(recorder)
+            if len(recorder.whole) == before:
+                break  # the operator quit
+    made = write_demonstrations(recorder.root, run.path / "demonstrations")
+    summary = {"episodes": len(recorder.whole), "successes": successes(recorder), "demonstrations": len(made)}
+    run.finish(summary)
+    print(f"{run.path / 'demonstrations'}: {len(made)} of {len(recorder.whole)} episodes, for `mpr bc --demos`")
+
+
+@contextmanager
+def led(by: str, at: Station) -> Iterator[BasePolicy]:
+    """Who leads the arm: a device in an operator's hand, or the simulated arm's expert."""
+    if by == EXPERT:
+        with base_policy(EXPERT, at, ahead=False) as expert:
+            yield expert
+        return
+    assert at.keys is not None
+    with teleop(by, at.keys) as device:
+        if marks := getattr(device, "mark", None):
+            at.operator.others = (marks,)  # type: ignore[attr-defined]
+        yield TeleopPolicy(device, at.operator.say)
+
+
+def with_idle(episode: Episode, leader: BasePolicy) -> Episode:
+    """The episode, knowing at which of its steps nothing was asked of the arm."""
+    idle = getattr(leader, "idle", None)
+    if idle is None:
+        return episode
+    return dataclasses.replace(episode, about={**episode.about, "idle": list(idle)[: len(episode)]})
+
+
+def successes(recorder: Recorder) -> int:
+    return sum(load_episode(folder).success for folder in recorder.whole.values())

@@ -1,0 +1,162 @@
+"""`mpr robot export`: recorded episodes as a LeRobot or Minari data set, read back and compared before it is done.
+
+What an export cannot keep, it says. Recordings of a simulator are not exported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mpr.episode import Episode, load_episode
+from robot import export_lerobot, export_minari
+from robot.recording import close_videos, episode_folders
+from tracking.clip import FrameSource
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.runs import RunFolder
+
+FORMATS = ("lerobot", "minari")
+PICTURE_ERROR = 10.0  # of 255: a picture encoded once more is off by 0.5 to 6 on average, another picture by far more
+
+Part = tuple[Mapping[str, NDArray[Any]], Mapping[str, FrameSource]]  # of one episode: columns and pictures
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write recorded episodes as a data set that others read, LeRobot v3.0 or Minari, and compare it with them."""
+
+    episodes: Path = Path("runs/robot")  # folder of episode folders
+    format: str = "lerobot"  # lerobot (pictures are encoded once more) or minari (pictures raw: large)
+    name: str = "episodes"  # of the data set: OUT/NAME, or Minari's robot/NAME-v0 in OUT
+    successes: bool = False  # successes alone
+    out: Path = Path("runs/export")  # run folder
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise UserError(f"no format '{self.format}'; there is {', '.join(FORMATS)}")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]+", self.name):
+            raise UserError(f"--name '{self.name}': letters, digits, - and _, a letter first, two of them at least")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One column or camera, written and read back."""
+
+    name: str
+    count: int  # rows or pictures
+    mean: float  # absolute difference: of all numbers, or of 255
+    worst: float  # of a row's number, or of a picture on average
+    picture: bool
+
+    @property
+    def same(self) -> bool:
+        return self.worst <= (PICTURE_ERROR if self.picture else 0)
+
+    def __str__(self) -> str:
+        found = f"off by {self.mean:.2f} of 255, the worst by {self.worst:.2f}" if self.worst else "equal"
+        return f"{self.name}: {self.count} {'pictures' if self.picture else 'rows'}, {found}"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr robot export`. Raises UserError."""
+    config, dry_run = parse(ExportConfig, argv, prog="mpr robot export")
+    if dry_run:
+        facts = {"episodes": len(episode_folders(config.episodes)), "to": target(config)}
+        print_plan(config, {"episodes": config.episodes}, facts, config.out)
+        return
+    episodes = find_episodes(config)
+    run = RunFolder(config.out, "robot export", as_dict(config))
+    place = target(config)
+    if config.format == "lerobot":
+        export_lerobot.write_lerobot(episodes, place)
+        back = export_lerobot.read_lerobot(place)
+    else:
+        export_minari.write_minari(episodes, config.out, f"robot/{config.name}-v0")
+        back = export_minari.read_minari_episodes(place)
+    compared = compare(source(config.format, episodes), back, len(episodes))
+    print("\n".join([*map(str, compared), *told(config.format, episodes)]))
+    wrong = [one.name for one in compared if not one.same]
+    if wrong:
+        raise UserError(f"{place} reads back other than {config.episodes} in {', '.join(wrong)}: do not use it")
+    run.finish({"episodes": len(episodes), "compared": [vars(one) for one in compared]})
+    print(f"{place}: {len(episodes)} episodes")
+
+
+def target(config: ExportConfig) -> Path:
+    """The data set's folder."""
+    return config.out / (config.name if config.format == "lerobot" else f"robot/{config.name}-v0")
+
+
+def find_episodes(config: ExportConfig) -> list[Episode]:
+    """Those to export, by number, each checked against its checksums. Raises UserError where one fails, or none is."""
+    folders = episode_folders(config.episodes)
+    bar = tqdm(folders.values(), "checking", unit=" episodes", disable=None)
+    found = [load_episode(folder, verify=True) for folder in bar]
+    wanted = [episode for episode in found if episode.success or not config.successes]
+    if not wanted:
+        raise UserError(f"{config.episodes} holds {len(found)} episodes, none to export: record some first")
+    return wanted
+
+
+def source(name: str, episodes: Sequence[Episode]) -> Iterator[Part]:
+    """What the data set has to hold of each episode."""
+    for episode in episodes:
+        if name == "lerobot":
+            yield export_lerobot.columns(episode), export_lerobot.pictures(episode)
+        else:
+            yield export_minari.columns(episode), episode.frames
+        close_videos(episode)
+
+
+def told(name: str, episodes: Sequence[Episode]) -> list[str]:
+    """What the format cannot keep."""
+    if name != "lerobot":
+        return []
+    periods = np.concatenate([np.diff(episode.times) for episode in episodes]) * 1000
+    return [
+        f"timestamps are nominal, {export_lerobot.nominal_rate(episodes)} Hz; periods were {periods.min():.1f} to "
+        f"{periods.max():.1f} ms, the measured times are in observation.time",
+        "states and actions are float32; an episode's last state and picture, which no action followed, are left out",
+    ]
+
+
+def compare(wanted: Iterator[Part], found: Iterator[Part], count: int) -> list[Compared]:
+    """Column by column, camera by camera. Raises UserError where an episode, a column or a picture is not there."""
+    gone: dict[tuple[str, bool], list[NDArray[np.float64]]] = {}
+    episodes = 0
+    for (arrays, frames), (read, seen) in zip(wanted, tqdm(found, "comparing", count, disable=None), strict=False):
+        episodes += 1
+        for name, array in arrays.items():
+            gone.setdefault((name, False), []).append(_rows_off(name, array, read.get(name)))
+        for name, pictures in frames.items():
+            gone.setdefault((name, True), []).append(_pictures_off(name, pictures, seen.get(name)))
+    if episodes != count or next(found, None) is not None:
+        raise UserError(f"the data set reads back with {episodes} episodes, or more, of {count}: do not use it")
+    rows = {key: np.concatenate(parts) for key, parts in gone.items()}
+    return [Compared(n, len(v), float(v.mean()), float(v.max()), picture) for (n, picture), v in rows.items()]
+
+
+def _rows_off(name: str, wanted: NDArray[Any], found: NDArray[Any] | None) -> NDArray[np.float64]:
+    """[T] the largest difference in each row."""
+    if found is None or np.shape(found) != wanted.shape or np.asarray(found).dtype != wanted.dtype:
+        there = "nothing" if found is None else f"{np.shape(found)} {np.asarray(found).dtype}"
+        raise UserError(f"{name} reads back as {there}, written were {wanted.shape} {wanted.dtype}: do not use it")
+    off = np.abs(np.asarray(found, np.float64) - np.asarray(wanted, np.float64))
+    return off.reshape(len(off), -1).max(1)
+
+
+def _pictures_off(name: str, wanted: FrameSource, found: FrameSource | None) -> NDArray[np.float64]:
+    """[T] the mean absolute difference in each picture, of 255."""
+    if found is None or len(found) != len(wanted):
+        there = 0 if found is None else len(found)
+        raise UserError(f"{name} reads back with {there} pictures, written were {len(wanted)}: do not use it")
+    off: Callable[[int], float] = lambda t: float(np.abs(found[t].astype(np.int16) - wanted[t]).mean())  # noqa: E731
+    return np.array([off(t) for t in range(len(wanted))])

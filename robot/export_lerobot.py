@@ -1,0 +1,154 @@
+"""Recorded episodes as a LeRobot data set, format v3.0, and back. Needs pyarrow (the extra `lerobot`), not lerobot.
+
+LeRobot keeps T observations beside T actions, and counts time as frame_index / fps. So the last state and picture of an
+episode, which no action followed, stay behind; and the measured times are a column of their own, `observation.time`:
+seconds since the episode's first observation, float64, of which LeRobot makes float32. (Its policies take their state
+from `observation.state` alone.) All episodes share one table and one video file a camera, encoded anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.episode import Episode
+from robot import lerobot_format as v3
+from robot.recording import close_videos
+from tracking.clip import FrameSource, FrameWindow
+from tracking.errors import UserError
+from tracking.runs import atomic_folder
+from tracking.video import VideoFrames, write_video
+
+PICTURES = "observation.images."
+LOOKED_AT = 32  # pictures an episode, and every fourth pixel of them: statistics of pictures are a sample
+NOTE = """---
+license: unknown
+tags: [LeRobot]
+---
+Episodes recorded on a robot arm. `timestamp` is nominal (frame_index / fps); `observation.time` holds the measured
+seconds since the episode's first observation. `action` is what was really sent. Each episode's last observation, which
+no action followed, is left out.
+"""
+
+
+def columns(episode: Episode) -> dict[str, NDArray[Any]]:
+    """What the data set holds of an episode but for pictures and numbering: arrays of T rows."""
+    return {
+        "observation.state": episode.states[:-1].astype(np.float32),
+        "observation.time": episode.times[:-1] - episode.times[0],
+        "action": episode.executed_actions.astype(np.float32),
+        "next.success": (np.arange(len(episode)) == len(episode) - 1) & episode.success,
+    }
+
+
+def pictures(episode: Episode) -> dict[str, FrameSource]:
+    """Its T pictures of each camera, under the data set's names."""
+    return {PICTURES + camera: FrameWindow(f, 0, len(episode)) for camera, f in sorted(episode.frames.items())}
+
+
+def nominal_rate(episodes: Sequence[Episode]) -> int:
+    """Whole hertz, as LeRobot counts: of the median measured period."""
+    return max(1, round(1 / float(np.median(np.concatenate([np.diff(episode.times) for episode in episodes])))))
+
+
+def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
+    """Write the data set `root`, whole or not at all. Raises UserError where the episodes do not fit together."""
+    pyarrow, parquet = _arrow()
+    rate, tasks = nominal_rate(episodes), sorted({_task(episode) for episode in episodes})
+    sizes = {key: frames[0].shape for key, frames in pictures(episodes[0]).items()}
+    tables: list[dict[str, NDArray[Any]]] = []
+    samples: list[dict[str, NDArray[Any]]] = []
+    rows, total = [], 0
+    for number, episode in enumerate(episodes):
+        _check_fits(number, episode, episodes[0], sizes)
+        start, total = total, total + len(episode)
+        own = v3.numbering(number, start, len(episode), tasks.index(_task(episode)), rate)
+        tables.append({**columns(episode), **own})
+        samples.append({**tables[-1], **{key: _sample(frames) for key, frames in pictures(episode).items()}})
+        rows.append(v3.episode_row(number, _task(episode), start, total, rate, list(sizes), samples[-1]))
+        close_videos(episode)
+    if total < 2:
+        raise UserError("one step is no data set: LeRobot's needs two at least")
+    whole = {key: np.concatenate([sample[key] for sample in samples]) for key in samples[0]}
+    with atomic_folder(Path(root)) as folder:
+        for name in (v3.TABLE, v3.EPISODES):
+            (folder / name).parent.mkdir(parents=True)
+        parquet.write_table(pyarrow.table({k: v3.column(pyarrow, whole[k]) for k in tables[0]}), folder / v3.TABLE)
+        parquet.write_table(pyarrow.Table.from_pylist(rows), folder / v3.EPISODES)
+        parquet.write_table(v3.task_table(pyarrow, tasks), folder / v3.TASKS)
+        for key in sizes:
+            file = folder / v3.VIDEO_PATH.format(video_key=key, **v3.ONE_FILE)
+            file.parent.mkdir(parents=True)
+            write_video(file, _all_pictures(episodes, key), np.arange(total) / rate)
+        features = {key: v3.feature(values) for key, values in tables[0].items()}
+        features |= {key: v3.video_feature(shape, rate) for key, shape in sizes.items()}
+        robot = str(episodes[0].about.get("arm", "franka"))
+        about = v3.info(features, rate, len(rows), total, len(tasks), robot)
+        (folder / v3.INFO).write_text(json.dumps(about, indent=2))
+        (folder / v3.STATS).write_text(json.dumps({k: v3.statistics(v) for k, v in whole.items()}, indent=2))
+        (folder / "README.md").write_text(NOTE)
+
+
+def read_lerobot(root: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, FrameSource]]]:
+    """What a data set that `write_lerobot` wrote holds of each episode: columns, and pictures by their feature's name.
+
+    Raises KeyError, ValueError, OSError or pyarrow's errors where it is none.
+    """
+    _, parquet = _arrow()
+    about = json.loads((root / v3.INFO).read_text())
+    features, table = about["features"], parquet.read_table(root / v3.TABLE)
+    videos = {
+        key: VideoFrames(root / about["video_path"].format(video_key=key, **v3.ONE_FILE))
+        for key, feature in features.items()
+        if feature["dtype"] == "video"
+    }
+    for row in parquet.read_table(root / v3.EPISODES).to_pylist():
+        start, steps = row["dataset_from_index"], row["length"]
+        found = table.slice(start, steps)
+        arrays = {name: np.array(found[name].to_pylist(), features[name]["dtype"]) for name in found.column_names}
+        frames: dict[str, FrameSource] = {}
+        for key, video in videos.items():
+            place = round(row[f"videos/{key}/from_timestamp"] * about["fps"])
+            frames[key] = FrameWindow(video, place, place + steps)
+        yield arrays, frames
+
+
+def _arrow() -> tuple[Any, Any]:
+    import pyarrow  # pyright: ignore[reportMissingImports]
+    import pyarrow.parquet as parquet  # pyright: ignore[reportMissingImports]
+
+    return pyarrow, parquet
+
+
+def _task(episode: Episode) -> str:
+    return str(episode.about.get("task") or "unnamed")
+
+
+def _check_fits(number: int, episode: Episode, first: Episode, sizes: Mapping[str, tuple[int, ...]]) -> None:
+    there = {key: frames[0].shape for key, frames in pictures(episode).items()}
+    if there != sizes:
+        raise UserError(f"episode {number} in order has pictures {there}, the first one {sizes}: export it apart")
+    for name, values in columns(episode).items():
+        wanted = columns(first)[name].shape[1:]
+        if values.shape[1:] != wanted:
+            raise UserError(
+                f"episode {number} in order has {name} of {values.shape[1:]}, the first one {wanted}: export it apart"
+            )
+
+
+def _all_pictures(episodes: Sequence[Episode], key: str) -> Iterator[NDArray[np.uint8]]:
+    for episode in episodes:
+        frames = pictures(episode)[key]
+        yield from (frames[t] for t in range(len(frames)))
+        close_videos(episode)
+
+
+def _sample(frames: FrameSource) -> NDArray[np.uint8]:
+    """[pictures, H/4, W/4, 3]"""
+    at = np.unique(np.linspace(0, len(frames) - 1, LOOKED_AT).astype(int))
+    return np.stack([frames[int(t)][::4, ::4] for t in at])

@@ -1,0 +1,115 @@
+"""Recorded episodes as a Minari data set (0.5), and back, exactly: arrays in float64, pictures as they are on disk.
+
+Observations are {"state": [S], "images": {camera: [H, W, 3]}}, T+1 of them; `actions` are the executed ones, so that
+transitions are true; infos hold the measured "time", "base_action" and "residual_action". The reward is 1 with the last
+action of a success, else 0. Terminations and truncations are the episode's own: it may have terminated in failure.
+
+One episode is in memory at a time, its pictures raw. Minari's collector (which needs jax) is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.episode import Episode
+from robot.recording import close_videos
+from tracking.clip import FrameSource
+from tracking.runs import atomic_folder
+
+DESCRIPTION = "Episodes recorded on a robot arm; infos['time'] holds the measured seconds"
+
+
+def columns(episode: Episode) -> dict[str, NDArray[Any]]:
+    """What the data set holds of an episode but for pictures. A fact of an action has T rows, one of a state T+1."""
+    last = np.arange(len(episode)) == len(episode) - 1
+    return {
+        "state": episode.states,
+        "time": episode.times,
+        "action": episode.executed_actions,
+        "base_action": episode.base_actions,
+        "residual_action": episode.residual_actions,
+        "reward": (last & episode.success).astype(np.float64),
+        "termination": last & episode.terminated,
+        "truncation": last & episode.truncated,
+    }
+
+
+def write_minari(episodes: Sequence[Episode], root: Path, name: str) -> Path:
+    """Write the data set `name` ("namespace/name-v0") below `root`, whole or not at all. Returns its folder.
+
+    Minari finds it under its name where MINARI_DATASETS_PATH is `root`. Raises ValueError for a name that Minari would
+    not read.
+    """
+    import h5py  # noqa: F401  what Minari's storage needs, and says so only later
+    import minari
+    from minari.dataset.minari_dataset import parse_dataset_id
+    from minari.dataset.minari_storage import MinariStorage
+
+    parse_dataset_id(name)
+    with atomic_folder(Path(root) / name) as folder:
+        observations, actions = _spaces(episodes)
+        storage = MinariStorage.new(
+            folder / "data", observation_space=observations, action_space=actions, jpeg_encoding=False
+        )
+        about = {"dataset_id": name, "minari_version": minari.__version__, "description": DESCRIPTION}
+        storage.update_metadata({**about, "algorithm_name": "recorded"})
+        storage.update_episodes(_buffer(number, episode) for number, episode in enumerate(episodes))
+    return Path(root) / name
+
+
+def read_minari_episodes(folder: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, FrameSource]]]:
+    """What a data set that `write_minari` wrote holds of each episode: columns and pictures.
+
+    Raises KeyError, ValueError or OSError where it is none.
+    """
+    import minari
+
+    for episode in minari.MinariDataset(folder / "data"):
+        arrays = {
+            "state": episode.observations["state"],
+            "time": episode.infos["time"],
+            "action": episode.actions,
+            "base_action": episode.infos["base_action"],
+            "residual_action": episode.infos["residual_action"],
+            "reward": episode.rewards,
+            "termination": episode.terminations,
+            "truncation": episode.truncations,
+        }
+        yield arrays, dict(episode.observations.get("images", {}))
+
+
+def _spaces(episodes: Sequence[Episode]) -> tuple[Any, Any]:
+    """An executed action, in a policy's terms, may leave -1..1: the box is as large as it has to be."""
+    from gymnasium.spaces import Box, Dict
+
+    first = episodes[0]
+    observations: dict[str, Any] = {"state": Box(-np.inf, np.inf, first.states.shape[1:], np.float64)}
+    if first.frames:
+        shapes = {camera: frames[0].shape for camera, frames in first.frames.items()}
+        observations["images"] = Dict({camera: Box(0, 255, shape, np.uint8) for camera, shape in shapes.items()})
+    largest = max(1.0, *(float(np.abs(episode.executed_actions).max()) for episode in episodes))
+    return Dict(observations), Box(-largest, largest, first.executed_actions.shape[1:], np.float64)
+
+
+def _buffer(number: int, episode: Episode) -> Any:
+    from minari.data_collector import EpisodeBuffer
+
+    found: dict[str, Any] = columns(episode)  # Minari declares lists, and stores arrays
+    observations: dict[str, Any] = {"state": found["state"]}
+    if episode.frames:
+        observations["images"] = {c: np.stack([f[t] for t in range(len(f))]) for c, f in episode.frames.items()}
+        close_videos(episode)
+    return EpisodeBuffer(
+        id=number,
+        observations=observations,
+        actions=found["action"],
+        rewards=found["reward"],
+        terminations=found["termination"],
+        truncations=found["truncation"],
+        infos={name: found[name] for name in ("time", "base_action", "residual_action")},
+    )

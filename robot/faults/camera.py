@@ -1,0 +1,58 @@
+"""What can go wrong with a camera, between it and whoever looks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from robot.camera import Camera, CameraError, CameraFeatures, Picture
+from robot.faults.trigger import Trigger
+
+KINDS = (
+    "freeze",  # the same picture, its time standing still
+    "same picture, new times",
+    "drop",  # a few pictures lost
+    "black",
+    "duplicate stamp",
+    "time backwards",
+    "time ahead",
+    "unplugged",
+)
+
+
+class FaultyCamera:
+    """A Camera with one fault, on while its trigger is."""
+
+    def __init__(self, camera: Camera, kind: str, trigger: Trigger) -> None:
+        self.camera, self.kind, self.trigger = camera, kind, trigger
+        self._held: Picture | None = None
+
+    @property
+    def features(self) -> CameraFeatures:
+        return self.camera.features
+
+    def __enter__(self) -> FaultyCamera:
+        self.camera.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.camera.__exit__(*error)  # type: ignore[arg-type]
+
+    def latest(self) -> Picture:
+        now = self.camera.latest()
+        if not self.trigger.on:
+            self._held = now
+            return now
+        held = self._held or now
+        if self.kind == "unplugged":
+            raise CameraError(f"camera {self.features.name} is gone: is its cable in?")
+        if self.kind in ("freeze", "drop"):
+            return held
+        if self.kind == "same picture, new times":
+            return replace(now, image=held.image)
+        if self.kind == "black":
+            return replace(now, image=np.zeros_like(now.image))
+        if self.kind == "duplicate stamp":
+            return replace(now, time=held.time)
+        return replace(now, time=now.time + (-1.0 if self.kind == "time backwards" else 1.0))

@@ -1,0 +1,68 @@
+"""Every fault of the campaign: where it sits, when it begins, how long it lasts, and by what name it has to be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from robot.faults import arm, camera, policy
+
+SHORT, LONG = 0.25, 2.5  # seconds: over before a person is asked, and not
+COMMANDS = (1, 9, 24, 45)  # on which it begins: at once, on the way, at the handle, pulling
+NAMES = {  # kinds of event of which one has to be told; none: limits alone catch it, and nothing need be said
+    "error": {"arm error"},
+    "error that goes away": {"arm error"},
+    "reflex": {"arm error"},
+    "reflex without error": {"arm error"},
+    "stopped by its user": {"arm error"},
+    "led by hand": {"arm error"},
+    "state from before": {"time backwards", "stale state"},
+    "state ahead of time": {"time ahead"},
+    "pushed away": {"out of reach"},
+    "state late": {"stale state"},
+    "state lost": {"arm error"},
+    "command lost": {"arm error"},
+    "does not stop": {"cannot stop"},
+    "freeze": {"stale picture"},
+    "same picture, new times": {"frozen picture"},
+    "drop": {"stale picture"},
+    "black": {"black picture"},
+    "duplicate stamp": {"duplicate stamp"},
+    "time backwards": {"time backwards", "stale picture"},
+    "time ahead": {"time ahead"},
+    "unplugged": {"camera error"},
+    "not a number": {"bad action"},
+    "one not a number": {"bad action"},
+    "infinite": {"bad action"},
+    "slow": {"stale picture", "stale state", "stale command", "silence"},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault of one session."""
+
+    part: str  # arm, policy, or a camera's name
+    kind: str
+    command: int  # on which it begins
+    seconds: float  # that it lasts; infinite: until a person mends it
+
+    @property
+    def name(self) -> str:
+        lasts = "until mended" if math.isinf(self.seconds) else f"{self.seconds:g} s"
+        return f"{self.part}: {self.kind}, from command {self.command}, {lasts}"
+
+    @property
+    def told_as(self) -> frozenset[str]:
+        return frozenset(NAMES.get(self.kind, ()))
+
+
+def catalogue(cameras: tuple[str, ...] = ("world", "wrist")) -> Iterator[Case]:
+    for command in COMMANDS:
+        for kind in arm.KINDS:
+            lasting = (math.inf,) if kind in arm.FOR_GOOD else (SHORT, LONG)
+            yield from (Case("arm", kind, command, seconds) for seconds in lasting)
+        for name in cameras:
+            yield from (Case(name, kind, command, seconds) for kind in camera.KINDS for seconds in (SHORT, LONG))
+        yield from (Case("policy", kind, command, seconds) for kind in policy.KINDS for seconds in (SHORT, LONG))

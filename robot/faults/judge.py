@@ -1,0 +1,97 @@
+"""Beside the arm, behind everything else: keeps what it was really told, and says which limits that broke.
+
+Shares no line with `robot.safety`: a mistake there would not be seen by a judge that repeats it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from robot.arm import Arm, ArmFeatures, ArmState, Target
+from robot.clock import Clock
+from robot.safety import Limits
+
+ROUNDING = 1e-6
+
+
+class Judged:
+    """An Arm that passes everything on. `broken` lists what went beyond the limits, one line each."""
+
+    def __init__(self, arm: Arm, limits: Limits, clock: Clock) -> None:
+        self.arm, self.limits, self.clock = arm, limits, clock
+        self.broken: list[str] = []
+        self.commands = self.recoveries = 0
+        self._force: Target | None = None  # what the arm is pulled to; none: it holds
+        self._moves: list[tuple[float, float, float]] = []  # time, metres, radians
+
+    @property
+    def features(self) -> ArmFeatures:
+        return self.arm.features
+
+    def __enter__(self) -> Judged:
+        self.arm.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.arm.__exit__(*error)  # type: ignore[arg-type]
+
+    def state(self) -> ArmState:
+        return self.arm.state()
+
+    def send(self, target: Target) -> Target:
+        truth = self.arm.state()
+        self._judge(target, truth)
+        self.commands += 1
+        return self.arm.send(target)
+
+    def home(self) -> None:
+        self._force = None
+        self.arm.home()
+
+    def stop(self) -> None:
+        self._force = None
+        self.arm.stop()
+
+    def recover(self) -> None:
+        self.recoveries += 1
+        self._force = None
+        self.arm.recover()
+
+    def _judge(self, target: Target, truth: ArmState) -> None:
+        limits, now = self.limits, self.clock.now()
+        position, quaternion = target.pose.position, target.pose.quaternion
+        if not np.isfinite([*position, *quaternion, target.width]).all():
+            self.broken.append(f"{now:.2f} s: a command that is not finite")
+            return
+        if abs(math.sqrt(float(quaternion @ quaternion)) - 1) > 1e-3:
+            self.broken.append(f"{now:.2f} s: a quaternion of another length than 1")
+        before = self._force.pose if self._force is not None else truth.pose
+        first = self._force is None
+        start = np.clip(before.position, limits.low, limits.high) if first else before.position
+        step, turn = float(np.sqrt(((position - start) ** 2).sum())), _angle(quaternion, before.quaternion)
+        lead = float(np.sqrt(((position - truth.pose.position) ** 2).sum()))
+        lead_turn = _angle(quaternion, truth.pose.quaternion)
+        self._moves.append((now, step, turn))
+        second = [move for move in self._moves if now - 1 < move[0] <= now]
+        found = {
+            "step": (step, limits.step),
+            "turn": (turn, limits.turn),
+            "lead": (lead, limits.lead),
+            "lead_turn": (lead_turn, limits.lead_turn),
+            "second": (sum(move[1] for move in second), limits.second),
+            "second_turn": (sum(move[2] for move in second), limits.second_turn),
+            "workspace": (float(np.maximum(limits.low - position, position - limits.high).max()), 0.0),
+            "gripper": (max(limits.narrowest - target.width, target.width - limits.widest), 0.0),
+        }
+        for name, (value, most) in found.items():
+            if value > most + ROUNDING:
+                self.broken.append(f"{now:.2f} s: {name} {value:.4f}, at most {most:.4f}")
+        if not truth.mode.obeys or truth.errors:
+            self.broken.append(f"{now:.2f} s: a command to an arm in mode '{truth.mode.value}' {truth.errors}")
+        self._force = target
+
+
+def _angle(a: np.ndarray, b: np.ndarray) -> float:
+    return 2 * math.acos(min(1.0, abs(float(a @ b))))

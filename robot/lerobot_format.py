@@ -1,0 +1,117 @@
+"""LeRobot's data set format v3.0, as pure functions: what its tables and its JSON files say. Knows no episode of ours.
+
+Places: one table, one list of episodes, one video file a camera; LeRobot starts further files where these grow large,
+and reads them however large they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TABLE = "data/chunk-000/file-000.parquet"
+EPISODES = "meta/episodes/chunk-000/file-000.parquet"
+TASKS = "meta/tasks.parquet"
+STATS = "meta/stats.json"
+INFO = "meta/info.json"
+DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+QUANTILES = (1, 10, 50, 90, 99)
+ONE_FILE = {"chunk_index": 0, "file_index": 0}
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def numbering(episode: int, start: int, steps: int, task: int, rate: int) -> dict[str, NDArray[Any]]:
+    """LeRobot's own columns of an episode whose first row is `start`."""
+    at = np.arange(steps)
+    return {
+        "timestamp": (at / rate).astype(np.float32),  # nominal: rows are matched with pictures by it
+        "frame_index": at,
+        "episode_index": np.full_like(at, episode),
+        "index": start + at,
+        "task_index": np.full_like(at, task),
+    }
+
+
+def episode_row(
+    episode: int, task: str, start: int, stop: int, rate: int, videos: Sequence[str], sample: Arrays
+) -> dict[str, Any]:
+    """An episode in the list of episodes: rows start .. stop-1 of the table, and of each video."""
+    row: dict[str, Any] = {"episode_index": episode, "tasks": [task], "length": stop - start}
+    row |= {"dataset_from_index": start, "dataset_to_index": stop}
+    for place in ("data", "meta/episodes", *(f"videos/{key}" for key in videos)):
+        row |= {f"{place}/{name}": value for name, value in ONE_FILE.items()}
+    for key in videos:
+        row |= {f"videos/{key}/from_timestamp": start / rate, f"videos/{key}/to_timestamp": stop / rate}
+    stats = {key: statistics(values) for key, values in sample.items()}
+    return row | {f"stats/{key}/{name}": value for key, found in stats.items() for name, value in found.items()}
+
+
+def statistics(values: NDArray[Any]) -> dict[str, list[Any]]:
+    """Of a column [T] or [T, D], by dimension; of pictures [T, H, W, 3], by channel as [3, 1, 1], in 0 to 1."""
+    pictures = values.ndim == 4
+    flat = values.reshape(-1, 3) / 255 if pictures else values.reshape(len(values), -1).astype(np.float64)
+    found = {"min": flat.min(0), "max": flat.max(0), "mean": flat.mean(0), "std": flat.std(0)}
+    found |= {f"q{q:02d}": np.percentile(flat, q, axis=0) for q in QUANTILES}
+    shaped = {name: (v.reshape(3, 1, 1) if pictures else v).tolist() for name, v in found.items()}
+    return {**shaped, "count": [len(values)]}
+
+
+def feature(values: NDArray[Any]) -> dict[str, Any]:
+    """How info.json describes a column."""
+    return {"dtype": str(values.dtype), "shape": list(values.shape[1:]) or [1], "names": None}
+
+
+def video_feature(shape: tuple[int, ...], rate: int) -> dict[str, Any]:
+    """How it describes a camera of pictures [H, W, 3]."""
+    height, width, channels = shape
+    film = {"height": height, "width": width, "codec": "h264", "pix_fmt": "yuv420p", "is_depth_map": False}
+    film |= {"fps": rate, "channels": channels}
+    about = {f"video.{name}": value for name, value in film.items()} | {"has_audio": False}
+    return {"dtype": "video", "shape": list(shape), "names": ["height", "width", "channels"], "info": about}
+
+
+def info(features: Mapping[str, Any], rate: int, episodes: int, frames: int, tasks: int, robot: str) -> dict[str, Any]:
+    return {
+        "codebase_version": "v3.0",
+        "robot_type": robot,
+        "total_episodes": episodes,
+        "total_frames": frames,
+        "total_tasks": tasks,
+        "chunks_size": 1000,
+        "data_files_size_in_mb": 100,
+        "video_files_size_in_mb": 200,
+        "fps": rate,
+        "splits": {"train": f"0:{episodes}"},
+        "data_path": DATA_PATH,
+        "video_path": VIDEO_PATH,
+        "features": dict(features),
+    }
+
+
+def column(pyarrow: Any, values: NDArray[Any]) -> Any:
+    """Vectors [T, D] as lists of fixed size, numbers [T] as they are."""
+    flat = pyarrow.array(values.ravel())
+    return flat if values.ndim == 1 else pyarrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def task_table(pyarrow: Any, tasks: Sequence[str]) -> Any:
+    """As pandas would write a table whose index is the task's text: LeRobot reads it with pandas."""
+    index = "__index_level_0__"
+    text = {"name": None, "field_name": index, "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
+    number = {"name": "task_index", "field_name": "task_index", "pandas_type": "int64", "numpy_type": "int64"}
+    names = {"name": None, "field_name": None, "pandas_type": "unicode", "numpy_type": "object"}
+    pandas = {
+        "index_columns": [index],
+        "column_indexes": [{**names, "metadata": {"encoding": "UTF-8"}}],
+        "columns": [{**number, "metadata": None}, text],
+        "creator": {"library": "pyarrow", "version": pyarrow.__version__},
+        "pandas_version": "2.2.0",
+    }
+    made = {"task_index": pyarrow.array(range(len(tasks)), pyarrow.int64()), index: pyarrow.array(tasks)}
+    return pyarrow.table(made).replace_schema_metadata({b"pandas": json.dumps(pandas).encode()})

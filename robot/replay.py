@@ -1,0 +1,156 @@
+"""`mpr robot replay`: a recorded episode to look at; or once more on the arm, slowed, limited, and homed first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.episode import Episode, load_episode
+from mpr.page import shown, write_page
+from robot.action import HALF_WIDTH, SIZE, STEP
+from robot.film import save_film
+from robot.operator import Mark, Operator
+from robot.pose import Pose, between, distance_between, turn_base_between
+from robot.recording import Recorder
+from robot.run import environment
+from robot.session import session, told
+from robot.station import StationConfig, station
+from robot.watchdog import Watchdog
+from tracking.config import as_dict, parse, print_plan
+from tracking.errors import UserError
+from tracking.runs import RunFolder
+
+SLACK = 0.03  # metres from the recorded path, up to which it goes on along it
+SPARE = 10.0  # seconds more than the path should take
+
+
+@dataclass(frozen=True)
+class ReplayConfig(StationConfig):
+    """Show a recorded episode; with --on_arm, let the arm follow it again."""
+
+    episode: Path = Path("runs/robot/episodes/episode_000000")  # folder of a recorded episode
+    on_arm: bool = False  # follow its poses with the arm; the pictures alone, else
+    speed: float = 0.3  # of the recorded one, at most 1: on the arm
+    out: Path = Path("runs/robot_replay")  # run folder
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.speed <= 1:
+            raise UserError(f"--speed {self.speed:g}: above 0, at most 1")
+
+    @property
+    def slowed(self) -> ReplayConfig:
+        """With limits on speed that go with it."""
+        names = ("step", "turn", "second", "second_turn")
+        limits = {name: self.speed * getattr(self.limits, name) for name in names}
+        return dataclasses.replace(self, limits=dataclasses.replace(self.limits, **limits))
+
+
+class RecordedPath:
+    """A BasePolicy that follows recorded poses: it moves on along them as the arm comes near, and no faster than
+    `speed` times the recorded pace."""
+
+    def __init__(self, episode: Episode, speed: float, rate_hz: float) -> None:
+        self.poses = [Pose(state[:3], state[3:7] / np.linalg.norm(state[3:7])) for state in episode.states]
+        # What the gripper was told, not where it got to: it may have held something.
+        self.widths = HALF_WIDTH * (1 + episode.executed_actions[:, 7])
+        self.times = episode.times
+        self.pace = speed / rate_hz  # recorded seconds a step
+
+    @property
+    def cameras(self) -> Mapping[str, Any]:
+        return {}
+
+    def reset(self, seed: int, look: object = None) -> None:
+        """Before the first pose."""
+        self.at = 0.0  # recorded seconds
+
+    @property
+    def over(self) -> bool:
+        return self.at >= self.times[-1]
+
+    def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        state = np.asarray(observation, np.float64)
+        here = Pose(state[:3], state[3:7] / np.linalg.norm(state[3:7]))
+        if distance_between(here, self.pose(self.at)) < SLACK:
+            self.at = min(self.at + self.pace, float(self.times[-1]))
+        goal = self.pose(self.at)
+        k = min(int(np.searchsorted(self.times, self.at, "right")) - 1, len(self.widths) - 1)
+        move = np.clip((goal.position - here.position) / STEP, -1, 1)
+        turn = turn_base_between(here, goal).as_quat(canonical=True)
+        return np.concatenate([move, turn, [self.widths[k] / HALF_WIDTH - 1]]).astype(np.float32)
+
+    def pose(self, time: float) -> Pose:
+        """Between the recorded ones."""
+        k = min(max(int(np.searchsorted(self.times, time, "right")) - 1, 0), len(self.times) - 2)
+        share = (time - self.times[k]) / (self.times[k + 1] - self.times[k])
+        return between(self.poses[k], self.poses[k + 1], float(np.clip(share, 0, 1)))
+
+
+class UntilOver:
+    """An Operator beside whom the end of the path is a success."""
+
+    def __init__(self, operator: Operator, path: RecordedPath) -> None:
+        self.operator, self.path = operator, path
+        self.ask, self.say = operator.ask, operator.say
+
+    def mark(self) -> Mark | None:
+        return self.operator.mark() or (Mark.SUCCESS if self.path.over else None)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr robot replay`. Raises UserError, and BadClip for an episode that is torn."""
+    config, dry_run = parse(ReplayConfig, argv, "mpr robot replay")
+    if dry_run:
+        return print_plan(config, {"episode": config.episode}, {}, config.out)
+    episode = load_episode(config.episode, verify=True)
+    if episode.states.shape[1] != SIZE:
+        raise UserError(f"{config.episode} is of another robot: its states have {episode.states.shape[1]} numbers")
+    run = RunFolder(config.out, "robot replay", as_dict(config), ("out", "host"))
+    lines = [f"# {config.episode.name}: {told(episode)}", ""]
+    films = [run.path / "recorded.mp4"]
+    save_film(episode, films[0])
+    summary: dict[str, Any] = {"steps": len(episode)}
+    if config.on_arm:
+        again = follow(config.slowed, episode, run)
+        films.append(run.path / "replayed.mp4")
+        save_film(again, films[1])
+        off = apart(episode, again)
+        lines.append(f"Replayed at {config.speed:g} of its speed: {told(again)}; {1000 * off:.0f} mm off at most.")
+        summary |= {"replayed_steps": len(again), "off_m": off}
+    write_page(
+        run.path / "page.html", "\n".join(lines) + "\n\n" + shown(*(film.relative_to(run.path) for film in films))
+    )
+    run.finish(summary)
+    print("\n".join(lines) + f"\n{run.path / 'page.html'}")
+
+
+def follow(config: ReplayConfig, episode: Episode, run: RunFolder) -> Episode:
+    """The arm's attempt. It ends once the path is gone, or the operator says so."""
+    path = RecordedPath(episode, config.speed, config.rate_hz)
+    steps = int((episode.times[-1] / config.speed + SPARE) * config.rate_hz)
+    recorder = Recorder(run.path / "episodes")
+    with ExitStack() as stack:
+        at = stack.enter_context(station(config))
+        at = dataclasses.replace(at, operator=UntilOver(at.operator, path))
+        env = environment(config, at, path, run, steps)
+        if config.wall:
+            stack.enter_context(Watchdog(env.guard))
+        for _, made in session(env, recorder, len(recorder.whole) + 1, config.seed):
+            return made
+    raise UserError("the operator quit before the arm had followed the episode")
+
+
+def apart(recorded: Episode, again: Episode) -> float:
+    """Metres: how far the second path comes from the first at most, once it is on it."""
+    first, second = recorded.states[:, :3], again.states[:, :3]
+    nearest = np.linalg.norm(second[:, None] - first[None], axis=-1).min(1)
+    on = np.flatnonzero(nearest < SLACK)
+    return float(nearest[on[0] :].max()) if len(on) else float(nearest.min())

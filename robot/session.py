@@ -1,0 +1,72 @@
+"""Episodes one after another: run, marked, on disk and closed before the next begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.episode import Episode
+from robot.action import SIZE
+from robot.environment import FrankaEnv, Observation, Stopped
+from robot.operator import Mark
+from robot.recording import Recorder
+
+Residual = Callable[[Observation], NDArray[np.float32]]  # [8] in -1..1
+
+
+def no_residual(_: Observation) -> NDArray[np.float32]:
+    return np.zeros(SIZE, np.float32)
+
+
+def session(
+    env: FrankaEnv,
+    recorder: Recorder,
+    count: int,
+    seed: int = 0,
+    residual: Residual = no_residual,
+    finish: Callable[[Episode], Episode] = lambda episode: episode,
+) -> Iterator[tuple[Path, Episode]]:
+    """Until `count` episodes are on disk, those that were there already included: each new one and its folder.
+
+    An episode that the operator wants redone is not kept; quitting ends the session. Episode n starts from seed
+    `seed` + its number in the session, redone ones counted: nothing of one carries over to the next.
+    """
+    attempt = recorder.next_number
+    while len(recorder.whole) < count:
+        recorder.check_room(env.step_limit, (camera.features for camera in env.cameras))
+        try:
+            episode, mark = one_episode(env, seed + attempt, residual)
+        except Stopped:
+            return
+        attempt += 1
+        if mark in (Mark.REDO, Mark.QUIT):
+            env.operator.say(f"not kept: {mark.value}")
+            if mark is Mark.QUIT:
+                return
+            continue
+        episode = finish(episode)
+        folder = recorder.save(episode)
+        env.operator.say(f"{folder.name}: {told(episode)}")
+        yield folder, episode
+
+
+def one_episode(env: FrankaEnv, seed: int, residual: Residual = no_residual) -> tuple[Episode, Mark | None]:
+    """From reset to its end. Raises Stopped where the operator quits before it began."""
+    observation, _ = env.reset(seed=seed)
+    while True:
+        observation, _, terminated, truncated, info = env.step(residual(observation))
+        if terminated or truncated:
+            assert env.finished is not None
+            return env.finished, info["mark"]
+
+
+def told(episode: Episode) -> str:
+    """An episode in one line."""
+    about: dict[str, Any] = dict(episode.about)
+    end = "success" if episode.success else about["mark"] or about["fault"] or "time is up"
+    held = ", ".join(f"{kind} {count}" for kind, count in about["held"].items())
+    return f"{end} after {len(episode)} steps" + (f"; held at: {held}" if held else "")

@@ -1,0 +1,133 @@
+"""An arm and what stands around it, by name: what every `mpr robot` command opens first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rl.base_policy import BasePolicy
+from robot.arm import Arm
+from robot.camera import Camera
+from robot.clock import Clock, WallClock
+from robot.keyboard_operator import KeyboardOperator
+from robot.keys import Keys
+from robot.operator import Operator
+from robot.safety import Limits
+from tracking.errors import UserError
+
+ARMS = ("simulated", "franky", "polymetis")
+OPERATORS = ("keyboard", "scripted")
+
+
+@dataclass(frozen=True)
+class StationConfig:
+    """What all commands beside an arm share."""
+
+    arm: str = "simulated"  # simulated; franky (Franka Research 3, Panda); polymetis (through its server)
+    host: str = ""  # of a real arm: franky's FCI host name, or HOST:PORT of the Polymetis server
+    world: str = ""  # camera that stands: a RealSense's serial number, or a video file; none: the simulated arm's own
+    wrist: str = ""  # camera on the hand, likewise
+    size: int = 128  # pixels: side of the simulated cameras' pictures
+    real_time: bool = False  # simulated arm: in a process of its own on the wall clock; else as fast as it goes
+    operator: str = ""  # keyboard, or scripted, which belongs to the simulated arm; none: what the arm calls for
+    task: str = "microwave"  # what episodes are about; the simulated arm stands before it
+    rate_hz: float = 10.0  # of commands
+    limits: Limits = field(default_factory=Limits)  # of the guard: --limits.step and the like; simulated: its own box
+    seed: int = 0  # of the first episode
+
+    def __post_init__(self) -> None:
+        if self.arm not in ARMS:
+            raise UserError(f"no arm '{self.arm}'; there is {', '.join(ARMS)}")
+        if self.operator and self.operator not in OPERATORS:
+            raise UserError(f"no operator '{self.operator}'; there is {', '.join(OPERATORS)}")
+        if self.arm != "simulated":
+            if not self.host:
+                raise UserError(f"--arm {self.arm}: needs --host")
+            if self.operator == "scripted":
+                raise UserError("--operator scripted goes with --arm simulated: it looks into the simulator")
+            if not self.world or not self.wrist:
+                raise UserError(f"--arm {self.arm}: needs --world and --wrist, serial numbers of cameras")
+        elif (self.limits.low, self.limits.high) == (Limits.low, Limits.high):  # a table's, where nobody asked for one
+            from robot.arms.simulated import LIMITS
+
+            box = dataclasses.replace(self.limits, low=LIMITS.low, high=LIMITS.high)
+            object.__setattr__(self, "limits", box)
+        if not 16 <= self.size <= 640 or self.size % 2:
+            raise UserError(f"--size {self.size}: 16 to 640 pixels, even")
+        if not 1 <= self.rate_hz <= 30:
+            raise UserError(f"--rate_hz {self.rate_hz:g}: 1 to 30")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: 0 or more")
+
+    @property
+    def attended(self) -> bool:
+        """Whether a person sits at the terminal."""
+        return self.operator == "keyboard" or self.arm != "simulated"
+
+    @property
+    def wall(self) -> bool:
+        """Whether the session runs on the wall's time."""
+        return self.arm != "simulated" or self.real_time
+
+
+@dataclass(frozen=True)
+class Station:
+    """Arm and cameras are not entered yet where `named` gave it, and are where `station` did."""
+
+    arm: Arm
+    cameras: tuple[Camera, ...]
+    clock: Clock
+    operator: Operator
+    expert: BasePolicy | None = None  # that knows how the task is done; the simulated arm has one
+    keys: Keys | None = None  # the terminal, where somebody sits at it
+
+
+@contextmanager
+def station(config: StationConfig) -> Iterator[Station]:
+    """The named parts, entered: from here on an arm may move. Raises UserError, naming what is not there."""
+    with ExitStack() as stack:
+        found = stack.enter_context(named(config))
+        for part in (found.keys, found.arm, *found.cameras):
+            if part is not None:
+                stack.enter_context(part)
+        yield found
+
+
+@contextmanager
+def named(config: StationConfig) -> Iterator[Station]:
+    """The named parts; nothing is connected."""
+    keys = Keys() if config.attended else None
+    typed = KeyboardOperator(keys) if keys else None
+    if config.arm == "simulated":
+        from robot.arms.simulated import simulated
+
+        with simulated(config.task, (config.size, config.size), config.real_time, config.seed) as twin:
+            yield Station(twin.arm, twin.cameras, twin.clock, typed or twin.operator, twin.expert, keys)
+        return
+    assert typed is not None
+    clock = WallClock()
+    cameras = tuple(_camera(name, what, clock) for name, what in (("world", config.world), ("wrist", config.wrist)))
+    yield Station(_arm(config, clock), cameras, clock, typed, keys=keys)
+
+
+def _arm(config: StationConfig, clock: Clock) -> Arm:
+    if config.arm == "franky":
+        from robot.arms.franky import FrankyArm
+
+        return FrankyArm(config.host, clock)
+    from robot.arms.polymetis import PolymetisArm
+
+    return PolymetisArm(config.host, clock)
+
+
+def _camera(name: str, what: str, clock: Clock) -> Camera:
+    if Path(what).suffix:
+        from robot.cameras.video import VideoCamera
+
+        return VideoCamera(name, Path(what), clock)
+    from robot.cameras.realsense import RealSenseCamera
+
+    return RealSenseCamera(name, what, clock)

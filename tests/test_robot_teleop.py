@@ -1,0 +1,544 @@
+"""Teleoperation: what follows from a deflection, and that no device asks for what no hand asks for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pty
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from robot.action import NOTHING
+from robot.keys import Keys
+from robot.operator import Mark
+from robot.teleop.device import DEADZONE, OPEN, POSITION, SHUT, TURN, LetGo, Teleop, Wish, action_of_wish
+from robot.teleop.gamepad import CIRCLE, CREATE, CROSS, OPTIONS, PAD_LEFT, PAD_RIGHT, TRIANGLE, Gamepad
+from robot.teleop.keyboard import AXES, GRIPS, KEYS, SPEEDS, KeyboardTeleop
+from robot.teleop.policy import TeleopPolicy
+from robot.teleop.registry import DEVICES, teleop
+from robot.teleop.spacemouse import SpaceMouse
+from tests.test_robot_operator import Wound
+from tests.toy_devices import Cap, FakePad, VirtualPad
+from tracking.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+DEFLECTION = st.floats(-1.5, 1.5)
+WISH = st.builds(
+    lambda values, grip: Wish(np.array(values[:3]), np.array(values[3:]), grip),
+    st.lists(DEFLECTION, min_size=6, max_size=6),
+    DEFLECTION,
+)
+ZERO = np.zeros(3)
+
+
+def along(*values: float) -> Wish:
+    return Wish(np.array(values, np.float64), ZERO, OPEN)
+
+
+@given(WISH)
+def test_an_action_never_leaves_its_bounds(wish):
+    action = action_of_wish(wish)
+    assert action.shape == (8,) and (np.abs(action) <= 1).all()
+    assert np.linalg.norm(action[3:7]) == pytest.approx(1)
+    assert (np.abs(action[:3]) <= POSITION).all()
+    assert Rotation.from_quat(action[3:7]).magnitude() <= TURN * np.sqrt(3) + 1e-9
+
+
+@given(WISH)
+def test_the_opposite_wish_moves_oppositely(wish):
+    action, opposite = action_of_wish(wish), action_of_wish(Wish(-wish.move, -wish.turn, wish.grip))
+    np.testing.assert_allclose(opposite[:6], -action[:6], atol=1e-12)
+    np.testing.assert_allclose(opposite[6:], action[6:], atol=1e-12)
+
+
+@given(WISH)
+def test_idle_asks_for_no_motion_and_no_motion_is_idle(wish):
+    action = action_of_wish(wish)
+    if wish.idle:
+        np.testing.assert_array_equal(action[:7], NOTHING[:7])
+    elif np.abs([*wish.move, *wish.turn]).max() > DEADZONE + 1e-9:
+        assert not np.array_equal(action[:7], NOTHING[:7])
+
+
+@given(st.floats(-1, 1), st.floats(0, 1e-3))
+def test_nothing_jumps_at_the_edge_of_the_dead_zone_nor_elsewhere(value, by):
+    there, near = (action_of_wish(along(v, 0, 0))[0] for v in (value, value + by))
+    assert 0 <= near - there <= POSITION / (1 - DEADZONE) * by + 1e-12, "rises, and no steeper than its slope"
+
+
+def test_a_full_deflection_is_the_authors_scale():
+    action = action_of_wish(Wish(np.array([1.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0]), SHUT))
+    np.testing.assert_allclose(action[:3], [0.5, -0.5, 0])
+    np.testing.assert_allclose(Rotation.from_quat(action[3:7]).as_rotvec(), [0, 0, 0.1])
+    assert action[7] == -1
+
+
+@given(st.lists(st.lists(DEFLECTION, min_size=2, max_size=2), min_size=1))
+def test_a_deflection_counts_only_once_its_axis_was_let_go(readings):
+    let_go = LetGo(2)
+    for i, reading in enumerate(readings):
+        out = let_go(reading)
+        for axis in range(2):
+            released = any(abs(before[axis]) <= DEADZONE for before in readings[: i + 1])
+            assert out[axis] == (reading[axis] if released else 0)
+
+
+# ---- gamepad: fake, and SDL's own virtual pad
+
+
+@pytest.fixture(params=[FakePad, VirtualPad])
+def pad(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePad | VirtualPad]:
+    hands = request.param(monkeypatch)
+    hands.plug()
+    yield hands
+    if isinstance(hands, VirtualPad):
+        hands.sdl.quit()
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "move", "turn"),
+    [
+        (1, -32767, (1, 0, 0), ZERO),  # left stick pushed forward
+        (0, -32767, (0, 1, 0), ZERO),  # to the left
+        (5, 32767, (0, 0, 1), ZERO),  # R2
+        (4, 32767, (0, 0, -1), ZERO),  # L2
+        (2, -32767, ZERO, (0, 0, 1)),  # right stick to the left: counter-clockwise from above
+        (3, -32767, ZERO, (0, 1, 0)),  # forward: the top tips forward
+    ],
+)
+def test_gamepad_axes(pad, axis, value, move, turn):
+    with Gamepad() as device:
+        assert device.read().idle
+        pad.axis(axis, value)
+        wish = device.read()
+        np.testing.assert_allclose(wish.move, move, atol=1e-3)
+        np.testing.assert_allclose(wish.turn, turn, atol=1e-3)
+        pad.axis(axis, -32768 if axis > 3 else 0)
+        assert device.read().idle
+
+
+def test_gamepad_d_pad_rolls(pad):
+    with Gamepad() as device:
+        device.read()
+        pad.button(PAD_RIGHT, True)
+        np.testing.assert_array_equal(device.read().turn, [1, 0, 0])
+        pad.button(PAD_LEFT, True)
+        assert device.read().idle
+        pad.button(PAD_RIGHT, False)
+        np.testing.assert_array_equal(device.read().turn, [-1, 0, 0])
+
+
+def test_gamepad_grip_stays_until_it_is_changed_and_rest_opens(pad):
+    with Gamepad() as device:
+        assert device.read().grip == OPEN
+        pad.button(CROSS, True)
+        assert device.read().grip == SHUT
+        pad.button(CROSS, False)
+        assert device.read().grip == SHUT
+        pad.button(CIRCLE, True)
+        assert device.read().grip == OPEN
+        pad.button(CIRCLE, False)
+        pad.button(CROSS, True)
+        device.rest()
+        assert device.read().grip == OPEN, "pressed before the episode"
+
+
+def test_gamepad_marks_once_a_press(pad):
+    with Gamepad() as device:
+        for button, mark in {OPTIONS: Mark.SUCCESS, CREATE: Mark.FAILURE, TRIANGLE: Mark.REDO}.items():
+            assert device.mark() is None
+            pad.button(button, True)
+            device.read()  # the press falls between two questions
+            assert device.mark() is mark
+            assert device.mark() is None, "held"
+            pad.button(button, False)
+        pad.button(OPTIONS, True)
+        pad.button(TRIANGLE, True)
+        assert device.mark() is Mark.REDO, "the more careful one"
+
+
+def test_an_unplugged_gamepad_asks_for_nothing_and_says_so(pad):
+    with Gamepad() as device:
+        device.read()
+        pad.axis(1, -32767)
+        pad.button(CROSS, True)
+        assert not device.read().idle
+        pad.unplug()
+        for _ in range(3):
+            wish = device.read()
+            assert wish.idle and "unplugged" in wish.trouble
+            assert wish.grip == SHUT, "what it holds it keeps"
+        assert device.mark() is None
+
+
+def test_a_gamepad_that_comes_back_is_heard_once_it_is_let_go(pad):
+    with Gamepad() as device:
+        device.read()
+        pad.unplug()
+        device.read()
+        pad.plug()
+        pad.axis(1, -32767)
+        pad.button(CROSS, True)
+        pad.button(OPTIONS, True)
+        wish = device.read()
+        assert wish.idle and not wish.trouble and wish.grip == OPEN and device.mark() is None
+        pad.axis(1, 0)
+        device.read()
+        pad.axis(1, -32767)
+        assert device.read().move[0] == pytest.approx(1)
+
+
+def test_a_trigger_that_sdl_has_not_heard_of_does_not_lift_the_arm(pad):
+    """Until a trigger is touched SDL may take it for half pressed."""
+    pad.axis(4, 0)
+    pad.axis(5, 32767)
+    with Gamepad() as device:
+        assert device.read().idle
+        pad.axis(5, -32768)
+        device.read()
+        pad.axis(5, 32767)
+        assert device.read().move[2] == pytest.approx(1), "the other one is still not believed"
+
+
+def test_what_is_held_when_an_episode_begins_has_to_be_let_go(pad):
+    with Gamepad() as device:
+        device.read()
+        pad.axis(1, -32767)
+        pad.button(PAD_LEFT, True)
+        pad.button(OPTIONS, True)
+        device.rest()
+        assert device.read().idle and device.mark() is None
+
+
+def test_gamepad_can_be_left_and_entered_again(pad):
+    device = Gamepad()
+    with device:
+        pad.axis(0, 32767)
+    if isinstance(pad, VirtualPad):
+        pad.sdl.init()
+        pad.plug()
+    with device:
+        assert device.read().idle
+
+
+def test_no_gamepad_is_refused_by_name(pad):
+    pad.unplug()
+    with pytest.raises(UserError, match="no gamepad"):
+        Gamepad().__enter__()
+
+
+def test_sdl_leaves_sigterm_alone():
+    """SDL takes SIGTERM over where nobody has: `kill` would not end a session."""
+    pytest.importorskip("pygame")
+    code = (
+        "import os, signal\nfrom robot.teleop.gamepad import Gamepad\nfrom tracking.errors import UserError\n"
+        "try:\n    Gamepad().__enter__()\nexcept UserError: pass\n"
+        "import pygame._sdl2.controller as c; c.init()\nos.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SDL_")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False, capture_output=True)
+    assert done.returncode == -15, done
+
+
+# ---- SpaceMouse: fake, and pyspacemouse on fake reports
+
+
+@pytest.fixture(params=["fake", "pyspacemouse"])
+def cap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cap:
+    return Cap(monkeypatch, real=request.param == "pyspacemouse")
+
+
+def stepped(device: SpaceMouse, clock: Wound, seconds: float = 0.1) -> Wish:
+    clock.time += seconds
+    return device.read()
+
+
+@pytest.fixture
+def mouse(cap: Cap) -> Iterator[tuple[SpaceMouse, Cap, Wound]]:
+    """Entered, and seen at rest."""
+    clock = Wound()
+    with SpaceMouse(clock) as device:
+        for _ in range(2):
+            stepped(device, clock)
+        yield device, cap, clock
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "vector"),
+    [
+        (1, (0, -350, 0), (1, 0, 0)),  # pushed away from the user
+        (1, (-350, 0, 0), (0, 1, 0)),  # to the left
+        (1, (0, 0, -350), (0, 0, 1)),  # lifted
+        (2, (0, -350, 0), (1, 0, 0)),  # HID: about an axis towards the user; the right hand's rule throughout
+        (2, (-350, 0, 0), (0, 1, 0)),  # tipped forward
+        (2, (0, 0, -350), (0, 0, 1)),  # HID: clockwise is positive
+    ],
+)
+def test_spacemouse_axes(mouse, kind, raw, vector):
+    device, cap, clock = mouse
+    cap.report(kind, *raw)
+    wish = stepped(device, clock)
+    np.testing.assert_allclose(wish.move if kind == 1 else wish.turn, vector, atol=1e-9)
+    np.testing.assert_allclose(wish.turn if kind == 1 else wish.move, ZERO)
+
+
+def test_spacemouse_never_leaves_full_deflection(mouse):
+    device, cap, clock = mouse
+    cap.report(1, 0, -500, 0)
+    assert stepped(device, clock).move[0] == 1
+
+
+def test_the_newest_of_many_reports_counts(mouse):
+    device, cap, clock = mouse
+    for value in range(0, 60):
+        cap.report(1, 0, -value * 5, 0)
+    assert stepped(device, clock).move[0] == pytest.approx(59 * 5 / 350)
+    assert not cap.reports
+
+
+def test_a_deflected_cap_that_falls_silent_asks_for_nothing(mouse):
+    device, cap, clock = mouse
+    cap.report(1, 0, -350, 0)
+    assert not stepped(device, clock).idle
+    assert not stepped(device, clock, 0.05).idle, "one period's jitter is no silence"
+    assert stepped(device, clock, 0.06).idle
+    assert stepped(device, clock).idle
+
+
+def test_reports_of_a_pause_tell_of_the_past(mouse):
+    """A full queue drops the zeros that say that the cap was let go."""
+    device, cap, clock = mouse
+    for _ in range(100):
+        cap.report(1, 0, -350, 0)
+    cap.report(3, 1)  # dropped by the kernel, as the zeros are
+    cap.report(1, 0, 0, 0)
+    assert stepped(device, clock, 5.0).idle
+    assert stepped(device, clock).idle
+    cap.report(1, 0, -350, 0)
+    assert not stepped(device, clock).idle
+
+
+def test_a_button_of_a_pause_does_not_grip(mouse):
+    device, cap, clock = mouse
+    cap.report(3, 1)
+    assert stepped(device, clock, 5.0).grip == OPEN
+
+
+def test_spacemouse_buttons_grip_even_when_pressed_between_readings(mouse):
+    device, cap, clock = mouse
+    cap.report(3, 1)
+    cap.report(3, 0)
+    assert stepped(device, clock).grip == SHUT
+    assert stepped(device, clock).grip == SHUT
+    cap.report(3, 2)
+    assert stepped(device, clock).grip == OPEN
+    cap.report(3, 1)
+    device.rest()
+    assert stepped(device, clock).grip == OPEN
+    assert device.mark() is None
+
+
+def test_an_unplugged_spacemouse_asks_for_nothing_says_so_and_comes_back(mouse):
+    device, cap, clock = mouse
+    cap.report(1, 0, -350, 0)
+    assert not stepped(device, clock).idle
+    cap.plugged = False
+    for _ in range(30):
+        wish = stepped(device, clock)
+        assert wish.idle and "unplugged" in wish.trouble
+    cap.plugged = True
+    back = [stepped(device, clock).trouble for _ in range(25)]
+    assert back[-1] == "" and cap.opens == 2, "looked for now and then"
+    cap.report(1, 0, -350, 0)
+    assert not stepped(device, clock).idle
+
+
+def test_a_cap_held_while_it_is_opened_has_to_be_let_go(cap):
+    clock = Wound()
+    with SpaceMouse(clock) as device:
+        for _ in range(5):
+            cap.report(1, 0, -350, 0)
+            assert stepped(device, clock, 0.05).idle
+        cap.report(1, 0, 0, 0)
+        stepped(device, clock)
+        cap.report(1, 0, -350, 0)
+        assert not stepped(device, clock).idle
+        device.rest()
+        cap.report(1, 0, -350, 0)
+        assert stepped(device, clock).idle
+
+
+def test_no_spacemouse_is_refused_by_name(cap):
+    cap.plugged = False
+    with pytest.raises(UserError, match="no SpaceMouse"):
+        SpaceMouse().__enter__()
+
+
+@pytest.mark.parametrize(("module", "device"), [("pygame._sdl2.controller", Gamepad), ("pyspacemouse", SpaceMouse)])
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, device):
+    def refuse(name: str, package: str | None = None):
+        if name == module:
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+        return None
+
+    monkeypatch.setattr(importlib, "import_module", refuse)
+    with pytest.raises(UserError, match=r"pip install -e '\.\[teleop\]'"):
+        device().__enter__()
+
+
+# ---- keyboard
+
+
+@pytest.fixture
+def board() -> Iterator[tuple[KeyboardTeleop, Wound, int]]:
+    person, program = pty.openpty()
+    clock = Wound()
+    with Keys(program, clock) as keys, KeyboardTeleop(keys) as device:
+        yield device, clock, person
+    os.close(person)
+    os.close(program)
+
+
+def pressed(board: tuple[KeyboardTeleop, Wound, int], text: str, seconds: float = 0.1) -> Wish:
+    """A step of the loop, in which something is typed."""
+    device, clock, person = board
+    if text:
+        os.write(person, text.encode())
+        assert select.select([device.keys._fd], [], [], 5)[0]
+    clock.time += seconds
+    return device.read()
+
+
+@pytest.mark.parametrize(
+    ("text", "index", "sign"),
+    [
+        *[("i", 0, 1), ("k", 0, -1), ("\x1b[A", 0, 1), ("\x1b[B", 0, -1)],
+        *[("j", 1, 1), ("l", 1, -1), ("\x1b[D", 1, 1), ("\x1b[C", 1, -1), ("u", 2, 1), ("o", 2, -1)],
+        *[("J", 3, -1), ("L", 3, 1), ("I", 4, 1), ("K", 4, -1), ("U", 5, 1), ("O", 5, -1)],
+    ],
+)
+def test_keyboard_axes(board, text, index, sign):
+    wish = pressed(board, text)
+    expected = np.zeros(6)
+    expected[index] = sign * SPEEDS["2"]
+    np.testing.assert_array_equal([*wish.move, *wish.turn], expected)
+
+
+def test_a_key_that_is_let_go_stops_and_one_that_is_held_goes_on(board):
+    assert not pressed(board, "i").idle
+    assert not pressed(board, "").idle
+    assert pressed(board, "").idle
+    assert all(not pressed(board, "iii").idle for _ in range(20)), "repeats"
+    steps = [pressed(board, "").idle for _ in range(5)]
+    assert steps == [False, True, True, True, True]
+
+
+def test_a_slow_terminal_still_moves_without_gaps(board):
+    """A Linux console repeats 10.9 times a second: some steps hear no repeat."""
+    pressed(board, "i")
+    assert not any(pressed(board, "i" if step % 2 else "").idle for step in range(20))
+
+
+def test_keys_typed_while_nobody_looked_do_not_move(board):
+    assert pressed(board, "iiii", 2.0).idle
+    assert pressed(board, "").idle
+
+
+def test_opposite_keys_stop_and_two_axes_add(board):
+    assert pressed(board, "ik").idle
+    np.testing.assert_array_equal(pressed(board, "ju").move, np.array([0, 1, 1]) * SPEEDS["2"])
+
+
+def test_speeds_and_grip_stay_until_changed(board):
+    device, _, _ = board
+    assert pressed(board, "3i").move[0] == 1
+    assert pressed(board, "x").grip == SHUT
+    assert pressed(board, "i").move[0] == 1
+    assert pressed(board, "1i").move[0] == SPEEDS["1"] and pressed(board, "").grip == SHUT
+    assert pressed(board, "z").grip == OPEN
+    pressed(board, "x")
+    os.write(board[2], b"i")
+    device.rest()
+    wish = pressed(board, "")
+    assert wish.grip == OPEN and wish.idle
+    assert device.mark() is None
+
+
+def test_the_operators_keys_are_left_to_the_operator(board):
+    device, _, _ = board
+    assert pressed(board, "isi").move[0] > 0
+    assert [key.name for key in device.keys.take("s")] == ["s"]
+
+
+def test_the_keyboards_legend_has_every_key():
+    shown = KeyboardTeleop.about.replace(",", " ").split()
+    assert set(shown) >= KEYS and set(AXES) | set(GRIPS) | set(SPEEDS) == KEYS
+
+
+# ---- by name, and as a policy
+
+
+def test_devices_by_name():
+    keys = Keys(0)
+    found: list[Teleop] = [teleop(name, keys) for name in DEVICES]
+    assert [type(device) for device in found] == [Gamepad, SpaceMouse, KeyboardTeleop]
+    assert all(device.about for device in found)
+    with pytest.raises(UserError, match="gamepad, spacemouse, keyboard"):
+        teleop("mouse", keys)
+
+
+class Scripted:
+    """A device that says what it is told to."""
+
+    about = "a script"
+
+    def __init__(self, *wishes: Wish) -> None:
+        self.wishes, self.rests = list(wishes), 0
+
+    def __enter__(self) -> Scripted:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def read(self) -> Wish:
+        return self.wishes.pop(0)
+
+    def rest(self) -> None:
+        self.rests += 1
+
+    def mark(self) -> Mark | None:
+        return None
+
+
+def test_the_policy_acts_as_the_device_asks_and_knows_its_idle_steps():
+    still, shut = Wish(ZERO, ZERO, OPEN), Wish(ZERO, ZERO, SHUT)
+    device = Scripted(still, along(1, 0, 0), shut, shut, still, shut)
+    policy = TeleopPolicy(device)
+    policy.reset(0)
+    actions = [policy.act(np.zeros(3)) for _ in range(5)]
+    assert policy.idle == [True, False, False, True, False], "a change of grip is no idle step"
+    assert all(action.dtype == np.float32 and action.shape == (8,) for action in actions)
+    np.testing.assert_allclose(actions[1], action_of_wish(along(1, 0, 0)), atol=1e-6)
+    policy.reset(1)
+    policy.act(np.zeros(3))
+    assert policy.idle == [False] and device.rests == 2 and policy.cameras == {}
+
+
+def test_the_policy_says_once_that_the_device_is_lost_and_that_it_is_back():
+    lost = Wish(ZERO, ZERO, SHUT, "the gamepad is unplugged")
+    told: list[str] = []
+    policy = TeleopPolicy(Scripted(along(1, 0, 0), lost, lost, along(1, 0, 0), along(1, 0, 0)), told.append)
+    policy.reset(0)
+    actions = [policy.act(np.zeros(3)) for _ in range(5)]
+    assert told == ["the gamepad is unplugged", "the device is heard again"]
+    np.testing.assert_array_equal(actions[1][:7], NOTHING[:7])
+    assert policy.idle[1:3] == [False, True]  # the script's grip changed with it
