@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from robot.arms.simulated.arm import SimulatedArm
 from robot.arms.simulated.cameras import SimulatedCamera
+from robot.arms.simulated.distant import Distant
 from robot.arms.simulated.expert import DoorExpert
 from robot.arms.simulated.eyes import CAMERAS
 from robot.arms.simulated.impedance import Gains
 from robot.arms.simulated.operator import SimulatedOperator
-from robot.arms.simulated.process import Distant
 from robot.arms.simulated.world import Lockstep, World
 from robot.clock import Clock, WallClock
 from robot.safety import Limits

@@ -49,7 +49,8 @@ class DoorExpert:
         self.stage, self._gripped = "reach", 0
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        hand = Pose(observation[:3], observation[3:7])
+        seen = np.asarray(observation, np.float64)
+        hand = Pose(seen[:3], seen[3:7])
         handle, forward = self._door.handle, self._door.facing[:, 2]
         before = handle - STANDOFF * forward
         self._go_on(hand, before)

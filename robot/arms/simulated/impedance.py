@@ -1,4 +1,4 @@
-"""Impedance: joint torques that make the hand a spring and damper about a target pose; or each joint, on the way home.
+"""Impedance: joint torques that make the hand a spring and a damper about a target pose; on the way home, each joint.
 
     tau = J^T (K clip(e) - D J qd) + N (k_n (q_n - q) - d_n qd) + bias
 

@@ -78,7 +78,7 @@ class Physics:
         """The kitchen shut, the arm at rest in `joints` [7] (radians), open, its base so many metres (x, y) from the
         stock place. Neither time nor a reflex is touched."""
         self._offset = np.array(base_offset, np.float64)
-        move_base(self.model, self._offset)
+        move_base(self.model, self._offset.tolist())
         mujoco.mj_resetDataKeyframe(self.model, self.data, 0)
         self.data.qpos[ARM], self.data.qpos[FINGERS] = np.asarray(joints) - JOINT_ZERO, WIDEST / 2
         self.data.ctrl[FINGERS] = self.finger = WIDEST / 2

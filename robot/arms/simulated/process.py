@@ -1,8 +1,8 @@
-"""The simulated world in a process of its own, on the wall's clock: physics follows the wall, two cameras look at 30 Hz
+"""The process that a simulated world on the wall's clock lives in: physics follows the wall, two cameras look at 30 Hz
 whether anybody looks at their pictures or not.
 
-    here        orders ─────────────────────────▶  simulation, every 2 ms: the newest order, physics up to now
-                measured, replies, pictures ◀────  its eyes, a thread: the newest snapshot, rendered
+    orders ─────────────────────────▶  every 4 ms: the newest order, physics up to now
+    measured, replies, pictures ◀────  a thread: the newest snapshot, rendered
 
 All of it goes through `Slots`, so neither side ever waits for the other without looking whether it lives.
 """
@@ -15,25 +15,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
-from typing import Any
 
-from robot.arm import ArmError
 from robot.arms.simulated.eyes import CAMERAS, Eyes
 from robot.arms.simulated.impedance import Gains
 from robot.arms.simulated.model import TIMESTEP
 from robot.arms.simulated.orders import Controller
-from robot.arms.simulated.physics import Measured, Physics
+from robot.arms.simulated.physics import Physics
 from robot.arms.simulated.slots import Slots
 from robot.camera import Picture
 from tracking.errors import UserError
-from tracking.processes import end_with_parent, spawn
+from tracking.processes import end_with_parent
 
-ROUND = 0.002  # seconds: what the simulation sleeps between its rounds
+ROUND = 0.004  # seconds: what the simulation sleeps between its rounds
 BEHIND = 0.1  # seconds behind the wall at which the simulation skips what it missed, instead of running after it
-AT_ONCE = ("pull", "hold")
-STARTING = 60.0  # seconds, at most, until a simulation has started
-ANSWERING = 30.0  # seconds, at most, for an order
-LEAVING = 2.0  # seconds for a simulation to end by itself, before it is killed
+ENDING = 1.0  # seconds for its eyes to close
 ROOM = 8192  # bytes of a message that is no picture
 
 
@@ -49,81 +44,8 @@ class Channels:
     @classmethod
     def of(cls, context: BaseContext, size: tuple[int, int]) -> Channels:
         room = size[0] * size[1] * 3 + ROOM
-        return cls(*(Slots(context, ROOM) for _ in range(3)), {name: Slots(context, room) for name in CAMERAS})
-
-
-class Distant:
-    """A World in a process of its own. A context manager: leaving ends the process, and never hangs."""
-
-    def __init__(self, size: tuple[int, int], gains: Gains | None = None) -> None:
-        self.size, self._gains = size, gains
-        self._writing = threading.Lock()  # the control loop and a watchdog both give orders
-
-    def __enter__(self) -> Distant:
-        context: Any = spawn()
-        self._channels = Channels.of(context, self.size)
-        arguments = (self.size, self._gains, self._channels)
-        self._process = context.Process(target=simulate, args=arguments, name="simulation", daemon=True)
-        self._process.start()
-        try:
-            self._wait(lambda: self._channels.measured.read()[0] > 0, STARTING, "has not started")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process.is_alive():
-            self._write("leave")
-            self._process.join(LEAVING)
-        self._process.kill()
-        self._process.join()
-
-    @property
-    def pid(self) -> int:
-        """Of the simulation's process."""
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def measured(self) -> Measured:
-        self._alive()
-        return self._channels.measured.read()[1]
-
-    def order(self, name: str, *arguments: object) -> None:
-        self._alive()
-        number = self._write(name, *arguments)
-        if name in AT_ONCE:
-            return
-        replies = self._channels.replies
-        self._wait(lambda: (replies.read()[1] or (0, None))[0] >= number, ANSWERING, f"did not answer to '{name}'")
-        answered, outcome = replies.read()[1]
-        if answered > number:
-            raise ArmError(f"'{name}' was cut short by another order")
-        if outcome is not None:
-            raise outcome
-
-    def open_eyes(self) -> None:
-        self.order("open eyes")
-
-    def picture(self, camera: str) -> Picture | None:
-        self._alive()
-        return self._channels.pictures[camera].read()[1]
-
-    def _write(self, name: str, *arguments: object) -> int:
-        with self._writing:
-            return self._channels.orders.write((name, arguments))
-
-    def _alive(self) -> None:
-        if not self._process.is_alive():
-            raise ArmError(f"the simulation has ended (exit status {self._process.exitcode})")
-
-    def _wait(self, done: Any, seconds: float, what: str) -> None:
-        give_up = time.monotonic() + seconds
-        while not done():
-            self._alive()
-            if time.monotonic() > give_up:
-                raise ArmError(f"the simulation {what} within {seconds:g} s")
-            time.sleep(ROUND)
+        orders, replies, measured = (Slots(context, ROOM) for _ in range(3))
+        return cls(orders, replies, measured, {name: Slots(context, room) for name in CAMERAS})
 
 
 def simulate(size: tuple[int, int], gains: Gains | None, channels: Channels) -> None:
@@ -142,7 +64,10 @@ def simulate(size: tuple[int, int], gains: Gains | None, channels: Channels) -> 
             if name == "leave":
                 seeing.close()
                 return
-            controller.begin(seeing.opening()) if name == "open eyes" else controller.order(name, *arguments)
+            if name == "open eyes":
+                controller.begin(seeing.opening())
+            else:
+                controller.order(name, *arguments)
         behind = time.monotonic() - physics.time
         if behind > BEHIND:
             physics.origin += behind
@@ -178,7 +103,7 @@ class Seeing:
     def close(self) -> None:
         self._leave.set()
         if self._thread is not None:
-            self._thread.join(LEAVING / 2)
+            self._thread.join(ENDING)
 
     def _see(self) -> None:
         try:
