@@ -37,7 +37,7 @@ def robot_episode(seed: int = 0, steps: int = 5, cameras: tuple[str, ...] = ("wo
     made: dict[str, Any] = {
         "frames": dict(zip(cameras, seen, strict=True)),
         "states": rng.normal(size=(steps + 1, 7)),
-        "times": 1000 * rng.random() + np.cumsum(0.1 + 0.01 * rng.random(steps + 1)),
+        "times": 1000 * rng.random() + np.cumsum(0.1 + 0.01 * rng.uniform(-1, 1, steps + 1)),
         **{f"{name}_actions": rng.uniform(-1.2, 1.2, (steps, 8)) for name in ("base", "residual", "executed")},
         **{"terminated": True, "truncated": False, "success": True},
         "about": {"task": "open the microwave", "arm": "simulated"},
