@@ -125,7 +125,9 @@ def load_episode(folder: Path, verify: bool = False) -> Episode:
         return Episode(frames=frames, recording=recording, **arrays, **told)
     except FileNotFoundError as error:
         raise BadClip(f"{folder} is no episode folder, or half-written: {error.filename} is missing") from error
-    except (BadClip, BadVideo) as error:
+    except BadVideo as error:
+        raise BadClip(f"episode folder {folder}: {error}") from error
+    except BadClip as error:
         raise error if str(folder) in str(error) else BadClip(f"{folder}: {error}") from error
     except (TypeError, AttributeError, *UNREADABLE) as error:
         raise BadClip(f"episode folder {folder} cannot be read ({type(error).__name__}: {error})") from error

@@ -1,0 +1,262 @@
+"""Recorded episodes in other people's formats, and as demonstrations: nothing is lost, moved or mixed up on the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpr.cli import main as mpr
+from mpr.episode import Episode, load_episode
+from rl.demonstrations import BadDemonstration, load_demonstrations
+from rl.diffusion.samples import Horizons, Windows
+from robot import export
+from robot.recording import Recorder, episode_folders
+from robot.to_demonstrations import to_demonstration, write_demonstrations
+from tests.toy_robot_episodes import robot_episode
+from tracking.clip import FrameSource, Picked
+from tracking.errors import UserError
+from tracking.retime import pick_frames
+from tracking.video import VideoFrames
+
+CAMERAS = ("world", "wrist")
+STEPS = (5, 7, 4)
+
+
+def told(number: int) -> dict[str, object]:
+    return {"about": {"task": f"open door {number % 2}", "arm": "simulated"}, "success": number != 1}
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory) -> Path:
+    recorder = Recorder(tmp_path_factory.mktemp("session"))
+    for number, steps in enumerate(STEPS):
+        recorder.save(robot_episode(number, steps, CAMERAS, **told(number)))
+    return recorder.root
+
+
+def run(session: Path, out: Path, *more: str) -> int:
+    return mpr(["robot", "export", "--episodes", str(session), "--out", str(out), *more])
+
+
+# LeRobot
+
+
+@pytest.fixture(scope="module")
+def robot_data(session, tmp_path_factory) -> Path:
+    pytest.importorskip("pyarrow", reason="pyarrow, the extra `lerobot`, is not installed")
+    out = tmp_path_factory.mktemp("lerobot") / "run"
+    assert run(session, out, "--name", "doors") == 0
+    return out / "doors"
+
+
+def test_a_lerobot_set_holds_every_step_once_with_nominal_and_measured_times(session, robot_data):
+    import pyarrow.parquet as parquet  # pyright: ignore[reportMissingImports]
+
+    table = parquet.read_table(robot_data / "data/chunk-000/file-000.parquet")
+    rows = {name: np.array(table[name].to_pylist()) for name in table.column_names}
+    episodes = [load_episode(folder) for folder in episode_folders(session).values()]
+    assert rows["index"].tolist() == list(range(sum(STEPS)))
+    assert rows["episode_index"].tolist() == [e for e, steps in enumerate(STEPS) for _ in range(steps)]
+    assert rows["frame_index"].tolist() == [t for steps in STEPS for t in range(steps)]
+    np.testing.assert_array_equal(rows["timestamp"], (rows["frame_index"] / 10).astype(np.float32))
+    np.testing.assert_array_equal(
+        rows["observation.time"], np.concatenate([e.times[:-1] - e.times[0] for e in episodes])
+    )
+    actions = np.concatenate([e.executed_actions for e in episodes]).astype(np.float32)
+    np.testing.assert_array_equal(rows["action"], actions)
+    states = np.concatenate([e.states[:-1] for e in episodes]).astype(np.float32)
+    np.testing.assert_array_equal(rows["observation.state"], states)
+    assert np.flatnonzero(rows["next.success"]).tolist() == [4, 15], "the failure's last step is none"
+    assert rows["task_index"].tolist() == [0] * 5 + [1] * 7 + [0] * 4
+
+
+def test_its_files_describe_it(robot_data):
+    import pyarrow.parquet as parquet  # pyright: ignore[reportMissingImports]
+
+    info = json.loads((robot_data / "meta/info.json").read_text())
+    assert (info["codebase_version"], info["fps"], info["total_frames"]) == ("v3.0", 10, 16)
+    assert info["features"]["observation.images.wrist"]["shape"] == [48, 64, 3] and info["robot_type"] == "simulated"
+    assert info["features"]["action"] == {"dtype": "float32", "shape": [8], "names": None}
+    tasks = parquet.read_table(robot_data / "meta/tasks.parquet")
+    assert tasks["__index_level_0__"].to_pylist() == ["open door 0", "open door 1"]
+    assert b"pandas" in tasks.schema.metadata
+    stats = json.loads((robot_data / "meta/stats.json").read_text())
+    data = parquet.read_table(robot_data / "data/chunk-000/file-000.parquet")
+    np.testing.assert_allclose(stats["action"]["mean"], np.array(data["action"].to_pylist()).mean(0), atol=1e-6)
+    assert set(stats) == set(info["features"]) and np.shape(stats["observation.images.world"]["std"]) == (3, 1, 1)
+    rows = parquet.read_table(robot_data / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
+    assert [(row["dataset_from_index"], row["dataset_to_index"]) for row in rows] == [(0, 5), (5, 12), (12, 16)]
+    np.testing.assert_allclose(rows[1]["stats/observation.state/count"], [7])
+
+
+def test_find_sees_each_episode_with_its_own_pictures(session, robot_data, tmp_path):
+    camera = "observation.images.wrist"
+    find = ["find", "--lerobot", str(robot_data), "--camera", camera, "--sheet", "0", "--out", str(tmp_path / "found")]
+    assert mpr(find) == 0
+    entries = [json.loads(line) for line in (tmp_path / "found/manifest.jsonl").read_text().splitlines()]
+    assert [e["narration"] for e in entries] == ["open door 0", "open door 1", "open door 0"]
+    video = VideoFrames(entries[0]["video"])
+    for entry, folder in zip(entries, episode_folders(session).values(), strict=True):
+        source = load_episode(folder).frames["wrist"]
+        taken = pick_frames(video.times, entry["start_s"], entry["stop_s"], 0).tolist()
+        assert len(taken) == len(source) - 1
+        for t, frame in enumerate(taken):
+            off = [np.abs(video[frame].astype(int) - source[i]).mean() for i in range(len(source))]
+            assert np.argmin(off) == t and off[t] < export.PICTURE_ERROR["lerobot"] / 2
+
+
+# Minari
+
+
+def test_a_minari_set_is_exact_and_tells_failure_from_time_out(session, tmp_path, monkeypatch, capsys):
+    minari = pytest.importorskip("minari", reason="minari, the extra `policy`, is not installed")
+    assert run(session, tmp_path / "run", "--format", "minari") == 0
+    assert "world: 19 pictures, equal" in capsys.readouterr().out
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "run"))
+    data = minari.load_dataset("robot/episodes-v0")
+    for number, found in enumerate(data):
+        source = load_episode(episode_folders(session)[number])
+        np.testing.assert_array_equal(found.observations["state"], source.states)
+        np.testing.assert_array_equal(found.actions, source.executed_actions)
+        np.testing.assert_array_equal(found.infos["time"], source.times)
+        wrist = source.frames["wrist"]
+        assert all((found.observations["images"]["wrist"][t] == wrist[t]).all() for t in range(len(wrist)))
+        assert found.rewards.sum() == found.rewards[-1] == (number != 1)
+        assert found.terminations.tolist() == [False] * (STEPS[number] - 1) + [True], "the failure terminated, too"
+        assert data.action_space.contains(found.actions[0])
+
+
+# The comparison
+
+
+def changed(parts: list[export.Part], number: int, name: str, value: object) -> list[export.Part]:
+    arrays, frames = parts[number]
+    made = {**arrays, name: value} if name in arrays else arrays
+    return [*parts[:number], (made, {**frames, name: value} if name in frames else frames), *parts[number + 1 :]]  # type: ignore
+
+
+def shifted(frames: FrameSource, by: int) -> FrameSource:
+    return Picked(frames, (np.arange(len(frames)) + by).clip(0, len(frames) - 1))
+
+
+def test_what_reads_back_otherwise_is_found(session):
+    episodes = [load_episode(folder) for folder in episode_folders(session).values()]
+    parts = list(export.source("minari", episodes))
+
+    def wrong(found: list[export.Part]) -> list[str]:
+        return [one.name for one in export.compare(iter(parts), iter(found), 3) if not one.within(0)]
+
+    assert wrong(parts) == []
+    state = parts[1][0]["state"].copy()
+    state[3, 2] = np.nextafter(state[3, 2], 9)
+    assert wrong(changed(parts, 1, "state", state)) == ["state"]
+    state[3, 2] = np.nan
+    assert wrong(changed(parts, 1, "state", state)) == ["state"]
+    assert wrong(changed(parts, 2, "world", parts[2][1]["wrist"])) == ["world"]
+    for found, says in [
+        (parts[:2], "2 episodes"),
+        ([*parts, parts[0]], "or more"),
+        (changed(parts, 0, "state", state[:2]), r"state reads back as \(2, 7\)"),
+        (changed(parts, 0, "action", parts[0][0]["action"].astype(np.float32)), "float32, written were"),
+        (changed(parts, 0, "wrist", parts[1][1]["wrist"]), "8 pictures, written were 6"),
+        (changed(parts, 0, "wrist", shifted(parts[0][1]["wrist"], 1)), "one out of place"),
+        (changed(parts, 0, "wrist", shifted(parts[0][1]["wrist"], -1)), "one out of place"),
+    ]:
+        with pytest.raises(UserError, match=says):
+            wrong(found)
+
+
+def test_a_set_that_reads_back_otherwise_is_not_called_done(session, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("minari", reason="minari, the extra `policy`, is not installed")
+    buffer = export.export_minari._buffer
+    monkeypatch.setattr(export.export_minari, "_buffer", lambda n, e: buffer(n, load_episode(later(session, n))))
+    assert run(session, tmp_path / "run", "--format", "minari", "--successes") == 2
+    assert "do not use it" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def later(session: Path, number: int) -> Path:
+    return episode_folders(session)[(number + 1) % 3]
+
+
+# Refusals
+
+
+def test_refusals_are_one_line(session, tmp_path, capsys):
+    assert run(session, tmp_path / "a", "--format", "hdf5") == 2
+    assert "no format 'hdf5'; there is lerobot, minari" in capsys.readouterr().err
+    assert run(tmp_path / "nowhere", tmp_path / "a") == 2
+    assert "holds 0 episodes, none to export" in capsys.readouterr().err
+    assert run(session, tmp_path / "a", "--name", "../x") == 2
+    assert "--name '../x'" in capsys.readouterr().err
+    recorder = Recorder(tmp_path / "torn")
+    file = recorder.save(robot_episode()) / "world.mp4"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert run(recorder.root, tmp_path / "a") == 2
+    assert "episode_000000/world.mp4 is torn" in capsys.readouterr().err
+    assert run(session, tmp_path / "a", "--dry-run") == 0 and "episodes: 3" in capsys.readouterr().out
+    assert not (tmp_path / "a").exists()
+
+
+def test_episodes_that_do_not_fit_together_are_refused(tmp_path, capsys):
+    pytest.importorskip("pyarrow", reason="pyarrow, the extra `lerobot`, is not installed")
+    for other, says in [
+        (robot_episode(1, cameras=("wrist",)), "episode 1 in order has pictures {'observation.images.wrist'"),
+        (robot_episode(1, states=np.zeros((6, 9))), "has observation.state of (9,), the first one (7,)"),
+    ]:
+        recorder = Recorder(tmp_path / says[:9])
+        recorder.save(robot_episode(0))
+        recorder.save(other)
+        assert run(recorder.root, recorder.root / "out") == 2
+        assert says in capsys.readouterr().err
+        assert not (recorder.root / "out" / "episodes").exists()
+
+
+# Demonstrations
+
+
+def idle_episode(*idle: int, steps: int = 5, **changes: object) -> Episode:
+    flags = [t in idle for t in range(steps)]
+    return robot_episode(0, steps, about={"task": "open", "idle": flags}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("idle", "acted"), [((), [0, 1, 2, 3, 4]), ((0, 1), [2, 3, 4]), ((2,), [0, 1, 3, 4]), ((3, 4), [0, 1, 2])]
+)
+def test_idle_steps_go_and_every_action_stays_beside_what_it_was_made_of(idle, acted):
+    episode = idle_episode(*idle)
+    made = to_demonstration(episode, 12)
+    assert made.seed == 12 and made.shows == "open" and made.success and len(made) == len(acted)
+    np.testing.assert_array_equal(made.actions, episode.executed_actions[acted].astype(np.float32))
+    np.testing.assert_array_equal(made.executed, made.actions)
+    np.testing.assert_array_equal(made.states, episode.states[[*acted, 5]].astype(np.float32))
+    np.testing.assert_array_equal(made.times, episode.times[[*acted, 5]])
+    for t, at in enumerate([*acted, 5]):
+        assert (made.frames["world"][t] == episode.frames["world"][at]).all()
+
+
+def test_flags_that_do_not_fit_and_nothing_but_idleness_are_refused():
+    with pytest.raises(BadDemonstration, match="episode 3: every one of its 5 steps is idle"):
+        to_demonstration(idle_episode(0, 1, 2, 3, 4), 3)
+    with pytest.raises(BadDemonstration, match="episode 3: 5 actions, 2 flags"):
+        to_demonstration(robot_episode(0, about={"idle": [True, False]}), 3)
+
+
+def test_successes_become_demonstrations_that_a_policy_trains_on(tmp_path):
+    recorder = Recorder(tmp_path / "session")
+    for number in range(3):
+        recorder.save(idle_episode(2, steps=12, success=number != 1))
+    assert [p.name for p in write_demonstrations(recorder.root, tmp_path / "demos")] == [
+        "demonstration_000000",
+        "demonstration_000002",
+    ]
+    found = load_demonstrations(tmp_path / "demos")
+    assert [len(d) for d in found] == [11, 11] and [d.seed for d in found] == [0, 2]
+    world = load_episode(recorder.whole[2]).frames["world"]
+    assert (found[1].frames["world"][3] == world[4]).all(), "pictures as they are on disk, the idle step's left out"
+    assert len(Windows(found, Horizons(), 0)) > 0
+    with pytest.raises(UserError, match="holds 0 episodes, none a success"):
+        write_demonstrations(tmp_path / "nowhere", tmp_path / "demos")
