@@ -25,6 +25,7 @@ class FakePad:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.axes, self.buttons, self.plugged, self.plugs = [0] * AXES, [0] * BUTTONS, False, 0
+        self.events: list[SimpleNamespace] = []
         module: Any = ModuleType("pygame._sdl2.controller")
         hands = self
 
@@ -49,12 +50,16 @@ class FakePad:
             def quit(self) -> None:
                 self.open = False
 
-        module.Controller, module.error = Controller, RuntimeError
-        module.init = module.quit = module.update = lambda: None
+        module.Controller = Controller
+        module.init = module.quit = lambda: None
         module.get_count = lambda: int(hands.plugged)
         module.is_controller = lambda index: index < int(hands.plugged)
-        for name in ("pygame", "pygame._sdl2"):
-            patch.setitem(sys.modules, name, ModuleType(name))
+        pygame: Any = ModuleType("pygame")
+        pygame.CONTROLLERBUTTONDOWN = 1617
+        pygame.display = SimpleNamespace(init=lambda: None, quit=lambda: None)
+        pygame.event = SimpleNamespace(get=self._events, clear=lambda pump: None)
+        patch.setitem(sys.modules, "pygame", pygame)
+        patch.setitem(sys.modules, "pygame._sdl2", ModuleType("pygame._sdl2"))
         patch.setitem(sys.modules, "pygame._sdl2.controller", module)
 
     def plug(self) -> None:
@@ -69,7 +74,19 @@ class FakePad:
         self.axes[axis] = value
 
     def button(self, button: int, down: bool) -> None:
+        if down and not self.buttons[button]:
+            self.tap(button)
         self.buttons[button] = down
+
+    def tap(self, button: int) -> None:
+        """Down and up again between two readings."""
+        self.events.append(SimpleNamespace(type=1617, button=button, instance_id=0))
+
+    def _events(self, kind: int | None = None) -> list[SimpleNamespace]:
+        if kind != 1617:
+            raise SystemError("returned a result with an exception set")  # as pygame may
+        events, self.events = self.events, []
+        return events
 
 
 class VirtualPad:
@@ -79,7 +96,7 @@ class VirtualPad:
         pygame = pytest.importorskip("pygame", reason="pygame is not installed")
         for name in SETTINGS:
             patch.setenv(name, "1")
-        self.sdl = pytest.importorskip("pygame._sdl2.controller")
+        self.pygame, self.sdl = pygame, pytest.importorskip("pygame._sdl2.controller")
         found = glob.glob(str(Path(pygame.__file__).parents[1] / "pygame.libs" / "libSDL2-2*"))
         if not found:
             pytest.skip("this pygame brings no SDL of its own, so there is no virtual pad")
@@ -87,6 +104,8 @@ class VirtualPad:
         self.lib.SDL_JoystickOpen.restype = ctypes.c_void_p
         self.lib.SDL_JoystickSetVirtualAxis.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int16]
         self.lib.SDL_JoystickSetVirtualButton.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint8]
+        patch.setenv("SDL_VIDEODRIVER", "dummy")
+        pygame.display.init()
         self.sdl.init()
         if self.sdl.get_count():
             pytest.skip("a real joystick is plugged in")
@@ -105,6 +124,12 @@ class VirtualPad:
 
     def button(self, button: int, down: bool) -> None:
         self.lib.SDL_JoystickSetVirtualButton(self.stick, button, int(down))
+        self.pygame.event.pump()  # SDL's virtual pad tells its state, not what happened
+
+    def tap(self, button: int) -> None:
+        """Down and up again between two readings."""
+        self.button(button, True)
+        self.button(button, False)
 
 
 class Cap:

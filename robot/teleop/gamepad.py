@@ -1,20 +1,24 @@
 """A gamepad through SDL's game controller interface (pygame), which knows each model's axes: DualSense and its kin.
 
 Not the joystick interface: there the order of the axes differs between drivers, and triggers rest at -1, or at 0 until
-they are first touched. No window and no video driver is needed.
+they are first touched. No window and no screen is needed. Presses are taken from SDL's events, so that a tap
+between two readings counts; from those alone, since pygame 2.6 fails (SystemError) over the news that a joystick is
+gone that it never opened.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robot.clock import Clock, WallClock
 from robot.operator import Mark, most_careful
 from robot.teleop.device import OPEN, SHUT, LetGo, Wish
 from tracking.errors import UserError
@@ -24,6 +28,8 @@ AXES = ("left x", "left y", "right x", "right y", "left trigger", "right trigger
 CROSS, CIRCLE, SQUARE, TRIANGLE, CREATE, PS, OPTIONS = range(7)
 PAD_LEFT, PAD_RIGHT = 13, 14
 FULL = 32767
+
+SETTLE = 0.2  # seconds after a pad is found, in which SDL may not know yet what is held
 
 MARKS = {OPTIONS: Mark.SUCCESS, CREATE: Mark.FAILURE, TRIANGLE: Mark.REDO}
 GRIPS = {CROSS: SHUT, CIRCLE: OPEN}
@@ -44,11 +50,12 @@ d-pad         left, right: roll (about x)
 cross, circle shut, open the gripper
 options       success    create  failure    triangle  redo"""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or WallClock()
+        self._pygame: Any = None
         self._sdl: Any = None
         self._pad: Any = None
         self._let_go = LetGo(7)  # axes and d-pad
-        self._down: set[int] = set()  # buttons
         self._grip = OPEN
         self._said: list[Mark] = []
 
@@ -56,16 +63,17 @@ options       success    create  failure    triangle  redo"""
         for name in SETTINGS:
             os.environ.setdefault(name, "1")
         try:
+            self._pygame = importlib.import_module("pygame")
             self._sdl = importlib.import_module("pygame._sdl2.controller")
         except ModuleNotFoundError as error:
             raise UserError("a gamepad needs the package pygame: pip install -e '.[teleop]'") from error
+        with _variable("SDL_VIDEODRIVER", "dummy"):  # SDL's events go through its video part
+            self._pygame.display.init()
         self._sdl.init()
-        self._sdl.update()
-        self._find()
+        self.rest()
         if self._pad is None:
             self._close()
             raise UserError("no gamepad found: plug it in or pair it, and see that you may read /dev/input/event*")
-        self.rest()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
@@ -90,30 +98,31 @@ options       success    create  failure    triangle  redo"""
         return most_careful(said)
 
     def _poll(self) -> NDArray[np.float64] | None:
-        """Deflections [7] of the axes and the d-pad; none without a pad. Takes in the buttons."""
-        self._sdl.update()
+        """Deflections [7] of the axes and the d-pad; none without a pad. Takes in what was pressed."""
+        events = self._pygame.event
+        pressed = [event.button for event in events.get(self._pygame.CONTROLLERBUTTONDOWN)]
+        events.clear(pump=False)
         if self._pad is not None and not self._pad.attached():
             self._drop()
-        if self._pad is None:
-            self._find()
-        if self._pad is None:
+        self._pad = pad = self._pad or self._find()
+        if pad is None:
             return None
-        down = {button for button in (*MARKS, *GRIPS, PAD_LEFT, PAD_RIGHT) if self._pad.get_button(button)}
-        pressed, self._down = sorted(down - self._down), down
+        if self.clock.now() - self._found < SETTLE:
+            self._let_go.forget()
+            return np.zeros(7)
         for button in pressed:
-            self._grip = GRIPS.get(button, self._grip)  # of both at once: open
+            self._grip = GRIPS.get(button, self._grip)
         self._said += [MARKS[button] for button in pressed if button in MARKS]
-        axes = [self._pad.get_axis(axis) / FULL for axis in range(len(AXES))]
-        return np.clip([*axes, (PAD_RIGHT in down) - (PAD_LEFT in down)], -1, 1)
+        axes = [pad.get_axis(axis) / FULL for axis in range(len(AXES))]
+        return np.clip([*axes, pad.get_button(PAD_RIGHT) - pad.get_button(PAD_LEFT)], -1, 1)
 
-    def _find(self) -> None:
+    def _find(self) -> Any:
         for index in range(self._sdl.get_count()):
-            with suppress(self._sdl.error):  # gone since it was counted
+            with suppress(RuntimeError):  # gone since it was counted
                 if self._sdl.is_controller(index):
-                    self._pad = self._sdl.Controller(index)
-                    self._let_go.forget()
-                    self._down = set(range(PAD_RIGHT + 1))  # a button held while it is plugged in is not pressed
-                    return
+                    pad, self._found = self._sdl.Controller(index), self.clock.now()
+                    return pad
+        return None
 
     def _drop(self) -> None:
         pad, self._pad = self._pad, None
@@ -123,3 +132,16 @@ options       success    create  failure    triangle  redo"""
     def _close(self) -> None:
         self._drop()
         self._sdl.quit()
+        self._pygame.display.quit()
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """An environment variable, for a moment."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        os.environ.update({} if before is None else {name: before})
