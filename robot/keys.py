@@ -112,10 +112,8 @@ class Keys(AbstractContextManager["Keys"]):
                 data = os.read(self._fd, 4096)  # as much as a terminal holds
             if not data:
                 raise UserError("the terminal is gone: nobody is there to mark or to stop an episode")
-        text, self._rest = (
-            self._rest + self._text.decode(data) if data else "",
-            "",
-        )  # Escape that nothing followed: none
+        text = self._rest + self._text.decode(data) if data else ""  # an Escape that nothing followed is dropped
+        self._rest = ""
         for found in SEQUENCE.finditer(text):
             name = NAMED.get(found[0], found[0])
             if found["part"]:

@@ -75,6 +75,16 @@ def test_keys_come_at_once_and_unechoed(terminal):
         assert not select.select([person], [], [], 0.05)[0], "an echo"
 
 
+def test_neither_ctrl_z_nor_ctrl_s_stops_the_process_that_the_arm_hears(terminal):
+    person, program = terminal
+    with Keys(program) as keys:
+        assert settings_of(program)[6][termios.VSUSP] == b"\0"
+        typed(person, "\x13", program)
+        keys.take("x")
+        os.write(program, b"a line")
+        assert select.select([person], [], [], 5)[0], "output is stopped"
+
+
 def test_each_listener_takes_its_own_keys(terminal):
     person, program = terminal
     with Keys(program) as keys:
