@@ -12,6 +12,7 @@ is no reward but 1 at a success that the operator marked: a reward model scores 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -94,6 +95,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         super().reset(seed=seed)
         self.seed = self.seed + 1 if seed is None else seed
         self.guard.rest()
+        self.operator.begins(self.seed)
         while (seen := self._ready()) is None:
             pass
         self.kept = Kept(self.task, self.seed, self.alpha, 1 / self.pace.period)
@@ -111,7 +113,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         seen = self._look()  # nothing, where arm or camera is gone: the guard has latched, and the last view stands
         residual = np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0)
         self.kept.acted(self._base, residual, sent, outcome, beat)
-        self._observe(seen or self.seen)
+        self._observe(seen or replace(self.seen, time=self.clock.now()))
         fault = self.guard.latched
         success = mark is Mark.SUCCESS and fault is None
         ended = fault is not None or (mark is not None and not success)
@@ -169,7 +171,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         action = np.asarray(self.base.act(state_vector(seen.state).astype(np.float32)), np.float64)
         if action.shape != (SIZE,):
             raise UserError(f"the base policy gave an action of shape {action.shape}: this arm takes {SIZE} numbers")
-        return np.clip(action, -1, 1)
+        return np.clip(action, -1, 1) if np.isfinite(action).all() else action
 
     def _resting(self) -> Action:
         """The action that a held arm carries out."""

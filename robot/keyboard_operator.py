@@ -27,6 +27,9 @@ class KeyboardOperator:
     def __init__(self, keys: Keys, others: Sequence[Callable[[], Mark | None]] = (), out: TextIO | None = None) -> None:
         self.keys, self.others, self._out = keys, others, out
 
+    def begins(self, seed: int) -> None:
+        """A person puts things where they like."""
+
     def mark(self) -> Mark | None:
         said = [MARKS[key.name] for key in self.keys.take(MARKS)]
         said += [mark for other in self.others if (mark := other()) is not None]

@@ -33,6 +33,10 @@ class Answer(Enum):
 
 
 class Operator(Protocol):
+    def begins(self, seed: int) -> None:
+        """An episode of that seed is next: a person may note it, a simulated one puts things where it says."""
+        ...
+
     """Used from one thread."""
 
     def mark(self) -> Mark | None:

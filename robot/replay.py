@@ -99,7 +99,7 @@ class UntilOver:
 
     def __init__(self, operator: Operator, path: RecordedPath) -> None:
         self.operator, self.path = operator, path
-        self.ask, self.say = operator.ask, operator.say
+        self.begins, self.ask, self.say = operator.begins, operator.ask, operator.say
 
     def mark(self) -> Mark | None:
         return self.operator.mark() or (Mark.SUCCESS if self.path.over else None)

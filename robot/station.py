@@ -44,8 +44,9 @@ class StationConfig:
         if self.operator and self.operator not in OPERATORS:
             raise UserError(f"no operator '{self.operator}'; there is {', '.join(OPERATORS)}")
         if self.arm != "simulated":
-            if not self.host:
-                raise UserError(f"--arm {self.arm}: needs --host")
+            if not self.host or (self.arm == "polymetis" and not self.host.partition(":")[2].isdecimal()):
+                form = "its FCI host name" if self.arm == "franky" else "HOST:PORT of its server"
+                raise UserError(f"--arm {self.arm}: needs --host, {form}")
             if self.operator == "scripted":
                 raise UserError("--operator scripted goes with --arm simulated: it looks into the simulator")
             if not self.world or not self.wrist:
@@ -117,17 +118,18 @@ def _arm(config: StationConfig, clock: Clock) -> Arm:
     if config.arm == "franky":
         from robot.arms.franky import FrankyArm
 
-        return FrankyArm(config.host, clock)
+        return FrankyArm(config.host, clock=clock)
     from robot.arms.polymetis import PolymetisArm
 
-    return PolymetisArm(config.host, clock)
+    host, _, port = config.host.partition(":")
+    return PolymetisArm(host, int(port), clock)
 
 
 def _camera(name: str, what: str, clock: Clock) -> Camera:
     if Path(what).suffix:
         from robot.cameras.video import VideoCamera
 
-        return VideoCamera(name, Path(what), clock)
+        return VideoCamera(what, name, clock)
     from robot.cameras.realsense import RealSenseCamera
 
-    return RealSenseCamera(name, what, clock)
+    return RealSenseCamera(what, name, clock=clock)

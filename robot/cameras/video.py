@@ -25,7 +25,7 @@ class VideoCamera:
         self._start: float | None = None
         self._picture: Picture | None = None
 
-    @cached_property
+    @property
     def features(self) -> CameraFeatures:
         height, width = self._image(0).shape[:2]
         return CameraFeatures(self.name, height, width, self._frames.rate_hz)

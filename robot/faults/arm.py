@@ -24,7 +24,7 @@ SEEN: dict[str, Callable[[ArmState], ArmState]] = {
     "state ahead of time": lambda s: replace(s, time=s.time + 1.0),
     "pushed away": lambda s: replace(s, pose=s.pose.moved(PUSHED, s.pose.rotation * s.pose.rotation.inv())),
 }
-CALLS = ("state late", "state lost", "command lost", "does not stop")
+CALLS = ("state late", "state lost", "command lost", "command lost, and does not stop")
 KINDS = (*SEEN, *CALLS)
 
 
@@ -58,7 +58,7 @@ class FaultyArm:
         return SEEN.get(self.kind, lambda s: s)(self.arm.state())
 
     def send(self, target: Target) -> Target:
-        if self.trigger.on and self.kind == "command lost":
+        if self.trigger.on and self.kind in ("command lost", "command lost, and does not stop"):
             raise ArmError("the arm refused the command: motion aborted by reflex")
         sent = self.arm.send(target)
         self.trigger.sent()
@@ -71,7 +71,7 @@ class FaultyArm:
 
     def stop(self) -> None:
         self.arm.stop()
-        if self.trigger.on and self.kind == "does not stop":
+        if self.trigger.on and self.kind == "command lost, and does not stop":
             raise ArmError("no answer to stop")
 
     def recover(self) -> None:

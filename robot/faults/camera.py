@@ -9,9 +9,10 @@ import numpy as np
 from robot.camera import Camera, CameraError, CameraFeatures, Picture
 from robot.faults.trigger import Trigger
 
+UNMOVED = "same picture, new times"
 KINDS = (
     "freeze",  # the same picture, its time standing still
-    "same picture, new times",
+    UNMOVED,
     "drop",  # a few pictures lost
     "black",
     "duplicate stamp",
@@ -49,7 +50,7 @@ class FaultyCamera:
             raise CameraError(f"camera {self.features.name} is gone: is its cable in?")
         if self.kind in ("freeze", "drop"):
             return held
-        if self.kind == "same picture, new times":
+        if self.kind == UNMOVED:
             return replace(now, image=held.image)
         if self.kind == "black":
             return replace(now, image=np.zeros_like(now.image))

@@ -70,6 +70,9 @@ class Attending:
     lines: list[str] = field(default_factory=list)
     recoveries: int = 0
 
+    def begins(self, seed: int) -> None:
+        self.operator.begins(seed)
+
     def mark(self) -> Mark | None:
         return self.operator.mark()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from robot.faults import arm, camera, policy
 
-SHORT, LONG = 0.25, 2.5  # seconds: over before a person is asked, and not
+SHORT, LONG = 0.35, 2.5  # seconds: over before a person is asked, and not
 COMMANDS = (1, 9, 24, 45)  # on which it begins: at once, on the way, at the handle, pulling
 NAMES = {  # kinds of event of which one has to be told; none: limits alone catch it, and nothing need be said
     "error": {"arm error"},
@@ -23,7 +23,7 @@ NAMES = {  # kinds of event of which one has to be told; none: limits alone catc
     "state late": {"stale state"},
     "state lost": {"arm error"},
     "command lost": {"arm error"},
-    "does not stop": {"cannot stop"},
+    "command lost, and does not stop": {"cannot stop"},
     "freeze": {"stale picture"},
     "same picture, new times": {"frozen picture"},
     "drop": {"stale picture"},
@@ -64,5 +64,7 @@ def catalogue(cameras: tuple[str, ...] = ("world", "wrist")) -> Iterator[Case]:
             lasting = (math.inf,) if kind in arm.FOR_GOOD else (SHORT, LONG)
             yield from (Case("arm", kind, command, seconds) for seconds in lasting)
         for name in cameras:
-            yield from (Case(name, kind, command, seconds) for kind in camera.KINDS for seconds in (SHORT, LONG))
+            for kind in camera.KINDS:
+                lasting = (LONG,) if kind == camera.UNMOVED else (SHORT, LONG)  # it shows once the arm has moved
+                yield from (Case(name, kind, command, seconds) for seconds in lasting)
         yield from (Case("policy", kind, command, seconds) for kind in policy.KINDS for seconds in (SHORT, LONG))

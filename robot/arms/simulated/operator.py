@@ -12,13 +12,16 @@ from robot.operator import Answer, Mark
 
 
 class SimulatedOperator:
-    """An Operator. Where it puts the arm's base for the nth question depends on the seed and n alone, spread as
+    """An Operator. Where it puts the arm's base depends on its seed and the episode's alone, spread as
     `rl.kitchen.environment` spreads it. `said` and `asked` hold what it was told and asked."""
 
     def __init__(self, world: World, seed: int) -> None:
-        self._world, self._seed = world, seed
+        self._world, self._seed, self._episode = world, seed, 0
         self.said: list[str] = []
         self.asked: list[str] = []
+
+    def begins(self, seed: int) -> None:
+        self._episode = seed
 
     def mark(self) -> Mark | None:
         """SUCCESS as long as the microwave stands open. A world that is gone is not marked: the arm tells of it."""
@@ -31,7 +34,7 @@ class SimulatedOperator:
     def ask(self, question: str, answers: tuple[Answer, ...] = (Answer.GO, Answer.QUIT)) -> Answer:
         """Shuts the door and leads the arm home; then RECOVER where that is offered, else GO. QUIT for a world that is
         gone."""
-        draw = np.random.default_rng([self._seed, len(self.asked)])
+        draw = np.random.default_rng([self._seed, self._episode])
         self.asked.append(question)
         try:
             self._world.order("put back", draw.uniform(0.0, BASE_OFFSET, 2))
