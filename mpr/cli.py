@@ -55,12 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             getattr(importlib.import_module(module), function)(rest)
         except ModuleNotFoundError as error:
             extra = {"transformers": "vision", "ray": "scale", "pyarrow": "lerobot"}
+            extra |= {"franky": "franka", "pyrealsense2": "realsense"}
             extra |= dict.fromkeys(("gymnasium", "gymnasium_robotics"), "kitchen")
             extra |= dict.fromkeys(("stable_baselines3", "diffusers", "torchvision", "minari", "h5py"), "policy")
             if error.name not in extra:
                 raise
             missing = f"{error.name}, the extra '{extra[error.name]}'"
-            raise UserError(f"`mpr {verb}` needs {missing}: `make setup`, or pip install -e '.[all]'") from error
+            mend = "`make setup`, or pip install -e '.[all]'"
+            if extra[error.name] in ("franka", "realsense"):  # hardware: not in `all`
+                mend = f"pip install -e '.[{extra[error.name]}]'"
+            raise UserError(f"`mpr {verb}` needs {missing}: {mend}") from error
     except UserError as error:
         print(f"mpr: {error}", file=sys.stderr)
         return 2

@@ -1,7 +1,7 @@
 """The Polymetis adapter against its server, in a process of its own, on a stand-in for the polymetis package.
 
 The stand-in has the signatures of the published client (fairo, polymetis/python/polymetis). It writes down what it is
-called with, and reads what is wrong with it from a file.
+called with, and reads what is wrong with it from a file. MPR_POLYMETIS_PYTHON names another Python for the server: 3.8.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from robot.arms.polymetis import PolymetisArm
 from robot.pose import Pose, angle_between, distance_between
 
 SERVER = Path(polymetis_server.__file__)
-FAKE = '''
+FAKE = """
 import json, os, time
 from types import SimpleNamespace as Made
 
@@ -77,7 +78,7 @@ class RobotInterface:
     def update_desired_joint_positions(self, positions):
         log("joints", positions)
         if not self.is_running_policy() or self.ends is not None:
-            raise RuntimeError("POLYMETIS SERVER ERROR --\\nTried to perform a controller update with no controller running.")
+            raise RuntimeError("POLYMETIS SERVER ERROR --\\nTried to perform an update with no controller running.")
         return 1
 
     def update_desired_ee_pose(self, position=None, orientation=None):
@@ -108,7 +109,7 @@ class GripperInterface:
     def grasp(self, speed, force, grasp_width=0.0, epsilon_inner=-1.0, epsilon_outer=-1.0, blocking=True):
         log("grasp", blocking)
         self.width = 0.02
-'''
+"""
 
 
 class Side:
@@ -291,8 +292,6 @@ def test_home_opens_goes_there_and_is_controlled_again(side: Side):
 
 
 def test_stopped_on_its_way_home_it_stays(side: Side):
-    import threading
-
     with PolymetisArm(port=side.port) as arm:
         side.wrong(**{"slow way": True})
         said: list[ArmError] = []
@@ -333,7 +332,7 @@ def test_a_tool_and_its_inverse():
     flange = applied(HOME_POSE, inverse(HAND))
     back = applied(flange, HAND)
     assert distance_between(back, HOME_POSE) < 1e-12 and angle_between(back, HOME_POSE) < 1e-6
-    np.testing.assert_allclose(flange.position, HOME_POSE.position + [0, 0, 0.1034], atol=1e-12)
+    np.testing.assert_allclose(flange.position, HOME_POSE.position + np.array([0, 0, 0.1034]), atol=1e-12)
     assert isinstance(flange, Pose)
 
 

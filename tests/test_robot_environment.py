@@ -1,0 +1,181 @@
+"""FrankaEnv on a toy arm: what is seen, sent and kept, how episodes end, and what happens when something is gone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from robot.action import NOTHING, STEP, composed
+from robot.arm import Mode
+from robot.environment import FrankaEnv, Stopped
+from robot.operator import Answer, Mark
+from robot.session import no_residual, one_episode
+from tests.toy_arm import HOME, ToyArm, ToyClock
+from tests.toy_station import Forward, ToyCamera, ToyOperator
+from tracking.errors import UserError
+
+
+class Table:
+    """Everything of a session, at hand."""
+
+    def __init__(self, operator: ToyOperator | None = None, **more) -> None:
+        self.clock = ToyClock(5.0)
+        self.arm, self.operator = ToyArm(self.clock), operator or ToyOperator()
+        self.cameras = [ToyCamera(name, self.clock) for name in ("world", "wrist")]
+        self.base = Forward()
+        self.env = FrankaEnv(
+            self.arm, self.cameras, self.base, self.operator, clock=self.clock, task="toy", **{"step_limit": 10, **more}
+        )
+
+    def steps(self, count: int, residual=None):
+        found = [self.env.step(no_residual({}) if residual is None else residual) for _ in range(count)]
+        return found[-1]
+
+
+def test_an_observation_is_what_the_base_policy_was_shown_at_that_very_beat() -> None:
+    table = Table()
+    observation, info = table.env.reset(seed=3)
+    assert table.env.observation_space.contains(observation) and info["stale"] == ()
+    for _ in range(3):
+        observation, *_ = table.steps(1)
+        np.testing.assert_array_equal(observation["pose"], table.base.states[-1][:7])
+        np.testing.assert_array_equal(observation["world"], table.base.shown[-1]["world"])
+        np.testing.assert_array_equal(observation["base_action"], table.base.action)
+    assert table.base.resets == [3] and table.operator.seeds == [3]
+    assert len({shown["wrist"].tobytes() for shown in table.base.shown}) == 4, "each beat looks anew"
+
+
+def test_what_is_sent_is_base_and_residual_composed_from_the_measured_pose() -> None:
+    table = Table()
+    table.env.reset(seed=0)
+    before = table.arm.state().pose
+    residual = np.array([0.5, -1, 0, 0, 0, 0, 1, 0], np.float32)
+    table.steps(1, residual)
+    (_, sent), *_ = table.arm.sent
+    wanted = composed(table.base.action, residual, 0.1)
+    np.testing.assert_allclose(sent.pose.position - before.position, STEP * wanted[:3], atol=1e-9)
+    assert sent.width == pytest.approx(0.04)
+
+
+def test_commands_keep_to_the_beat_and_times_are_measured() -> None:
+    table = Table()
+    episode, mark = one_episode(table.env, 0)
+    times = [time for time, _ in table.arm.sent]
+    np.testing.assert_allclose(np.diff(times), 0.1, atol=1e-9)
+    assert (len(episode), mark, episode.truncated, episode.terminated) == (10, None, True, False)
+    np.testing.assert_allclose(episode.times, np.arange(11) / 10, atol=1e-9)
+    assert episode.about["overruns"] == 0 and episode.about["task"] == "toy" and episode.about["held"] == {}
+
+
+@pytest.mark.parametrize(
+    ("mark", "terminated"), [(Mark.SUCCESS, True), (Mark.FAILURE, False), (Mark.REDO, False), (Mark.QUIT, False)]
+)
+def test_the_operator_s_mark_ends_an_episode_and_success_alone_terminates(mark: Mark, terminated: bool) -> None:
+    table = Table(ToyOperator({4: mark}))
+    episode, said = one_episode(table.env, 0)
+    assert said is mark and len(episode) == 4
+    assert (episode.terminated, episode.truncated, episode.success) == (terminated, not terminated, terminated)
+    assert table.arm.stops, "it holds where the episode ended"
+
+
+def test_the_next_episode_begins_at_home_with_nothing_of_the_last() -> None:
+    table = Table(ToyOperator({4: Mark.SUCCESS}))
+    one_episode(table.env, 0)
+    assert table.arm.state().pose.position[0] > HOME.position[0] + 0.005
+    observation, _ = table.env.reset()
+    np.testing.assert_allclose(observation["pose"][:3], HOME.position, atol=1e-6)
+    assert table.base.resets == [0, 1] and len(table.env.kept) == 0
+
+
+def test_executed_actions_are_what_was_sent_and_a_held_step_stays() -> None:
+    table = Table()
+    table.base.action = np.array([1, *NOTHING[1:]], np.float32)
+    table.env.reset(seed=0)
+    table.steps(3)
+    table.base.action = np.array([np.nan, *NOTHING[1:]], np.float32)
+    table.steps(1)
+    *_, info = table.steps(1)  # the action of the observation before was not finite
+    assert info["event"].kind == "bad action" and not info["event"].ask
+    table.base.action = Forward().action
+    while not table.steps(1)[3]:
+        pass
+    episode = table.env.finished
+    assert episode is not None and episode.about["held"] == {"bad action": 2}
+    poses = episode.states[:, :3]
+    sent = {round(time - 5.0, 6): target for time, target in table.arm.sent}
+    for k in range(len(episode)):
+        target = sent.get(round(episode.times[k], 6))
+        by = episode.executed_actions[k, :3] * STEP
+        np.testing.assert_allclose(by, 0 if target is None else target.pose.position - poses[k], atol=1e-9)
+
+
+@pytest.mark.parametrize("infinite", [np.inf, -np.inf, np.nan])
+def test_an_action_that_is_not_finite_is_named_and_nothing_is_sent(infinite: float) -> None:
+    table = Table()
+    table.base.action = np.array([infinite, *NOTHING[1:]], np.float32)
+    table.env.reset(seed=0)
+    *_, info = table.steps(1)
+    assert info["event"].kind == "bad action" and table.arm.sent == []
+
+
+def test_a_picture_that_is_too_old_is_marked_and_holds_the_arm() -> None:
+    table = Table()
+    table.env.reset(seed=0)
+    table.steps(2)
+    table.cameras[1].late = 0.25
+    *_, info = table.steps(1)
+    assert info["stale"] == ("wrist",) and info["event"] is None, "seen after the command of that step went out"
+    sent = len(table.arm.sent)
+    *_, info = table.steps(1)
+    assert info["event"].kind == "stale picture" and len(table.arm.sent) == sent
+    table.cameras[1].late = 0.0
+    table.steps(1)
+    *_, info = table.steps(1)
+    assert info["event"] is None and len(table.arm.sent) == sent + 1
+    while not table.steps(1)[3]:
+        pass
+    assert table.env.finished is not None and table.env.finished.about["stale"] == {"wrist": [3, 4]}
+
+
+def test_a_camera_that_is_gone_ends_the_episode_which_is_whole_up_to_there() -> None:
+    table = Table()
+    table.env.reset(seed=0)
+    table.steps(2)
+    table.cameras[0].gone = True
+    *_, terminated, truncated, info = table.steps(1)
+    assert truncated and not terminated and info["event"].kind == "camera error" and info["event"].ask
+    episode = table.env.finished
+    assert episode is not None and len(episode) == 3 and (np.diff(episode.times) > 0).all()
+    assert episode.about["fault"].startswith("camera error")
+    table.operator.when_asked = lambda question: setattr(table.cameras[0], "gone", False)
+    table.env.reset()
+    assert "camera world is gone" in table.operator.asked[-2], "asked to mend it, then to put things back"
+
+
+def test_an_arm_s_error_is_cleared_by_the_operator_s_word_alone() -> None:
+    table = Table(ToyOperator(answers=(Answer.GO, Answer.GO, Answer.GO, Answer.RECOVER)))
+    table.env.reset(seed=0)
+    table.steps(2)
+    table.arm.mode = Mode.REFLEX
+    *_, truncated, info = table.steps(1)[1:]
+    assert not truncated, "the command of that step had gone out"
+    *_, truncated, info = table.steps(1)[1:]
+    assert truncated and info["event"].kind == "arm error" and table.arm.recovers == 0
+    table.env.reset()  # answers: GO (still in reflex), GO (again), RECOVER, then GO for the scene
+    assert table.arm.recovers == 1 and table.env.guard.latched is None
+    asked = [question for question in table.operator.asked if question.startswith("arm error")]
+    assert len(asked) == 3
+
+
+def test_quitting_is_said_by_an_exception_and_nothing_moves_after_it() -> None:
+    table = Table(ToyOperator(answers=(Answer.QUIT,)))
+    with pytest.raises(Stopped):
+        table.env.reset(seed=0)
+    assert table.arm.sent == []
+
+
+def test_a_policy_of_another_arm_is_refused_by_name() -> None:
+    table = Table()
+    table.base.action = np.zeros(9, np.float32)
+    with pytest.raises(UserError, match=r"shape \(9,\): this arm takes 8"):
+        table.env.reset(seed=0)
