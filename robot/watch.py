@@ -85,12 +85,11 @@ class Watch:
         return None
 
     def _wrong_picture(self, name: str, picture: Picture, state: ArmState, now: float) -> Wrong | None:
-        what, image = f"camera {name}", picture.image
-        before = self._pictures.get(name, picture)
-        if (picture.number == before.number) != (picture.time == before.time):
+        what, image, before = f"camera {name}", picture.image, self._pictures.get(name)
+        if before is not None and (picture.number == before.number) != (picture.time == before.time):
             numbers, times = f"{before.number}, {picture.number}", f"{before.time:.3f}, {picture.time:.3f}"
             return "duplicate stamp", f"{what}: two pictures, numbers {numbers}, taken at {times} s"
-        if old := self._wrong_time("picture", f"the picture of {what}", picture.time, now, before.time):
+        if old := self._wrong_time("picture", f"the picture of {what}", picture.time, now, before and before.time):
             return old
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             return "bad picture", f"{what}: {image.dtype} {image.shape} is no picture"
