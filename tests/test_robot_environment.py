@@ -122,19 +122,19 @@ def test_a_picture_that_is_too_old_is_marked_and_holds_the_arm() -> None:
     table = Table()
     table.env.reset(seed=0)
     table.steps(2)
-    table.cameras[1].late = 0.25
-    *_, info = table.steps(1)
+    table.cameras[1].frozen = True
+    *_, info = table.steps(2)
     assert info["stale"] == ("wrist",) and info["event"] is None, "seen after the command of that step went out"
     sent = len(table.arm.sent)
     *_, info = table.steps(1)
     assert info["event"].kind == "stale picture" and len(table.arm.sent) == sent
-    table.cameras[1].late = 0.0
+    table.cameras[1].frozen = False
     table.steps(1)
     *_, info = table.steps(1)
     assert info["event"] is None and len(table.arm.sent) == sent + 1
     while not table.steps(1)[3]:
         pass
-    assert table.env.finished is not None and table.env.finished.about["stale"] == {"wrist": [3, 4]}
+    assert table.env.finished is not None and table.env.finished.about["stale"] == {"wrist": [4, 5]}
 
 
 def test_a_camera_that_is_gone_ends_the_episode_which_is_whole_up_to_there() -> None:

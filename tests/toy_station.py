@@ -18,11 +18,12 @@ SIDE = 16
 
 
 class ToyCamera(Camera):
-    """30 pictures a second, each with its number written into it. `late`: seconds by which they are held back."""
+    """30 pictures a second, each with its number written into it. `frozen`: no new ones come."""
 
     def __init__(self, name: str, clock: ToyClock) -> None:
         self.name, self.clock = name, clock
-        self.late, self.gone = 0.0, False
+        self.frozen, self.gone = False, False
+        self._newest: Picture | None = None
 
     def __exit__(self, *_: object) -> None:
         """Nothing was opened."""
@@ -34,10 +35,13 @@ class ToyCamera(Camera):
     def latest(self) -> Picture:
         if self.gone:
             raise CameraError(f"camera {self.name} is gone")
-        number = int((self.clock.now() - self.late) * 30 + 1e-6)
+        if self.frozen and self._newest is not None:
+            return self._newest
+        number = int(self.clock.now() * 30 + 1e-6)
         image = np.full((SIDE, SIDE, 3), 100, np.uint8)
         image[0, 0] = number % 256
-        return Picture(image, number / 30, number)
+        self._newest = Picture(image, number / 30, number)
+        return self._newest
 
 
 class ToyOperator:
