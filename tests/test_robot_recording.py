@@ -102,16 +102,19 @@ def test_pictures_that_no_video_can_hold_are_refused_and_leave_nothing(tmp_path,
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_changed_or_lost_byte_is_refused_by_name(saved, tmp_path_factory, data):
+def test_any_changed_lost_or_added_byte_is_refused_by_name(saved, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("torn") / "e"
     shutil.copytree(saved, folder)
     file = folder / data.draw(st.sampled_from(sorted(p.name for p in saved.iterdir())), "file")
     content = bytearray(file.read_bytes())
     at = data.draw(st.integers(0, len(content) - 1), "byte")
-    if data.draw(st.booleans(), "cut"):
+    harm = data.draw(st.sampled_from(["cut", "change", "add"]), "harm")
+    if harm == "cut":
         del content[at:]
+    elif harm == "change":
+        content[at] ^= data.draw(st.integers(1, 255), "by")
     else:
-        content[at] ^= data.draw(st.integers(1, 255), "change")
+        content += data.draw(st.binary(min_size=1, max_size=80), "more")
     file.write_bytes(content)
     with pytest.raises(BadClip) as refusal:
         load_episode(folder, verify=True)
