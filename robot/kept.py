@@ -61,6 +61,7 @@ class Kept:
             "held": dict(self._held),
             "met": dict(self._met),
             "stale": self._stale,
+            "picture_times": {name: self._picture_times(name, times[0]) for name in self._seen[0].pictures},
             "late_s": dict(zip(("median", "p99", "worst"), lateness.tolist(), strict=True)),
             "overruns": overruns,
             "missed": self._missed,
@@ -77,6 +78,10 @@ class Kept:
             success=success,
             about=self.about | told,
         )
+
+    def _picture_times(self, name: str, start: float) -> list[float]:
+        """When each was really taken: seconds from the episode's first view, before which the first was."""
+        return [round(seen.pictures[name].time - start, 6) for seen in self._seen]
 
     def _frames(self, name: str) -> NDArray[np.uint8]:
         return np.stack([seen.pictures[name].image for seen in self._seen])

