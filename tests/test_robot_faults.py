@@ -1,0 +1,205 @@
+"""The campaign itself: the judge sees what breaks a limit, faults do what they say, a bad end is called bad."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot.arm import ArmError, Mode, Target
+from robot.camera import CameraError
+from robot.faults import arm as arms
+from robot.faults import camera as cameras
+from robot.faults import policy as policies
+from robot.faults.arm import FaultyArm
+from robot.faults.camera import FaultyCamera
+from robot.faults.campaign import Found, tried
+from robot.faults.catalogue import LONG, NAMES, Case, catalogue
+from robot.faults.child import deadly
+from robot.faults.judge import Judged
+from robot.faults.policy import FaultyPolicy
+from robot.faults.trigger import Trigger
+from robot.pose import Pose
+from robot.safety import Limits
+from robot.station import StationConfig
+from tests.toy_arm import HOME, ToyArm, ToyClock
+from tests.toy_station import Forward, ToyCamera
+
+LIMITS = Limits()
+TURN = np.array([math.sin(0.2), 0, 0, math.cos(0.2)])  # 0.4 rad about x
+
+
+def judged(clock: ToyClock, *positions, quaternion=None, width: float = 0.04, every: float = 0.1) -> Judged:
+    judge = Judged(ToyArm(clock, lag=1e-3), LIMITS, clock)
+    for position in positions:
+        clock.advance(every)
+        turned = HOME.quaternion if quaternion is None else quaternion
+        judge.send(Target(Pose(np.array(position, float), turned), width))
+    return judge
+
+
+def along(*steps: float) -> list[tuple[float, float, float]]:
+    return [(0.5 + x, 0.0, 0.4) for x in np.cumsum(steps)]
+
+
+def test_the_judge_passes_what_keeps_to_the_limits() -> None:
+    assert judged(ToyClock(), *along(0.05, 0.05, -0.05, 0.05), every=0.3).broken == []
+    clock = ToyClock()
+    judge = judged(clock, *along(*[0.035] * 10))
+    assert judge.broken == [] and judge.commands == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "positions", "more"),
+    [
+        ("step", along(0.051), {}),
+        ("step", along(0.05, -0.06), {"every": 1.0}),
+        ("second", along(*[0.036] * 10), {}),
+        ("workspace", [(0.5, 0.0, 0.0)], {}),
+        ("gripper", along(0.01), {"width": 0.081}),
+        ("turn", along(0.01), {"quaternion": TURN}),
+    ],
+)
+def test_the_judge_names_the_limit_that_is_broken(name: str, positions, more) -> None:
+    assert any(f"s: {name} " in line for line in judged(ToyClock(), *positions, **more).broken)
+
+
+def test_the_judge_sees_a_pull_too_hard_and_a_command_to_an_arm_that_stopped() -> None:
+    clock = ToyClock()
+    judge = Judged(ToyArm(clock, lag=100.0), LIMITS, clock)  # hardly follows
+    for x in (0.04, 0.08, 0.12):
+        clock.advance(0.5)
+        judge.send(Target(Pose(HOME.position + (x, 0, 0), HOME.quaternion), 0.04))
+    assert any("lead" in line for line in judge.broken)
+    judge.broken.clear()
+    judge.arm.mode = Mode.REFLEX  # type: ignore[attr-defined]
+    judge.stop()
+    judge.send(Target(judge.state().pose, 0.04))
+    assert len(judge.broken) == 1 and "reflex" in judge.broken[0]
+
+
+def test_after_a_stop_the_judge_measures_from_where_the_arm_stands() -> None:
+    clock = ToyClock()
+    judge = judged(clock, *along(0.05), every=1.0)
+    clock.advance(2.0)
+    judge.stop()
+    judge.arm.push(np.array([0.2, 0, 0]), np.zeros(3))  # type: ignore[attr-defined]
+    clock.advance(0.1)
+    judge.send(Target(judge.state().pose.moved((0.04, 0, 0), HOME.rotation * HOME.rotation.inv()), 0.04))
+    assert judge.broken == []
+
+
+def test_every_kind_of_fault_is_in_the_catalogue_and_only_those_that_harm_nobody_have_no_name() -> None:
+    cases = list(catalogue())
+    kinds = {case.kind for case in cases}
+    assert kinds == {*arms.KINDS, *cameras.KINDS, *policies.KINDS} and len(cases) >= 200
+    assert len({case.name for case in cases}) == len(cases)
+    harmless = {"huge", "to and fro", "full speed", "down", "turn of zeros", "upside down"}
+    assert kinds - NAMES.keys() == harmless, "these are actions: the limits are all there is to say"
+
+
+@pytest.mark.parametrize("kind", arms.KINDS)
+def test_an_arm_s_fault_shows_while_it_is_on_and_neither_before_nor_after(kind: str) -> None:
+    clock = ToyClock(10.0)
+    inner = ToyArm(clock)
+    trigger = Trigger(clock, command=2, seconds=0.5)
+    arm = FaultyArm(inner, kind, trigger)
+    target = Target(HOME, 0.04)
+
+    def shows() -> bool:
+        clock.advance(0.05)
+        try:
+            arm.send(target)
+            state = arm.state()
+            arm.stop()
+        except ArmError:
+            return True
+        truth = inner.state()
+        return (
+            any(
+                getattr(state, one.name) is not getattr(truth, one.name)
+                for one in dataclasses.fields(truth)
+                if one.name in ("mode", "errors")
+            )
+            or state.time != truth.time
+            or state.pose is not truth.pose
+        )
+
+    assert not shows()
+    arm.send(target)
+    assert shows() or shows(), "a late state shows once time has passed"
+    clock.advance(1.0)
+    assert not shows() and trigger.happened
+
+
+@pytest.mark.parametrize("kind", cameras.KINDS)
+def test_a_camera_s_fault_shows_while_it_is_on(kind: str) -> None:
+    clock = ToyClock(10.0)
+    trigger = Trigger(clock, command=1, seconds=0.5)
+    inner = ToyCamera("world", clock)
+    camera = FaultyCamera(inner, kind, trigger)
+
+    def shows() -> bool:
+        clock.advance(0.1)
+        truth = inner.latest()
+        try:
+            found = camera.latest()
+        except CameraError:
+            return True
+        return found.time != truth.time or found.number != truth.number or (found.image != truth.image).any()
+
+    assert not shows()
+    trigger.sent()
+    assert shows()
+    clock.advance(1.0)
+    assert not shows()
+
+
+@pytest.mark.parametrize("kind", policies.KINDS)
+def test_a_policy_s_fault_shows_while_it_is_on(kind: str) -> None:
+    clock = ToyClock(10.0)
+    trigger = Trigger(clock, command=1, seconds=0.5)
+    policy = FaultyPolicy(Forward(), kind, trigger)
+    policy.reset(0, lambda step: {})
+    calm = policy.act(np.zeros(8))
+    trigger.sent()
+    before, found = clock.now(), policy.act(np.zeros(8))
+    assert clock.now() > before if kind == policies.SLOW else not np.array_equal(found, calm)
+
+
+def test_what_a_session_must_not_end_like_is_called_bad() -> None:
+    good = Found("arm: x", True, ["arm error"], True, 50, [], 1, 1, 2, 2)
+    assert good.bad == []
+    for changes in ({"broken": ["step"]}, {"named": False}, {"saved": 1}, {"recoveries": 2}, {"error": "ValueError"}):
+        assert len(dataclasses.replace(good, **changes).bad) == 1
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("arm", "reflex without error", 5, math.inf),
+        Case("wrist", "unplugged", 5, LONG),
+        Case("policy", "not a number", 5, LONG),
+    ],
+    ids=lambda case: case.kind,
+)
+def test_a_fault_of_each_part_ends_well(case: Case) -> None:
+    found = tried(case, StationConfig(size=16))
+    assert found.bad == [] and found.commands > 30
+    assert set(found.events) & case.told_as
+
+
+def test_a_process_can_be_made_to_kill_itself_at_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from mpr import episode
+
+    killed = []
+    monkeypatch.setattr("os.kill", lambda pid, number: killed.append(number))
+    monkeypatch.setattr(episode, "_sum", lambda file: "sum")
+    deadly("mpr.episode:_sum", 2)
+    assert episode._sum(tmp_path) == "sum" and killed == []
+    episode._sum(tmp_path)
+    assert killed == [9]

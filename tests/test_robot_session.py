@@ -1,0 +1,88 @@
+"""Sessions on a toy arm: each episode is on disk before the next begins; redone ones are not kept; they go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpr.episode import load_episode
+from robot.operator import Answer, Mark
+from robot.recording import Recorder
+from robot.session import session, told
+from tests.test_robot_environment import Table
+from tests.toy_station import ToyOperator
+
+
+def run(table: Table, root: Path, count: int) -> list[str]:
+    return [folder.name for folder, _ in session(table.env, Recorder(root), count, seed=40)]
+
+
+def test_an_episode_is_whole_on_disk_before_the_next_begins(tmp_path: Path) -> None:
+    table = Table()
+    there: list[int] = []
+    table.operator.when_asked = lambda question: there.append(len(list(tmp_path.glob("episode_*/SHA256SUMS"))))
+    assert run(table, tmp_path, 3) == ["episode_000000", "episode_000001", "episode_000002"]
+    assert there == [0, 1, 2] and table.operator.seeds == [40, 41, 42]
+    for k in range(3):
+        episode = load_episode(tmp_path / f"episode_{k:06d}", verify=True)
+        assert episode.about["seed"] == 40 + k and set(episode.frames) == {"world", "wrist"}
+        times = np.array(episode.about["picture_times"]["wrist"])
+        assert ((episode.times - times >= -1e-6) & (episode.times - times < 0.034)).all(), "true ones, not the step's"
+
+
+def test_a_session_goes_on_where_it_was(tmp_path: Path) -> None:
+    run(Table(), tmp_path, 2)
+    before = (tmp_path / "episode_000001" / "SHA256SUMS").read_text()
+    table = Table()
+    assert run(table, tmp_path, 3) == ["episode_000002"] and table.operator.seeds == [42]
+    assert (tmp_path / "episode_000001" / "SHA256SUMS").read_text() == before
+    assert run(Table(), tmp_path, 3) == []
+
+
+def test_redone_is_not_kept_and_quitting_ends_it(tmp_path: Path) -> None:
+    operator = ToyOperator({2: Mark.REDO})
+    table = Table(operator)
+
+    def second_time(question: str) -> None:
+        if len(operator.seeds) == 2:
+            operator.marks = {3: Mark.SUCCESS}
+        if len(operator.seeds) == 3:
+            operator.marks = {3: Mark.QUIT}
+
+    operator.when_asked = second_time
+    assert run(table, tmp_path, 5) == ["episode_000000"]
+    assert load_episode(tmp_path / "episode_000000").success and operator.seeds == [40, 41, 42]
+    assert [line for line in operator.said if "not kept" in line] == ["not kept: redo", "not kept: quit"]
+
+
+def test_quitting_before_an_episode_ends_it_as_well(tmp_path: Path) -> None:
+    assert run(Table(ToyOperator(answers=(Answer.GO, Answer.QUIT))), tmp_path, 5) == ["episode_000000"]
+
+
+def test_a_fault_ends_its_episode_not_the_session(tmp_path: Path) -> None:
+    table = Table()
+    table.env.reset(seed=0)
+    act = table.base.act
+
+    def breaks(observation):
+        if len(table.operator.seeds) == 2 and table.base.step == 4:
+            table.arm.errors = ("joint_reflex",)
+        return act(observation)
+
+    table.base.act = breaks
+    table.operator.when_asked = lambda question: setattr(table.arm, "errors", ())
+    assert len(run(table, tmp_path, 2)) == 2
+    first, second = (load_episode(tmp_path / f"episode_{k:06d}", verify=True) for k in (0, 1))
+    assert len(first) == 6 and "joint_reflex" in first.about["fault"] and "arm error" in told(first)
+    assert len(second) == 10 and second.about["fault"] == ""
+
+
+def test_a_disk_that_is_nearly_full_is_said_before_the_arm_moves(tmp_path: Path, monkeypatch) -> None:
+    table = Table()
+    recorder = Recorder(tmp_path)
+    monkeypatch.setattr("robot.recording.free_bytes", lambda path: 1000)
+    with pytest.raises(Exception, match=r"may need .* MB: free some"):
+        list(session(table.env, recorder, 1))
+    assert table.arm.sent == []
