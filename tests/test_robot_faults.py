@@ -72,7 +72,7 @@ def test_the_judge_sees_a_pull_too_hard_and_a_command_to_an_arm_that_stopped() -
     judge = Judged(ToyArm(clock, lag=100.0), LIMITS, clock)  # hardly follows
     for x in (0.04, 0.08, 0.12):
         clock.advance(0.5)
-        judge.send(Target(Pose(HOME.position + (x, 0, 0), HOME.quaternion), 0.04))
+        judge.send(Target(Pose(HOME.position + np.array([x, 0, 0]), HOME.quaternion), 0.04))
     assert any("lead" in line for line in judge.broken)
     judge.broken.clear()
     judge.arm.mode = Mode.REFLEX  # type: ignore[attr-defined]

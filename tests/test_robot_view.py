@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rl.kitchen.camera import camera_path
+from rl.kitchen.tasks import MICROWAVE
 from robot.arm import ArmFeatures, ArmState, Mode
+from robot.arms.simulated import simulated
+from robot.arms.simulated.eyes import VIEW
 from robot.check import home_line, with_box
 from robot.pose import Pose
 from robot.safety import Limits
@@ -66,3 +70,17 @@ def test_another_order_of_the_quaternion_is_told_at_home(order: str, good: bool,
     state = ArmState(Pose(home.position, np.array(said)), np.zeros(7), 0.08, 0.0, Mode.IDLE)
     line = home_line(ArmFeatures("toy", False, home), state)
     assert line.startswith("- **") != good and ("wxyz" in line) == hint
+
+
+def test_the_simulated_camera_s_view_is_the_one_its_pictures_are_rendered_by() -> None:
+    with simulated(size=(240, 320), seed=3) as twin:
+        twin.operator.begins(5)
+        with twin.arm:
+            twin.operator.ask("everything back in its place?")
+            view, base = twin.cameras[0].features.view, twin.world.measured().base
+    points = np.random.default_rng(0).uniform((-0.2, 0.2, -0.2), (0.8, 0.9, 0.6), (20, 3))  # the arm's base's frame
+    path = camera_path(MICROWAVE, VIEW, 1)
+    rendered, _ = path.project(base.rotation.apply(points) + base.position, 0)  # square, of path.width pixels
+    square = (rendered + 0.5) * 320 / path.width - 0.5
+    assert view is not None and twin.cameras[1].features.view is None and abs(base.position[0]) > 0.01
+    np.testing.assert_allclose(view.pixels(points), square - (0, 40), atol=1e-6)

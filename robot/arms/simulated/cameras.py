@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 
+from scipy.spatial.transform import Rotation
+
+from rl.kitchen.camera import camera_path
+from rl.kitchen.tasks import MICROWAVE
 from robot.arm import ArmError
+from robot.arms.simulated.eyes import VIEW, WORLD
 from robot.arms.simulated.physics import PICTURES_HZ
 from robot.arms.simulated.world import World
 from robot.camera import CameraError, CameraFeatures, Picture
+from robot.pose import Pose
+from robot.view import View
 
 FIRST = 10.0  # seconds to wait for a first picture
 
@@ -21,7 +29,7 @@ class SimulatedCamera:
 
     @property
     def features(self) -> CameraFeatures:
-        return CameraFeatures(self._name, *self._world.size, PICTURES_HZ)
+        return CameraFeatures(self._name, *self._world.size, PICTURES_HZ, self._view())
 
     def __enter__(self) -> SimulatedCamera:
         """Raises NoGL where nothing can be rendered."""
@@ -49,3 +57,15 @@ class SimulatedCamera:
             raise CameraError(f"camera {self._name}: {error}") from error
         assert picture is not None  # it was waited for
         return picture
+
+    def _view(self) -> View | None:
+        """Of the camera that stands, in the frame of the arm's base, which the operator moves."""
+        if self._name != WORLD:
+            return None
+        base = self._world.measured().base
+        path = camera_path(MICROWAVE, VIEW, 1)
+        height, width = self._world.size
+        focal = max(height, width) / 2 / math.tan(path.fovy / 2)
+        turn = base.rotation.inv() * Rotation.from_quat(path.quaternions[0]) * Rotation.from_rotvec([math.pi, 0, 0])
+        position = base.rotation.inv().apply(path.positions[0] - base.position)
+        return View(Pose(position, turn.as_quat()), (focal, focal), ((width - 1) / 2, (height - 1) / 2))

@@ -50,6 +50,7 @@ class Measured:
     cause: str  # of a reflex, one line; empty without one
     travel: float  # radians that the microwave stands open
     door: Door
+    base: Pose  # of the arm's base, in the kitchen's frame
     skipped: float = 0.0  # seconds of the wall's that the simulation stood still for
 
 
@@ -116,7 +117,10 @@ class Physics:
             mode=self.mode,
             errors=self.errors,
         )
-        return Measured(state, self.cause, float(MICROWAVE.travel(qpos)), self.door)
+        return Measured(state, self.cause, float(MICROWAVE.travel(qpos)), self.door, self._base_pose())
+
+    def _base_pose(self) -> Pose:
+        return Pose(self.data.xpos[self._base], self.data.xquat[self._base][[1, 2, 3, 0]])
 
     def pose(self) -> Pose:
         """Of the end effector, as of now: a step leaves the frames where they were before it."""

@@ -1,0 +1,135 @@
+"""`mpr robot ...` on the simulated arm, as an operator types them; and what they refuse, in a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpr.cli import main as mpr
+from mpr.episode import load_episode
+from rl.demonstrations import load_demonstrations
+from tracking.video import VideoFrames
+
+SMALL = ["--size", "32"]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two episodes of the expert."""
+    out = tmp_path_factory.mktemp("robot") / "run"
+    assert mpr(["robot", "run", *SMALL, "--episodes", "2", "--films", "1", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.gl
+def test_run_leaves_marked_episodes_films_and_a_page(ran: Path) -> None:
+    summary = json.loads((ran / "summary.json").read_text())
+    assert summary["episodes"] == summary["successes"] == 2 and summary["events"] == {}
+    for name in ("episode_000000", "episode_000001"):
+        episode = load_episode(ran / "episodes" / name, verify=True)
+        assert (
+            episode.success and episode.about["mark"] == "success" and len(episode.frames["wrist"]) == len(episode) + 1
+        )
+    assert len(VideoFrames(ran / "films" / "episode_000000.mp4")) == summary["steps"][0] + 1
+    page = (ran / "page.html").read_text()
+    assert page.count("<video") == 1 and "success after" in page
+
+
+@pytest.mark.gl
+def test_a_longer_session_goes_on_and_keeps_what_was_there(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (ran / "episodes" / "episode_000001" / "SHA256SUMS").read_text()
+    assert mpr(["robot", "run", *SMALL, "--episodes", "3", "--films", "1", "--out", str(ran)]) == 0
+    assert json.loads((ran / "summary.json").read_text())["episodes"] == 3
+    assert (ran / "episodes" / "episode_000001" / "SHA256SUMS").read_text() == before
+    assert mpr(["robot", "run", "--size", "48", "--out", str(ran)]) == 2
+    assert "other settings (size: 32 there, 48 asked)" in capsys.readouterr().err
+
+
+@pytest.mark.gl
+def test_an_episode_is_followed_again_slower_and_near_its_path(ran: Path, tmp_path: Path) -> None:
+    episode = str(ran / "episodes" / "episode_000000")
+    asked = [
+        "robot",
+        "replay",
+        *SMALL,
+        "--episode",
+        episode,
+        "--on_arm",
+        "true",
+        "--speed",
+        "0.5",
+        "--out",
+        str(tmp_path / "again"),
+    ]
+    assert mpr(asked) == 0
+    summary = json.loads((tmp_path / "again" / "summary.json").read_text())
+    assert summary["replayed_steps"] > 1.5 * summary["steps"] and summary["off_m"] < 0.03
+    speed = [
+        np.linalg.norm(np.diff(load_episode(folder).states[:, :3], axis=0), axis=1).max()
+        for folder in (Path(episode), tmp_path / "again" / "episodes" / "episode_000000")
+    ]
+    assert speed[1] < 0.75 * speed[0]
+
+
+@pytest.mark.gl
+def test_demonstrations_are_what_bc_learns_from(tmp_path: Path) -> None:
+    assert mpr(["robot", "demos", *SMALL, "--count", "1", "--out", str(tmp_path / "demos")]) == 0
+    (one,) = load_demonstrations(tmp_path / "demos" / "demonstrations")
+    assert one.states.shape[1] == one.actions.shape[1] == 8 and set(one.frames) == {"world", "wrist"}
+    bc = ["bc", "--demos", str(tmp_path / "demos" / "demonstrations"), "--size", "tiny", "--steps", "2", "--batch", "4"]
+    assert mpr([*bc, "--device", "cpu", "--out", str(tmp_path / "bc")]) == 0
+    run = ["robot", "run", *SMALL, "--policy", str(tmp_path / "bc"), "--episodes", "1", "--step_limit", "12"]
+    assert mpr([*run, "--out", str(tmp_path / "run")]) == 0
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == [12]
+
+
+@pytest.mark.gl
+def test_check_measures_and_draws_the_workspace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mpr(["robot", "check", "--size", "64", "--seconds", "0.5", "--out", str(tmp_path / "check")]) == 0
+    said = capsys.readouterr().out
+    assert "world: 30 new a second" in said and "quaternions taken as xyzw" in said and "it had moved 2 mm" in said
+    summary = json.loads((tmp_path / "check" / "summary.json").read_text())
+    assert summary["failed"] == [] and (tmp_path / "check" / "world.png").exists()
+    assert "workspace is not drawn" not in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["run", "--arm", "kuka"], "no arm 'kuka'; there is simulated, franky, polymetis"),
+        (["run", "--arm", "franky"], "--arm franky: needs --host, its FCI host name"),
+        (["run", "--arm", "polymetis", "--host", "here"], "needs --host, HOST:PORT of its server"),
+        (["run", "--arm", "franky", "--host", "h"], "needs --world and --wrist"),
+        (["run", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["run", "--policy", "nowhere"], "no policy 'nowhere'; there is expert, stay, and run folders of `mpr bc`"),
+        (["run", "--episodes", "0"], "--episodes 0: 1 or more"),
+        (["run", "--limits.step", "0"], "limit step 0: above 0"),
+        (["demos", "--teleop", "wheel"], "--teleop wheel: there is gamepad, spacemouse, keyboard"),
+        (["check", "--seconds", "0"], "--seconds 0: 0.5 to 60"),
+        (["replay", "--episode", "nowhere"], "nowhere"),
+        (["faults", "--workers", "0"], "--workers 0: at least 1"),
+        (["run", "--size", "33"], "--size 33: 16 to 640 pixels, even"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line_and_leaves_no_run_behind(
+    asked: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert mpr(["robot", *asked, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert said in error and len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "out" / "episodes").exists() or not list((tmp_path / "out" / "episodes").glob("episode_*"))
+
+
+def test_a_keyboard_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mpr(["robot", "run", "--operator", "keyboard", "--out", str(tmp_path / "out")]) == 2
+    assert "terminal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["run", "demos", "check", "replay", "faults"])
+def test_a_dry_run_touches_nothing(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--episode", str(tmp_path)] if verb == "replay" else []
+    assert mpr(["robot", verb, *more, "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    assert "limits" in capsys.readouterr().out and not (tmp_path / "out").exists()
