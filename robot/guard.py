@@ -224,7 +224,7 @@ class Guard:
         try:
             self.told(event)
         except Exception as error:  # nobody hears: then it does not go on
-            self.latched = self.latched or event
+            self.latched = self.latched or replace(event, ask=True)
             self.log.append(Event(self._now, "cannot tell", f"nobody was told: {_line(error)}", ask=True))
 
 

@@ -51,6 +51,8 @@ def situations(draw: st.DrawFn) -> tuple[Target, Pose, ArmState, tuple[float, fl
     """A wish, the pose in force, the measured state, what is used up: possible and impossible ones."""
     last = pose(draw(boxed), draw(facing))
     measured = draw(near(last, 0.15, 0.8)) if draw(st.booleans()) else pose(draw(anywhere), draw(facing))
+    if draw(st.booleans()):  # the same turn, written the other way round
+        measured = replace(measured, quaternion=-measured.quaternion)
     wish = draw(near(last, 0.1, 0.5)) if draw(st.booleans()) else pose(draw(anywhere), draw(facing))
     return Target(wish, draw(st.floats(-1, 1))), last, state_at(measured), draw(useds)
 

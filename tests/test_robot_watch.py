@@ -37,7 +37,8 @@ def test_what_is_no_news_is_held_and_after_a_while_asked_about(change: Any, kind
     assert all(isinstance(done, Held) for done in run(session, 1, change=change))
     assert kinds(session) == [(kind, False)]
     assert all(isinstance(done, Sent) for done in run(session, 3))  # it passes: nobody has to look
-    session.told.clear(), session.guard.log.clear()
+    session.told.clear()
+    session.guard.log.clear()
     run(session, 20)
     assert session.told == []
     run(session, 20, change=change)
