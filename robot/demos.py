@@ -12,6 +12,7 @@ from mpr.episode import Episode, load_episode
 from rl.base_policy import BasePolicy
 from robot.base import EXPERT, base_policy
 from robot.environment import STEP_LIMIT
+from robot.keyboard_operator import KeyboardOperator
 from robot.recording import Recorder
 from robot.run import environment
 from robot.session import session
@@ -90,6 +91,7 @@ def led(by: str, at: Station) -> Iterator[BasePolicy]:
     with teleop(by, at.keys) as device:
         if marks := getattr(device, "mark", None):
             at.operator.others = (marks,)  # type: ignore[attr-defined]
+        at.operator.say(f"{device.about}\n{KeyboardOperator.about}")
         yield TeleopPolicy(device, at.operator.say)
 
 

@@ -33,7 +33,7 @@ Part = tuple[Mapping[str, NDArray[Any]], Mapping[str, FrameSource]]  # of one ep
 class ExportConfig:
     """Write recorded episodes as a data set that others read, LeRobot v3.0 or Minari, and compare it with them."""
 
-    episodes: Path = Path("runs/robot")  # folder of episode folders
+    episodes: Path = Path("runs/robot/episodes")  # folder of episode folders
     format: str = "lerobot"  # lerobot (pictures are encoded once more) or minari (pictures raw: large)
     name: str = "episodes"  # of the data set: OUT/NAME, or Minari's robot/NAME-v0 in OUT
     successes: bool = False  # successes alone
