@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import sys
 from collections.abc import Sequence
 
-from tracking.errors import UserError
+from tracking.errors import NO_ROOM, UserError
 
 VERBS = {
     "quickstart": ("rl.quickstart:main", "everything once, in a quarter of an hour, and a page that tells of it"),
@@ -69,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mpr: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in NO_ROOM:
             raise
         print(f"mpr: the disk is full ({error.filename}): free some space, run again", file=sys.stderr)
         return 2

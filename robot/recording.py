@@ -9,7 +9,6 @@ were given to folders since removed: no number is given twice. Knows no arm and 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -20,13 +19,12 @@ from typing import Any
 
 from mpr.episode import Episode, check_filmable, load_episode, picture_size, save_episode
 from robot.camera import CameraFeatures
-from tracking.errors import BadClip, UserError
+from tracking.errors import NO_ROOM, BadClip, UserError
 from tracking.runs import free_bytes, own, write_atomic
 from tracking.video import VideoFrames
 
 PREFIX = "episode_"
 LOG = "episodes.jsonl"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 STEP_BYTES = 8192  # of a step beside its pictures: states, actions, times, a frame's heads
 SPARE = 1_000_000  # bytes: checksums, the log, the folder itself
 
@@ -125,7 +123,7 @@ class Recorder:
             for directory in (folder, self.root):  # the names in them; their files have been flushed
                 _flush(directory)
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno not in NO_ROOM:
                 raise
             shutil.rmtree(folder, ignore_errors=True)  # refused is refused
             sizes = {camera: picture_size(frames[0]) for camera, frames in episode.frames.items()}
@@ -146,7 +144,7 @@ class Recorder:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            if error.errno not in FULL:  # the episode is whole: the log is mended from it when there is room
+            if error.errno not in NO_ROOM:  # the episode is whole: the log is mended from it when there is room
                 raise
 
 

@@ -57,9 +57,10 @@ def test_a_full_disk_is_said_and_other_os_errors_are_not_hidden(monkeypatch, cap
 
         return main
 
-    monkeypatch.setattr("mpr.doctor.main", broken(errno.ENOSPC))
-    assert cli.main(["doctor"]) == 2
-    assert "disk is full (runs/x)" in capsys.readouterr().err
+    for full in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        monkeypatch.setattr("mpr.doctor.main", broken(full))
+        assert cli.main(["doctor"]) == 2
+        assert "disk is full (runs/x)" in capsys.readouterr().err
     monkeypatch.setattr("mpr.doctor.main", broken(errno.EPERM))
     with pytest.raises(PermissionError):
         cli.main(["doctor"])

@@ -6,7 +6,6 @@ unit loses anything by it.
 
 from __future__ import annotations
 
-import errno
 import multiprocessing
 import traceback
 from collections import deque
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from tracking.errors import NotReady, UserError
+from tracking.errors import NO_ROOM, NotReady, UserError
 from tracking.processes import check_engine, on_ray, spawn, start_worker
 
 Unit = TypeVar("Unit")
@@ -111,7 +110,7 @@ def _tried(work: Callable[[Unit], Result], numbered: tuple[int, Unit]) -> tuple[
     except UserError as error:
         return index, Failed(error.reason, str(error))
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in NO_ROOM:
             raise
         return index, unforeseen(error)
     except Exception as error:  # whatever a library makes of a strange file: it must not stop the others
