@@ -28,6 +28,7 @@ from rl.diffusion.views import Eyes
 from robot.action import NOTHING
 
 Chunk = NDArray[np.float32]  # [K, 8]: actions of a step and those after it
+Observed = tuple[NDArray[np.float32], Mapping[str, NDArray[np.uint8]]]  # state, camera -> frame
 
 
 class AheadActor:
@@ -42,18 +43,14 @@ class AheadActor:
         self.starved = 0
         self._thread = ThreadPoolExecutor(1, "plan")
         self._plan: Future[Chunk] | None = None
-        self._history: deque[tuple[NDArray[np.float32], Mapping[str, NDArray[np.uint8]]]] = deque(
-            maxlen=policy.shape.horizons.observation
-        )
+        self._history: deque[Observed] = deque(maxlen=policy.shape.horizons.observation)
 
     @property
     def cameras(self) -> Mapping[str, FrameSize]:
         return self.policy.shape.cameras
 
     def reset(self, seed: int, look: Look | None = None) -> None:
-        """Begin an episode; a plan still at work on the last one is waited for, and dropped."""
-        if self._plan is not None:
-            self._plan.exception()
+        """Begin an episode; a plan still at work on the last one is dropped."""
         self._look, self._noise = look, generator(seed)
         self._history.clear()
         self._plan, self._chunk = None, np.zeros((0, 8), np.float32)
@@ -66,7 +63,7 @@ class AheadActor:
         now = np.asarray(observation, np.float32).copy(), frames
         self._history.extend([now] * (1 if self._history else self._history.maxlen or 1))
         if self._plan is None and (self._step == 0 or self._step - self._begun >= self.policy.shape.horizons.action):
-            self._plan, self._begun = self._thread.submit(self._sample, list(self._history)), self._step
+            self._plan, self._begun = self._thread.submit(self._sample, list(self._history), self._noise), self._step
         if self._plan is not None and (self._step == 0 or self._plan.done()):
             self._chunk, self._chunk_begun, self._plan = self._plan.result(), self._begun, None
         at = self._step - self._chunk_begun
@@ -80,7 +77,7 @@ class AheadActor:
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
 
-    def _sample(self, history: list[tuple[NDArray[np.float32], Mapping[str, NDArray[np.uint8]]]]) -> Chunk:
+    def _sample(self, history: list[Observed], noise: torch.Generator) -> Chunk:
         """In the thread: from the present step on, all that was foretold."""
         device = next(self.policy.parameters()).device
         seen: Batch = {"state": torch.from_numpy(np.stack([state for state, _ in history]))[None].to(device)}
@@ -88,5 +85,5 @@ class AheadActor:
             assert self.eyes is not None
             frames = self.eyes(np.stack([pictures[name] for _, pictures in history]))
             seen[CAMERA + name] = torch.from_numpy(frames)[None].to(device)
-        chunk = self.policy.predict(seen, self.sampler, self._noise)[0].cpu().numpy()
+        chunk = self.policy.predict(seen, self.sampler, noise)[0].cpu().numpy()
         return chunk[len(history) - 1 :]

@@ -75,6 +75,12 @@ def test_the_judge_sees_a_pull_too_hard_and_a_command_to_an_arm_that_stopped() -
         judge.send(Target(Pose(HOME.position + np.array([x, 0, 0]), HOME.quaternion), 0.04))
     assert any("lead" in line for line in judge.broken)
     judge.broken.clear()
+    judge.stop()
+    for x in (0.03, -0.03):  # each within a step of where the arm is, not of one another
+        clock.advance(2.0)
+        judge.send(Target(judge.state().pose.moved((x, 0, 0), HOME.rotation * HOME.rotation.inv()), 0.04))
+    assert [line.split(": ")[1][:4] for line in judge.broken] == ["step"]
+    judge.broken.clear()
     judge.arm.mode = Mode.REFLEX  # type: ignore[attr-defined]
     judge.stop()
     judge.send(Target(judge.state().pose, 0.04))

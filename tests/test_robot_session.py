@@ -29,7 +29,8 @@ def test_an_episode_is_whole_on_disk_before_the_next_begins(tmp_path: Path) -> N
         episode = load_episode(tmp_path / f"episode_{k:06d}", verify=True)
         assert episode.about["seed"] == 40 + k and set(episode.frames) == {"world", "wrist"}
         times = np.array(episode.about["picture_times"]["wrist"])
-        assert ((episode.times - times >= -1e-6) & (episode.times - times < 0.034)).all(), "true ones, not the step's"
+        age = episode.times - times
+        assert ((age >= -1e-6) & (age < 0.038)).all() and age.max() > 0.01, "true times, not the step's"
 
 
 def test_a_session_goes_on_where_it_was(tmp_path: Path) -> None:

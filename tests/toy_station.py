@@ -14,11 +14,11 @@ from robot.camera import Camera, CameraError, CameraFeatures, Picture
 from robot.operator import Answer, Mark
 from tests.toy_arm import ToyClock
 
-SIDE = 16
+SIDE, RATE = 16, 27.0
 
 
 class ToyCamera(Camera):
-    """30 pictures a second, each with its number written into it. `frozen`: no new ones come."""
+    """27 pictures a second, each with its number written into it. `frozen`: no new ones come."""
 
     def __init__(self, name: str, clock: ToyClock) -> None:
         self.name, self.clock = name, clock
@@ -30,17 +30,17 @@ class ToyCamera(Camera):
 
     @property
     def features(self) -> CameraFeatures:
-        return CameraFeatures(self.name, SIDE, SIDE, 30.0)
+        return CameraFeatures(self.name, SIDE, SIDE, RATE)
 
     def latest(self) -> Picture:
         if self.gone:
             raise CameraError(f"camera {self.name} is gone")
         if self.frozen and self._newest is not None:
             return self._newest
-        number = int(self.clock.now() * 30 + 1e-6)
+        number = int(self.clock.now() * RATE + 1e-6)
         image = np.full((SIDE, SIDE, 3), 100, np.uint8)
         image[0, 0] = number % 256
-        self._newest = Picture(image, number / 30, number)
+        self._newest = Picture(image, number / RATE, number)
         return self._newest
 
 

@@ -91,7 +91,7 @@ def full(root: Path) -> Iterator[Tried]:
         ended = child([sys.executable, "-c", code], out)
         yield again(f"files cut off at {kilobytes:g} kB", out, ended.returncode != 0, ended.stderr)
     unshare = shutil.which("unshare")
-    for kilobytes in (40, 80, 160, 320):
+    for kilobytes in (320, 1120, 1160, 1220):  # before the first episode, and after some
         out = root / f"full_{kilobytes}"
         out.mkdir(parents=True)
         command = f'mount -t tmpfs -o size={kilobytes}k tmpfs "$0" && "$@"; code=$?; cp -r "$0" "$0".kept; exit $code'
