@@ -104,7 +104,7 @@ def report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:
     for name, episode in episodes.items():
         run.log(what="episode", name=name, success=episode.success, steps=len(episode), **episode.about)
     rate = success_rate(successes)
-    lines = [f"# {config.task} on {config.arm}, by {config.policy}: {rate} of {len(episodes)} episodes", ""]
+    lines = [f"# {config.task} on {config.arm}, by {Path(config.policy).name}: {rate} of {len(episodes)} episodes", ""]
     lines += [*rows(episodes), "", *counted(events)]
     write_page(run.path / "page.html", "\n".join(lines) + "\n\n" + shown(*(f.relative_to(run.path) for f in films)))
     about = [episode.about for episode in episodes.values()]
@@ -130,7 +130,7 @@ def rows(episodes: Mapping[str, Episode]) -> list[str]:
         met = ", ".join(f"{limit} {count}" for limit, count in about["met"].items()) or "none"
         lines.append(
             f"| {name.removeprefix('episode_')} | {told(episode)} | {episode.times[-1]:.1f} "
-            f"| {1e3 * late['median']:.1f}, {1e3 * late['worst']:.1f} ms | {about['overruns']} | {met} |"
+            f"| {abs(1e3 * late['median']):.1f}, {abs(1e3 * late['worst']):.1f} ms | {about['overruns']} | {met} |"
         )
     return lines
 
@@ -138,7 +138,7 @@ def rows(episodes: Mapping[str, Episode]) -> list[str]:
 def counted(events: Sequence[Mapping[str, Any]]) -> list[str]:
     """What went wrong, by kind, with an example of each."""
     if not events:
-        return ["Nothing went wrong."]
+        return ["No faults."]
     counts = Counter(row["kind"] for row in events)
     example = {row["kind"]: row["message"] for row in reversed(events)}
     return [f"- {kind}: {count}, as: {example[kind]}" for kind, count in counts.most_common()]
