@@ -58,13 +58,13 @@ class AheadActor:
         self._grip = 0.0
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """The action of this step. The first of an episode waits for its plan: nothing moves yet."""
+        """The action of this step. Until an episode's first plan is there, the arm stays."""
         frames = self._look(self._step) if self._look and self.cameras else {}
         now = np.asarray(observation, np.float32).copy(), frames
         self._history.extend([now] * (1 if self._history else self._history.maxlen or 1))
         if self._plan is None and (self._step == 0 or self._step - self._begun >= self.policy.shape.horizons.action):
             self._plan, self._begun = self._thread.submit(self._sample, list(self._history), self._noise), self._step
-        if self._plan is not None and (self._step == 0 or self._plan.done()):
+        if self._plan is not None and self._plan.done():
             self._chunk, self._chunk_begun, self._plan = self._plan.result(), self._begun, None
         at = self._step - self._chunk_begun
         self._step += 1
