@@ -67,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"mpr: {error}", file=sys.stderr)
         return 2
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        print(f"mpr: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
+        return 2
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise

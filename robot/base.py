@@ -40,6 +40,9 @@ def trained(run: Path, ahead: bool, ddim_steps: int, device: str) -> Iterator[Ba
     if not run.is_dir():
         raise UserError(f"no policy '{run}'; there is {EXPERT}, {STAY}, and run folders of `mpr bc`")
     refuse_unfinished(run, "mpr bc")
+    import torch
+
+    torch.set_num_threads(1)  # the loop and the cameras want the other cores
     from rl.diffusion.checkpoint import load_actor, load_eyes, load_policy
     from rl.diffusion.schedule import Sampler
     from robot.ahead import AheadActor

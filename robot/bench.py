@@ -17,10 +17,9 @@ from robot.action import SIZE
 from robot.ahead import AheadActor
 from robot.base import STATE, base_policy
 from robot.environment import FrankaEnv, Stopped
-from robot.run import environment
+from robot.run import environment, watched
 from robot.session import no_residual
 from robot.station import Station, StationConfig, station
-from robot.watchdog import Watchdog
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder, atomic_path
@@ -72,8 +71,8 @@ def main(argv: Sequence[str]) -> None:
     with ExitStack() as stack:
         at = stack.enter_context(station(config))
         policy = stack.enter_context(base_policy(config.policy, at, ahead=True)) if config.policy else random_policy(at)
-        env = environment(config, at, policy, run, config.step_limit)
-        stack.enter_context(Watchdog(env.guard))
+        env = environment(config, at, policy, run, config.step_limit, policy=config.policy or "random weights")
+        stack.enter_context(watched(env, wall=True))
         kept = measured(env, policy, int(config.seconds * config.rate_hz))
     summary = figures(kept, config.rate_hz)
     draw(kept, run.path / "jitter.png")

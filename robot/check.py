@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from robot.safety import Limits
 from robot.station import Station, StationConfig, station
 from robot.view import View, box_edges, read_view
 from robot.watch import Seen
+from robot.watchdog import Watchdog
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.overlay import write_text
@@ -27,7 +29,7 @@ from tracking.runs import RunFolder, atomic_path
 
 TURNED, OFF = 0.1, 0.02  # radians, metres: home is where it should be up to these
 MOVE, SEEN = 0.02, 0.002  # metres: the arm is sent so far up, and has answered once it went so far
-ANSWER = 1.0  # seconds that it has for it
+ANSWER = 0.4  # seconds that it has for it
 
 
 @dataclass(frozen=True)
@@ -53,39 +55,41 @@ def main(argv: Sequence[str]) -> None:
     view = read_view(config.world_view) if config.world_view else None
     run = RunFolder(config.out, "robot check", as_dict(config), ("out", "host"))
     with station(config) as at:
-        lines = [f"# {at.arm.features.name}: a check", "", *checked(config, at)]
-        pictures = [camera.latest() for camera in at.cameras]
+        lines = [f"# {at.arm.features.name}: a check", ""]
+        for one in checked(config, at):
+            lines.append(one)
+            at.operator.say(one)
+        pictures = {camera.features.name: camera.latest().image for camera in at.cameras}
         view = view or at.cameras[0].features.view
-    for camera, picture in zip(at.cameras, pictures, strict=True):
-        drawn = with_box(picture.image, view, config.limits) if camera is at.cameras[0] and view else picture.image
-        with atomic_path(run.path / f"{camera.features.name}.png") as temporary:
+    for number, (name, image) in enumerate(pictures.items()):
+        drawn = with_box(image, view, config.limits) if number == 0 and view else image
+        with atomic_path(run.path / f"{name}.png") as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-    if view is None:
-        lines.append("- the workspace is not drawn: --world_view gives the standing camera's calibration")
-    lines += ["", "| limit | value |", "|---|---|"]
-    lines += [f"| {one.name} | {getattr(config.limits, one.name)} |" for one in fields(config.limits)]
-    names = [camera.features.name for camera in at.cameras]
-    write_page(run.path / "page.html", "\n".join(lines) + "\n\n" + shown(*(Path(f"{name}.png") for name in names)))
+    rest = [] if view else ["- the workspace is not drawn: --world_view gives the standing camera's calibration"]
+    rest += ["", "| limit | value |", "|---|---|"]
+    rest += [f"| {one.name} | {getattr(config.limits, one.name)} |" for one in fields(config.limits)]
+    lines += rest
+    write_page(run.path / "page.html", "\n".join(lines) + "\n\n" + shown(*(Path(f"{name}.png") for name in pictures)))
     failed = [line for line in lines if line.startswith("- **")]
     run.finish({"failed": failed, "lines": lines})
-    print("\n".join(lines))
+    print("\n".join(rest))
     if failed:
         raise UserError(f"{len(failed)} of the checks failed: {run.path / 'page.html'}")
 
 
-def checked(config: CheckConfig, at: Station) -> list[str]:
-    """A line for each check; those that failed in bold."""
+def checked(config: CheckConfig, at: Station) -> Iterator[str]:
+    """A line for each check as it is made; those that failed in bold. An arm that is not well is not moved."""
     state = at.arm.state()
-    lines = [line(state.mode.obeys and not state.errors, f"mode '{state.mode.value}', errors: {list(state.errors)}")]
-    if config.move:
-        if at.operator.ask("the arm goes home, then 2 cm up: is its way free?") is Answer.QUIT:
+    well = state.mode.obeys and not state.errors
+    yield line(well, f"mode '{state.mode.value}', errors: {list(state.errors)}")
+    if config.move and well:
+        if at.operator.ask("the arm goes home by its joints, then 2 cm up: is its way free?") is Answer.QUIT:
             raise UserError("the operator did not let it move; --move false only looks")
         at.arm.home()
-        lines.append(home_line(at.arm.features, at.arm.state()))
-        lines.append(answer_line(at, config.limits))
-    lines.append(inside_line(at.arm.state(), config.limits))
-    lines += rate_lines(at, config)
-    return lines
+        yield home_line(at.arm.features, at.arm.state())
+        yield answer_line(at, config)
+    yield inside_line(at.arm.state(), config.limits)
+    yield from rate_lines(at, config)
 
 
 def line(good: bool, text: str) -> str:
@@ -103,9 +107,17 @@ def home_line(features: ArmFeatures, state: ArmState) -> str:
     return line(angle <= TURNED and distance <= OFF, text)
 
 
-def answer_line(at: Station, limits: Limits) -> str:
+def answer_line(at: Station, config: CheckConfig) -> str:
     """How long the arm takes to answer a command; through the guard, as every command."""
-    guard = Guard(at.arm, limits, at.clock)
+    guard = Guard(at.arm, config.limits, at.clock)
+    with Watchdog(guard) if config.wall else nullcontext():
+        try:
+            return _answered(at, guard)
+        finally:
+            guard.rest()
+
+
+def _answered(at: Station, guard: Guard) -> str:
     before = at.arm.state()
     pictures = {camera.features.name: camera.latest() for camera in at.cameras}
     action = np.array([0, 0, MOVE / STEP, 0, 0, 0, 1, before.width / HALF_WIDTH - 1])
@@ -117,7 +129,6 @@ def answer_line(at: Station, limits: Limits) -> str:
         at.clock.sleep_until(at.clock.now() + 0.002)
         if distance_between(before.pose, at.arm.state().pose) > SEEN:
             answered = at.clock.now() - began
-    guard.rest()
     asked = f"sent {distance_between(before.pose, outcome.target.pose) * 100:.1f} cm up"
     if answered is None:
         return line(False, f"{asked}, it did not move within {ANSWER:g} s")

@@ -14,13 +14,12 @@ from robot.base import EXPERT, base_policy
 from robot.environment import STEP_LIMIT
 from robot.keyboard_operator import KeyboardOperator
 from robot.recording import Recorder
-from robot.run import environment
+from robot.run import environment, opened, watched
 from robot.session import session
 from robot.station import Station, StationConfig, station
 from robot.teleop.policy import TeleopPolicy
 from robot.teleop.registry import DEVICES, teleop
 from robot.to_demonstrations import write_demonstrations
-from robot.watchdog import Watchdog
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder
@@ -41,12 +40,16 @@ class DemosConfig(StationConfig):
         super().__post_init__()
         if self.count < 1 or self.step_limit < 1:
             raise UserError(f"--count {self.count} --step_limit {self.step_limit}: 1 or more")
-        if self.leader != EXPERT and self.leader not in DEVICES:
+        if self.leader == EXPERT:
+            if self.arm != "simulated":
+                raise UserError(f"--teleop {EXPERT} goes with --arm simulated; there is {', '.join(DEVICES)}")
+        elif self.leader not in DEVICES:
             raise UserError(
-                f"--teleop {self.leader}: there is {', '.join(DEVICES)}, and beside the simulated arm {EXPERT}"
+                f"--teleop {self.leader}: there is {', '.join(DEVICES)}, and for the simulated arm {EXPERT}"
             )
-        if self.leader != EXPERT and not self.attended:
-            object.__setattr__(self, "operator", "keyboard")  # whoever leads it, sits there
+        else:  # whoever leads it sits there, and moves at a person's pace
+            object.__setattr__(self, "operator", "keyboard")
+            object.__setattr__(self, "real_time", True)
 
     @property
     def leader(self) -> str:
@@ -59,13 +62,12 @@ def main(argv: Sequence[str]) -> None:
     if dry_run:
         return print_plan(config, {}, {"led by": config.leader, "limits": config.limits}, config.out)
     run = RunFolder(config.out, "robot demos", as_dict(config), FREE)
-    recorder = Recorder(run.path / "episodes")
+    recorder = opened(run)
     with ExitStack() as stack:
         at = stack.enter_context(station(config))
         leader = stack.enter_context(led(config.leader, at))
-        env = environment(config, at, leader, run, config.step_limit)
-        if config.wall:
-            stack.enter_context(Watchdog(env.guard))
+        env = environment(config, at, leader, run, config.step_limit, policy=config.leader)
+        stack.enter_context(watched(env, config.wall))
         done = successes(recorder)
         while done < config.count:
             at.operator.say(f"demonstration {done + 1} of {config.count}: {config.task}")
@@ -74,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
                 done = successes(recorder)
             if len(recorder.whole) == before:
                 break  # the operator quit
-    made = write_demonstrations(recorder.root, run.path / "demonstrations")
+    made = write_demonstrations(recorder.whole, run.path / "demonstrations")
     summary = {"episodes": len(recorder.whole), "successes": successes(recorder), "demonstrations": len(made)}
     run.finish(summary)
     print(f"{run.path / 'demonstrations'}: {len(made)} of {len(recorder.whole)} episodes, for `mpr bc --demos`")
@@ -89,9 +91,9 @@ def led(by: str, at: Station) -> Iterator[BasePolicy]:
         return
     assert at.keys is not None
     with teleop(by, at.keys) as device:
-        if marks := getattr(device, "mark", None):
-            at.operator.others = (marks,)  # type: ignore[attr-defined]
-        at.operator.say(f"{device.about}\n{KeyboardOperator.about}")
+        assert isinstance(at.operator, KeyboardOperator)
+        at.operator.others = (device.mark,)
+        at.operator.say(f"{device.about}\n{at.operator.about}")
         yield TeleopPolicy(device, at.operator.say)
 
 

@@ -11,7 +11,8 @@ is no reward but 1 at a success that the operator marked: a reward model scores 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -49,8 +50,9 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     (metres), "base_action" [8]. Action [8] in -1..1: the residual (`robot.action`).
 
     The operator's mark ends an episode: success terminates; failure, redo, quit, the step limit and whatever a person
-    has to look at truncate. `reset` asks the operator to put everything back, and on a latched fault to mend it first;
-    it raises Stopped where the answer is to quit. `finished` is the last whole episode, its pictures kept for the
+    has to look at truncate, a fault before any mark. Whatever is raised, the arm is held first. `reset` asks before a
+    real arm goes home, asks the operator to put everything back, and on a latched fault to mend it first; it raises
+    Stopped where the answer is to quit. `finished` is the last whole episode, its pictures kept for the
     reward; its executed actions are what was really sent. `info` holds `success`, `mark`, `event` (what was wrong at
     this step, if anything), `met` (limits), `stale` (cameras whose picture in this observation is too old) and `beat`.
     """
@@ -70,12 +72,14 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         rate_hz: float = RATE_HZ,
         step_limit: int = STEP_LIMIT,
         task: str = "",
+        about: Mapping[str, Any] | None = None,
         told: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.arm, self.cameras, self.base, self.operator = arm, tuple(cameras), base, operator
         self.clock = clock or WallClock()
         self.limits = limits or Limits()
         self.alpha, self.step_limit, self.task = alpha, step_limit, task
+        self.about = {"arm": arm.features.name, "rate_hz": rate_hz, **(about or {})}  # of every episode
         self.guard = Guard(arm, self.limits, self.clock, told)
         self.pace = Pace(self.clock, rate_hz)
         looks: dict[str, gymnasium.Space] = {
@@ -87,6 +91,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.action_space = Box(-1, 1, (SIZE,), np.float32)
         self.seed = -1
         self.finished: Episode | None = None
+        self._over = True
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -94,61 +99,101 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Home, and everything put back. Without a seed, the last one plus one."""
         super().reset(seed=seed)
         self.seed = self.seed + 1 if seed is None else seed
-        self.guard.rest()
-        self.operator.begins(self.seed)
-        while (seen := self._ready()) is None:
-            pass
-        self.kept = Kept(self.task, self.seed, self.alpha, 1 / self.pace.period)
-        self.base.reset(self.seed, lambda step: self._pictures())
-        self.pace.restart()
-        self._observe(self._look() or seen)
+        with self._holding():
+            self.guard.rest()
+            self.operator.begins(self.seed)
+            while (seen := self._ready()) is None:
+                pass
+            self.kept = Kept({**self.about, "task": self.task, "seed": self.seed, "alpha": self.alpha})
+            self.base.reset(self.seed, lambda step: self._pictures())
+            self.pace.restart()
+            self._observe(self._look() or seen)
+        self._over = False
         return self._observation(), {"success": False, "stale": self._stale()}
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Raises ResetNeeded after an episode's end: nothing moves that no episode holds."""
+        if self._over:
+            raise gymnasium.error.ResetNeeded("the episode is over: reset begins the next")
+        with self._holding():
+            return self._step(action)
+
+    def _step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         wish = composed(self._base, np.asarray(action, np.float64), self.alpha)
         outcome = self.guard.act(wish, self.seen)
         sent = action_of(outcome.target, self.seen.state) if isinstance(outcome, Sent) else self._resting()
+        sent_at = self.clock.now()
         beat = self.pace.wait()
         mark = self.operator.mark()
+        if mark is not None:
+            self.guard.rest()  # before anything else that takes time
         seen = self._look()  # nothing, where arm or camera is gone: the guard has latched, and the last view stands
+        if seen is not None:
+            self.guard.check(seen.state)
         residual = np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0)
-        self.kept.acted(self._base, residual, sent, outcome, beat)
-        self._observe(seen or replace(self.seen, time=self.clock.now()))
+        self.kept.acted(self._base, residual, sent, outcome, sent_at, beat)
         fault = self.guard.latched
         success = mark is Mark.SUCCESS and fault is None
-        ended = fault is not None or (mark is not None and not success)
-        truncated = not success and (ended or len(self.kept) >= self.step_limit)
-        event = fault or (outcome.event if isinstance(outcome, Held) else None)
-        if success or truncated:
+        truncated = not success and (fault is not None or mark is not None or len(self.kept) >= self.step_limit)
+        self._over = success or truncated
+        if self._over:
             self.guard.rest()
-            self.finished = self.kept.episode(success, truncated, mark, fault, self.pace.overruns)
+        # The base's next action is asked for where somebody may bootstrap from it: not after a success or a fault.
+        self._observe(seen or replace(self.seen, time=self.clock.now()), ask=not success and fault is None)
+        if self._over:
+            self.finished = self.kept.episode(success, truncated, None if fault else mark, fault, self.pace.overruns)
+        event = fault or (outcome.event if isinstance(outcome, Held) else None)
         info = {"success": success, "is_success": success, "mark": mark, "event": event, "beat": beat}
         info |= {"met": outcome.met if isinstance(outcome, Sent) else (), "stale": self._stale()}
         return self._observation(), float(success), success, truncated, info
 
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        """Whatever is raised, Ctrl-C included: first the arm is held."""
+        try:
+            yield
+        except BaseException:
+            self.guard.rest()
+            raise
+
     def _ready(self) -> Seen | None:
         """One attempt at an arm at home and a scene put back; nothing where it has to be tried again."""
+        self._check()
         if (fault := self.guard.latched) is not None:
-            answer = self.operator.ask(f"{fault.kind}: {fault.message}", tuple(Answer))
-            if answer is Answer.QUIT:
-                raise Stopped
+            answer = self._ask(f"{fault.kind}: {fault.message}", tuple(Answer))
             try:
                 if answer is Answer.RECOVER:
                     self.arm.recover()
-                self.guard.resume()
-                self.guard.check(self.arm.state())
             except ArmError as error:
-                self.guard.fault("arm error", str(error))
+                self.guard.fault(error.reason, str(error))
+                return None
+            self.guard.resume()
+            self._check()
             if self.guard.latched is not None:
                 return None
+        if self.arm.features.real:
+            self._ask("the arm goes home by its joints: is its way free, and nothing in its hand?")
         try:
             self.arm.home()
         except ArmError as error:
-            self.guard.fault("arm error", str(error))
+            self.guard.fault(error.reason, str(error))
             return None
-        if self.operator.ask("everything back in its place?") is Answer.QUIT:
+        self._ask("everything back in its place?")
+        self._check()
+        return self._look() if self.guard.latched is None else None
+
+    def _ask(self, question: str, answers: tuple[Answer, ...] = (Answer.GO, Answer.QUIT)) -> Answer:
+        answer = self.operator.ask(question, answers)
+        if answer is Answer.QUIT:
             raise Stopped
-        return self._look()
+        return answer
+
+    def _check(self) -> None:
+        """Latch what the arm itself says is wrong."""
+        try:
+            self.guard.check(self.arm.state())
+        except ArmError as error:
+            self.guard.fault(error.reason, str(error))
 
     def _look(self) -> Seen | None:
         """What there is to see now; nothing, and a latched fault, where arm or camera is gone."""
@@ -160,10 +205,11 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             return None
         return Seen(state, pictures, self.clock.now())
 
-    def _observe(self, seen: Seen) -> None:
+    def _observe(self, seen: Seen, ask: bool = True) -> None:
         self.seen = seen
         self.kept.saw(seen, self._stale())
-        self._base = self._ask_base(seen)
+        if ask:
+            self._base = self._ask_base(seen)
 
     def _ask_base(self, seen: Seen) -> Action:
         """The base policy's action. One that is not finite stays so, for the guard to name. Raises UserError for a

@@ -1,6 +1,6 @@
 """`mpr robot export`: recorded episodes as a LeRobot or Minari data set, read back and compared before it is done.
 
-What an export cannot keep, it says. Recordings of a simulator are not exported.
+What an export cannot keep, it says. What a simulator recorded of itself (recording.npz) is not exported.
 """
 
 from __future__ import annotations

@@ -37,8 +37,14 @@ def drawn(episode: Episode) -> Iterator[NDArray[np.uint8]]:
             grip = episode.executed_actions[t, 7]
             write_text(image, f"sent {x:+.1f} {y:+.1f} {z:+.1f} cm, gripper {grip:+.2f}", 1)
         else:
-            write_text(image, "success" if episode.success else episode.about.get("mark") or "ended", 2)
+            write_text(image, ending(episode), 2)
         yield image
+
+
+def ending(episode: Episode) -> str:
+    """How it ended, in a few words: a fault before whatever the operator marked."""
+    about = episode.about
+    return "success" if episode.success else about.get("fault") or about.get("mark") or "time is up"
 
 
 def _sized(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

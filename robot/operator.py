@@ -33,11 +33,13 @@ class Answer(Enum):
 
 
 class Operator(Protocol):
+    """Used from one thread."""
+
+    about: str  # how it is told things: its keys, a line
+
     def begins(self, seed: int) -> None:
         """An episode of that seed is next: a person may note it, a simulated one puts things where it says."""
         ...
-
-    """Used from one thread."""
 
     def mark(self) -> Mark | None:
         """What was said since it was last asked, if anything, the most careful of several; never waits. Who begins an

@@ -18,11 +18,9 @@ from robot.action import HALF_WIDTH, SIZE, STEP
 from robot.film import save_film
 from robot.operator import Mark, Operator
 from robot.pose import Pose, between, distance_between, turn_base_between
-from robot.recording import Recorder
-from robot.run import environment
+from robot.run import environment, opened, watched
 from robot.session import session, told
 from robot.station import StationConfig, station
-from robot.watchdog import Watchdog
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder
@@ -95,14 +93,19 @@ class RecordedPath:
 
 
 class UntilOver:
-    """An Operator beside whom the end of the path is a success."""
+    """An Operator beside whom the end of the path ends the episode, which is no success of any policy's."""
+
+    about = "replay: the end of the path ends it"
 
     def __init__(self, operator: Operator, path: RecordedPath) -> None:
         self.operator, self.path = operator, path
         self.begins, self.ask, self.say = operator.begins, operator.ask, operator.say
 
     def mark(self) -> Mark | None:
-        return self.operator.mark() or (Mark.SUCCESS if self.path.over else None)
+        said = self.operator.mark()
+        if said in (Mark.REDO, Mark.QUIT):
+            return said
+        return Mark.FAILURE if self.path.over or said is Mark.FAILURE else None
 
 
 def main(argv: Sequence[str]) -> None:
@@ -110,9 +113,14 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(ReplayConfig, argv, "mpr robot replay")
     if dry_run:
         return print_plan(config, {"episode": config.episode}, {}, config.out)
+    if not config.episode.is_dir():
+        raise UserError(f"there is no episode at {config.episode}: `mpr robot run` and `mpr robot demos` record some")
     episode = load_episode(config.episode, verify=True)
     if episode.states.shape[1] != SIZE:
         raise UserError(f"{config.episode} is of another robot: its states have {episode.states.shape[1]} numbers")
+    recorded_on = episode.about.get("arm", "")
+    if config.on_arm and recorded_on != config.arm:
+        raise UserError(f"{config.episode} is of the arm '{recorded_on}': its poses are no use to {config.arm}")
     run = RunFolder(config.out, "robot replay", as_dict(config), ("out", "host"))
     lines = [f"# {config.episode.name}: {told(episode)}", ""]
     films = [run.path / "recorded.mp4"]
@@ -123,8 +131,9 @@ def main(argv: Sequence[str]) -> None:
         films.append(run.path / "replayed.mp4")
         save_film(again, films[1])
         off = apart(episode, again)
-        lines.append(f"Replayed at {config.speed:g} of its speed: {told(again)}; {1000 * off:.0f} mm off at most.")
-        summary |= {"replayed_steps": len(again), "off_m": off}
+        way = again.about["fault"] or f"{len(again)} steps, {1000 * off:.0f} mm off at most"
+        lines.append(f"Replayed at {config.speed:g} of its speed: {way}.")
+        summary |= {"replayed_steps": len(again), "off_m": off, "fault": again.about["fault"]}
     write_page(
         run.path / "page.html", "\n".join(lines) + "\n\n" + shown(*(film.relative_to(run.path) for film in films))
     )
@@ -136,13 +145,12 @@ def follow(config: ReplayConfig, episode: Episode, run: RunFolder) -> Episode:
     """The arm's attempt. It ends once the path is gone, or the operator says so."""
     path = RecordedPath(episode, config.speed, config.rate_hz)
     steps = int((episode.times[-1] / config.speed + SPARE) * config.rate_hz)
-    recorder = Recorder(run.path / "episodes")
+    recorder = opened(run)
     with ExitStack() as stack:
         at = stack.enter_context(station(config))
         at = dataclasses.replace(at, operator=UntilOver(at.operator, path))
-        env = environment(config, at, path, run, steps)
-        if config.wall:
-            stack.enter_context(Watchdog(env.guard))
+        env = environment(config, at, path, run, steps, policy="replay")
+        stack.enter_context(watched(env, config.wall))
         for _, made in session(env, recorder, len(recorder.whole) + 1, config.seed):
             return made
     raise UserError("the operator quit before the arm had followed the episode")

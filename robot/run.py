@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,10 @@ class RunConfig(StationConfig):
         for name in ("episodes", "step_limit", "ddim_steps"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: 1 or more")
+        if self.films < 0:
+            raise UserError(f"--films {self.films}: 0 or more")
+        if self.policy == EXPERT and self.arm != "simulated":
+            raise UserError(f"--policy {EXPERT} goes with --arm simulated: give a run folder of `mpr bc`, or stay")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -57,24 +63,35 @@ def main(argv: Sequence[str]) -> None:
         return print_plan(config, inputs, {"episodes": config.episodes, "limits": config.limits}, config.out)
     run = RunFolder(config.out, "robot run", as_dict(config), FREE)
     run.keep_metrics(lambda row: row["what"] == "event")
-    recorder = Recorder(run.path / "episodes")
+    recorder = opened(run)
     with ExitStack() as stack:
         at = stack.enter_context(station(config))
+        at.operator.say(at.operator.about)
         base = stack.enter_context(base_policy(config.policy, at, config.wall, config.ddim_steps, config.device))
-        env = environment(config, at, base, run, config.step_limit)
-        if config.wall:
-            stack.enter_context(Watchdog(env.guard))
+        env = environment(config, at, base, run, config.step_limit, policy=config.policy)
+        stack.enter_context(watched(env, config.wall))
         for _ in session(env, recorder, config.episodes, config.seed):
             pass
     print("\n".join(report(config, run, recorder)))
 
 
-def environment(config: StationConfig, at: Station, base: BasePolicy, run: RunFolder, step_limit: int) -> FrankaEnv:
-    """The station as an environment; what its guard has to say is said to the operator, and logged."""
+def opened(run: RunFolder) -> Recorder:
+    """The run's recorder; what is wrong with episodes that are there already is said."""
+    recorder = Recorder(run.path / "episodes")
+    if recorder.leftovers or recorder.damaged:
+        print("\n".join(recorder.report()))
+    return recorder
+
+
+def environment(
+    config: StationConfig, at: Station, base: BasePolicy, run: RunFolder, step_limit: int, policy: str = ""
+) -> FrankaEnv:
+    """The station as an environment. What its guard has to say goes to the screen, and into the run's metrics.jsonl,
+    from whichever thread it comes."""
 
     def heard(event: Event) -> None:
         run.log(what="event", time=event.time, kind=event.kind, message=event.message, ask=event.ask)
-        at.operator.say(f"{event.kind}: {event.message}")
+        print(f"{event.kind}: {event.message}", file=sys.stderr, flush=True)
 
     return FrankaEnv(
         at.arm,
@@ -86,8 +103,19 @@ def environment(config: StationConfig, at: Station, base: BasePolicy, run: RunFo
         rate_hz=config.rate_hz,
         step_limit=step_limit,
         task=config.task,
+        about={"policy": policy, "limits": dataclasses.asdict(config.limits)},
         told=heard,
     )
+
+
+@contextmanager
+def watched(env: FrankaEnv, wall: bool) -> Iterator[None]:
+    """To be entered last, so that leaving begins with it: the arm is held, then everything else is let go."""
+    with ExitStack() as stack:
+        if wall:
+            stack.enter_context(Watchdog(env.guard))
+        stack.callback(env.guard.rest)
+        yield
 
 
 def report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:
@@ -99,18 +127,23 @@ def report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:
     for film in films:
         if not film.exists():
             save_film(episodes[film.stem], film)
-    successes = np.array([episode.success for episode in episodes.values()])
+    tried = [episode for episode in episodes.values() if not episode.about.get("fault")]
+    successes = np.array([episode.success for episode in tried])
     events = [row for row in run.metrics() if row["what"] == "event"]
     for name, episode in episodes.items():
         run.log(what="episode", name=name, success=episode.success, steps=len(episode), **episode.about)
-    rate = success_rate(successes)
-    lines = [f"# {config.task} on {config.arm}, by {Path(config.policy).name}: {rate} of {len(episodes)} episodes", ""]
+    rate = str(success_rate(successes)) if tried else "–"
+    lines = [f"# {config.task} on {config.arm}, by {Path(config.policy).name}: {rate} of {len(tried)} episodes", ""]
+    if len(tried) < len(episodes):
+        lines += [f"{len(episodes) - len(tried)} more were ended by a fault, and say nothing of the policy.", ""]
     lines += [*rows(episodes), "", *counted(events)]
+    lines += [f"- episode {number} is damaged and left out: {why}" for number, why in recorder.damaged.items()]
     write_page(run.path / "page.html", "\n".join(lines) + "\n\n" + shown(*(f.relative_to(run.path) for f in films)))
     about = [episode.about for episode in episodes.values()]
     run.finish(
         {
             "episodes": len(episodes),
+            "ended_by_a_fault": len(episodes) - len(tried),
             "successes": int(successes.sum()),
             "steps": [len(episode) for episode in episodes.values()],
             "late_worst_s": max(one["late_s"]["worst"] for one in about),

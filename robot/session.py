@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode
+from mpr.episode import Episode, load_episode
 from robot.action import SIZE
 from robot.environment import FrankaEnv, Observation, Stopped
+from robot.film import ending
 from robot.operator import Mark
 from robot.recording import Recorder
 
@@ -32,17 +33,16 @@ def session(
 ) -> Iterator[tuple[Path, Episode]]:
     """Until `count` episodes are on disk, those that were there already included: each new one and its folder.
 
-    An episode that the operator wants redone is not kept; quitting ends the session. Episode n starts from seed
-    `seed` + its number in the session, redone ones counted: nothing of one carries over to the next.
+    An episode that the operator wants redone is not kept, and begins again from the same seed; quitting ends the
+    session. The first episode's seed is `seed`, each other's one more than the last one's that was kept.
     """
-    attempt = recorder.next_number
+    seed = max([seed, *(1 + int(load_episode(folder).about.get("seed", -1)) for folder in recorder.whole.values())])
     while len(recorder.whole) < count:
         recorder.check_room(env.step_limit, (camera.features for camera in env.cameras))
         try:
-            episode, mark = one_episode(env, seed + attempt, residual)
+            episode, mark = one_episode(env, seed, residual)
         except Stopped:
             return
-        attempt += 1
         if mark in (Mark.REDO, Mark.QUIT):
             env.operator.say(f"not kept: {mark.value}")
             if mark is Mark.QUIT:
@@ -50,6 +50,7 @@ def session(
             continue
         episode = finish(episode)
         folder = recorder.save(episode)
+        env.finished, seed = None, seed + 1  # its pictures are on disk: they need not be in memory too
         env.operator.say(f"{folder.name}: {told(episode)}")
         yield folder, episode
 
@@ -67,6 +68,5 @@ def one_episode(env: FrankaEnv, seed: int, residual: Residual = no_residual) -> 
 def told(episode: Episode) -> str:
     """An episode in one line."""
     about: dict[str, Any] = dict(episode.about)
-    end = "success" if episode.success else about["mark"] or about["fault"] or "time is up"
     held = ", ".join(f"{kind} {count}" for kind, count in about["held"].items())
-    return f"{end} after {len(episode)} steps" + (f"; held at: {held}" if held else "")
+    return f"{ending(episode)} after {len(episode)} steps" + (f"; held at: {held}" if held else "")

@@ -60,6 +60,12 @@ class StationConfig:
             raise UserError(f"--size {self.size}: 16 to 640 pixels, even")
         if not 1 <= self.rate_hz <= 30:
             raise UserError(f"--rate_hz {self.rate_hz:g}: 1 to 30")
+        if self.limits.silence < 2 / self.rate_hz:
+            raise UserError(
+                f"--limits.silence {self.limits.silence:g} s is under two beats of --rate_hz {self.rate_hz:g}"
+            )
+        if self.arm == "simulated" and self.operator == "keyboard":
+            object.__setattr__(self, "real_time", True)  # a person's pace
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: 0 or more")
 

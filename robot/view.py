@@ -43,8 +43,8 @@ def read_view(path: Path) -> View:
         if len(focal) != 2 or len(centre) != 2 or not np.isfinite([*focal, *centre]).all():
             raise ValueError("focal and centre are two finite numbers each")
         return View(pose, focal, centre)
-    except FileNotFoundError as error:
-        raise UserError(f"no calibration of the camera at {path}: docs/robot says how to make one") from error
+    except OSError as error:
+        raise UserError(f"no calibration of the camera at {path} ({error.strerror}): see docs/robot.md") from error
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} is no calibration of a camera ({type(error).__name__}: {error})") from error
 

@@ -67,6 +67,7 @@ def test_an_episode_is_followed_again_slower_and_near_its_path(ran: Path, tmp_pa
     assert mpr(asked) == 0
     summary = json.loads((tmp_path / "again" / "summary.json").read_text())
     assert summary["replayed_steps"] > 1.5 * summary["steps"] and summary["off_m"] < 0.03
+    assert not load_episode(tmp_path / "again" / "episodes" / "episode_000000").success, "it is nobody's success"
     speed = [
         np.linalg.norm(np.diff(load_episode(folder).states[:, :3], axis=0), axis=1).max()
         for folder in (Path(episode), tmp_path / "again" / "episodes" / "episode_000000")
@@ -105,11 +106,18 @@ def test_check_measures_and_draws_the_workspace(tmp_path: Path, capsys: pytest.C
         (["run", "--arm", "franky", "--host", "h"], "needs --world and --wrist"),
         (["run", "--task", "towel"], "the simulated arm has no task 'towel'"),
         (["run", "--policy", "nowhere"], "no policy 'nowhere'; there is expert, stay, and run folders of `mpr bc`"),
+        (["run", "--films", "-1"], "--films -1: 0 or more"),
+        (["run", "--rate_hz", "1"], "is under two beats of --rate_hz 1"),
+        (["run", "--arm", "franky", "--host", "h", "--world", "1", "--wrist", "2"], "--policy expert goes with"),
+        (
+            ["demos", "--arm", "franky", "--host", "h", "--world", "1", "--wrist", "2", "--teleop", "expert"],
+            "goes with",
+        ),
         (["run", "--episodes", "0"], "--episodes 0: 1 or more"),
         (["run", "--limits.step", "0"], "limit step 0: above 0"),
         (["demos", "--teleop", "wheel"], "--teleop wheel: there is gamepad, spacemouse, keyboard"),
         (["check", "--seconds", "0"], "--seconds 0: 0.5 to 60"),
-        (["replay", "--episode", "nowhere"], "nowhere"),
+        (["replay", "--episode", "nowhere"], "there is no episode at nowhere"),
         (["faults", "--workers", "0"], "--workers 0: at least 1"),
         (["run", "--size", "33"], "--size 33: 16 to 640 pixels, even"),
     ],
@@ -121,6 +129,35 @@ def test_what_cannot_be_is_refused_in_a_line_and_leaves_no_run_behind(
     error = capsys.readouterr().err
     assert said in error and len(error.strip().splitlines()) == 1
     assert not (tmp_path / "out" / "episodes").exists() or not list((tmp_path / "out" / "episodes").glob("episode_*"))
+
+
+def test_an_out_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert mpr(["robot", "run", *SMALL, "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert "file" in error and len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.gl
+def test_a_damaged_episode_is_named_left_out_and_made_up_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["robot", "demos", *SMALL, "--count", "1", "--out", str(tmp_path / "demos")]
+    assert mpr(asked) == 0
+    arrays = tmp_path / "demos" / "episodes" / "episode_000000" / "arrays.npz"
+    arrays.write_bytes(arrays.read_bytes() + b"x")
+    capsys.readouterr()
+    assert mpr(asked) == 0
+    assert "episode 0 is damaged and left out" in capsys.readouterr().out
+    assert [d.seed for d in load_demonstrations(tmp_path / "demos" / "demonstrations")][-1] == 1
+
+
+@pytest.mark.gl
+def test_what_holds_the_arm_is_on_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["robot", "run", *SMALL, "--limits.picture_age", "0.001", "--step_limit", "3", "--episodes", "1"]
+    assert mpr([*asked, "--out", str(tmp_path / "run")]) == 0
+    assert "stale picture: the picture of camera world is" in capsys.readouterr().err
 
 
 def test_a_keyboard_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

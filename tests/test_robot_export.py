@@ -236,17 +236,25 @@ def test_idle_steps_go_and_every_action_stays_beside_what_it_was_made_of(idle, a
 
 
 def test_flags_that_do_not_fit_and_nothing_but_idleness_are_refused():
-    with pytest.raises(BadDemonstration, match="episode 3: every one of its 5 steps is idle"):
+    with pytest.raises(BadDemonstration, match="episode 3: not one of its 5 steps teaches"):
         to_demonstration(idle_episode(0, 1, 2, 3, 4), 3)
     with pytest.raises(BadDemonstration, match="episode 3: 5 actions, 2 flags"):
         to_demonstration(robot_episode(0, about={"idle": [True, False]}), 3)
+
+
+def test_steps_at_which_nothing_was_sent_or_seen_teach_nothing():
+    about = {"idle": [True, False, False, False, False], "unsent": [False, True, False, False, False]}
+    found = to_demonstration(robot_episode(0, about={**about, "stale": {"wrist": [3, 5]}}), 3)
+    whole = robot_episode(0)
+    np.testing.assert_allclose(found.actions, whole.executed_actions[[2, 4]], rtol=1e-6)
+    np.testing.assert_allclose(found.states, whole.states[[2, 4, 5]], rtol=1e-6)
 
 
 def test_successes_become_demonstrations_that_a_policy_trains_on(tmp_path):
     recorder = Recorder(tmp_path / "session")
     for number in range(3):
         recorder.save(idle_episode(2, steps=12, success=number != 1))
-    assert [p.name for p in write_demonstrations(recorder.root, tmp_path / "demos")] == [
+    assert [p.name for p in write_demonstrations(recorder.whole, tmp_path / "demos")] == [
         "demonstration_000000",
         "demonstration_000002",
     ]
@@ -255,5 +263,5 @@ def test_successes_become_demonstrations_that_a_policy_trains_on(tmp_path):
     world = load_episode(recorder.whole[2]).frames["world"]
     assert (found[1].frames["world"][3] == world[4]).all(), "pictures as they are on disk, the idle step's left out"
     assert len(Windows(found, Horizons(), 0)) > 0
-    with pytest.raises(UserError, match="holds 0 episodes, none a success"):
-        write_demonstrations(tmp_path / "nowhere", tmp_path / "demos")
+    with pytest.raises(UserError, match="0 episodes, none a success"):
+        write_demonstrations({}, tmp_path / "demos")

@@ -53,6 +53,8 @@ class ToyOperator:
         self.asked, self.said = list[str](), list[str]()
         self.when_asked: Callable[[str], None] = lambda question: None
 
+    about = "a toy"
+
     def begins(self, seed: int) -> None:
         self.seeds.append(seed)
         self.steps = 0

@@ -10,18 +10,22 @@ from robot.arm import ArmError
 from robot.arms.simulated.world import World
 from robot.operator import Answer, Mark
 
+PATIENCE = 3  # recoveries before one episode, after which a person would have to look
+
 
 class SimulatedOperator:
     """An Operator. Where it puts the arm's base depends on its seed and the episode's alone, spread as
     `rl.kitchen.environment` spreads it. `said` and `asked` hold what it was told and asked."""
 
     def __init__(self, world: World, seed: int) -> None:
-        self._world, self._seed, self._episode = world, seed, 0
+        self._world, self._seed, self._episode, self._recoveries = world, seed, 0, 0
         self.said: list[str] = []
         self.asked: list[str] = []
 
+    about = "scripted: marks the microwave open, puts everything back"
+
     def begins(self, seed: int) -> None:
-        self._episode = seed
+        self._episode, self._recoveries = seed, 0
 
     def mark(self) -> Mark | None:
         """SUCCESS as long as the microwave stands open. A world that is gone is not marked: the arm tells of it."""
@@ -33,7 +37,7 @@ class SimulatedOperator:
 
     def ask(self, question: str, answers: tuple[Answer, ...] = (Answer.GO, Answer.QUIT)) -> Answer:
         """Shuts the door and leads the arm home; then RECOVER where that is offered, else GO. QUIT for a world that is
-        gone."""
+        gone, and for an arm that does not recover."""
         draw = np.random.default_rng([self._seed, self._episode])
         self.asked.append(question)
         try:
@@ -41,7 +45,11 @@ class SimulatedOperator:
         except ArmError as error:
             self.say(str(error))
             return Answer.QUIT
-        return Answer.RECOVER if Answer.RECOVER in answers else Answer.GO
+        if Answer.RECOVER not in answers:
+            return Answer.GO
+        self._recoveries += 1
+        return Answer.RECOVER if self._recoveries <= PATIENCE else Answer.QUIT
 
     def say(self, text: str) -> None:
         self.said.append(text)
+        print(text, flush=True)
