@@ -247,6 +247,7 @@ def test_a_fault_in_the_last_view_comes_before_the_mark() -> None:
     episode = table.env.finished
     assert not terminated and truncated and info["event"].kind == "arm error"
     assert episode is not None and not episode.success and "joint_reflex" in told(episode)
+    assert episode.about["mark"] == "", "it was overruled"
 
 
 def test_an_arm_that_is_not_well_is_asked_about_before_it_goes_home() -> None:

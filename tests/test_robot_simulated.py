@@ -315,3 +315,12 @@ def test_the_environment_passes_both_checkers():
         env.spec = EnvSpec("mpr/Franka-v0", nondeterministic=True)
         env_checker.check_env(env, skip_render_check=True, skip_close_check=True)
         sb3_checker.check_env(env)
+
+
+def test_the_operator_gives_an_arm_up_that_does_not_recover(twin):
+    with twin.arm:
+        for episode in (1, 2):
+            twin.operator.begins(episode)
+            answers = [twin.operator.ask("an error", tuple(Answer)) for _ in range(5)]
+            assert answers == [Answer.RECOVER] * 3 + [Answer.QUIT] * 2
+            assert twin.operator.ask("everything back in its place?") is Answer.GO
