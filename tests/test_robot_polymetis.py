@@ -24,7 +24,10 @@ from robot.arm import ArmError, Mode, Target
 from robot.arms import polymetis_server
 from robot.arms.franka import HAND, HOME, HOME_POSE, Stamp, applied, inverse, wished
 from robot.arms.polymetis import PolymetisArm
+from robot.clock import WallClock
+from robot.guard import Guard
 from robot.pose import Pose, angle_between, distance_between
+from robot.safety import Limits
 
 SERVER = Path(polymetis_server.__file__)
 FAKE = """
@@ -65,10 +68,10 @@ class RobotInterface:
         return [0.4, 0.1, 0.5], [2.0, 0.0, 0.0, 0.0] if wrong().get("long") else [1.0, 0.0, 0.0, 0.0]
 
     def is_running_policy(self):
+        if wrong().get("stopped"):
+            self.running, self.ends = False, None
         if self.ends is not None and time.time() > self.ends and not wrong().get("slow way"):
             self.joints, self.running, self.ends = self.goal, False, None
-        if wrong().get("stopped"):
-            self.running = False
         return self.running
 
     def start_cartesian_impedance(self, Kx=None, Kxd=None, **kwargs):
@@ -95,20 +98,21 @@ class RobotInterface:
 class GripperInterface:
     def __init__(self, ip_address="localhost", port=50052):
         assert ip_address == "10.0.0.1"
-        self.width = 0.04
+        self.width = self.goal = 0.04
 
     def get_state(self):
         if wrong().get("no gripper"):
             raise RuntimeError("failed to connect to all addresses")
+        self.width = self.width if wrong().get("slow hand") else self.goal
         return Made(width=self.width, is_moving=False)
 
     def goto(self, width, speed, force, blocking=True):
         log("goto", width, blocking)
-        self.width = width
+        self.goal = width
 
     def grasp(self, speed, force, grasp_width=0.0, epsilon_inner=-1.0, epsilon_outer=-1.0, blocking=True):
         log("grasp", blocking)
-        self.width = 0.02
+        self.goal = 0.02
 """
 
 
@@ -155,6 +159,21 @@ def until(holds: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def in_thread(call: Callable[[], None]) -> Callable[[], list[str]]:
+    """Called there; what it said in the end is asked for here."""
+    said: list[str] = []
+
+    def go() -> None:
+        try:
+            call()
+            said.append("done")
+        except ArmError as error:
+            said.append(str(error))
+
+    threading.Thread(target=go, daemon=True).start()
+    return lambda: said
+
+
 def test_poses_are_of_the_hand_there_and_of_the_flange_here(side: Side):
     with PolymetisArm(port=side.port) as arm:
         state = arm.state()
@@ -191,6 +210,101 @@ def test_no_controller_shows_and_is_started_by_recover_alone(side: Side):
         assert side.count("start") == 1 and arm.state().mode is Mode.OTHER
         arm.recover()
         assert side.count("start") == 2 and arm.state().mode is Mode.MOVING
+
+
+def test_after_a_reflex_home_is_refused_and_moves_nothing(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(stopped=True)
+        assert arm.state().mode is Mode.OTHER
+        side.wrong()  # Polymetis has cleared the error by itself
+        before = side.log()
+        for _ in range(2):
+            arm.stop()
+            with pytest.raises(ArmError, match="let it recover"):
+                arm.home()
+        assert side.log() == before and arm.state().mode is Mode.OTHER
+        arm.recover()
+        arm.home()
+        assert arm.state().mode is Mode.MOVING
+
+
+@pytest.mark.parametrize("what, said", [({"error_code": 1}, "error code 1"), ({"time": 5.0}, "stands still")])
+def test_home_is_refused_in_a_reflex_that_still_lasts(side: Side, what: dict, said: str):
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(**what)
+        with pytest.raises(ArmError, match=said):
+            arm.home()
+        assert side.count("move") == 0 and side.count("start") == 1
+
+
+def test_a_reflex_while_the_gripper_opens_keeps_the_arm_from_home(side: Side):
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(**{"slow hand": True})
+        said = in_thread(arm.home)
+        until(lambda: side.count("goto"))
+        side.wrong(**{"stopped": True})
+        until(said)
+        assert "let it recover" in said()[0]
+        assert side.count("move") == 0 and side.count("start") == 1 and arm.state().mode is Mode.OTHER
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_after_a_reflex_on_the_way_home_no_stop_starts_a_controller(side: Side, near: bool):
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(**{"slow way": True})
+        said = in_thread(arm.home)
+        until(lambda: side.count("move"))
+        if near:  # so near that the joints do not tell; but the state has stood still, as it does in a reflex
+            side.wrong(**{"slow way": True, "time": time.time() + 1})
+            until(said)
+        side.wrong(stopped=not near)
+        until(said)
+        assert ("stands still" if near else "rad off") in said()[0]
+        until(lambda: arm.state().mode is Mode.OTHER)
+        guard = Guard(arm, Limits(), WallClock())
+        guard.fault("arm error", said()[0])
+        arm.stop()
+        time.sleep(0.7)  # the server finds its client silent
+        assert side.count("start") == 1 and arm.state().mode is Mode.OTHER and len(guard.log) == 1
+
+
+def test_a_way_home_whose_state_stands_still_is_not_said_to_be_stopped_before_it_is(side: Side):
+    """It may be a reflex, or a net that hangs: no controller may be started, nor is the arm sure to stand."""
+    with PolymetisArm(port=side.port) as arm:
+        arm._ask("home", joints=list(HOME))
+        side.wrong(**{"slow way": True, "time": 5.0})
+        for _ in range(2):
+            with pytest.raises(ArmError, match="stands still"):
+                arm.stop()
+        assert side.count("start") == 1
+        side.wrong(**{"slow way": True})
+        arm.stop()
+        assert side.count("start") == 2  # in place of the way home
+
+
+@pytest.mark.parametrize("how", ["entered again", "another client"])
+def test_entering_starts_no_controller_that_a_reflex_ended(side: Side, how: str):
+    arm = PolymetisArm(port=side.port)
+    with arm:
+        side.wrong(stopped=True)
+        assert arm.state().mode is Mode.OTHER
+        side.wrong()
+    with arm if how == "entered again" else PolymetisArm(port=side.port) as again:
+        state = again.state()
+        assert state.mode is Mode.OTHER and state.errors == ("no controller runs",) and side.count("start") == 1
+        again.recover()
+        assert again.state().mode is Mode.MOVING
+
+
+@pytest.mark.parametrize("what", [{"error_code": 1}, {"time": 5.0}])
+def test_entered_in_a_reflex_it_waits_for_recover(side: Side, what: dict):
+    side.wrong(**what)
+    with PolymetisArm(port=side.port) as arm:
+        assert side.count("start") == 0 and not arm.state().mode.obeys
+        side.wrong()
+        assert arm.state().errors == ("no controller runs",)
+        arm.recover()
+        assert arm.state().mode is Mode.MOVING and side.count("start") == 1
 
 
 def test_errors_of_arm_and_gripper_are_named(side: Side):
@@ -294,20 +408,11 @@ def test_home_opens_goes_there_and_is_controlled_again(side: Side):
 def test_stopped_on_its_way_home_it_stays(side: Side):
     with PolymetisArm(port=side.port) as arm:
         side.wrong(**{"slow way": True})
-        said: list[ArmError] = []
-
-        def go() -> None:
-            try:
-                arm.home()
-            except ArmError as error:
-                said.append(error)
-
-        thread = threading.Thread(target=go)
-        thread.start()
+        said = in_thread(arm.home)
         until(lambda: side.count("move"))
         arm.stop()
-        thread.join(10)
-        assert "stopped" in str(said[0]) and side.count("start") == 2  # in place of the way home
+        until(said)
+        assert "stopped" in said()[0] and side.count("start") == 2  # in place of the way home
 
 
 def test_the_gripper_is_told_what_changed_enough_alone(side: Side):

@@ -3,7 +3,7 @@ started there, owns it, and this speaks to that.
 
 Polymetis knows the flange alone; poses here are of the end effector between the finger tips, as franky has them. After
 a reflex Polymetis clears the error by itself and runs no controller: that shows as mode OTHER, and stays until a person
-lets it recover.
+lets it recover: neither home, nor stop, nor entering starts one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ FLANGE = inverse(HAND)  # in the end effector's frame
 ANSWER = 0.1  # seconds: a control period
 LONG = 20.0  # seconds, for questions that make Polymetis compile a controller
 WAY_HOME = 60.0
+STILL = 0.3  # seconds for which no state is new on the way home: Polymetis takes 1 s and more to clear a reflex
 OPENING = 0.01  # metres by which an open hand may fall short
 
 
@@ -36,7 +37,8 @@ class _Busy(ArmError):
 
 class PolymetisArm:
     """An `Arm`. `host` and `port` are those of polymetis_server.py. Once the server is lost, every call says so, at
-    once, until `recover` finds it again."""
+    once, until `recover` finds it again. An arm that is entered with something wrong is connected but not controlled;
+    `recover` starts the controller."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 50080, clock: Clock | None = None) -> None:
         self.host, self.port, self.clock = host, port, clock or WallClock()
@@ -54,7 +56,9 @@ class PolymetisArm:
 
     def __enter__(self) -> PolymetisArm:
         try:
-            self.recover()
+            self._connect()
+            self._ask("begin", LONG)
+            self._told = self.state().width
         except BaseException:
             self._drop()
             raise
@@ -103,6 +107,8 @@ class PolymetisArm:
         self._ask("hold")
 
     def home(self) -> None:
+        if wrong := self._ask("wrong"):
+            raise ArmError(f"the arm does not go home: {wrong}: look at it, then let it recover")
         self._going_home, self._stopped = True, False
         until = time.monotonic() + WAY_HOME
         try:
@@ -124,23 +130,35 @@ class PolymetisArm:
 
     def recover(self) -> None:
         """Find the server where it was lost, and start the impedance controller where the arm stands."""
-        if self._socket is None:
-            try:
-                self._socket = socket.create_connection((self.host, self.port), LONG)
-            except OSError as error:
-                where = f"{self.host}:{self.port}"
-                raise ArmError(f"no Polymetis server at {where} ({error}): start polymetis_server.py there") from error
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._unread, self._stamp = b"", Stamp()
+        self._connect()
         self._ask("start", LONG)
         self._told = self.state().width
 
+    def _connect(self) -> None:
+        if self._socket is not None:
+            return
+        try:
+            self._socket = socket.create_connection((self.host, self.port), LONG)
+        except OSError as error:
+            where = f"{self.host}:{self.port}"
+            raise ArmError(f"no Polymetis server at {where} ({error}): start polymetis_server.py there") from error
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._unread, self._stamp = b"", Stamp()
+
     def _arrive(self, until: float, there: Callable[[dict[str, Any]], bool], otherwise: str) -> None:
-        while not there(said := self._ask("state")):
-            if self._stopped or time.monotonic() > until:
-                raise ArmError(f"{otherwise}: {'stopped' if self._stopped else 'too long'}")
-            if said["error_code"]:
-                raise ArmError(f"{otherwise}: error code {said['error_code']}")
+        """Wait. What may have been a reflex is no arrival: the arm's state stands still in one, and then none is told
+        of any more."""
+        newest, since = None, 0.0
+        while True:
+            said, now = self._ask("state"), time.monotonic()
+            newest, since = (newest, since) if said["time"] == newest else (said["time"], now)
+            wrong = "stopped" if self._stopped else "too long" if now > until else ""
+            wrong = wrong or (f"error code {said['error_code']}" if said["error_code"] else "")
+            wrong = wrong or ("the arm's state stands still" if now - since > STILL else "")
+            if wrong:
+                raise ArmError(f"{otherwise}: {wrong}")
+            if there(said):
+                return
             time.sleep(0.05)
 
     def _ask(self, ask: str, seconds: float = ANSWER, **what: Any) -> Any:

@@ -6,8 +6,9 @@ Run it with the Python (3.8 or later) that has polymetis, on any machine that re
 
 It needs nothing else of this project: the file can be copied. One client at a time, over TCP: a line of JSON asks, a
 line of JSON answers, {"ok": ...} or {"error": "..."}. No answer waits for a motion. The arm is held where it is when
-the client is gone, and when it has asked nothing for a while. There is no password: keep it on this machine, or on the
-arm's own net.
+the client is gone, and when it has asked nothing for a while. A controller that ended by itself is started again when
+the client asks to `start`, which is a person's word, and by nothing else. There is no password: keep it on this
+machine, or on the arm's own net.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import threading
 import time
 
 SILENCE = 0.5  # seconds without a question, after which the arm is held
+NEWS = 0.05  # seconds within which the arm's state, of 1 kHz, is a new one
 WAITING = 5.0  # seconds after which a gripper that has not taken a command is lost
 
 
@@ -70,18 +72,19 @@ class Gripper:
 class Arm:
     """What can be asked: the methods named in ASKS."""
 
-    ASKS = ("state", "send", "grip", "hold", "start", "home")
+    ASKS = ("state", "wrong", "send", "grip", "hold", "begin", "start", "home")
 
     def __init__(self, robot, gripper, tensor):
         self.robot, self.gripper, self.tensor = robot, gripper, tensor
         self.holds = True  # where it was told to hold, or where its controller was started
         self.goes_home = False
+        self.begun = False  # whether a controller was ever started
 
     def state(self):
         state = self.robot.get_robot_state()
         position, quaternion = self.robot.get_ee_pose()
         return {
-            "time": state.timestamp.seconds + 1e-9 * state.timestamp.nanos,
+            "time": seconds(state.timestamp),
             "position": floats(position),
             "quaternion": floats(quaternion),
             "joints": floats(state.joint_positions),
@@ -89,6 +92,25 @@ class Arm:
             "running": bool(self.robot.is_running_policy()),
             "gripper": self.gripper.state(),
         }
+
+    def wrong(self):
+        """Why nothing may be started unless a person says so: "" for nothing. In a reflex the state stands still at
+        first; then the error is cleared, by Polymetis, and no controller runs."""
+        if not self.tells():
+            return "the arm's state stands still"
+        code = int(self.robot.get_robot_state().error_code)
+        if code:
+            return f"error code {code}"
+        return "no controller runs" if self.begun and not self.robot.is_running_policy() else ""
+
+    def tells(self):
+        """Whether the arm's state is a new one within a moment."""
+        first, until = seconds(self.robot.get_robot_state().timestamp), time.monotonic() + NEWS
+        while seconds(self.robot.get_robot_state().timestamp) == first:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.002)
+        return True
 
     def send(self, position, quaternion, width):
         numbers = floats(position) + floats(quaternion) + floats([width])
@@ -101,18 +123,27 @@ class Arm:
 
     def hold(self):
         """Once: told again and again to hold where it is, a loaded arm would sink. By joints, not by pose: that cannot
-        fail for want of an inverse."""
+        fail for want of an inverse. Where no controller runs, nothing of ours moves the arm, and none is started."""
         if self.holds:
             return
         self.gripper.wish = None
-        if self.goes_home:
-            self.start()  # in place of the way home, which takes no updates
-        elif self.robot.is_running_policy():
-            self.robot.update_desired_joint_positions(self.robot.get_joint_positions())
+        if self.robot.is_running_policy():
+            if not self.goes_home:
+                self.robot.update_desired_joint_positions(self.robot.get_joint_positions())
+            elif self.tells():
+                self.start()  # in place of the way home, which takes no updates
+            else:
+                raise RuntimeError("the arm's state stands still on the way home: it may have stopped itself")
         self.holds = True
+
+    def begin(self):
+        """A client came: start, unless something is wrong, which is then for a person to see."""
+        if not self.wrong():
+            self.start()
 
     def start(self):
         """An update before any controller was set would crash Polymetis' server: so this comes first."""
+        self.begun = True
         self.robot.start_cartesian_impedance()
         self.holds, self.goes_home = True, False
 
@@ -122,12 +153,19 @@ class Arm:
 
     def home(self, joints):
         """Sets out, at an eighth of the joints' speed; it is there when no controller runs any more."""
+        wrong = self.wrong()
+        if wrong:
+            raise RuntimeError(wrong + ": look at the arm, then let it recover")
         self.holds, self.goes_home = False, True
         self.robot.move_to_joint_positions(self.tensor(joints), blocking=False)
 
 
 def floats(values):
     return [float(value) for value in values]
+
+
+def seconds(stamp):
+    return stamp.seconds + 1e-9 * stamp.nanos
 
 
 def one_line(error):
@@ -157,19 +195,16 @@ def held(arm):
 def serve(arm, connection):
     """Until the client is gone. Holds the arm whenever it falls silent, and in the end."""
     connection.settimeout(SILENCE)
-    left, silent = b"", False
+    left = b""
     try:
         while True:
             try:
                 got = connection.recv(65536)
             except socket.timeout:  # noqa: UP041 (another class before Python 3.10)
-                if not silent:
-                    held(arm)
-                silent = True
+                held(arm)
                 continue
             if not got:
                 return
-            silent = False
             *lines, left = (left + got).split(b"\n")
             for line in lines:
                 connection.sendall(json.dumps(answered(arm, line)).encode() + b"\n")
