@@ -1,10 +1,9 @@
-"""The campaign itself: the judge sees what breaks a limit, faults do what they say, a bad end is called bad."""
+"""The campaign itself: the judge sees what breaks a limit, and faults do what they say."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,18 +12,16 @@ from robot.arm import ArmError, Mode, Target
 from robot.camera import CameraError
 from robot.faults import arm as arms
 from robot.faults import camera as cameras
+from robot.faults import loop, real_time
 from robot.faults import policy as policies
 from robot.faults.arm import FaultyArm
 from robot.faults.camera import FaultyCamera
-from robot.faults.campaign import Found, tried
-from robot.faults.catalogue import LONG, NAMES, Case, catalogue
-from robot.faults.child import deadly
+from robot.faults.catalogue import NAMES, catalogue
 from robot.faults.judge import Judged
 from robot.faults.policy import FaultyPolicy
-from robot.faults.trigger import Trigger
+from robot.faults.trigger import Trigger, once
 from robot.pose import Pose
 from robot.safety import Limits
-from robot.station import StationConfig
 from tests.toy_arm import HOME, ToyArm, ToyClock
 from tests.toy_station import Forward, ToyCamera
 
@@ -98,13 +95,38 @@ def test_after_a_stop_the_judge_measures_from_where_the_arm_stands() -> None:
     assert judge.broken == []
 
 
+def test_on_the_wall_s_clock_the_judge_holds_a_command_against_what_the_guard_saw() -> None:
+    clock = ToyClock()
+    strict, fair = (Judged(ToyArm(clock), LIMITS, clock, jitter) for jitter in (0.0, 0.03))
+    for judge, broken in ((strict, 1), (fair, 0)):
+        seen = judge.state().pose
+        judge.arm.push(np.array([-0.02, 0, 0]), np.zeros(3))  # type: ignore[attr-defined]
+        judge.send(Target(seen.moved((0.045, 0, 0), HOME.rotation * HOME.rotation.inv()), 0.04))
+        assert len(judge.broken) == broken
+        judge.send(Target(seen.moved((0.1, 0, 0), HOME.rotation * HOME.rotation.inv()), 0.04))
+        assert len(judge.broken) > broken, "neither lets a step or a pull that is too long through"
+
+
+def test_the_judge_keeps_the_names_of_the_last_calls() -> None:
+    judge = judged(ToyClock(), *along(0.01))
+    judge.state()
+    judge.stop()
+    judge.recover()
+    judge.home()
+    judge.state()
+    assert list(judge.calls) == ["send", "stop", "recover", "home"]
+
+
 def test_every_kind_of_fault_is_in_the_catalogue_and_only_those_that_harm_nobody_have_no_name() -> None:
     cases = list(catalogue())
     kinds = {case.kind for case in cases}
-    assert kinds == {*arms.KINDS, *cameras.KINDS, *policies.KINDS} and len(cases) >= 200
+    assert kinds == {*arms.KINDS, *cameras.KINDS, *policies.KINDS, *loop.KINDS, *real_time.NAMES}
+    assert len(cases) >= 200 and sum(case.on_the_wall for case in cases) <= 8
     assert len({case.name for case in cases}) == len(cases)
     harmless = {"huge", "to and fro", "full speed", "down", "turn of zeros", "upside down"}
-    assert kinds - NAMES.keys() == harmless, "these are actions: the limits are all there is to say"
+    assert kinds - NAMES.keys() - {*loop.KINDS, *real_time.NAMES} == harmless, (
+        "these are actions: the limits are all there is to say"
+    )
 
 
 @pytest.mark.parametrize("kind", arms.KINDS)
@@ -176,36 +198,30 @@ def test_a_policy_s_fault_shows_while_it_is_on(kind: str) -> None:
     assert clock.now() > before if kind == policies.SLOW else not np.array_equal(found, calm)
 
 
-def test_what_a_session_must_not_end_like_is_called_bad() -> None:
-    good = Found("arm: x", True, ["arm error"], True, 50, [], 1, 1, 2, 2)
-    assert good.bad == []
-    for changes in ({"broken": ["step"]}, {"named": False}, {"saved": 1}, {"recoveries": 2}, {"error": "ValueError"}):
-        assert len(dataclasses.replace(good, **changes).bad) == 1
+class Calls:
+    """Counts."""
+
+    count = 0
+
+    def call(self) -> int:
+        self.count += 1
+        return self.count
 
 
-@pytest.mark.gl
-@pytest.mark.parametrize(
-    "case",
-    [
-        Case("arm", "reflex without error", 5, math.inf),
-        Case("wrist", "unplugged", 5, LONG),
-        Case("policy", "not a number", 5, LONG),
-    ],
-    ids=lambda case: case.kind,
-)
-def test_a_fault_of_each_part_ends_well(case: Case) -> None:
-    found = tried(case, StationConfig(size=16))
-    assert found.bad == [] and found.commands > 30
-    assert set(found.events) & case.told_as
+def test_what_is_to_happen_once_happens_at_the_first_call_after_the_trigger() -> None:
+    trigger, calls, times = Trigger(ToyClock(), command=2), Calls(), []
+    once(calls, "call", trigger, lambda: times.append(calls.count))
+    assert calls.call() == 1
+    trigger.sent()
+    assert calls.call() == 2 and times == []
+    trigger.sent()
+    assert [calls.call(), calls.call()] == [3, 4] and times == [2]
 
 
-def test_a_process_can_be_made_to_kill_itself_at_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from mpr import episode
-
-    killed = []
-    monkeypatch.setattr("os.kill", lambda pid, number: killed.append(number))
-    monkeypatch.setattr(episode, "_sum", lambda file: "sum")
-    deadly("mpr.episode:_sum", 2)
-    assert episode._sum(tmp_path) == "sum" and killed == []
-    episode._sum(tmp_path)
-    assert killed == [9]
+def test_an_error_comes_out_of_the_call_it_was_injected_into() -> None:
+    trigger, calls = Trigger(ToyClock(), command=1), Calls()
+    once(calls, "call", trigger, real_time.press)
+    trigger.sent()
+    with pytest.raises(KeyboardInterrupt):
+        calls.call()
+    assert calls.call() == 1, "only once, and the call itself was not made"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ from typing import Any
 from mpr.episode import load_episode
 from robot.base import EXPERT, base_policy
 from robot.clock import Clock
+from robot.environment import FrankaEnv
+from robot.faults import loop, real_time
 from robot.faults.arm import FaultyArm
 from robot.faults.camera import FaultyCamera
-from robot.faults.catalogue import Case
+from robot.faults.catalogue import EPISODES, Case
 from robot.faults.judge import Judged
 from robot.faults.policy import FaultyPolicy
 from robot.faults.trigger import Trigger
@@ -24,28 +28,37 @@ from robot.recording import Recorder
 from robot.run import environment
 from robot.session import session
 from robot.station import Station, StationConfig, named
+from robot.watchdog import Watchdog
 from tracking.runs import RunFolder, read_metrics
 
-EPISODES, STEPS = 2, 70
+STEPS = 70
 SIZE = 32  # pixels
 THINKS = 0.5  # seconds that a person takes to answer
 
 
 @dataclass(frozen=True)
 class Found:
-    """What became of one fault. All but `case` and `events` has to be as `bad` wants it."""
+    """What became of one fault. All but `case`, `events` and `ended` has to be as `bad` wants it."""
 
     case: str
     happened: bool  # it was injected: the session came that far
     events: list[str]  # kinds told, in order
-    named: bool  # on the screen and in the log, by a name that fits
+    named: bool | None  # on the screen and in the log, by a name that fits; none where nothing need be said
     commands: int
     broken: list[str]  # limits, as the judge saw it
+    calls: list[str]  # the last ones on the arm, as the judge saw them
     recoveries: int
     answers: int  # of the operator who had it recover
     saved: int  # episodes on disk, whole
     said_saved: int  # episodes that the session said were saved
-    error: str = ""  # what ended the session, if it was not its end
+    least: int = EPISODES  # episodes that are to be saved
+    ended: str = ""  # the error that was injected, where it ended the session
+    error: str = ""  # whatever else did, if it was not its end
+
+    @property
+    def lost(self) -> int:
+        """Episodes."""
+        return max(0, self.said_saved - self.saved, self.least - self.saved)
 
     @property
     def bad(self) -> list[str]:
@@ -53,9 +66,10 @@ class Found:
         wrong = {
             "the session broke": bool(self.error),
             "a limit was broken": bool(self.broken),
-            "it was not named": self.happened and not self.named,
+            "it was not named": self.happened and self.named is False,
             "the arm recovered unasked": self.recoveries > self.answers,
-            "an episode was lost": self.saved != self.said_saved or self.saved < EPISODES,
+            "the arm was not stopped at the end": self.calls[-1:] != ["stop"],
+            "an episode was lost": bool(self.lost) or self.saved != self.said_saved,
             "it never happened": not self.happened,
         }
         return [name for name, is_so in wrong.items() if is_so]
@@ -77,7 +91,6 @@ class Attending:
         return self.operator.mark()
 
     def ask(self, question: str, answers: tuple[Answer, ...] = (Answer.GO, Answer.QUIT)) -> Answer:
-        self.lines.append(question)
         self.clock.sleep_until(self.clock.now() + THINKS)
         answer = self.operator.ask(question, answers)
         self.recoveries += answer is Answer.RECOVER
@@ -85,80 +98,106 @@ class Attending:
 
     def say(self, text: str) -> None:
         self.lines.append(text)
+        self.operator.say(text)
+
+
+@dataclass
+class Attempt:
+    """One session with one fault, and all that watches it."""
+
+    case: Case
+    config: StationConfig
+    at: Station  # the parts themselves, nothing between
+    run: RunFolder
+
+    def __post_init__(self) -> None:
+        self.trigger = Trigger(self.at.clock, self.case.command, self.case.seconds)
+        jitter = real_time.JITTER if self.config.wall else 0.0
+        self.judge = Judged(self.at.arm, self.config.limits, self.at.clock, jitter)
+        self.operator = Attending(self.at.operator, self.at.clock)
+        self.recorder = Recorder(self.run.path / "episodes")
 
 
 def tried(case: Case, config: StationConfig) -> Found:
     """Run a session with that fault in it."""
-    with tempfile.TemporaryDirectory(prefix="faults_") as folder, named(config) as at:
-        trigger = Trigger(at.clock, case.command, case.seconds)
-        judge = Judged(at.arm, config.limits, at.clock)
-        operator = Attending(at.operator, at.clock)
-        run = RunFolder(Path(folder) / "run", "robot faults", {})
-        error = ""
-        recorder = Recorder(run.path / "episodes")
+    config = dataclasses.replace(config, real_time=case.on_the_wall)
+    ended = error = ""
+    with tempfile.TemporaryDirectory(prefix="faults_") as folder, named(config) as at, screen() as shown:
+        attempt = Attempt(case, config, at, RunFolder(Path(folder) / "run", "robot faults", {}))
         try:
-            hit = faulty(at, case, judge, trigger, operator)
-            with hit.arm, hit.cameras[0], hit.cameras[1], base_policy(EXPERT, hit, ahead=False) as base:
-                policy = FaultyPolicy(base, case.kind, trigger) if case.part == "policy" else base
-                env = environment(config, hit, policy, run, STEPS)
-                for _ in session(env, recorder, EPISODES, config.seed):
+            with ExitStack() as stack:
+                env = entered(attempt, stack)
+                for _ in session(env, attempt.recorder, EPISODES, config.seed):
                     pass
+            error = "the session went on after it" if case.breaks_off else ""
+        except (loop.Pressed, loop.Mistake) as broke:  # as injected
+            ended = type(broke).__bases__[0].__name__
         except Exception as broke:  # whatever it is: it is what the campaign is there to find
             error = f"{type(broke).__name__}: {broke}"
-        return found(case, trigger, judge, operator, run, recorder, error)
+        return found(attempt, shown.getvalue(), ended, error)
 
 
-def faulty(at: Station, case: Case, judge: Judged, trigger: Trigger, operator: Operator) -> Station:
+def entered(attempt: Attempt, stack: ExitStack) -> FrankaEnv:
+    """The environment with the fault in it, its parts entered in the order of `mpr robot run`."""
+    case, trigger, hit = attempt.case, attempt.trigger, faulty(attempt)
+    for part in (hit.arm, *hit.cameras):
+        stack.enter_context(part)
+    policy = stack.enter_context(base_policy(EXPERT, hit, ahead=False))
+    if case.part == "policy":
+        policy = FaultyPolicy(policy, case.kind, trigger)
+    env = environment(attempt.config, hit, policy, attempt.run, STEPS)
+    if attempt.config.wall:
+        stack.enter_context(Watchdog(env.guard))
+    if case.part == loop.PART:
+        loop.break_off(case.kind, env, attempt.recorder, trigger)
+    if case.part == real_time.PART:
+        real_time.inject(case.kind, attempt.at, env, trigger)
+    return env
+
+
+def faulty(attempt: Attempt) -> Station:
     """The station with the fault put between. The trigger counts the arm's commands, whatever part is hit."""
-    arm = FaultyArm(judge, case.kind if case.part == "arm" else "", trigger)
+    case, trigger, at = attempt.case, attempt.trigger, attempt.at
+    where, kind = ("world", "freeze") if case.kind == real_time.FROZE else (case.part, case.kind)
+    arm = FaultyArm(attempt.judge, kind if where == "arm" else "", trigger)
     cameras = tuple(
-        FaultyCamera(camera, case.kind, trigger) if camera.features.name == case.part else camera
-        for camera in at.cameras
+        FaultyCamera(camera, kind, trigger) if camera.features.name == where else camera for camera in at.cameras
     )
-    return dataclasses.replace(at, arm=arm, cameras=cameras, operator=operator)
+    return dataclasses.replace(at, arm=arm, cameras=cameras, operator=attempt.operator)
 
 
-def found(
-    case: Case, trigger: Trigger, judge: Judged, operator: Attending, run: RunFolder, recorder: Recorder, error: str
-) -> Found:
-    logged = [row for row in read_metrics(run.path) if row.get("what") == "event"]
-    screen = "\n".join(operator.lines)
-    told = {row["kind"] for row in logged if row["message"] in screen}
-    whole = [load_episode(folder, verify=True) for folder in recorder.whole.values()]
+@contextmanager
+def screen() -> Iterator[io.StringIO]:
+    """What is printed meanwhile, instead of printing it."""
+    shown = io.StringIO()
+    with redirect_stdout(shown), redirect_stderr(shown):
+        yield shown
+
+
+def found(attempt: Attempt, shown: str, ended: str, error: str) -> Found:
+    """What was printed, `shown`, is all that counts as told."""
+    case, judge, operator = attempt.case, attempt.judge, attempt.operator
+    logged = [row for row in read_metrics(attempt.run.path) if row.get("what") == "event"]
+    told = {row["kind"] for row in logged if row["message"] in shown}
+    whole = [load_episode(folder, verify=True) for folder in attempt.recorder.whole.values()]
     return Found(
         case=case.name,
-        happened=trigger.happened,
+        happened=attempt.trigger.happened,
         events=list(dict.fromkeys(row["kind"] for row in logged)),
-        named=not case.told_as or bool(told & case.told_as),
+        named=bool(told & case.told_as) if case.told_as else None,
         commands=judge.commands,
         broken=judge.broken[:3],
+        calls=list(judge.calls),
         recoveries=judge.recoveries,
         answers=operator.recoveries,
         saved=len(whole),
         said_saved=sum(line.startswith("episode_") for line in operator.lines),
+        least=case.episodes,
+        ended=ended,
         error=error,
     )
 
 
-def table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Markdown: a line a part and kind of fault."""
-    lines = [
-        "| part | fault | injected | told as | limits broken | episodes saved | bad |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        part, rest = row["case"].split(": ", 1)
-        kinds.setdefault((part, rest.split(", from")[0].split(", at")[0]), []).append(row)
-    for (part, kind), of in kinds.items():
-        names = sorted({event for row in of for event in row["events"]})
-        broken, saved = sum(len(row["broken"]) for row in of), sum(row["saved"] for row in of)
-        bad = sorted({why for row in of for why in row["bad"]})
-        cells = [part, kind, str(len(of)), ", ".join(names) or "–", str(broken), str(saved), ", ".join(bad) or "none"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
 def as_row(one: Found) -> dict[str, Any]:
     """JSON values, what was bad among them."""
-    return json.loads(json.dumps(dataclasses.asdict(one))) | {"bad": one.bad}
+    return json.loads(json.dumps(dataclasses.asdict(one))) | {"lost": one.lost, "bad": one.bad}

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from robot.faults import arm, camera, policy
+from robot.faults import arm, camera, loop, policy, real_time
 
 SHORT, LONG = 0.35, 2.5  # seconds: over before a person is asked, and not
+EPISODES = 2  # of a session
 COMMANDS = (1, 9, 24, 45)  # on which it begins: at once, on the way, at the handle, pulling
 NAMES = {  # kinds of event of which one has to be told; none: limits alone catch it, and nothing need be said
     "error": {"arm error"},
@@ -43,19 +44,39 @@ NAMES = {  # kinds of event of which one has to be told; none: limits alone catc
 class Case:
     """One fault of one session."""
 
-    part: str  # arm, policy, or a camera's name
+    part: str  # arm, policy, a camera's name, loop, or real time
     kind: str
     command: int  # on which it begins
     seconds: float  # that it lasts; infinite: until a person mends it
 
     @property
     def name(self) -> str:
+        if self.part in (loop.PART, real_time.PART):
+            return f"{self.part}: {self.kind}, after command {self.command}"
         lasts = "until mended" if math.isinf(self.seconds) else f"{self.seconds:g} s"
         return f"{self.part}: {self.kind}, from command {self.command}, {lasts}"
 
     @property
     def told_as(self) -> frozenset[str]:
-        return frozenset(NAMES.get(self.kind, ()))
+        names = real_time.NAMES if self.part == real_time.PART else NAMES
+        return frozenset(names.get(self.kind, ()))
+
+    @property
+    def on_the_wall(self) -> bool:
+        """Whether it takes real time: then nothing should run beside it."""
+        return self.part == real_time.PART
+
+    @property
+    def breaks_off(self) -> bool:
+        """Whether the session ends with the error that was injected."""
+        return self.part == loop.PART or self.kind == real_time.CTRL_C
+
+    @property
+    def episodes(self) -> int:
+        """That the session saves at least."""
+        if self.breaks_off:
+            return 0
+        return 1 if self.kind == real_time.KILLED else EPISODES  # its own: there is no arm for another
 
 
 def catalogue(cameras: tuple[str, ...] = ("world", "wrist")) -> Iterator[Case]:
@@ -68,3 +89,5 @@ def catalogue(cameras: tuple[str, ...] = ("world", "wrist")) -> Iterator[Case]:
                 lasting = (LONG,) if kind == camera.UNMOVED else (SHORT, LONG)  # it shows once the arm has moved
                 yield from (Case(name, kind, command, seconds) for seconds in lasting)
         yield from (Case("policy", kind, command, seconds) for kind in policy.KINDS for seconds in (SHORT, LONG))
+    yield from (Case(loop.PART, kind, command, math.inf) for kind in loop.KINDS for command in loop.COMMANDS)
+    yield from (Case(real_time.PART, kind, real_time.COMMAND, real_time.FROZEN) for kind in real_time.NAMES)

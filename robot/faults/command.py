@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
 
-from robot.faults.campaign import SIZE, as_row, table, tried
-from robot.faults.catalogue import catalogue
-from robot.faults.processes import full, killed, process_table, torn
+from robot.faults.campaign import SIZE, as_row, tried
+from robot.faults.catalogue import Case, catalogue
+from robot.faults.processes import ProcessCase, process_catalogue
+from robot.faults.tables import Row, tables
+from robot.safety import Limits
 from robot.station import StationConfig
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
@@ -23,65 +23,75 @@ from tracking.runs import RunFolder, write_atomic
 
 
 @dataclass(frozen=True)
-class FaultsConfig(StationConfig):
+class FaultsConfig:
     """Inject faults into sessions on the simulated arm, and tell what became of each."""
 
-    size: int = SIZE
+    size: int = SIZE  # pixels: side of the cameras' pictures
+    seed: int = 0  # of the first episode
+    limits: Limits = field(default_factory=Limits)  # of the guard: --limits.step and the like; none: the twin's own box
+    task: str = "microwave"  # that the simulated arm stands before
     only: str = ""  # cases whose name holds this
     processes: bool = True  # also those of the process and its disk: minutes
-    workers: int = 1  # processes that try cases
+    workers: int = 1  # processes that try cases; those on the wall's clock have the machine to themselves
     out: Path = Path("runs/robot_faults")  # run folder
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.arm != "simulated":
-            raise UserError("mpr robot faults: faults are injected beside the simulated arm alone")
+        object.__setattr__(self, "limits", self.station.limits)
         if self.workers < 1:
             raise UserError(f"--workers {self.workers}: at least 1")
+
+    @property
+    def station(self) -> StationConfig:
+        """Raises UserError for settings of none."""
+        return StationConfig(size=self.size, seed=self.seed, limits=self.limits, task=self.task)
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr robot faults`. Raises UserError where a limit was broken, an episode lost, or a fault not named."""
     config, dry_run = parse(FaultsConfig, argv, "mpr robot faults")
-    cases = [case for case in catalogue() if config.only in case.name]
+    sessions, processes = chosen(config)
     if dry_run:
-        return print_plan(config, {}, {"faults of arm, cameras and policy": len(cases)}, config.out)
+        facts = {"faults of sessions": len(sessions), "faults of the process and its disk": len(processes)}
+        return print_plan(config, {}, facts, config.out)
     run = RunFolder(config.out, "robot faults", as_dict(config), ("out", "workers"))
+    run.keep_metrics(lambda row: not row.get("not_run"))  # another machine may be able to
     done = {row["case"] for row in run.metrics()}
-    todo = [case for case in cases if case.name not in done]
-    station = StationConfig(size=config.size, seed=config.seed, limits=config.limits, task=config.task)
-    with tqdm(total=len(cases), initial=len(cases) - len(todo), unit="fault", desc="faults") as bar:
-        for one in mapped(partial(tried, config=station), todo, config.workers, fresh=False):
-            run.log(what="session", **as_row(one))
-            bar.update()
-    if config.processes and not any(row["what"] == "process" for row in run.metrics()):
-        found = tqdm(chain(killed(run.path / "killed"), full(run.path / "full"), torn(run.path / "torn")), unit="fault")
-        rows = [{**dataclasses.asdict(one), "bad": one.bad} for one in found if config.only in one.case]
-        for row in rows:
-            run.log(what="process", **row)
+    todo = [case for case in sessions if case.name not in done], [case for case in processes if case.name not in done]
+    for row in tqdm(tries(config, *todo), total=sum(map(len, todo)), unit="fault", desc="faults"):
+        run.log(**row)
     report(run)
+
+
+def chosen(config: FaultsConfig) -> tuple[list[Case], list[ProcessCase]]:
+    """Raises UserError where there is no such case."""
+    sessions = [case for case in catalogue() if config.only in case.name]
+    processes = [case for case in process_catalogue() if config.only in case.name and config.processes]
+    if not sessions and not processes:
+        raise UserError(f"--only {config.only}: no fault's name holds this; a name is '{next(catalogue()).name}'")
+    return sessions, processes
+
+
+def tries(config: FaultsConfig, sessions: Sequence[Case], processes: Sequence[ProcessCase]) -> Iterator[Row]:
+    """A row a case, as they come."""
+    try_one = partial(tried, config=config.station)
+    in_step, on_the_wall = ([case for case in sessions if case.on_the_wall is wall] for wall in (False, True))
+    for one in mapped(try_one, in_step, config.workers, fresh=False):
+        yield {"what": "session", **as_row(one)}
+    for one in map(try_one, on_the_wall):
+        yield {"what": "session", **as_row(one)}
+    for case in processes:
+        yield {"what": "process", **case.tried(config.out / "processes").as_row()}
 
 
 def report(run: RunFolder) -> None:
     rows = run.metrics()
-    sessions = [row for row in rows if row["what"] == "session"]
-    processes = [row for row in rows if row["what"] == "process"]
     bad = [row for row in rows if row["bad"]]
-    commands = sum(row["commands"] for row in sessions)
-    told = [
-        f"# {len(rows)} faults: {len(bad)} bad",
-        "",
-        f"{len(sessions)} in sessions of two episodes ({commands:,} commands sent), {len(processes)} of processes.",
-        "",
-        *table(sessions),
-        "",
-        *process_table(processes),
-        "",
-        *[f"- {row['case']}: {', '.join(row['bad'])} {row.get('error') or row.get('broken') or ''}" for row in bad],
-    ]
-    write_atomic(run.path / "table.md", "\n".join(told) + "\n")
+    told = "\n".join(tables(rows))
+    write_atomic(run.path / "table.md", told + "\n")
+    commands = sum(row.get("commands", 0) for row in rows)
+    not_run = {row["case"]: row["not_run"] for row in rows if row.get("not_run")}
     reasons = Counter(why for row in bad for why in row["bad"])
-    run.finish({"faults": len(rows), "commands": commands, "bad": dict(reasons)})
-    print("\n".join(told))
+    run.finish({"faults": len(rows) - len(not_run), "commands": commands, "bad": dict(reasons), "not_run": not_run})
+    print(told)
     if bad:
         raise UserError(f"{len(bad)} of {len(rows)} faults ended badly: {run.path / 'table.md'}")

@@ -6,6 +6,7 @@ Shares no line with `robot.safety`: a mistake there would not be seen by a judge
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 
@@ -14,15 +15,24 @@ from robot.clock import Clock
 from robot.safety import Limits
 
 ROUNDING = 1e-6
+KEPT = 8  # calls
 
 
 class Judged:
-    """An Arm that passes everything on. `broken` lists what went beyond the limits, one line each."""
+    """An Arm that passes everything on. `broken` lists what went beyond the limits, one line each; `calls` holds the
+    names of the last calls but for those of `state`.
 
-    def __init__(self, arm: Arm, limits: Limits, clock: Clock) -> None:
-        self.arm, self.limits, self.clock = arm, limits, clock
+    In lockstep a command is held against where the arm is when it goes out. On a wall's clock the arm has moved on
+    since the guard measured it, by `jitter` seconds or so, which is nobody's mistake: there a command is held against
+    the state that was asked for last, and a second is that much shorter.
+    """
+
+    def __init__(self, arm: Arm, limits: Limits, clock: Clock, jitter: float = 0.0) -> None:
+        self.arm, self.limits, self.clock, self.jitter = arm, limits, clock, jitter
         self.broken: list[str] = []
+        self.calls: deque[str] = deque(maxlen=KEPT)
         self.commands = self.recoveries = 0
+        self._asked: ArmState | None = None
         self._force: Target | None = None  # what the arm is pulled to; none: it holds
         self._moves: list[tuple[float, float, float]] = []  # time, metres, radians
 
@@ -38,23 +48,28 @@ class Judged:
         self.arm.__exit__(*error)  # type: ignore[arg-type]
 
     def state(self) -> ArmState:
-        return self.arm.state()
+        self._asked = self.arm.state()
+        return self._asked
 
     def send(self, target: Target) -> Target:
-        truth = self.arm.state()
+        self.calls.append("send")
+        truth = self._asked if self.jitter and self._asked is not None else self.arm.state()
         self._judge(target, truth)
         self.commands += 1
         return self.arm.send(target)
 
     def home(self) -> None:
+        self.calls.append("home")
         self._force = None
         self.arm.home()
 
     def stop(self) -> None:
+        self.calls.append("stop")
         self._force = None
         self.arm.stop()
 
     def recover(self) -> None:
+        self.calls.append("recover")
         self.recoveries += 1
         self._force = None
         self.arm.recover()
@@ -74,7 +89,7 @@ class Judged:
         lead = float(np.sqrt(((position - truth.pose.position) ** 2).sum()))
         lead_turn = _angle(quaternion, truth.pose.quaternion)
         self._moves.append((now, step, turn))
-        second = [move for move in self._moves if now - 1 < move[0] <= now]
+        second = [move for move in self._moves if now - 1 + self.jitter < move[0] <= now]
         found = {
             "step": (step, limits.step),
             "turn": (turn, limits.turn),

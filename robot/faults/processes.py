@@ -7,8 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ POINTS = {  # phase of a session: what is called there, and which calls of it
     "the page": ("robot.run:write_page", (1,)),
     "the summary": ("robot.run:RunFolder.finish", (1,)),
 }
+CUT = (0.5, 2, 4, 8, 16)  # kilobytes at which files are cut off, as where a quota ends
+DISKS = (320, 1120, 1160, 1220)  # kilobytes of disks that are full before the first episode, and after some
+FILES = ("arrays.npz", "episode.json", "world.mp4", "wrist.mp4", "SHA256SUMS")
+MPR = [sys.executable, "-m", "mpr.cli"]
 
 
 @dataclass
@@ -53,73 +58,104 @@ class Tried:
     """What became of one fault of a process."""
 
     case: str
-    happened: bool
-    before: int  # episodes whole after the fault
-    after: int  # and once the same command had been typed again
+    happened: bool = False
+    named: bool | None = None  # on the screen; none where nothing need be said: who is killed says nothing
+    before: int = 0  # episodes whole after the fault
+    after: int = 0  # and once the same command had been typed again
     lost: list[str] = field(default_factory=list)  # that had been whole, and were not any more or not the same
     half: list[str] = field(default_factory=list)  # torn, and taken for whole
     said: str = ""  # what the screen said of it, where there was something to say
     error: str = ""
+    not_run: str = ""  # why this machine cannot try it
 
     @property
     def bad(self) -> list[str]:
+        if self.not_run:
+            return []
         wrong = {
             "the session broke": bool(self.error),
+            "it was not named": self.happened and self.named is False,
             "an episode was lost": bool(self.lost) or self.after < EPISODES,
             "a torn one was taken for whole": bool(self.half),
             "it never happened": not self.happened,
         }
         return [name for name, is_so in wrong.items() if is_so]
 
+    def as_row(self) -> dict[str, Any]:
+        return {**asdict(self), "bad": self.bad}
 
-def killed(root: Path) -> Iterator[Tried]:
-    """Kill a session at every point, and type it again."""
+
+@dataclass(frozen=True)
+class ProcessCase:
+    """One fault of a process. `attempt` is given the name and an empty folder."""
+
+    name: str
+    attempt: Callable[[str, Path], Tried]
+
+    def tried(self, root: Path) -> Tried:
+        out = root / re.sub(r"\W+", "_", self.name)
+        shutil.rmtree(out, ignore_errors=True)  # of a campaign that was broken off
+        return self.attempt(self.name, out)
+
+
+def process_catalogue() -> Iterator[ProcessCase]:
     for phase, (point, calls) in POINTS.items():
         for call in calls:
-            out = root / re.sub(r"\W+", "_", f"{phase}_{call}")
-            died = child([sys.executable, "-m", "robot.faults.child", point, str(call)], out)
-            yield again(f"killed: {phase}, call {call}", out, died.returncode == -9)
-
-
-def full(root: Path) -> Iterator[Tried]:
-    """No room on the disk: files cut off at a size, as where a quota ends; and a file system that really is full, where
-    this machine lets its user have one."""
-    for kilobytes in (0.5, 2, 4, 8, 16):
-        out = root / f"cut_{kilobytes:g}"
-        limit = f"import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, ({int(1024 * kilobytes)},) * 2)"
-        code = f"{limit}; import sys; from mpr.cli import main; sys.exit(main(sys.argv[1:]))"
-        ended = child([sys.executable, "-c", code], out)
-        yield again(f"files cut off at {kilobytes:g} kB", out, ended.returncode != 0, ended.stderr)
-    unshare = shutil.which("unshare")
-    for kilobytes in (320, 1120, 1160, 1220):  # before the first episode, and after some
-        out = root / f"full_{kilobytes}"
-        out.mkdir(parents=True)
-        command = f'mount -t tmpfs -o size={kilobytes}k tmpfs "$0" && "$@"; code=$?; cp -r "$0" "$0".kept; exit $code'
-        prefix = [unshare or "", "-rm", "sh", "-c", command, str(out)]
-        if unshare is None or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
-            return
-        shutil.rmtree(f"{out}.kept", ignore_errors=True)
-        ended = child([*prefix, sys.executable, "-m", "mpr.cli"], out)
-        shutil.rmtree(out)
-        Path(f"{out}.kept").rename(out)
-        yield again(f"a disk of {kilobytes} kB", out, ended.returncode != 0, ended.stderr)
-
-
-def torn(root: Path) -> Iterator[Tried]:
-    """A file of the last episode cut short or changed, after a session that ended well."""
-    for name in ("arrays.npz", "episode.json", "world.mp4", "wrist.mp4", "SHA256SUMS"):
+            yield ProcessCase(f"killed: {phase}, call {call}", partial(killed, point, call))
+    for kilobytes in CUT:
+        yield ProcessCase(f"files cut off at {kilobytes:g} kB", partial(cut, kilobytes))
+    for kilobytes in DISKS:
+        yield ProcessCase(f"a disk of {kilobytes} kB", partial(full, kilobytes))
+    for file in FILES:
         for how in ("cut", "changed", "gone"):
-            out = root / f"{how}_{name}"
-            child([sys.executable, "-m", "mpr.cli"], out)
-            file = list(episode_folders(out / "episodes").values())[-1] / name
-            data = bytearray(file.read_bytes())
-            if how == "gone":
-                file.unlink()
-            else:
-                data[len(data) // 2] ^= 1
-                file.write_bytes(data[: len(data) * 2 // 3] if how == "cut" else data)
-            whole = episodes(out)
-            yield again(f"last episode's {name} {how}", out, len(whole) == EPISODES - 1)
+            yield ProcessCase(f"last episode's {file} {how}", partial(torn, file, how))
+
+
+def killed(point: str, call: int, case: str, out: Path) -> Tried:
+    died = child([sys.executable, "-m", "robot.faults.child", point, str(call)], out)
+    return again(case, out, died.returncode == -9)
+
+
+def cut(kilobytes: float, case: str, out: Path) -> Tried:
+    limit = f"import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, ({int(1024 * kilobytes)},) * 2)"
+    code = f"{limit}; import sys; from mpr.cli import main; sys.exit(main(sys.argv[1:]))"
+    ended = child([sys.executable, "-c", code], out)
+    return again(case, out, ended.returncode != 0, ended.stderr)
+
+
+def full(kilobytes: int, case: str, out: Path) -> Tried:
+    """A file system that really is full, where this machine lets its user have one of their own."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return Tried(case, not_run="there is no `unshare` on this machine")
+    out.mkdir(parents=True)
+    kept = Path(f"{out}.kept")
+    shutil.rmtree(kept, ignore_errors=True)
+    command = f'mount -t tmpfs -o size={kilobytes}k tmpfs "$0" && "$@"; code=$?; cp -r "$0" "$0".kept; exit $code'
+    prefix = [unshare, "-rm", "sh", "-c", command, str(out)]
+    allowed = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
+    shutil.rmtree(kept, ignore_errors=True)
+    if allowed.returncode:
+        return Tried(case, not_run=_last(allowed.stderr) or "no file system of one's own on this machine")
+    ended = child([*prefix, *MPR], out)
+    shutil.rmtree(out)
+    kept.rename(out)
+    return again(case, out, ended.returncode != 0, ended.stderr)
+
+
+def torn(file: str, how: str, case: str, out: Path) -> Tried:
+    """A file of the last episode cut short, changed or gone, after a session that ended well."""
+    child(MPR, out)
+    path = list(episode_folders(out / "episodes").values())[-1] / file
+    data = bytearray(path.read_bytes())
+    if how == "gone":
+        path.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data[: len(data) * 2 // 3] if how == "cut" else data)
+    found = again(case, out, len(episodes(out)) == EPISODES - 1)
+    found.named = "damaged" in found.said
+    return found
 
 
 def child(command: list[str], out: Path) -> subprocess.CompletedProcess[str]:
@@ -130,19 +166,21 @@ def child(command: list[str], out: Path) -> subprocess.CompletedProcess[str]:
 
 
 def again(case: str, out: Path, happened: bool, said: str = "") -> Tried:
-    """What is whole, and what is once the command was typed again, and its run closed."""
+    """What is whole, and what is once the command was typed again, and its run closed. `said`: of a fault that does
+    not end its process, on its way out."""
     before = episodes(out)
-    ended = child([sys.executable, "-m", "mpr.cli"], out)
+    ended = child(MPR, out)
     after = episodes(out)
     lost = [name for name, sums in before.items() if after.get(name) != sums]
     half = [
         folder.name for folder in (out / "episodes").glob("episode_*") if not _whole(folder) and folder.name in after
     ]
-    last = (said.strip().splitlines() or [""])[-1]
-    error = "" if ended.returncode == 0 else (ended.stderr.strip().splitlines() or ["?"])[-1]
+    error = "" if ended.returncode == 0 else (_last(ended.stderr) or "?")
     if "Traceback" in said:
-        error = f"a traceback: {last}"
-    return Tried(case, happened, len(before), len(after), lost, half, last, error)
+        error = f"a traceback: {_last(said)}"
+    about = [line for line in (ended.stdout + ended.stderr).splitlines() if "damaged" in line]
+    told = "; ".join(about) or _last(said)
+    return Tried(case, happened, bool(told) if said else None, len(before), len(after), lost, half, told, error)
 
 
 def episodes(out: Path) -> dict[str, str]:
@@ -159,19 +197,5 @@ def _whole(folder: Path) -> bool:
     return True
 
 
-def process_table(rows: list[dict[str, Any]]) -> list[str]:
-    lines = [
-        "| fault | episodes whole after it | typed again | lost | taken for whole | bad |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = [
-            row["case"],
-            row["before"],
-            row["after"],
-            len(row["lost"]),
-            len(row["half"]),
-            ", ".join(row["bad"]) or "none",
-        ]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return lines
+def _last(said: str) -> str:
+    return (said.strip().splitlines() or [""])[-1]

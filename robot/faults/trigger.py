@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 from robot.clock import Clock
 
@@ -32,3 +35,19 @@ class Trigger:
     @property
     def on(self) -> bool:
         return not self._mended and 0 <= self.clock.now() - self.began < self.seconds
+
+
+def once(holder: Any, name: str, trigger: Trigger, do: Callable[[], object]) -> None:
+    """Have `do` run before the first call of that method of that object after the fault began; what it raises comes
+    out of the call. Later calls are as ever."""
+    whole, done = getattr(holder, name), False
+
+    @wraps(whole)
+    def calling(*args: Any, **kwargs: Any) -> Any:
+        nonlocal done
+        if trigger.happened and not done:
+            done = True
+            do()
+        return whole(*args, **kwargs)
+
+    setattr(holder, name, calling)
