@@ -1,8 +1,9 @@
-"""A thread that stops the arm when the loop that commands it hangs."""
+"""A thread that stops the arm when the loop that commands it hangs. Nothing that fails in it ends it."""
 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import Self
 
 from robot.guard import Guard
@@ -11,7 +12,8 @@ RATE_HZ = 20.0
 
 
 class Watchdog:
-    """While entered, asks the guard several times a second whether a command is overdue."""
+    """While entered, asks the guard several times a second whether a command is overdue. Where the guard fails at that,
+    nobody watches: the arm is held, a person asked."""
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
@@ -27,5 +29,21 @@ class Watchdog:
         self._thread.join()
 
     def _watch(self) -> None:
+        untold = ""
         while not self._over.wait(1 / RATE_HZ):
-            self.guard.watch()
+            try:
+                self.guard.watch()
+            except Exception as error:
+                untold = f"the watchdog failed: {type(error).__name__}: {error}".splitlines()[0]
+            if untold and self._told(untold):
+                untold = ""
+
+    def _told(self, message: str) -> bool:
+        """The guard tells once what lasts. Where it cannot even do that, the arm is stopped without it."""
+        try:
+            self.guard.fault("watchdog", message)
+        except Exception:
+            with suppress(Exception):
+                self.guard.arm.stop()
+            return False
+        return True

@@ -207,6 +207,89 @@ def test_stopped_on_its_way_home_it_is_not_controlled(world: World):
         assert arm.state().mode is Mode.OTHER
 
 
+def on_the_way(arm: FrankyArm) -> tuple[threading.Thread, list[str]]:
+    """Home, in a thread; and what it said."""
+    said: list[str] = []
+
+    def go() -> None:
+        try:
+            arm.home()
+        except ArmError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    return thread, said
+
+
+def still_ended(world: World, arm: FrankyArm, mode: Mode) -> None:
+    """Neither stop nor home nor a command clears what ended the controller, or starts another."""
+    pose, trackers = arm.state().pose, world.said.count(("tracker",))
+    for _ in range(2):
+        arm.stop()
+        for call in (arm.home, lambda: arm.send(Target(pose, 0.04))):
+            with pytest.raises(ArmError, match="let it recover"):
+                call()
+    assert ("recovered",) not in world.said and world.said.count(("tracker",)) == trackers
+    assert world.motion is None and arm.state().mode is mode
+
+
+def test_a_reflex_on_the_way_home_stays_whatever_is_called_but_recover(world: World):
+    world.slow_way = True
+    with FrankyArm("arm") as arm:
+        thread, said = on_the_way(arm)
+        until(lambda: type(world.motion).__name__ == "JointMotion")
+        world.reflex()
+        thread.join(5)
+        assert "reflex" in said[0]
+        until(lambda: arm.state().mode is Mode.REFLEX)
+        still_ended(world, arm, Mode.REFLEX)
+        arm.recover()
+        assert arm.state().mode is Mode.MOVING
+
+
+@pytest.mark.parametrize("how", ["reflex", "button"])
+def test_what_ends_the_controller_while_the_hand_opens_keeps_the_arm_from_home(world: World, how: str):
+    world.slow_hand = True
+    with FrankyArm("arm") as arm:
+        thread, said = on_the_way(arm)
+        until(lambda: ("move", 0.08) in world.said)
+        if how == "reflex":
+            world.reflex()
+        else:  # pressed and released again: nothing latched, and no controller
+            world.mode, world.motion = "Idle", None
+        until(lambda: not arm._connected()[0].reading().controlled)
+        world.slow_hand = False
+        thread.join(10)
+        assert said and world.motion is None and world.said.count(("tracker",)) == 1
+        still_ended(world, arm, Mode.REFLEX if how == "reflex" else Mode.OTHER)
+
+
+def test_entered_again_in_a_reflex_it_waits_for_recover(world: World):
+    arm = FrankyArm("arm")
+    with arm:
+        world.reflex()
+        until(lambda: arm.state().mode is Mode.REFLEX)
+    with arm:
+        still_ended(world, arm, Mode.REFLEX)
+
+
+def test_a_link_lost_in_a_reflex_comes_back_in_it_by_nothing_but_recover(world: World):
+    arm = FrankyArm("arm")
+    with arm:
+        world.reflex()
+        world.lose()
+        until(lambda: not arm._link._newest._thread.is_alive())  # type: ignore
+        world.lost = False
+        arm.stop()  # an arm whose link is lost stops by itself
+        for call in (arm.home, arm.state):
+            with pytest.raises(ArmError, match="lost"):
+                call()
+        assert world.said.count(("connected", "Enforce")) == 1 and ("recovered",) not in world.said
+    with arm:
+        still_ended(world, arm, Mode.REFLEX)
+
+
 def test_the_hand_has_one_command_at_a_time_and_nobody_waits(world: World):
     world.slow_hand = True
     with FrankyArm("arm") as arm:

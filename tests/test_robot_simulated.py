@@ -20,8 +20,10 @@ from robot.action import NOTHING
 from robot.arm import ArmError, Mode, Target
 from robot.arms.simulated import LIMITS, Twin, simulated
 from robot.arms.simulated.arm import HOME_POSE, SimulatedArm
+from robot.arms.simulated.cameras import SimulatedCamera
+from robot.arms.simulated.eyes import CAMERAS
 from robot.arms.simulated.impedance import Gains, clipped, hand_torques, pose_error, rotation_vector
-from robot.arms.simulated.physics import HOME, Physics
+from robot.arms.simulated.physics import HOME, Measured, Physics
 from robot.arms.simulated.world import Lockstep
 from robot.camera import CameraError
 from robot.environment import FrankaEnv
@@ -126,6 +128,44 @@ def test_an_arm_that_is_not_entered_does_nothing():
                 call()
         with pytest.raises(CameraError):
             twin.cameras[0].latest()
+
+
+def test_features_can_be_asked_for_before_it_is_entered_and_after_it_was_left():
+    with simulated(size=SMALL) as twin:
+        arm, (standing, wrist) = twin.arm, twin.cameras
+        before = standing.features.view
+        with arm:
+            pass
+    after = standing.features.view
+    assert before is not None and after is not None
+    np.testing.assert_array_equal(before.pose.position, after.pose.position)
+    assert arm.features.home is HOME_POSE and wrist.features.view is None and wrist.features.height == SMALL[0]
+
+
+class Nowhere(Lockstep):
+    """A world that is not there yet, or is gone."""
+
+    there = False
+
+    def measured(self) -> Measured:
+        if not self.there:
+            raise ArmError("there is no world")
+        return super().measured()
+
+
+def test_a_camera_keeps_the_view_it_had_when_its_world_is_gone():
+    world = Nowhere(SMALL)
+    standing, wrist = (SimulatedCamera(world, name) for name in CAMERAS)
+    assert standing.features.view is None and standing.features.width == wrist.features.width == SMALL[1]
+    world.there = True
+    stock = standing.features.view
+    world.physics.place(base_offset=np.array([0.03, 0.05]))
+    moved = standing.features.view
+    world.there = False
+    kept = standing.features.view
+    assert stock is not None and moved is not None and kept is not None
+    np.testing.assert_array_equal(kept.pose.position, moved.pose.position)
+    assert abs(moved.pose.position - stock.pose.position).max() > 0.01
 
 
 def test_a_joint_that_runs_too_fast_latches_a_reflex(twin):

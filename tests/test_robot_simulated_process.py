@@ -177,6 +177,40 @@ def test_nogl_comes_through_by_name_and_a_simulation_that_stands_still_shows_old
         assert twin.arm.state().time == old.time < time.monotonic() - 0.29
 
 
+def test_features_can_be_asked_for_before_it_is_entered_and_after_the_world_is_gone():
+    with simulated(size=(32, 48), real_time=True) as twin:
+        arm, (standing, wrist) = twin.arm, twin.cameras
+        before = standing.features.view
+        assert arm.features.home is HOME_POSE and wrist.features.name == "wrist" and before is not None
+    after = standing.features.view
+    assert after is not None and wrist.features.view is None and arm.features.home is HOME_POSE
+    np.testing.assert_array_equal(after.pose.position, before.pose.position)
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_camera_that_was_entered_keeps_its_view_unasked(killed: bool):
+    with simulated(size=(32, 48), real_time=True) as twin, twin.arm, twin.cameras[0]:
+        assert isinstance(twin.world, Distant)
+        before = twin.world.measured().base.position
+        twin.operator.ask("everything back in its place?")
+        moved = twin.world.measured().base.position
+        if killed:
+            os.kill(pid(twin), signal.SIGKILL)
+            until(lambda: not twin.world._process.is_alive())  # type: ignore[attr-defined]
+    view = twin.cameras[0].features.view
+    assert view is not None
+    with simulated(size=(32, 48)) as stock:
+        there = stock.cameras[0].features.view
+        assert there is not None
+        if not killed:
+            stock.operator.ask("everything back in its place?")  # the same place, of the same seed
+            assert np.abs(moved - before).max() > 0.001
+            there = stock.cameras[0].features.view
+            assert there is not None
+    np.testing.assert_allclose(view.pose.position, there.pose.position, atol=1e-6)
+
+
 def test_a_simulation_that_is_killed_is_an_error_also_while_it_is_waited_for_and_hangs_nobody():
     with simulated(size=(32, 48), real_time=True) as twin, twin.arm:
         twin.arm.send(Target(HOME_POSE.moved([0.0, 0.0, 0.1], Rotation.identity()), 0.0))

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from robot.arm import ArmError, Target
+from robot.arm import ArmError, Mode, Target
 from robot.guard import Event, Guard, Held, Sent
 from robot.safety import Limits
 from robot.watch import Seen
+from robot.watchdog import Watchdog
 from tests.toy_arm import ToyArm, ToyClock
 from tests.toy_session import RIGHT, SEEN, Session, kinds, run
 
@@ -98,6 +99,16 @@ def test_the_watchdog_stops_an_arm_whose_send_hangs() -> None:
     assert isinstance(made[0], Held) and len(arm.stops) == 2  # what got through in the end is stopped too
 
 
+def test_the_toy_does_not_go_home_in_a_mode_that_does_not_obey() -> None:
+    arm = ToyArm(ToyClock())
+    for arm.mode in Mode:
+        if arm.mode.obeys:
+            arm.home()
+        else:
+            with pytest.raises(ArmError, match="recover"):
+                arm.home()
+
+
 def test_two_threads_do_not_get_between_a_check_and_its_command() -> None:
     """A watchdog that finds every command silent at once: each stop is followed by a command from where the arm is."""
     session = Session(limits=Limits(silence=1e-9, state_age=50, picture_age=50, command_age=50))
@@ -172,3 +183,62 @@ def test_whatever_an_adapter_raises_is_an_error_of_the_arm(error: Exception) -> 
     session.arm.send = raises  # pyright: ignore[reportAttributeAccessIssue]
     assert isinstance(session.guard.act(RIGHT, session.seen()), Held)
     assert kinds(session) == [("arm error", True)]
+
+
+class BrokenGuard(Guard):
+    """Its `watch` raises while `broken`; its `fault`, as often as `deaf` says."""
+
+    broken, deaf, watched = True, 0, 0
+
+    def watch(self) -> None:
+        self.watched += 1
+        if self.broken:
+            raise ValueError("two\nlines")
+        super().watch()
+
+    def fault(self, kind: str, message: str) -> Held:
+        if self.deaf:
+            self.deaf -= 1
+            raise ValueError("nor this")
+        return super().fault(kind, message)
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "never came"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("deaf", [0, 2])
+def test_a_watchdog_that_fails_holds_the_arm_says_so_once_and_lives(deaf: int) -> None:
+    session = Session()
+    guard = session.guard = BrokenGuard(session.arm, Limits(), session.clock, session.told.append)
+    guard.deaf = deaf
+    run(session, 2)
+    with Watchdog(guard) as watchdog:
+        until(lambda: guard.watched > 5)
+        assert kinds(session) == [("watchdog", True)] and session.arm.stops
+        assert session.told[0].message == "the watchdog failed: ValueError: two"
+        assert guard.latched is not None and isinstance(run(session, 1)[0], Held)
+        guard.broken = False
+        watched = guard.watched
+        until(lambda: guard.watched > watched + 1)
+        guard.resume()
+        assert isinstance(run(session, 1)[0], Sent)
+        stops = len(session.arm.stops)
+        session.pass_time(1.0)
+        until(lambda: len(session.arm.stops) > stops)  # it watches again
+    assert kinds(session) == [("watchdog", True), ("silence", False)]
+    assert not watchdog._thread.is_alive()
+
+
+def test_a_failure_that_could_not_be_told_is_told_later() -> None:
+    session = Session()
+    guard = BrokenGuard(session.arm, Limits(), session.clock, session.told.append)
+    guard.deaf = 1
+    with Watchdog(guard):
+        until(lambda: session.arm.stops)  # for all that
+        guard.broken = False
+        until(lambda: session.told)
+    assert kinds(session) == [("watchdog", True)]

@@ -35,7 +35,8 @@ class ToyClock:
 
 
 class ToyArm(Arm):
-    """First-order response to the target, with `lag` seconds as its time constant.
+    """First-order response to the target, with `lag` seconds as its time constant. As a real one it does not go home in
+    a mode that does not obey.
 
     Faults: `errors` and `mode`; `late`, seconds by which states are stamped too old; `lost`, which repeats the last
     state; `wrong`, fields put into a state as they are (NaN, say); `raising`, names of methods that raise; and
@@ -82,6 +83,8 @@ class ToyArm(Arm):
 
     def home(self) -> None:
         self._fail("home")
+        if not self.mode.obeys:
+            raise ArmError(f"the toy does not go home in mode '{self.mode.value}': let it recover")
         self.pose = self._pull = HOME
 
     def stop(self) -> None:

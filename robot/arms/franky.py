@@ -126,6 +126,7 @@ class FrankyArm:
         self._going_home, self._stopped = True, False
         try:
             hand.open()
+            self._controlled()  # still: a button pressed and released meanwhile leaves no error behind
             self._end()
             with told("on the way home"):
                 self._go_home(link)

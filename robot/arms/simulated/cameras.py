@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 
 from scipy.spatial.transform import Rotation
 
@@ -26,10 +27,13 @@ class SimulatedCamera:
     def __init__(self, world: World, name: str) -> None:
         self._world, self._name = world, name
         self._entered = False
+        self._view: View | None = None  # the last one known
 
     @property
     def features(self) -> CameraFeatures:
-        return CameraFeatures(self._name, *self._world.size, PICTURES_HZ, self._view())
+        """With the last view that was known, where the world is gone; with none, where it is not there yet."""
+        self._look()
+        return CameraFeatures(self._name, *self._world.size, PICTURES_HZ, self._view)
 
     def __enter__(self) -> SimulatedCamera:
         """Raises NoGL where nothing can be rendered."""
@@ -43,10 +47,12 @@ class SimulatedCamera:
         except ArmError as error:
             raise CameraError(f"camera {self._name}: {error}") from error
         self._entered = True
+        self._look()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._entered = False
+        self._look()
 
     def latest(self) -> Picture:
         if not self._entered:
@@ -58,11 +64,13 @@ class SimulatedCamera:
         assert picture is not None  # it was waited for
         return picture
 
-    def _view(self) -> View | None:
+    def _look(self) -> None:
+        if self._name == WORLD:
+            with suppress(ArmError):  # no world
+                self._view = self._seen_from(self._world.measured().base)
+
+    def _seen_from(self, base: Pose) -> View:
         """Of the camera that stands, in the frame of the arm's base, which the operator moves."""
-        if self._name != WORLD:
-            return None
-        base = self._world.measured().base
         path = camera_path(MICROWAVE, VIEW, 1)
         height, width = self._world.size
         focal = max(height, width) / 2 / math.tan(path.fovy / 2)
