@@ -134,6 +134,7 @@ def test_a_reflex_is_cleared_by_recover_alone(twin):
 def test_the_operator_reaches_into_it(twin):
     assert twin.operator.ask("everything back in its place?") is Answer.GO
     first = twin.world.measured().door
+    twin.operator.begins(1)
     twin.operator.ask("and again?")
     assert twin.operator.mark() is None
     until(lambda: not np.allclose(first.handle, twin.world.measured().door.handle))
