@@ -62,10 +62,10 @@ class AheadActor:
         frames = self._look(self._step) if self._look and self.cameras else {}
         now = np.asarray(observation, np.float32).copy(), frames
         self._history.extend([now] * (1 if self._history else self._history.maxlen or 1))
-        if self._plan is None and (self._step == 0 or self._step - self._begun >= self.policy.shape.horizons.action):
-            self._plan, self._begun = self._thread.submit(self._sample, list(self._history), self._noise), self._step
         if self._plan is not None and self._plan.done():
             self._chunk, self._chunk_begun, self._plan = self._plan.result(), self._begun, None
+        if self._plan is None and (self._step == 0 or self._step - self._begun >= self.policy.shape.horizons.action):
+            self._plan, self._begun = self._thread.submit(self._sample, list(self._history), self._noise), self._step
         at = self._step - self._chunk_begun
         self._step += 1
         if at >= len(self._chunk):

@@ -204,7 +204,8 @@ def test_the_terminal_is_put_back_after_an_exception(terminal, error):
 
 
 CHILD = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which whoever runs the tests may have had ignored
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 from robot.keys import Keys
 with Keys() as keys:
