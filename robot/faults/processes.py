@@ -48,7 +48,7 @@ POINTS = {  # phase of a session: what is called there, and which calls of it
     "the summary": ("robot.run:RunFolder.finish", (1,)),
 }
 CUT = (0.5, 2, 4, 8, 16)  # kilobytes at which files are cut off, as where a quota ends
-DISKS = (320, 1120, 1160, 1220)  # kilobytes of disks that are full before the first episode, and after some
+DISKS = (320, 1120, 1140, 1160)  # kilobytes of disks that are full before the first episode, and after some
 FILES = ("arrays.npz", "episode.json", "world.mp4", "wrist.mp4", "SHA256SUMS")
 MPR = [sys.executable, "-m", "mpr.cli"]
 
