@@ -120,8 +120,6 @@ class Recorder:
         folder = episode_folder(self.root, number)
         try:
             save_episode(episode, folder)
-            for directory in (folder, self.root):  # the names in them; their files have been flushed
-                _flush(directory)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
@@ -179,14 +177,6 @@ def _row(number: int, folder: Path, episode: Episode) -> dict[str, Any]:
         "seconds": round(float(episode.times[-1] - episode.times[0]), 3),
         "bytes": sum(file.stat().st_size for file in folder.iterdir()),
     }
-
-
-def _flush(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _mb(count: int) -> str:

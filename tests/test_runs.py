@@ -118,7 +118,7 @@ def test_a_torn_last_line_of_metrics_is_dropped_and_does_not_swallow_the_next(tm
 def test_finished_only_with_a_whole_summary(tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run", "train", {})
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_flush_to_disk", lambda path: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        patch.setattr(runs, "flush_to_disk", lambda path: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
         with pytest.raises(OSError):
             run.finish({"loss": 1})
     assert not run.finished

@@ -35,8 +35,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     with _beside(path) as folder:
         temporary = folder / path.name
         yield temporary
-        _flush_to_disk(temporary)
+        flush_to_disk(temporary)
         os.replace(temporary, path)
+    flush_to_disk(path.parent)  # the name in it
 
 
 @contextmanager
@@ -44,11 +45,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, renamed to `path` if nothing fails; what stood at `path` is replaced."""
     with _beside(path) as temporary:
         yield temporary
-        for file in sorted(temporary.rglob("*")):
-            _flush_to_disk(file)
+        for file in (*sorted(temporary.rglob("*")), temporary):
+            flush_to_disk(file)
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
+    flush_to_disk(path.parent)  # the name in it
 
 
 @contextmanager
@@ -93,7 +95,8 @@ def _alive(process: str) -> bool:
     return True
 
 
-def _flush_to_disk(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
+    """What was written to a file, or the names in a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
