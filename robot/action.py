@@ -70,15 +70,3 @@ def composed(base: Action, residual: Action, alpha: float) -> Action:
     turn_base = Rotation.from_rotvec(alpha * ROTATION_FACTOR * turn_base_of(residual).as_rotvec()) * turn_base_of(base)
     linear = np.clip(base + alpha * residual, -1, 1)
     return np.concatenate([linear[:3], turn_base.as_quat(canonical=True), linear[7:]])
-
-
-def residual_of(action: Action, base: Action, alpha: float) -> Action:
-    """The residual that makes `action` of `base`: a demonstration's label. May leave -1..1 in position and gripper;
-    a turn that no residual can make is the nearest one. Raises ValueError where alpha is not above 0."""
-    if not alpha > 0:
-        raise ValueError(f"with alpha {alpha:g} no residual makes a difference")
-    linear = (np.asarray(action, np.float64) - np.asarray(base, np.float64)) / alpha
-    vector = (turn_base_of(action) * turn_base_of(base).inv()).as_rotvec() / (alpha * ROTATION_FACTOR)
-    size = np.linalg.norm(vector)
-    turn_base = Rotation.from_rotvec(vector * min(1.0, np.pi / size) if size > 0 else vector)
-    return np.concatenate([linear[:3], turn_base.as_quat(canonical=True), linear[7:]])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from robot.action import NOTHING, Action, action_of, composed, residual_of, target_of, turn_base_of
+from robot.action import NOTHING, Action, action_of, composed, target_of, turn_base_of
 from robot.arm import ArmState, Mode
 from robot.pose import Pose, angle_between
 
@@ -59,24 +59,6 @@ def test_a_residual_of_nothing_leaves_the_base(base: Action, alpha: float) -> No
         made = composed(base, nothing, alpha)
         np.testing.assert_allclose(made[[0, 1, 2, 7]], base[[0, 1, 2, 7]])
         same_turn(made, base)
-
-
-@given(TURNING, TURNING.filter(lambda residual: abs(residual[6]) > 0.01), ALPHAS)  # half a turn has two axes
-def test_residual_of_inverts_composed(base: Action, residual: Action, alpha: float) -> None:
-    base[[0, 1, 2, 7]] *= 0.4  # nothing is clipped
-    residual[[0, 1, 2, 7]] *= 0.5
-    made = composed(base, residual, alpha)
-    found = residual_of(made, base, alpha)
-    np.testing.assert_allclose(found[[0, 1, 2, 7]], residual[[0, 1, 2, 7]], atol=1e-9)
-    np.testing.assert_allclose(composed(base, found, alpha), made, atol=1e-9)
-
-
-def test_a_turn_that_no_residual_makes_is_the_nearest() -> None:
-    far = np.array([0, 0, 0, 0, 0, HALF, HALF, 0])
-    found = residual_of(far, NOTHING, 0.1)
-    assert turn_base_of(found).as_rotvec() == pytest.approx([0, 0, np.pi], abs=1e-9)
-    with pytest.raises(ValueError, match="alpha"):
-        residual_of(far, NOTHING, 0)
 
 
 @given(ACTIONS, TURNING)
