@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from robot.arm import Arm, ArmError, ArmFeatures, ArmState, Mode, Target
+from robot.arm import Arm, ArmError, ArmState, Mode, Target
+from robot.faults.through import Through
 from robot.faults.trigger import Trigger
 
 PUSHED = np.array([0.0, 0.25, 0.0])  # metres, by a person's hand
@@ -28,23 +29,13 @@ CALLS = ("state late", "state lost", "command lost", "command lost, and does not
 KINDS = (*SEEN, *CALLS)
 
 
-class FaultyArm:
+class FaultyArm(Through):
     """An Arm with one fault, on while its trigger is."""
 
     def __init__(self, arm: Arm, kind: str, trigger: Trigger) -> None:
+        super().__init__(arm)
         self.arm, self.kind, self.trigger = arm, kind, trigger
         self._late: ArmState | None = None
-
-    @property
-    def features(self) -> ArmFeatures:
-        return self.arm.features
-
-    def __enter__(self) -> FaultyArm:
-        self.arm.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.arm.__exit__(*error)  # type: ignore[arg-type]
 
     def state(self) -> ArmState:
         if not self.trigger.on:

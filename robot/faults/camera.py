@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from robot.camera import Camera, CameraError, CameraFeatures, Picture
+from robot.camera import Camera, CameraError, Picture
+from robot.faults.through import Through
 from robot.faults.trigger import Trigger
 
 UNMOVED = "same picture, new times"
@@ -22,23 +23,13 @@ KINDS = (
 )
 
 
-class FaultyCamera:
+class FaultyCamera(Through):
     """A Camera with one fault, on while its trigger is."""
 
     def __init__(self, camera: Camera, kind: str, trigger: Trigger) -> None:
+        super().__init__(camera)
         self.camera, self.kind, self.trigger = camera, kind, trigger
         self._held: Picture | None = None
-
-    @property
-    def features(self) -> CameraFeatures:
-        return self.camera.features
-
-    def __enter__(self) -> FaultyCamera:
-        self.camera.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.camera.__exit__(*error)  # type: ignore[arg-type]
 
     def latest(self) -> Picture:
         now = self.camera.latest()

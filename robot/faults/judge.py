@@ -10,15 +10,16 @@ from collections import deque
 
 import numpy as np
 
-from robot.arm import Arm, ArmFeatures, ArmState, Target
+from robot.arm import Arm, ArmState, Target
 from robot.clock import Clock
+from robot.faults.through import Through
 from robot.safety import Limits
 
 ROUNDING = 1e-6
 KEPT = 8  # calls
 
 
-class Judged:
+class Judged(Through):
     """An Arm that passes everything on. `broken` lists what went beyond the limits, one line each; `calls` holds the
     names of the last calls but for those of `state`.
 
@@ -28,6 +29,7 @@ class Judged:
     """
 
     def __init__(self, arm: Arm, limits: Limits, clock: Clock, jitter: float = 0.0) -> None:
+        super().__init__(arm)
         self.arm, self.limits, self.clock, self.jitter = arm, limits, clock, jitter
         self.broken: list[str] = []
         self.calls: deque[str] = deque(maxlen=KEPT)
@@ -35,17 +37,6 @@ class Judged:
         self._asked: ArmState | None = None
         self._force: Target | None = None  # what the arm is pulled to; none: it holds
         self._moves: list[tuple[float, float, float]] = []  # time, metres, radians
-
-    @property
-    def features(self) -> ArmFeatures:
-        return self.arm.features
-
-    def __enter__(self) -> Judged:
-        self.arm.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.arm.__exit__(*error)  # type: ignore[arg-type]
 
     def state(self) -> ArmState:
         self._asked = self.arm.state()
