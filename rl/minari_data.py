@@ -39,22 +39,33 @@ def save_minari(demonstrations: Iterable[Demonstration], root: Path, name: str, 
     Minari finds it under its name where MINARI_DATASETS_PATH is `root`. Raises BadDemonstration where there is none,
     ValueError for a name that Minari would not read.
     """
+    first = next(demonstrations := iter(demonstrations), None)
+    if first is None:
+        raise BadDemonstration(f"Minari data set {name}: there is no demonstration to save")
+    buffers = (_buffer(i, d) for i, d in enumerate(itertools.chain([first], demonstrations)))
+    return write_storage(root, name, _spaces(first), buffers, description, "demonstrations")
+
+
+def write_storage(
+    root: Path, name: str, spaces: tuple[Any, Any], buffers: Iterable[Any], description: str, algorithm: str
+) -> Path:
+    """Minari's own storage of episode buffers, below `root`, whole or not at all; pictures raw. Returns its folder.
+
+    Raises ValueError for a name that Minari would not read.
+    """
     minari = _minari()
     from minari.dataset.minari_dataset import parse_dataset_id
     from minari.dataset.minari_storage import MinariStorage
 
     parse_dataset_id(name)
-    first = next(demonstrations := iter(demonstrations), None)
-    if first is None:
-        raise BadDemonstration(f"Minari data set {name}: there is no demonstration to save")
+    observations, actions = spaces
     with atomic_folder(Path(root) / name) as folder:
-        observations, actions = _spaces(first)
         storage = MinariStorage.new(
             folder / "data", observation_space=observations, action_space=actions, jpeg_encoding=False
         )
         about = {"dataset_id": name, "minari_version": minari.__version__, "description": description}
-        storage.update_metadata({**about, "algorithm_name": "demonstrations"})
-        storage.update_episodes(_buffer(i, d) for i, d in enumerate(itertools.chain([first], demonstrations)))
+        storage.update_metadata({**about, "algorithm_name": algorithm})
+        storage.update_episodes(buffers)
     return Path(root) / name
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.episode import Episode
+from rl.minari_data import write_storage
 from robot.recording import close_videos
 from tracking.clip import FrameSource
-from tracking.runs import atomic_folder
 
 DESCRIPTION = "Episodes recorded on a robot arm; infos['time'] holds the measured seconds"
 
@@ -45,21 +45,8 @@ def write_minari(episodes: Sequence[Episode], root: Path, name: str) -> Path:
     Minari finds it under its name where MINARI_DATASETS_PATH is `root`. Raises ValueError for a name that Minari would
     not read.
     """
-    import h5py  # noqa: F401  what Minari's storage needs, and says so only later
-    import minari
-    from minari.dataset.minari_dataset import parse_dataset_id
-    from minari.dataset.minari_storage import MinariStorage
-
-    parse_dataset_id(name)
-    with atomic_folder(Path(root) / name) as folder:
-        observations, actions = _spaces(episodes)
-        storage = MinariStorage.new(
-            folder / "data", observation_space=observations, action_space=actions, jpeg_encoding=False
-        )
-        about = {"dataset_id": name, "minari_version": minari.__version__, "description": DESCRIPTION}
-        storage.update_metadata({**about, "algorithm_name": "recorded"})
-        storage.update_episodes(_buffer(number, episode) for number, episode in enumerate(episodes))
-    return Path(root) / name
+    buffers = (_buffer(number, episode) for number, episode in enumerate(episodes))
+    return write_storage(root, name, _spaces(episodes), buffers, DESCRIPTION, "recorded")
 
 
 def read_minari_episodes(folder: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, FrameSource]]]:
