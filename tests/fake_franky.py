@@ -45,14 +45,28 @@ class World:
         self.lost, self.motion = True, None
 
 
-def module(world: World) -> SimpleNamespace:
-    class Errors:
-        joint_reflex = self_collision_avoidance_violation = property()
+class Errors:
+    joint_reflex = self_collision_avoidance_violation = property()
 
-    class Affine:
-        def __init__(self, translation, quaternion):
-            assert translation.dtype == quaternion.dtype == np.float64
-            self.translation, self.quaternion = translation, quaternion
+
+class Affine:
+    def __init__(self, translation, quaternion):
+        assert translation.dtype == quaternion.dtype == np.float64
+        self.translation, self.quaternion = translation, quaternion
+
+
+class JointMotion:
+    def __init__(self, target, relative_dynamics_factor=1.0):
+        assert target.dtype == np.float64
+        self.target = target
+
+
+class PostureTask:
+    def __init__(self, target, stiffness): ...
+
+
+def robot_of(world: World) -> type:
+    """An arm that is connected to that world."""
 
     class Robot:
         def __init__(self, fci_hostname, default_torque_threshold=20.0, default_force_threshold=30.0,
@@ -112,13 +126,11 @@ def module(world: World) -> SimpleNamespace:
             world.flags, world.mode = NO_ERRORS, "Idle"
             return True
 
-    class JointMotion:
-        def __init__(self, target, relative_dynamics_factor=1.0):
-            assert target.dtype == np.float64
-            self.target = target
+    return Robot
 
-    class PostureTask:
-        def __init__(self, target, stiffness): ...
+
+def tracker_of(world: World) -> type:
+    """The impedance controller, one a robot."""
 
     class CartesianImpedanceTracker:
         def __init__(self, robot, *, translational_stiffness=None, rotational_stiffness=None,
@@ -139,6 +151,12 @@ def module(world: World) -> SimpleNamespace:
             if world.motion is self:
                 world.motion, world.mode = None, "Idle"
             self.robot.join_motion()
+
+    return CartesianImpedanceTracker
+
+
+def hand_of(world: World) -> tuple[type, type]:
+    """The gripper, and what its commands give."""
 
     class Future:
         def __init__(self):
@@ -180,8 +198,14 @@ def module(world: World) -> SimpleNamespace:
             world.width, self.running = width, Future()
             return self.running
 
+    return Gripper, Future
+
+
+def module(world: World) -> SimpleNamespace:
+    """What `import franky` would give, all of it in one world."""
+    gripper, future = hand_of(world)
     return SimpleNamespace(
-        Affine=Affine, CartesianImpedanceTracker=CartesianImpedanceTracker, CommandException=CommandException,
-        Errors=Errors, Gripper=Gripper, JointMotion=JointMotion, PostureTask=PostureTask, Robot=Robot, Future=Future,
-        RealtimeConfig=SimpleNamespace(Enforce="Enforce", Ignore="Ignore"),
+        Affine=Affine, CartesianImpedanceTracker=tracker_of(world), CommandException=CommandException,
+        Errors=Errors, Gripper=gripper, JointMotion=JointMotion, PostureTask=PostureTask, Robot=robot_of(world),
+        Future=future, RealtimeConfig=SimpleNamespace(Enforce="Enforce", Ignore="Ignore"),
     )  # fmt: skip

@@ -186,27 +186,6 @@ def test_home_opens_goes_there_and_is_controlled_again(world: World):
         assert world.said.count(("tracker",)) == 2 and ("move", 0.08) in world.said
 
 
-def test_stopped_on_its_way_home_it_is_not_controlled(world: World):
-    world.slow_way = True
-    with FrankyArm("arm") as arm:
-        said: list[str] = []
-
-        def go() -> None:
-            try:
-                arm.home()
-            except ArmError as error:
-                said.append(str(error))
-
-        thread = threading.Thread(target=go)
-        thread.start()
-        until(lambda: type(world.motion).__name__ == "JointMotion")
-        assert arm.state().errors == ()
-        arm.stop()
-        thread.join(5)
-        assert said and world.motion is None and world.said.count(("tracker",)) == 1
-        assert arm.state().mode is Mode.OTHER
-
-
 def on_the_way(arm: FrankyArm) -> tuple[threading.Thread, list[str]]:
     """Home, in a thread; and what it said."""
     said: list[str] = []
@@ -220,6 +199,18 @@ def on_the_way(arm: FrankyArm) -> tuple[threading.Thread, list[str]]:
     thread = threading.Thread(target=go, daemon=True)
     thread.start()
     return thread, said
+
+
+def test_stopped_on_its_way_home_it_is_not_controlled(world: World):
+    world.slow_way = True
+    with FrankyArm("arm") as arm:
+        thread, said = on_the_way(arm)
+        until(lambda: type(world.motion).__name__ == "JointMotion")
+        assert arm.state().errors == ()
+        arm.stop()
+        thread.join(5)
+        assert said and world.motion is None and world.said.count(("tracker",)) == 1
+        assert arm.state().mode is Mode.OTHER
 
 
 def still_ended(world: World, arm: FrankyArm, mode: Mode) -> None:
