@@ -1,7 +1,7 @@
 """What an arm is to the rest of the house: it says where it is, takes a target, goes home, stops, recovers when told.
 
 An adapter does no more than this. It limits nothing and watches over nothing: between any policy and `Arm.send` stands
-`robot.guard.Guard`. Nothing moves, and nothing is connected, before the arm is entered.
+`robot.safety.guard.Guard`. Nothing moves, and nothing is connected, before the arm is entered.
 """
 
 from __future__ import annotations

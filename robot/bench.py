@@ -16,8 +16,8 @@ from rl.base_policy import BasePolicy
 from robot.action import SIZE
 from robot.ahead import AheadActor
 from robot.base import STATE, base_policy
+from robot.commands.run import environment, watched
 from robot.environment import FrankaEnv, Stopped
-from robot.run import environment, watched
 from robot.session import no_residual
 from robot.station import Station, StationConfig, station
 from tracking.config import as_dict, parse, print_plan

@@ -28,11 +28,11 @@ from robot.action import NOTHING, SIZE, Action, action_of, composed
 from robot.arm import Arm, ArmError
 from robot.camera import Camera, CameraError
 from robot.clock import Clock, Pace, WallClock
-from robot.guard import Event, Guard, Held, Sent
-from robot.kept import Kept, state_vector
 from robot.operator import Answer, Mark, Operator
-from robot.safety import Limits
-from robot.watch import Seen
+from robot.recording.kept import Kept, state_vector
+from robot.safety.guard import Event, Guard, Held, Sent
+from robot.safety.limits import Limits
+from robot.safety.watch import Seen
 from tracking.errors import UserError
 
 RATE_HZ = 10.0

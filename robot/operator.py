@@ -1,6 +1,6 @@
 """The person beside the arm: marks how an episode ends, is asked before anything goes on after a fault, is told things.
 
-`robot.keyboard_operator.KeyboardOperator` is the one at a terminal.
+`robot.teleop.keyboard_operator.KeyboardOperator` is the one at a terminal.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mpr.episode import Episode, load_episode
 from robot.action import SIZE
 from robot.environment import FrankaEnv, Observation, Stopped
-from robot.film import ending
 from robot.operator import Mark
-from robot.recording import Recorder
+from robot.recording.film import ending
+from robot.recording.recorder import Recorder
 
 Residual = Callable[[Observation], NDArray[np.float32]]  # [8] in -1..1
 

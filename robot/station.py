@@ -12,10 +12,10 @@ from rl.base_policy import BasePolicy
 from robot.arm import Arm
 from robot.camera import Camera
 from robot.clock import Clock, WallClock
-from robot.keyboard_operator import KeyboardOperator
-from robot.keys import Keys
 from robot.operator import Operator
-from robot.safety import Limits
+from robot.safety.limits import Limits
+from robot.teleop.keyboard_operator import KeyboardOperator
+from robot.teleop.keys import Keys
 from tracking.errors import UserError
 
 ARMS = ("simulated", "franky", "polymetis")

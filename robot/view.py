@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from robot.pose import Pose
-from robot.safety import Limits
+from robot.safety.limits import Limits
 from tracking.errors import UserError
 
 NEAR = 0.05  # metres before the camera: nothing nearer is drawn

@@ -10,9 +10,9 @@ from gymnasium.error import ResetNeeded
 
 from robot.action import NOTHING, STEP, composed
 from robot.arm import ArmFeatures, Mode
+from robot.commands.run import watched
 from robot.environment import FrankaEnv, Stopped
 from robot.operator import Answer, Mark
-from robot.run import watched
 from robot.session import no_residual, one_episode, told
 from tests.toy_arm import HOME, ToyArm, ToyClock
 from tests.toy_station import Forward, ToyCamera, ToyOperator

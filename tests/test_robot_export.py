@@ -13,9 +13,9 @@ from mpr.cli import main as mpr
 from mpr.episode import Episode, load_episode
 from rl.demonstrations import BadDemonstration, load_demonstrations
 from rl.diffusion.samples import Horizons, Windows
-from robot import export
-from robot.recording import Recorder, episode_folders
-from robot.to_demonstrations import to_demonstration, write_demonstrations
+from robot.commands import export
+from robot.recording.demonstrations import to_demonstration, write_demonstrations
+from robot.recording.recorder import Recorder, episode_folders
 from tests.toy_robot_episodes import robot_episode
 from tracking.clip import FrameSource, Picked
 from tracking.errors import UserError
@@ -172,8 +172,8 @@ def test_what_reads_back_otherwise_is_found(session):
 
 def test_a_set_that_reads_back_otherwise_is_not_called_done(session, tmp_path, monkeypatch, capsys):
     pytest.importorskip("minari", reason="minari, the extra `policy`, is not installed")
-    buffer = export.export_minari._buffer
-    monkeypatch.setattr(export.export_minari, "_buffer", lambda n, e: buffer(n, replace(e, states=e.states + 1e-12)))
+    buffer = export.minari._buffer
+    monkeypatch.setattr(export.minari, "_buffer", lambda n, e: buffer(n, replace(e, states=e.states + 1e-12)))
     assert run(session, tmp_path / "run", "--format", "minari", "--successes") == 2
     assert "in state: do not use it" in capsys.readouterr().err
     assert not (tmp_path / "run" / "summary.json").exists()

@@ -21,7 +21,7 @@ from robot.faults.judge import Judged
 from robot.faults.policy import FaultyPolicy
 from robot.faults.trigger import Trigger, once
 from robot.pose import Pose
-from robot.safety import Limits
+from robot.safety.limits import Limits
 from tests.toy_arm import HOME, ToyArm, ToyClock
 from tests.toy_station import Forward, ToyCamera
 

@@ -25,10 +25,10 @@ from robot.arm import ArmError, Mode, Target
 from robot.arms.franka import HOME, HOME_POSE
 from robot.arms.franky import FrankyArm
 from robot.clock import Pace, WallClock
-from robot.guard import Guard, Held, Sent
 from robot.pose import Pose, angle_between, distance_between
-from robot.safety import Limits
-from robot.watch import Seen
+from robot.safety.guard import Guard, Held, Sent
+from robot.safety.limits import Limits
+from robot.safety.watch import Seen
 from tests import fake_franky
 from tests.fake_franky import JOINT_REFLEX, World
 

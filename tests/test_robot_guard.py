@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from robot.action import target_of
 from robot.arm import Mode
-from robot.guard import Held, Sent
 from robot.pose import Pose
-from robot.watch import Seen
+from robot.safety.guard import Held, Sent
+from robot.safety.watch import Seen
 from tests.toy_arm import HOME
 from tests.toy_session import ARM, HELD, INF, LIMITS, NAN, SEEN, Session, picture_with
 

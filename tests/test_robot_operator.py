@@ -20,10 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from robot.keyboard_operator import ANSWERS, MARKS, KeyboardOperator
-from robot.keys import Keys
 from robot.operator import Answer, Mark, most_careful
 from robot.teleop.keyboard import KEYS
+from robot.teleop.keyboard_operator import ANSWERS, MARKS, KeyboardOperator
+from robot.teleop.keys import Keys
 from tracking.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -207,7 +207,7 @@ CHILD = """
 import fcntl, os, signal, sys, termios
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which whoever runs the tests may have had ignored
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from robot.keys import Keys
+from robot.teleop.keys import Keys
 with Keys() as keys:
     os.write(1, b"ready")
     while True:

@@ -25,9 +25,9 @@ from robot.arms import polymetis_server
 from robot.arms.franka import HAND, HOME, HOME_POSE, Stamp, applied, inverse, wished
 from robot.arms.polymetis import PolymetisArm
 from robot.clock import WallClock
-from robot.guard import Guard
 from robot.pose import Pose, angle_between, distance_between
-from robot.safety import Limits
+from robot.safety.guard import Guard
+from robot.safety.limits import Limits
 
 SERVER = Path(polymetis_server.__file__)
 FAKE = """

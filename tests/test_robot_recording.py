@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mpr.episode import SUMS, load_episode, save_episode
 from robot.camera import CameraFeatures
-from robot.recording import DiskFull, Recorder, episode_folders, most_bytes
+from robot.recording.recorder import DiskFull, Recorder, episode_folders, most_bytes
 from tests.toy_robot_episodes import robot_episode, same_arrays, texture
 from tracking.errors import BadClip
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from robot.arm import ArmState, Mode, Target
 from robot.pose import Pose, between
-from robot.safety import Limited, Limits, Step, broken, limited, within_second
+from robot.safety.limits import Limited, Limits, Step, broken, limited, within_second
 from tracking.errors import UserError
 
 LIMITS = Limits()

@@ -9,7 +9,7 @@ import pytest
 
 from mpr.episode import load_episode
 from robot.operator import Answer, Mark
-from robot.recording import Recorder
+from robot.recording.recorder import Recorder
 from robot.session import session, told
 from tests.test_robot_environment import Table
 from tests.toy_station import ToyOperator
@@ -85,7 +85,7 @@ def test_a_fault_ends_its_episode_not_the_session(tmp_path: Path) -> None:
 def test_a_disk_that_is_nearly_full_is_said_before_the_arm_moves(tmp_path: Path, monkeypatch) -> None:
     table = Table()
     recorder = Recorder(tmp_path)
-    monkeypatch.setattr("robot.recording.free_bytes", lambda path: 1000)
+    monkeypatch.setattr("robot.recording.recorder.free_bytes", lambda path: 1000)
     with pytest.raises(Exception, match=r"may need .* MB: free some"):
         list(session(table.env, recorder, 1))
     assert table.arm.sent == []

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from robot.action import NOTHING
-from robot.keys import Keys
 from robot.operator import Mark
 from robot.teleop.device import DEADZONE, OPEN, POSITION, SHUT, TURN, LetGo, Teleop, Wish, action_of_wish
 from robot.teleop.gamepad import Gamepad
 from robot.teleop.keyboard import AXES, GRIPS, KEYS, SPEEDS, KeyboardTeleop
+from robot.teleop.keys import Keys
 from robot.teleop.policy import TeleopPolicy
 from robot.teleop.registry import DEVICES, teleop
 from robot.teleop.spacemouse import SpaceMouse

@@ -13,9 +13,9 @@ from rl.kitchen.tasks import MICROWAVE
 from robot.arm import ArmFeatures, ArmState, Mode
 from robot.arms.simulated import simulated
 from robot.arms.simulated.eyes import VIEW
-from robot.check import home_line, with_box
+from robot.commands.check import home_line, with_box
 from robot.pose import Pose
-from robot.safety import Limits
+from robot.safety.limits import Limits
 from robot.view import View, box_edges, read_view
 from tracking.errors import UserError
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robot.action import NOTHING
-from robot.guard import Held, Sent
+from robot.safety.guard import Held, Sent
 from tests.toy_session import INF, NAN, RIGHT, SEEN, Session, kinds, picture_with, run
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from robot.arm import ArmError, Mode, Target
-from robot.guard import Event, Guard, Held, Sent
-from robot.safety import Limits
-from robot.watch import Seen
-from robot.watchdog import Watchdog
+from robot.safety.guard import Event, Guard, Held, Sent
+from robot.safety.limits import Limits
+from robot.safety.watch import Seen
+from robot.safety.watchdog import Watchdog
 from tests.toy_arm import ToyArm, ToyClock
 from tests.toy_session import RIGHT, SEEN, Session, kinds, run
 

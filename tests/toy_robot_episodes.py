@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.episode import Episode, load_episode
-from robot.recording import DiskFull, Recorder, episode_folders
+from robot.recording.recorder import DiskFull, Recorder, episode_folders
 
 TOUCHES = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.listdir", "os.scandir", "shutil.rmtree")
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from robot.arm import ArmError, ArmState, Mode, Target
 from robot.camera import Picture
-from robot.guard import Event, Guard, Held, Sent
 from robot.pose import Pose
-from robot.safety import Limits
-from robot.watch import Seen
+from robot.safety.guard import Event, Guard, Held, Sent
+from robot.safety.limits import Limits
+from robot.safety.watch import Seen
 from tests.toy_arm import HOME, ToyArm, ToyClock
 
 LIMITS = Limits()

@@ -1,6 +1,6 @@
 """A Franka arm (FR3 or Panda) through franky-control 2: Cartesian impedance tracking at 1 kHz in this process.
 
-The controller follows the last target for ever, so somebody has to watch over silence: `robot.guard` does.
+The controller follows the last target for ever, so somebody has to watch over silence: `robot.safety.guard` does.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Any
 from mpr.episode import load_episode
 from robot.base import EXPERT, base_policy
 from robot.clock import Clock
+from robot.commands.run import environment
 from robot.environment import FrankaEnv
 from robot.faults import loop, real_time
 from robot.faults.arm import FaultyArm
@@ -24,11 +25,10 @@ from robot.faults.judge import Judged
 from robot.faults.policy import FaultyPolicy
 from robot.faults.trigger import Trigger
 from robot.operator import Answer, Mark, Operator
-from robot.recording import Recorder
-from robot.run import environment
+from robot.recording.recorder import Recorder
+from robot.safety.watchdog import Watchdog
 from robot.session import session
 from robot.station import Station, StationConfig, named
-from robot.watchdog import Watchdog
 from tracking.runs import RunFolder, read_metrics
 
 STEPS = 70

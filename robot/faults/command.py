@@ -14,7 +14,7 @@ from robot.faults.campaign import SIZE, as_row, tried
 from robot.faults.catalogue import Case, catalogue
 from robot.faults.processes import ProcessCase, process_catalogue
 from robot.faults.tables import Row, tables
-from robot.safety import Limits
+from robot.safety.limits import Limits
 from robot.station import StationConfig
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError

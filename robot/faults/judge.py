@@ -1,6 +1,6 @@
 """Beside the arm, behind everything else: keeps what it was really told, and says which limits that broke.
 
-Shares no line with `robot.safety`: a mistake there would not be seen by a judge that repeats it.
+Shares no line with `robot.safety.limits`: a mistake there would not be seen by a judge that repeats it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from robot.arm import Arm, ArmState, Target
 from robot.clock import Clock
 from robot.faults.through import Through
-from robot.safety import Limits
+from robot.safety.limits import Limits
 
 ROUNDING = 1e-6
 KEPT = 8  # calls

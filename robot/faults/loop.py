@@ -6,7 +6,7 @@ from typing import Any
 
 from robot.environment import FrankaEnv
 from robot.faults.trigger import Trigger, once
-from robot.recording import Recorder
+from robot.recording.recorder import Recorder
 
 PART = "loop"
 COMMANDS = (9, 75)  # after which it comes: in the first episode, which is over after 70 at most, and in the second

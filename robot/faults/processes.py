@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mpr.episode import load_episode
-from robot.recording import episode_folders
+from robot.recording.recorder import episode_folders
 from tracking.errors import BadClip
 
 EPISODES, STEPS = 3, 12
@@ -37,15 +37,15 @@ POINTS = {  # phase of a session: what is called there, and which calls of it
     "looking": ("robot.environment:FrankaEnv._look", (1, 8, 20)),
     "asking the base policy": ("robot.environment:FrankaEnv._ask_base", (2, 15)),
     "commanding": ("robot.arms.simulated.arm:SimulatedArm.send", (1, 7, 13, 30)),
-    "the end of an episode": ("robot.kept:Kept.episode", (1, 2, 3)),
+    "the end of an episode": ("robot.recording.kept:Kept.episode", (1, 2, 3)),
     "saving: arrays": ("mpr.episode:np.savez_compressed", (1, 3)),
     "saving: pictures": ("mpr.episode:write_video", (1, 2, 4)),
     "saving: checksums": ("mpr.episode:_sum", (1, 3, 7)),
     "saving: the folder's name": ("os:replace", (1, 2, 3)),
-    "saving: the log": ("robot.recording:Recorder._log", (1, 3)),
-    "films": ("robot.run:save_film", (1, 3)),
-    "the page": ("robot.run:write_page", (1,)),
-    "the summary": ("robot.run:RunFolder.finish", (1,)),
+    "saving: the log": ("robot.recording.recorder:Recorder._log", (1, 3)),
+    "films": ("robot.commands.run:save_film", (1, 3)),
+    "the page": ("robot.commands.run:write_page", (1,)),
+    "the summary": ("robot.commands.run:RunFolder.finish", (1,)),
 }
 CUT = (0.5, 2, 4, 8, 16)  # kilobytes at which files are cut off, as where a quota ends
 DISKS = (320, 1120, 1140, 1160)  # kilobytes of disks that are full before the first episode, and after some

@@ -13,9 +13,9 @@ from types import TracebackType
 
 import numpy as np
 
-from robot.keys import Keys
 from robot.operator import Mark
 from robot.teleop.device import OPEN, SHUT, Wish
+from robot.teleop.keys import Keys
 
 HELD = 0.25  # seconds: longer than the time between two readings and two repeats (30 to 90 ms) together
 MOVES = {"i": (0, 1), "k": (0, -1), "j": (1, 1), "l": (1, -1), "u": (2, 1), "o": (2, -1)}  # key: axis, sign

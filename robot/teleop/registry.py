@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from robot.keys import Keys
 from robot.teleop.device import Teleop
 from robot.teleop.gamepad import Gamepad
 from robot.teleop.keyboard import KeyboardTeleop
+from robot.teleop.keys import Keys
 from robot.teleop.spacemouse import SpaceMouse
 from tracking.errors import UserError
 

@@ -19,7 +19,7 @@ from robot.arms.simulated.impedance import Gains
 from robot.arms.simulated.operator import SimulatedOperator
 from robot.arms.simulated.world import Lockstep, World
 from robot.clock import Clock, WallClock
-from robot.safety import Limits
+from robot.safety.limits import Limits
 from tracking.errors import UserError
 
 TASK = "microwave"

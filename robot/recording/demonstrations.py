@@ -15,7 +15,7 @@ import numpy as np
 
 from mpr.episode import Episode, load_episode
 from rl.demonstrations import BadDemonstration, Demonstration, demonstration_folder, save_demonstration
-from robot.recording import close_videos
+from robot.recording.recorder import close_videos
 from tracking.clip import Picked
 from tracking.errors import UserError
 

@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-from robot.guard import Guard
+from robot.safety.guard import Guard
 
 RATE_HZ = 20.0
 

@@ -19,12 +19,12 @@ from mpr.page import shown, write_page
 from rl.base_policy import BasePolicy
 from robot.base import EXPERT, base_policy
 from robot.environment import STEP_LIMIT, FrankaEnv
-from robot.film import save_film
-from robot.guard import Event
-from robot.recording import Recorder
+from robot.recording.film import save_film
+from robot.recording.recorder import Recorder
+from robot.safety.guard import Event
+from robot.safety.watchdog import Watchdog
 from robot.session import session, told
 from robot.station import Station, StationConfig, station
-from robot.watchdog import Watchdog
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder

@@ -11,15 +11,15 @@ from pathlib import Path
 from mpr.episode import Episode, load_episode
 from rl.base_policy import BasePolicy
 from robot.base import EXPERT, base_policy
+from robot.commands.run import environment, opened, watched
 from robot.environment import STEP_LIMIT
-from robot.keyboard_operator import KeyboardOperator
-from robot.recording import Recorder
-from robot.run import environment, opened, watched
+from robot.recording.demonstrations import write_demonstrations
+from robot.recording.recorder import Recorder
 from robot.session import session
 from robot.station import Station, StationConfig, station
+from robot.teleop.keyboard_operator import KeyboardOperator
 from robot.teleop.policy import TeleopPolicy
 from robot.teleop.registry import DEVICES, teleop
-from robot.to_demonstrations import write_demonstrations
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.episode import Episode
-from robot import lerobot_format as v3
-from robot.recording import close_videos
+from robot.recording import lerobot_format as v3
+from robot.recording.recorder import close_videos
 from tracking.clip import FrameSource, FrameWindow
 from tracking.errors import UserError
 from tracking.runs import atomic_folder

@@ -13,9 +13,9 @@ from mpr.episode import Episode
 from robot.action import Action
 from robot.arm import ArmState
 from robot.clock import Beat
-from robot.guard import Event, Held, Sent
 from robot.operator import Mark
-from robot.watch import Seen
+from robot.safety.guard import Event, Held, Sent
+from robot.safety.watch import Seen
 
 
 def state_vector(state: ArmState) -> NDArray[np.float64]:

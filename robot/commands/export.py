@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mpr.episode import Episode, load_episode
-from robot import export_lerobot, export_minari
-from robot.recording import close_videos, episode_folders
+from robot.recording import lerobot, minari
+from robot.recording.recorder import close_videos, episode_folders
 from tracking.clip import FrameSource
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
@@ -76,11 +76,11 @@ def main(argv: Sequence[str]) -> None:
     run = RunFolder(config.out, "robot export", as_dict(config))
     place = target(config)
     if config.format == "lerobot":
-        export_lerobot.write_lerobot(episodes, place)
-        back = export_lerobot.read_lerobot(place)
+        lerobot.write_lerobot(episodes, place)
+        back = lerobot.read_lerobot(place)
     else:
-        export_minari.write_minari(episodes, config.out, f"robot/{config.name}-v0")
-        back = export_minari.read_minari_episodes(place)
+        minari.write_minari(episodes, config.out, f"robot/{config.name}-v0")
+        back = minari.read_minari_episodes(place)
     compared = compare(source(config.format, episodes), back, len(episodes))
     print("\n".join([*map(str, compared), *told(config.format, episodes)]))
     wrong = [one.name for one in compared if not one.within(PICTURE_ERROR[config.format])]
@@ -110,9 +110,9 @@ def source(name: str, episodes: Sequence[Episode]) -> Iterator[Part]:
     """What the data set has to hold of each episode."""
     for episode in episodes:
         if name == "lerobot":
-            yield export_lerobot.columns(episode), export_lerobot.pictures(episode)
+            yield lerobot.columns(episode), lerobot.pictures(episode)
         else:
-            yield export_minari.columns(episode), episode.frames
+            yield minari.columns(episode), episode.frames
         close_videos(episode)
 
 
@@ -122,7 +122,7 @@ def told(name: str, episodes: Sequence[Episode]) -> list[str]:
         return []
     periods = np.concatenate([np.diff(episode.times) for episode in episodes]) * 1000
     return [
-        f"timestamps are nominal, {export_lerobot.nominal_rate(episodes)} Hz; periods were {periods.min():.1f} to "
+        f"timestamps are nominal, {lerobot.nominal_rate(episodes)} Hz; periods were {periods.min():.1f} to "
         f"{periods.max():.1f} ms, the measured times are in observation.time",
         "states and actions are float32; an episode's last state and picture, which no action followed, are left out",
     ]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from mpr.episode import Episode, load_episode
 from mpr.page import shown, write_page
 from robot.action import HALF_WIDTH, SIZE, STEP
-from robot.film import save_film
+from robot.commands.run import environment, opened, watched
 from robot.operator import Mark, Operator
 from robot.pose import Pose, between, distance_between, turn_base_between
-from robot.run import environment, opened, watched
+from robot.recording.film import save_film
 from robot.session import session, told
 from robot.station import StationConfig, station
 from tracking.config import as_dict, parse, print_plan

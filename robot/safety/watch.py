@@ -14,7 +14,7 @@ import numpy as np
 from robot.arm import ArmState
 from robot.camera import Picture
 from robot.pose import Pose, distance_between
-from robot.safety import Limits
+from robot.safety.limits import Limits
 
 AHEAD = 0.01  # seconds: clocks of two devices agree no better
 BLACK, LIT = 16, 0.01  # of 255, which this share of a picture reaches in any lit room; the noise of a dark one does not

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from mpr.page import shown, write_page
 from robot.action import HALF_WIDTH, STEP
 from robot.arm import ArmFeatures, ArmState
-from robot.guard import Guard, Held
 from robot.operator import Answer
 from robot.pose import Pose, angle_between, distance_between
-from robot.safety import Limits
+from robot.safety.guard import Guard, Held
+from robot.safety.limits import Limits
+from robot.safety.watch import Seen
+from robot.safety.watchdog import Watchdog
 from robot.station import Station, StationConfig, station
 from robot.view import View, box_edges, read_view
-from robot.watch import Seen
-from robot.watchdog import Watchdog
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.overlay import write_text

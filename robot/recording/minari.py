@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mpr.episode import Episode
 from rl.minari_data import write_storage
-from robot.recording import close_videos
+from robot.recording.recorder import close_videos
 from tracking.clip import FrameSource
 
 DESCRIPTION = "Episodes recorded on a robot arm; infos['time'] holds the measured seconds"

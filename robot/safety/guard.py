@@ -19,8 +19,8 @@ from robot.action import Action, target_of
 from robot.arm import Arm, ArmState, Target
 from robot.clock import Clock
 from robot.pose import Pose
-from robot.safety import Limits, Step, broken, limited, within_second
-from robot.watch import AHEAD, JUMP, Seen, Watch
+from robot.safety.limits import Limits, Step, broken, limited, within_second
+from robot.safety.watch import AHEAD, JUMP, Seen, Watch
 
 ONCE = 1.0  # second without it, in which commands went out, after which an event is told again
 

@@ -1,0 +1,1 @@
+"""The commands `mpr robot check | demos | run | replay | export`."""

@@ -1,0 +1,1 @@
+"""Episodes on disk: recorded, filmed, and written in others' formats."""

@@ -1,0 +1,1 @@
+"""The safety layer: limits, what is watched for, the guard before every command, and the watchdog beside it."""
