@@ -250,7 +250,7 @@ class Training:
                 if step % config.checkpoint_every == 0 or step == size.steps:
                     save_checkpoint(config.out, step, self.model, optimizer, self.card)
                 bar.update()
-                bar.set_postfix(loss=f"{value:.3f}")
+                bar.set_postfix(loss=f"{value:.3f}", refresh=False)
         board.close()
 
     def _compare(self, every: int) -> dict[str, Figures]:

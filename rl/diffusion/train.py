@@ -230,7 +230,7 @@ class Training:
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == self.steps:
                     save_checkpoint(config.out, step + 1, self.policy, self.ema, self.optimizer, self.about)
                 bar.update()
-                bar.set_postfix(loss=f"{loss:.4f}")
+                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         board.close()
 
     def _step(self, step: int) -> float:

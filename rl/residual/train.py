@@ -221,7 +221,7 @@ class Finetuning:
                 if episode % config.checkpoint_every == 0 or episode == config.episodes:
                     self._save(episode)
                 bar.update()
-                bar.set_postfix(success=f"{self._recent_success():.0%} of the last 20")
+                bar.set_postfix(success=f"{self._recent_success():.0%} of the last 20", refresh=False)
         self._finish()
 
     def _resume(self) -> int:
@@ -236,7 +236,7 @@ class Finetuning:
 
                 def report(step: int, loss: float) -> None:
                     bar.update(step - bar.n)
-                    bar.set_postfix(loss=f"{loss:.3f}")
+                    bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
 
                 self.model.pretrain_critic(self.config.pretrain, self.config.batch, report)
             self._save(0)
