@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 
 from mpr.episode import Episode, load_episode
 from mpr.page import shown, write_page
-from robot.action import HALF_WIDTH, SIZE, STEP
+from robot.action import HALF_WIDTH, SIZE, STEP, turn_base_of
 from robot.commands.run import environment, opened, watched
+from robot.environment import Stopped
 from robot.operator import Mark, Operator
 from robot.pose import Pose, between, distance_between, turn_base_between
 from robot.recording.film import save_film
-from robot.session import session, told
+from robot.session import one_episode, told
 from robot.station import StationConfig, station
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder
 
-SLACK = 0.03  # metres from the recorded path, up to which it goes on along it
+SLACK = STEP  # metres from the recorded path, up to which it goes on along it: as far as an action pulls
 SPARE = 10.0  # seconds more than the path should take
 
 
@@ -56,10 +57,13 @@ class RecordedPath:
     `speed` times the recorded pace."""
 
     def __init__(self, episode: Episode, speed: float, rate_hz: float) -> None:
-        self.poses = [Pose(state[:3], state[3:7] / np.linalg.norm(state[3:7])) for state in episode.states]
+        self.poses = [_pose(state) for state in episode.states]
+        # Where it was sent last: a door that resists is not pulled all the way by going to where it was let go.
+        last = episode.executed_actions[-1]
+        self.poses.append(self.poses[-2].moved(STEP * last[:3], turn_base_of(last)))
         # What the gripper was told, not where it got to: it may have held something.
         self.widths = HALF_WIDTH * (1 + episode.executed_actions[:, 7])
-        self.times = episode.times
+        self.times = np.append(episode.times, 2 * episode.times[-1] - episode.times[-2])
         self.pace = speed / rate_hz  # recorded seconds a step
 
     @property
@@ -75,8 +79,7 @@ class RecordedPath:
         return self.at >= self.times[-1]
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        state = np.asarray(observation, np.float64)
-        here = Pose(state[:3], state[3:7] / np.linalg.norm(state[3:7]))
+        here = _pose(np.asarray(observation, np.float64))
         if distance_between(here, self.pose(self.at)) < SLACK:
             self.at = min(self.at + self.pace, float(self.times[-1]))
         goal = self.pose(self.at)
@@ -93,18 +96,19 @@ class RecordedPath:
 
 
 class UntilOver:
-    """An Operator beside whom the end of the path ends the episode, which is no success of any policy's."""
+    """An Operator beside whom the end of the path ends the episode. A success is noted, and is no policy's."""
 
     about = "replay: the end of the path ends it"
 
     def __init__(self, operator: Operator, path: RecordedPath) -> None:
-        self.operator, self.path = operator, path
+        self.operator, self.path, self.done_again = operator, path, False
         self.begins, self.ask, self.say = operator.begins, operator.ask, operator.say
 
     def mark(self) -> Mark | None:
         said = self.operator.mark()
         if said in (Mark.REDO, Mark.QUIT):
             return said
+        self.done_again |= said is Mark.SUCCESS
         return Mark.FAILURE if self.path.over or said is Mark.FAILURE else None
 
 
@@ -127,13 +131,14 @@ def main(argv: Sequence[str]) -> None:
     save_film(episode, films[0])
     summary: dict[str, Any] = {"steps": len(episode)}
     if config.on_arm:
-        again = follow(config.slowed, episode, run)
+        again, done = follow(config.slowed, episode, run)
         films.append(run.path / "replayed.mp4")
         save_film(again, films[1])
         off = apart(episode, again)
         way = again.about["fault"] or f"{len(again)} steps, {1000 * off:.0f} mm off at most"
-        lines.append(f"Replayed at {config.speed:g} of its speed: {way}.")
-        summary |= {"replayed_steps": len(again), "off_m": off, "fault": again.about["fault"]}
+        marked = "" if again.about["fault"] else f"; the task was {'done again' if done else 'not done again'}"
+        lines.append(f"Replayed at {config.speed:g} of its speed: {way}{marked}.")
+        summary |= {"replayed_steps": len(again), "off_m": off, "fault": again.about["fault"], "done_again": done}
     write_page(
         run.path / "page.html", "\n".join(lines) + "\n\n" + shown(*(film.relative_to(run.path) for film in films))
     )
@@ -141,19 +146,32 @@ def main(argv: Sequence[str]) -> None:
     print("\n".join(lines) + f"\n{run.path / 'page.html'}")
 
 
-def follow(config: ReplayConfig, episode: Episode, run: RunFolder) -> Episode:
-    """The arm's attempt. It ends once the path is gone, or the operator says so."""
+def follow(config: ReplayConfig, episode: Episode, run: RunFolder) -> tuple[Episode, bool]:
+    """The arm's attempt in the scene of the recorded one, which ends once the path is gone, or the operator says so;
+    and whether a success was marked on the way."""
+    seed = int(episode.about.get("seed", config.seed))
     path = RecordedPath(episode, config.speed, config.rate_hz)
     steps = int((episode.times[-1] / config.speed + SPARE) * config.rate_hz)
     recorder = opened(run)
     with ExitStack() as stack:
-        at = stack.enter_context(station(config))
-        at = dataclasses.replace(at, operator=UntilOver(at.operator, path))
-        env = environment(config, at, path, run, steps, policy="replay")
+        at = stack.enter_context(station(dataclasses.replace(config, seed=seed)))
+        operator = UntilOver(at.operator, path)
+        env = environment(config, dataclasses.replace(at, operator=operator), path, run, steps, policy="replay")
         stack.enter_context(watched(env, config.wall))
-        for _, made in session(env, recorder, len(recorder.whole) + 1, config.seed):
-            return made
+        recorder.check_room(steps, (camera.features for camera in at.cameras))
+        with suppress(Stopped):
+            mark = Mark.REDO
+            while mark is Mark.REDO:
+                operator.done_again = False
+                made, mark = one_episode(env, seed)
+            if mark is not Mark.QUIT:
+                recorder.save(made)
+                return made, operator.done_again
     raise UserError("the operator quit before the arm had followed the episode")
+
+
+def _pose(state: NDArray[np.float64]) -> Pose:
+    return Pose(state[:3], state[3:7] / np.linalg.norm(state[3:7]))
 
 
 def apart(recorded: Episode, again: Episode) -> float:
