@@ -15,7 +15,7 @@ from robot.pose import Pose, between
 from robot.safety.limits import Limited, Limits, Step, broken, limited, within_second
 from tracking.errors import UserError
 
-LIMITS = Limits()
+LIMITS = Limits(lead_turn=0.4)  # other than the limit of a turn, to tell them apart
 NEAR, FAR = 1e-8, 2e-6  # metres and radians of rounding
 DOWN = Rotation.from_quat([1, 0, 0, 0])
 

@@ -57,6 +57,38 @@ def test_the_watchdog_stops_a_silent_arm_once_and_leaves_one_at_rest() -> None:
     assert len(session.arm.stops) == 2 and len(session.told) == 1
 
 
+def test_a_loop_that_hung_for_long_goes_on_only_where_a_person_says_so() -> None:
+    session = Session()
+    run(session, 2)
+    session.pass_time(6.0)  # nobody watches: stopped by a debugger, say
+    assert isinstance(run(session, 1)[0], Held) and kinds(session) == [("silence", True)]
+    session.guard.resume()
+    assert isinstance(run(session, 1)[0], Sent)
+
+    for _ in range(2):
+        session.pass_time(0.6)
+        session.guard.watch()
+    assert kinds(session)[1:] == [("silence", False), ("silence", True)] and session.guard.latched is not None
+    assert isinstance(run(session, 1)[0], Held)
+    session.guard.resume()
+    session.pass_time(60)  # the person has the time they need, and so has what comes between episodes
+    session.guard.watch()
+    assert session.guard.latched is None and isinstance(run(session, 1)[0], Sent)
+    session.guard.rest()
+    session.pass_time(60)
+    session.guard.watch()
+    assert session.guard.latched is None and isinstance(run(session, 1)[0], Sent)
+
+
+def test_a_loop_that_refuses_is_not_silent() -> None:
+    session = Session()
+    run(session, 2)
+    for _ in range(9):
+        run(session, 1, change=SEEN["stale"])
+        session.guard.watch()
+    assert kinds(session) == [("stale picture", False)]
+
+
 def test_the_watchdog_notices_a_clock_set_back() -> None:
     session = Session()
     run(session, 2)
@@ -129,7 +161,7 @@ def test_two_threads_do_not_get_between_a_check_and_its_command() -> None:
         return called
 
     session.arm.stop, session.arm.send = alone("stop", stop_of), alone("send", send_of)  # pyright: ignore
-    guard.limits = replace(guard.limits, silence=5.0)  # for the lock; time is the toy's own
+    guard.limits = replace(guard.limits, silence=5.0, lost=50)  # for the lock; time is the toy's own
 
     def watchdog() -> None:
         while not done.is_set():

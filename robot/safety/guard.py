@@ -67,8 +67,9 @@ class Guard:
         self._last: Pose | None = None  # commanded last; none while held
         self._still, self._stopped = True, float("-inf")  # whether the arm has stopped, and when
         self._steps: deque[Step] = deque()
-        self._now = self._heard = clock.now()  # the newest time; that of the last command
-        self._since: float | None = None  # when it began that nothing was sent
+        self._now = clock.now()  # the newest time
+        self._heard: float | None = None  # when `act` was last called; none before the first time in an episode
+        self._since: float | None = None  # since when nothing was sent; none before there was anything to send
         self._lasting: dict[tuple[str, bool], float] = {}  # kinds of events that were told, and their newest time
 
     def act(self, action: Action, seen: Seen) -> Sent | Held:
@@ -77,8 +78,8 @@ class Guard:
             try:
                 if self.latched is not None:
                     return self._hold(self.latched)
-                now = self.clock.now()
-                wrong = self._wrong(seen, now)
+                now = self._heard = self.clock.now()
+                wrong = self._wrong(seen, now) or self._silent(now)
                 if wrong is not None:
                     return self._refuse(wrong)
                 try:
@@ -91,19 +92,20 @@ class Guard:
                 raise
 
     def watch(self) -> None:
-        """Stop an arm that has heard no command for too long, since the loop that commands it hangs; and try again
-        where it did not stop. Called by a watchdog, several times a second."""
+        """Stop an arm that has heard no command for too long, since the loop that commands it hangs, and ask where that
+        lasts; try again where it did not stop. Called by a watchdog, several times a second."""
         if not self._lock.acquire(timeout=self.limits.silence):  # it hangs in the arm itself: no time for manners
             self._hold(Event(self._now, "silence", "the arm does not answer: told to stop", ask=True))
             return
         try:
-            if self._still:
-                return
             now = self.clock.now()
-            silent = now - self._heard
-            if self._last is None and self.latched is not None:
-                self._hold(self.latched)
-            elif not 0 <= silent <= self.limits.silence:
+            silent = 0.0 if self._heard is None else now - self._heard
+            if self.latched is not None:
+                if not self._still:
+                    self._hold(self.latched)
+            elif silent > self.limits.lost:
+                self._hold(Event(now, "silence", f"no command for {silent:.1f} s", ask=True))
+            elif not self._still and not 0 <= silent <= self.limits.silence:
                 self._hold(self._backwards(now) or Event(now, "silence", f"no command for {silent:.2f} s", ask=False))
         finally:
             self._lock.release()
@@ -122,7 +124,7 @@ class Guard:
     def rest(self) -> None:
         """Between episodes: hold, with nothing wrong. What is latched stays so."""
         with self._lock:
-            self._since = None
+            self._heard = self._since = None
             if self.latched is None:
                 self._lasting = {}
             self._watch.looked(self.clock.now())
@@ -131,8 +133,8 @@ class Guard:
     def resume(self) -> None:
         """A person has looked, and says that it goes on: from where the arm stands, stopped."""
         with self._lock:
-            self.latched, self._since, self._lasting = None, None, {}
-            now = self._now = self._heard = self.clock.now()
+            self.latched, self._heard, self._since, self._lasting = None, None, None, {}
+            now = self._now = self.clock.now()
             self._stopped = min(self._stopped, now)
             self._steps = deque(replace(step, time=min(step.time, now)) for step in self._steps)  # a clock set back
             self._watch.looked(now)
@@ -155,6 +157,11 @@ class Guard:
             return None
         named = ", ".join(state.errors) or "no error named"
         return Event(now, "arm error", f"the arm is in mode '{state.mode.value}' ({named})", ask=True)
+
+    def _silent(self, now: float) -> Event | None:
+        """Nothing is wrong any more, but for so long nothing was sent that who knows what stands there now."""
+        silent = 0.0 if self._since is None else now - self._since
+        return Event(now, "silence", f"nothing was sent for {silent:.1f} s", ask=True) if silent > self.limits.lost else None
 
     def _backwards(self, now: float) -> Event | None:
         if now >= self._now:
@@ -187,7 +194,7 @@ class Guard:
             sent = self.arm.send(found.target)
         except Exception as error:  # an adapter may let through what its library raises
             return self._refuse(Event(now, "arm error", _line(error), ask=True))
-        self._last, self._still, self._heard, self._since = sent.pose, False, now, None
+        self._last, self._still, self._since = sent.pose, False, now
         if self.latched is not None:  # by the watchdog, while the arm did not answer
             return self._hold(self.latched)
         self._lasting = {key: time for key, time in list(self._lasting.items()) if now - time <= ONCE}

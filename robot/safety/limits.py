@@ -37,9 +37,9 @@ class Limits:
     low: tuple[float, float, float] = (0.13, -0.37, 0.02)  # workspace box; x and y as the paper's authors have them
     high: tuple[float, float, float] = (0.97, 0.37, 0.90)
     step: float = 0.05  # of a command from the last one
-    turn: float = 0.25  # the same, radians (paper: rotation clip)
+    turn: float = 0.25  # the same, radians
     lead: float = 0.09  # of a command from the measured pose: 0.05 m on each axis
-    lead_turn: float = 0.4
+    lead_turn: float = 0.25  # radians (paper: rotation clip)
     second: float = 0.35  # of all commands within any second
     second_turn: float = 1.5
     narrowest: float = 0.0  # gripper widths
@@ -48,7 +48,7 @@ class Limits:
     picture_age: float = 0.1  # of a picture, likewise
     command_age: float = 0.3  # from the observation that a command was made of
     silence: float = 0.5  # without a command, after which the arm is stopped
-    lost: float = 1.0  # without a fresh measurement or picture, after which a person is asked
+    lost: float = 1.0  # with nothing sent, for whatever reasons, after which a person is asked
 
     def __post_init__(self) -> None:
         corners = (self.low, self.high)
@@ -60,6 +60,8 @@ class Limits:
         for name in ("command_age", "silence", "lost"):
             if not 0 < getattr(self, name) < np.inf:
                 raise UserError(f"limit {name} {getattr(self, name):g} s: above 0")
+        if self.lost < self.silence:
+            raise UserError(f"limit lost {self.lost:g} s is under silence {self.silence:g} s")
         if max(self.turn, self.lead_turn) >= np.pi / 2:
             raise UserError("turns are limited to less than a quarter")
         if not 0 <= self.narrowest < self.widest < np.inf:
