@@ -63,10 +63,11 @@ def action_of(target: Target, state: ArmState) -> Action:
 
 
 def composed(base: Action, residual: Action, alpha: float) -> Action:
-    """A base action [8] corrected by a residual [8]; all NaN where either is not finite."""
+    """A base action [8] corrected by a residual [8], of which no more than -1..1 counts; all NaN where either is not
+    finite."""
     base, residual = np.asarray(base, np.float64), np.asarray(residual, np.float64)
     if not np.isfinite([base, residual]).all():
         return np.full(SIZE, np.nan)
     turn_base = Rotation.from_rotvec(alpha * ROTATION_FACTOR * turn_base_of(residual).as_rotvec()) * turn_base_of(base)
-    linear = np.clip(base + alpha * residual, -1, 1)
+    linear = np.clip(base + alpha * np.clip(residual, -1, 1), -1, 1)
     return np.concatenate([linear[:3], turn_base.as_quat(canonical=True), linear[7:]])

@@ -25,7 +25,7 @@ from rl.diffusion.policy import DiffusionPolicy
 from rl.diffusion.samples import CAMERA, Batch
 from rl.diffusion.schedule import Sampler, generator
 from rl.diffusion.views import Eyes
-from robot.action import NOTHING
+from robot.action import HALF_WIDTH, NOTHING
 
 Chunk = NDArray[np.float32]  # [K, 8]: actions of a step and those after it
 Observed = tuple[NDArray[np.float32], Mapping[str, NDArray[np.uint8]]]  # state, camera -> frame
@@ -55,12 +55,13 @@ class AheadActor:
         self._history.clear()
         self._plan, self._chunk = None, np.zeros((0, 8), np.float32)
         self._step = self._begun = self._chunk_begun = self.starved = 0
-        self._grip = 0.0
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """The action of this step. Until an episode's first plan is there, the arm stays."""
         frames = self._look(self._step) if self._look and self.cameras else {}
         now = np.asarray(observation, np.float32).copy(), frames
+        if self._step == 0:
+            self._grip = float(now[0][7]) / HALF_WIDTH - 1  # as it is
         self._history.extend([now] * (1 if self._history else self._history.maxlen or 1))
         if self._plan is not None and self._plan.done():
             self._chunk, self._chunk_begun, self._plan = self._plan.result(), self._begun, None

@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 from mpr.episode import Episode
 from rl.base_policy import BasePolicy
 from rl.residual.environment import ALPHA
-from robot.action import NOTHING, SIZE, Action, action_of, composed
-from robot.arm import Arm, ArmError
+from robot.action import SIZE, Action, action_of, composed
+from robot.arm import Arm, ArmError, Target
 from robot.camera import Camera, CameraError
 from robot.clock import Clock, Pace, WallClock
 from robot.operator import Answer, Mark, Operator
 from robot.recording.kept import Kept, state_vector
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
-from robot.safety.watch import Seen
+from robot.safety.watch import AHEAD, Seen, bad_picture, bad_state
 from tracking.errors import UserError
 
 RATE_HZ = 10.0
@@ -54,7 +54,8 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     real arm goes home, asks the operator to put everything back, and on a latched fault to mend it first; it raises
     Stopped where the answer is to quit. `finished` is the last whole episode, its pictures kept for the
     reward; its executed actions are what was really sent. `info` holds `success`, `mark`, `event` (what was wrong at
-    this step, if anything), `met` (limits), `stale` (cameras whose picture in this observation is too old) and `beat`.
+    this step, if anything), `met` (limits), `stale` (cameras, or "state", whose time in this observation is too old, or
+    ahead) and `beat`. A picture or a state that no episode could hold ends it, as a camera that is gone.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  gymnasium's own declaration
@@ -130,7 +131,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         seen = self._look()  # nothing, where arm or camera is gone: the guard has latched, and the last view stands
         if seen is not None:
             self.guard.check(seen.state)
-        residual = np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0)
+        residual = np.clip(np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0), -1, 1)
         self.kept.acted(self._base, residual, sent, outcome, sent_at, beat)
         fault = self.guard.latched
         success = mark is Mark.SUCCESS and fault is None
@@ -142,6 +143,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._observe(seen or replace(self.seen, time=self.clock.now()), ask=not success and fault is None)
         if self._over:
             self.finished = self.kept.episode(success, truncated, None if fault else mark, fault, self.pace.overruns)
+            self.kept = Kept({})  # its pictures are the episode's now
         event = fault or (outcome.event if isinstance(outcome, Held) else None)
         info = {"success": success, "is_success": success, "mark": mark, "event": event, "beat": beat}
         info |= {"met": outcome.met if isinstance(outcome, Sent) else (), "stale": self._stale()}
@@ -149,12 +151,18 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     @contextmanager
     def _holding(self) -> Iterator[None]:
-        """Whatever is raised, Ctrl-C included: first the arm is held."""
+        """Whatever is raised, Ctrl-C included: first the arm is held; and the episode is over, unfinished."""
         try:
             yield
         except BaseException:
+            self._over = True
             self.guard.rest()
             raise
+
+    def close(self) -> None:
+        """Hold the arm, which whoever entered it has to leave."""
+        self._over = True
+        self.guard.rest()
 
     def _ready(self) -> Seen | None:
         """One attempt at an arm at home and a scene put back; nothing where it has to be tried again."""
@@ -196,14 +204,18 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self.guard.fault(error.reason, str(error))
 
     def _look(self) -> Seen | None:
-        """What there is to see now; nothing, and a latched fault, where arm or camera is gone."""
+        """What there is to see now; nothing, and a latched fault, where arm or camera is gone or gives none."""
         try:
             state = self.arm.state()
             pictures = {camera.features.name: camera.latest() for camera in self.cameras}
         except (ArmError, CameraError) as error:
             self.guard.fault(error.reason, str(error))
             return None
-        return Seen(state, pictures, self.clock.now())
+        looks = (camera.features for camera in self.cameras)
+        found = [bad_state(state), *(bad_picture(f.name, pictures[f.name], (f.height, f.width)) for f in looks)]
+        for wrong in filter(None, found):
+            self.guard.fault(*wrong)
+        return None if any(found) else Seen(state, pictures, self.clock.now())
 
     def _observe(self, seen: Seen, ask: bool = True) -> None:
         self.seen = seen
@@ -217,18 +229,22 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         action = np.asarray(self.base.act(state_vector(seen.state).astype(np.float32)), np.float64)
         if action.shape != (SIZE,):
             raise UserError(f"the base policy gave an action of shape {action.shape}: this arm takes {SIZE} numbers")
-        return np.clip(action, -1, 1) if np.isfinite(action).all() else action
+        if not np.isfinite(action).all():
+            return action
+        turn = action[3:7] / max(1.0, np.abs(action[3:7]).max())  # clipped, it would be about another axis
+        return np.concatenate([np.clip(action[:3], -1, 1), turn, np.clip(action[7:], -1, 1)])
 
     def _resting(self) -> Action:
         """The action that a held arm carries out."""
-        return np.concatenate([NOTHING[:7], [self.seen.state.width / self.arm.features.widest * 2 - 1]])
+        return action_of(Target(self.seen.state.pose, self.seen.state.width), self.seen.state)
 
     def _pictures(self) -> Mapping[str, NDArray[np.uint8]]:
         return {name: picture.image for name, picture in self.seen.pictures.items()}
 
     def _stale(self) -> tuple[str, ...]:
-        ages = {name: self.seen.time - picture.time for name, picture in self.seen.pictures.items()}
-        return tuple(name for name, age in ages.items() if not age <= self.limits.picture_age)
+        found = {name: (picture.time, self.limits.picture_age) for name, picture in self.seen.pictures.items()}
+        found["state"] = self.seen.state.time, self.limits.state_age
+        return tuple(name for name, (time, most) in found.items() if not -AHEAD <= self.seen.time - time <= most)
 
     def _observation(self) -> Observation:
         vector = state_vector(self.seen.state).astype(np.float32)

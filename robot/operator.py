@@ -28,7 +28,7 @@ class Answer(Enum):
     """To a question. GO is what the question proposes."""
 
     GO = "go"
-    RECOVER = "recover"  # clear the arm's errors, then go: offered where it has any
+    RECOVER = "recover"  # clear the arm's errors, then go: offered after a fault
     QUIT = "quit"
 
 

@@ -30,8 +30,8 @@ def session(
     seed: int = 0,
     residual: Residual = no_residual,
     finish: Callable[[Episode], Episode] = lambda episode: episode,
-) -> Iterator[tuple[Path, Episode]]:
-    """Until `count` episodes are on disk, those that were there already included: each new one and its folder.
+) -> Iterator[Path]:
+    """Until `count` episodes are on disk, those that were there already included: each new one's folder.
 
     An episode that the operator wants redone is not kept, and begins again from the same seed; quitting ends the
     session. The first episode's seed is `seed`, each other's one more than the last one's that was kept.
@@ -50,9 +50,10 @@ def session(
             continue
         episode = finish(episode)
         folder = recorder.save(episode)
-        env.finished, seed = None, seed + 1  # its pictures are on disk: they need not be in memory too
         env.operator.say(f"{folder.name}: {told(episode)}")
-        yield folder, episode
+        env.finished = episode = None  # its pictures are on disk: they need not be in memory too
+        seed += 1
+        yield folder
 
 
 def one_episode(env: FrankaEnv, seed: int, residual: Residual = no_residual) -> tuple[Episode, Mark | None]:

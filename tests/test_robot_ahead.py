@@ -60,6 +60,11 @@ def test_every_step_plays_its_own_action_whatever_the_plan_took(actor: AheadActo
     assert actor.policy.histories[:3] == [[0.0, 0.0], [7.0, 8.0], [15.0, 16.0]], "two observations, every eight steps"
 
 
+def test_before_the_first_plan_the_gripper_stays_as_it_is(actor: AheadActor) -> None:
+    stays = actor.act(np.array([0] * 7 + [0.07], np.float32))
+    np.testing.assert_allclose(stays, [*NOTHING[:7], 0.75], atol=1e-6)
+
+
 def test_while_a_plan_is_made_the_last_one_plays_and_then_the_arm_stays(actor: AheadActor) -> None:
     assert [played(actor, step) for step in range(8)] == list(range(8))
     actor.policy.go.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from robot.arm import ArmFeatures, Mode
 from robot.commands.run import watched
 from robot.environment import FrankaEnv, Stopped
 from robot.operator import Answer, Mark
+from robot.pose import angle_between
 from robot.session import no_residual, one_episode, told
 from tests.toy_arm import HOME, ToyArm, ToyClock
 from tests.toy_station import Forward, ToyCamera, ToyOperator
@@ -156,6 +158,26 @@ def test_a_camera_that_is_gone_ends_the_episode_which_is_whole_up_to_there() -> 
     assert "camera world is gone" in table.operator.asked[-2], "asked to mend it, then to put things back"
 
 
+SMALL, GREY = np.full((8, 8, 3), 9, np.uint8), np.full((16, 16), 9, np.uint8)
+
+
+@pytest.mark.parametrize(("kind", "image"), [("bad picture", SMALL), ("bad picture", GREY), ("bad state", None)])
+def test_what_no_episode_can_hold_ends_one_that_is_whole_up_to_there(kind: str, image: np.ndarray | None) -> None:
+    table = Table()
+    table.env.reset(seed=0)
+    table.steps(2)
+    if image is None:
+        table.arm.wrong = {"width": np.nan}
+    else:
+        latest = table.cameras[0].latest
+        table.cameras[0].latest = lambda: replace(latest(), image=image)  # type: ignore[method-assign]
+    *_, terminated, truncated, info = table.steps(1)
+    assert truncated and not terminated and info["event"].kind == kind and info["event"].ask
+    episode = table.env.finished
+    assert episode is not None and len(episode) == 3 and np.isfinite(episode.states).all()
+    assert episode.about["fault"].startswith(kind)
+
+
 def test_an_arm_s_error_is_cleared_by_the_operator_s_word_alone() -> None:
     table = Table(ToyOperator(answers=(Answer.GO, Answer.GO, Answer.GO, Answer.RECOVER)))
     table.env.reset(seed=0)
@@ -202,6 +224,46 @@ def test_whatever_is_raised_in_a_step_the_arm_is_held_first(where: str, error: B
     with pytest.raises(type(error)):
         table.steps(1)
     assert len(table.arm.stops) > stops and table.arm.stops[-1] >= table.arm.sent[-1][0]
+    with pytest.raises(ResetNeeded):
+        table.steps(1)
+
+
+def test_closed_it_holds_the_arm() -> None:
+    table = Table()
+    table.env.reset(seed=0)
+    table.steps(2)
+    table.env.close()
+    assert table.arm.stops[-1] >= table.arm.sent[-1][0]
+    with pytest.raises(ResetNeeded):
+        table.steps(1)
+
+
+def test_a_base_turn_that_is_no_unit_quaternion_is_the_turn_it_says() -> None:
+    table = Table()
+    table.base.action = np.array([0, 0, 0, 0.3, 0, 0, 3, 0], np.float32)
+    observation, _ = table.env.reset(seed=0)
+    before = table.arm.state().pose
+    table.steps(1)
+    assert angle_between(before, table.arm.sent[0][1].pose) == pytest.approx(2 * np.arctan(0.1), abs=1e-6)
+    assert table.env.observation_space.contains(observation)
+
+
+def test_no_more_than_the_whole_of_a_residual_counts() -> None:
+    table = Table()
+    table.env.reset(seed=0)
+    before = table.arm.state().pose
+    table.steps(1, np.array([100, 0, 0, 0, 0, 0, 1, 0], np.float32))
+    assert table.arm.sent[0][1].pose.position[0] - before.position[0] == pytest.approx(STEP * 0.3)
+
+
+def test_a_state_that_is_too_old_is_marked_in_the_last_view_too() -> None:
+    table = Table(ToyOperator({3: Mark.SUCCESS}))
+    table.env.reset(seed=0)
+    table.steps(2)
+    table.arm.late = 0.5
+    *_, info = table.steps(1)
+    assert info["stale"] == ("state",) and table.env.finished is not None
+    assert table.env.finished.about["stale"] == {"state": [3]}
 
 
 def test_leaving_a_session_holds_the_arm_before_anything_else_is_let_go() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from robot.action import NOTHING, Action
 from robot.arm import ArmError, Mode, Target
@@ -74,6 +75,60 @@ def test_a_target_is_sent_as_a_unit_quaternion(world: World):
         np.testing.assert_array_equal(sent.pose.quaternion, [1, 0, 0, 0])
         np.testing.assert_array_equal(world.targets[-1].translation, [0.4, 0.1, 0.5])
         assert sent.width == 0.04  # too little to tell the hand: what it really stays at
+
+
+class Controller:
+    """In the place of the impedance controller: hangs with a target that it has taken, or refuses it."""
+
+    def __init__(self, arm: FrankyArm, refuses: bool = False) -> None:
+        self.real, self.refuses = arm._tracker, refuses
+        self.hangs, self.go = threading.Event(), threading.Event()
+        self.stop = self.real.stop
+
+    def set_target(self, target: object) -> None:
+        self.real.set_target(target)
+        if self.refuses:
+            raise RuntimeError("no more")
+        if not self.hangs.is_set():
+            self.hangs.set()
+            assert self.go.wait(5)
+
+
+def test_a_stop_while_the_first_target_is_given_holds_arm_and_hand(world: World):
+    with FrankyArm("arm") as arm:
+        at, said = arm.state().pose, []
+        controller = arm._tracker = Controller(arm)
+
+        def send() -> None:
+            try:
+                arm.send(Target(at.moved(0.05 * np.eye(3)[0], Rotation.identity()), 0.0))
+            except ArmError as error:
+                said.append(str(error))
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        assert controller.hangs.wait(5)
+        arm.stop()
+        np.testing.assert_array_equal(world.targets[-1].translation, at.position)
+        controller.go.set()
+        thread.join(5)
+        assert said == ["stopped while it was told where to go"]
+        np.testing.assert_array_equal(world.targets[-1].translation, at.position)
+        time.sleep(0.1)  # the hand's thread
+        assert not [line for line in world.said if line[0] == "grasp"]
+
+
+def test_a_target_that_is_refused_is_no_wish_for_the_hand_and_leaves_it_to_stop(world: World):
+    with FrankyArm("arm") as arm:
+        at = arm.state().pose
+        controller = arm._tracker = Controller(arm, refuses=True)
+        with pytest.raises(ArmError, match="refused"):
+            arm.send(Target(at.moved(0.05 * np.eye(3)[0], Rotation.identity()), 0.0))
+        arm._tracker = controller.real
+        arm.stop()
+        np.testing.assert_array_equal(world.targets[-1].translation, at.position)
+        time.sleep(0.1)
+        assert not [line for line in world.said if line[0] == "grasp"]
 
 
 def test_letting_go_frees_the_connection(world: World):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mpr.episode import load_episode
+from robot.camera import Picture
 from robot.operator import Answer, Mark
 from robot.recording.recorder import Recorder
 from robot.session import session, told
@@ -16,7 +18,7 @@ from tests.toy_station import ToyOperator
 
 
 def run(table: Table, root: Path, count: int) -> list[str]:
-    return [folder.name for folder, _ in session(table.env, Recorder(root), count, seed=40)]
+    return [folder.name for folder in session(table.env, Recorder(root), count, seed=40)]
 
 
 def test_an_episode_is_whole_on_disk_before_the_next_begins(tmp_path: Path) -> None:
@@ -40,6 +42,27 @@ def test_a_session_goes_on_where_it_was(tmp_path: Path) -> None:
     assert run(table, tmp_path, 3) == ["episode_000002"] and table.operator.seeds == [42]
     assert (tmp_path / "episode_000001" / "SHA256SUMS").read_text() == before
     assert run(Table(), tmp_path, 3) == []
+
+
+def test_pictures_that_are_on_disk_are_not_in_memory_too(tmp_path: Path) -> None:
+    table = Table()
+    alive: list[list[bool]] = []
+    pictures: list[weakref.ref[np.ndarray]] = []
+    latest = table.cameras[0].latest
+
+    def look() -> Picture:
+        picture = latest()
+        pictures.append(weakref.ref(picture.image))
+        return picture
+
+    def asked(_: str) -> None:
+        table.base.shown.clear()  # which remembers all of them
+        alive.append([picture() is not None for picture in pictures])
+
+    table.cameras[0].latest, table.operator.when_asked = look, asked  # type: ignore[method-assign]
+    for _ in session(table.env, Recorder(tmp_path), 2):
+        pass
+    assert len(alive[1]) > 10 and not any(alive[1][:10]), "the last view alone, at the second episode's start"
 
 
 def test_redone_is_not_kept_and_quitting_ends_it(tmp_path: Path) -> None:

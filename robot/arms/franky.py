@@ -97,10 +97,13 @@ class FrankyArm:
     def send(self, target: Target) -> Target:
         hand = self._controlled()
         pose = Pose(target.pose.position, normal(target.pose.quaternion))
-        width = hand.wish(target.width)
+        self._held = False  # first: a stop that comes while the controller is told has something to stop
         self._pull(pose)
-        self._held = False
-        return Target(pose, width)
+        if self._held:  # it came, and may have been overtaken by the target
+            self._held = False
+            self.stop()
+            raise ArmError("stopped while it was told where to go")
+        return Target(pose, hand.wish(target.width))
 
     def stop(self) -> None:
         """Hold: the target becomes the pose measured now, and stays that one however often it is said.

@@ -29,7 +29,7 @@ class Kept:
     def __init__(self, about: dict[str, Any]) -> None:
         self.about = about  # JSON values
         self._seen: list[Seen] = []
-        self._stale: dict[str, list[int]] = {}  # camera -> frames whose picture was too old
+        self._stale: dict[str, list[int]] = {}  # camera, or "state" -> views in which it was too old
         self._actions: list[tuple[Action, Action, Action]] = []
         self._sent_at: list[float] = []
         self._unsent: list[bool] = []

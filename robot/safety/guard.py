@@ -161,7 +161,9 @@ class Guard:
     def _silent(self, now: float) -> Event | None:
         """Nothing is wrong any more, but for so long nothing was sent that who knows what stands there now."""
         silent = 0.0 if self._since is None else now - self._since
-        return Event(now, "silence", f"nothing was sent for {silent:.1f} s", ask=True) if silent > self.limits.lost else None
+        if silent <= self.limits.lost:
+            return None
+        return Event(now, "silence", f"nothing was sent for {silent:.1f} s", ask=True)
 
     def _backwards(self, now: float) -> Event | None:
         if now >= self._now:

@@ -43,6 +43,23 @@ class Shown:
     moved: float = math.inf  # when the arm was seen to have moved away from there
 
 
+def bad_state(state: ArmState) -> Wrong | None:
+    """A state that is none: not finite."""
+    if np.isfinite(state.joints).all() and math.isfinite(state.width):
+        return None
+    return "bad state", f"the arm's state is not finite: joints {state.joints}, width {state.width}"
+
+
+def bad_picture(name: str, picture: Picture, size: tuple[int, int] | None = None) -> Wrong | None:
+    """A picture that is none: not uint8 [H, W, 3]; or not of the size (H, W) that the camera gives."""
+    image = picture.image
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        return "bad picture", f"camera {name}: {image.dtype} {image.shape} is no picture"
+    if size is not None and image.shape[:2] != size:
+        return "bad picture", f"camera {name}: a picture of {image.shape[:2]} pixels, it gives {size}"
+    return None
+
+
 class Watch:
     """Compares what is seen with what was seen before."""
 
@@ -73,8 +90,8 @@ class Watch:
 
     def _wrong_state(self, state: ArmState, now: float) -> Wrong | None:
         before = self._state
-        if not (np.isfinite(state.joints).all() and math.isfinite(state.width)):
-            return "bad state", f"the arm's state is not finite: joints {state.joints}, width {state.width}"
+        if bad := bad_state(state):
+            return bad
         if old := self._wrong_time("state", "the arm's state", state.time, now, before and before.time):
             return old
         if before is not None:
@@ -91,8 +108,8 @@ class Watch:
             return "duplicate stamp", f"{what}: two pictures, numbers {numbers}, taken at {times} s"
         if old := self._wrong_time("picture", f"the picture of {what}", picture.time, now, before and before.time):
             return old
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            return "bad picture", f"{what}: {image.dtype} {image.shape} is no picture"
+        if bad := bad_picture(name, picture):
+            return bad
         some = image[::4, ::4]
         if np.count_nonzero(some >= BLACK) < LIT * some.size:
             return "black picture", f"{what} shows black"
