@@ -32,6 +32,7 @@ class StationConfig:
     wrist: str = ""  # camera on the hand, likewise
     size: int = 128  # pixels: side of the simulated cameras' pictures
     real_time: bool = False  # simulated arm: in a process of its own on the wall clock; else as fast as it goes
+    enforce_real_time: bool = True  # franky: refuse a kernel that is not real-time; false is for franky's simulator
     operator: str = ""  # keyboard, or scripted, which belongs to the simulated arm; none: what the arm calls for
     task: str = "microwave"  # what episodes are about; the simulated arm stands before it
     rate_hz: float = 10.0  # of commands
@@ -124,7 +125,7 @@ def _arm(config: StationConfig, clock: Clock) -> Arm:
     if config.arm == "franky":
         from robot.arms.franky import FrankyArm
 
-        return FrankyArm(config.host, clock=clock)
+        return FrankyArm(config.host, realtime=config.enforce_real_time, clock=clock)
     from robot.arms.polymetis import PolymetisArm
 
     host, _, port = config.host.partition(":")
