@@ -18,6 +18,7 @@ from robot.within import Newest, within
 
 EVERY = 0.02  # seconds between readings
 STUCK = 10.0  # seconds after which a command that has not ended is a fault
+CLOSING = 3.0  # seconds for a command to end before the hand is let go: the fingers' whole way takes 1.6
 OPENING = 0.01  # metres by which an open hand may fall short
 
 
@@ -62,9 +63,14 @@ class Hand:
             time.sleep(EVERY)
 
     def close(self) -> None:
-        """Read no more, and let go of the hand. The fingers stay as they are."""
+        """Read no more, and let go of the hand once the command under way has ended: franky carries it out in a thread
+        that crashes the process where the gripper is gone. A command that does not end keeps the gripper."""
         self._newest.stop()
-        self._gripper = None
+        gripper, running = self._gripper, self._running
+        self._gripper = self._running = None
+        if running is not None:
+            with suppress(TimeoutError):
+                within(CLOSING, lambda: (running.wait(), gripper))
 
     def _turn(self) -> float:
         """In the thread: read the width, see the command under way end, give the next one."""
