@@ -74,13 +74,15 @@ def robot_of(world: World) -> type:
             if world.lost:
                 raise NetworkException("libfranka: Connection timeout. Please check your network connection.")
             world.said.append(("connected", realtime_config))
-            self.dead = False
+            self.dead, world.failures = False, []
 
         def __del__(self):
             world.said.append(("let go",))
 
         @property
         def is_in_control(self):
+            if isinstance(world.motion, JointMotion) and not world.slow_way:
+                world.joints, world.motion, world.mode = world.motion.target, None, "Idle"
             return world.motion is not None and not self.dead
 
         @property
@@ -98,6 +100,8 @@ def robot_of(world: World) -> type:
 
         def move(self, motion, asynchronous=False):
             assert asynchronous
+            if world.failures:
+                raise world.failures.pop()
             if world.motion is not None:
                 raise TypeError("another motion runs")  # InvalidMotionTypeException
             if world.mode != "Idle":  # nothing is started, and nothing said
@@ -108,12 +112,8 @@ def robot_of(world: World) -> type:
         def join_motion(self, timeout=None):
             if world.failures:
                 raise world.failures.pop()
-            if isinstance(world.motion, JointMotion):
-                time.sleep(timeout or 0)
-                if world.slow_way:
-                    return False
-                world.joints, world.motion, world.mode = world.motion.target, None, "Idle"
-            return world.motion is None
+            assert world.motion is None, "franky would take a Ctrl-C here, and raise something else"
+            return True
 
         def stop(self):
             world.said.append(("stopped",))
@@ -163,6 +163,9 @@ def hand_of(world: World) -> tuple[type, type]:
             self.done, self.error = not world.slow_hand, None
 
         def wait(self, timeout=None):
+            until = time.monotonic() + (60 if timeout is None else timeout)
+            while world.slow_hand and time.monotonic() < until:
+                time.sleep(0.005)
             self.done = self.done or not world.slow_hand
             return self.done
 
@@ -177,6 +180,10 @@ def hand_of(world: World) -> tuple[type, type]:
         def __init__(self, fci_hostname):
             self.threads = {threading.current_thread()}
             self.running = None
+
+        def __del__(self):
+            if self.running is not None and not self.running.done:
+                world.said.append(("crashed",))  # franky's thread uses the gripper that is gone
 
         @property
         def width(self):

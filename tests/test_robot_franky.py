@@ -5,6 +5,7 @@ Nothing here has met an arm. `pip install franky-control franky-sim`, then run w
 
 from __future__ import annotations
 
+import _thread
 import ast
 import importlib.util
 import inspect
@@ -30,6 +31,7 @@ from robot.pose import Pose, angle_between, distance_between
 from robot.safety.guard import Guard, Held, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import Seen
+from robot.station import StationConfig, named
 from tests import fake_franky
 from tests.fake_franky import JOINT_REFLEX, World
 
@@ -67,6 +69,13 @@ def test_entered_it_is_controlled_where_it_stands(world: World):
         assert world.targets == []
         assert ("connected", "Enforce") in world.said
     assert world.motion is None
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+def test_a_station_says_whether_the_kernel_has_to_be_real_time(world: World, enforced: bool):
+    config = StationConfig("franky", "arm", "a.mp4", "b.mp4", enforce_real_time=enforced)
+    with named(config) as at, at.arm:
+        assert ("connected", "Enforce" if enforced else "Ignore") in world.said
 
 
 def test_a_target_is_sent_as_a_unit_quaternion(world: World):
@@ -268,6 +277,17 @@ def test_stopped_on_its_way_home_it_is_not_controlled(world: World):
         assert arm.state().mode is Mode.OTHER
 
 
+def test_an_interrupt_on_the_way_home_stays_one(world: World):
+    world.slow_way = True
+    with FrankyArm("arm") as arm:
+        with pytest.raises(KeyboardInterrupt):
+            threading.Timer(0.3, _thread.interrupt_main).start()
+            arm.home()
+        assert ("stopped",) in world.said and world.motion is None
+        arm.recover()  # at once: nothing is left over that the start would raise
+        assert arm.state().mode is Mode.MOVING
+
+
 def still_ended(world: World, arm: FrankyArm, mode: Mode) -> None:
     """Neither stop nor home nor a command clears what ended the controller, or starts another."""
     pose, trackers = arm.state().pose, world.said.count(("tracker",))
@@ -348,6 +368,19 @@ def test_the_hand_has_one_command_at_a_time_and_nobody_waits(world: World):
         world.slow_hand = False
         until(lambda: ("grasp", 0.0) in world.said)
         assert [said for said in world.said if said[0] in ("move", "grasp")] == [("move", 0.06), ("grasp", 0.0)]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_hand_is_not_let_go_while_it_moves(world: World, monkeypatch: pytest.MonkeyPatch, ends: bool):
+    monkeypatch.setattr("robot.arms.franky_hand.CLOSING", 5.0 if ends else 0.1)
+    world.slow_hand = True
+    with FrankyArm("arm") as arm:
+        arm.send(Target(arm.state().pose, 0.06))
+        until(lambda: ("move", 0.06) in world.said)
+        if ends:
+            threading.Timer(0.2, setattr, (world, "slow_hand", False)).start()
+    assert world.slow_hand is not ends and ("crashed",) not in world.said
+    world.slow_hand = False
 
 
 @pytest.mark.parametrize("width", [float("nan"), float("inf")])

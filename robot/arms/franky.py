@@ -136,6 +136,7 @@ class FrankyArm:
         except BaseException:  # a person's Ctrl-C, too
             with suppress(Exception):
                 link.robot.stop()
+                within(CLOSING, link.robot.join_motion)  # raises what the next start would raise otherwise
             raise
         finally:
             self._going_home = False
@@ -200,9 +201,11 @@ class FrankyArm:
         until = time.monotonic() + LONG
         if not self._stopped:
             link.robot.move(motion, asynchronous=True)
-        while not link.robot.join_motion(0.05):
+        while link.robot.is_in_control:  # not in `join_motion`: that takes a person's Ctrl-C for an error of the arm's
             if self._stopped or time.monotonic() > until:
                 raise ArmError("stopped" if self._stopped else f"not there after {LONG:g} s")
+            time.sleep(0.05)
+        link.robot.join_motion()  # at once: raises what ended it
         off = float(np.abs(link.fresh().joints - HOME).max())
         if self._stopped or off > HOMED:
             raise ArmError(f"stopped, a joint {off:.2f} rad off")
