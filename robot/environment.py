@@ -174,6 +174,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
                     self.arm.recover()
             except ArmError as error:
                 self.guard.fault(error.reason, str(error))
+                self.operator.say(f"not recovered: {error}")  # a fault that lasts is told once, with its first words
                 return None
             self.guard.resume()
             self._check()

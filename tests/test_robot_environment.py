@@ -191,6 +191,15 @@ def test_an_arm_s_error_is_cleared_by_the_operator_s_word_alone() -> None:
     assert len(asked) == 3
 
 
+def test_why_the_arm_did_not_recover_is_said() -> None:
+    table = Table(ToyOperator(answers=(Answer.RECOVER, Answer.RECOVER)))
+    table.arm.mode = Mode.REFLEX
+    table.arm.raising = {"recover"}
+    table.operator.when_asked = lambda _: table.arm.raising.clear() if len(table.operator.asked) == 2 else None
+    table.env.reset(seed=0)
+    assert table.operator.said == ["not recovered: the toy was told to fail at recover"] and table.arm.recovers == 1
+
+
 def test_quitting_is_said_by_an_exception_and_nothing_moves_after_it() -> None:
     table = Table(ToyOperator(answers=(Answer.QUIT,)))
     with pytest.raises(Stopped):

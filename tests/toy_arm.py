@@ -94,6 +94,7 @@ class ToyArm(Arm):
         self.stops.append(self.clock.now())
 
     def recover(self) -> None:
+        self._fail("recover")
         self.recovers += 1
         self.errors, self.mode = (), Mode.IDLE
 
