@@ -98,10 +98,9 @@ class RecordedPath:
 class UntilOver:
     """An Operator beside whom the end of the path ends the episode. A success is noted, and is no policy's."""
 
-    about = "replay: the end of the path ends it"
-
     def __init__(self, operator: Operator, path: RecordedPath) -> None:
         self.operator, self.path, self.done_again = operator, path, False
+        self.about = f"{operator.about}   (the end of the path ends it)"
         self.begins, self.ask, self.say = operator.begins, operator.ask, operator.say
 
     def mark(self) -> Mark | None:
@@ -156,6 +155,7 @@ def follow(config: ReplayConfig, episode: Episode, run: RunFolder) -> tuple[Epis
     with ExitStack() as stack:
         at = stack.enter_context(station(dataclasses.replace(config, seed=seed)))
         operator = UntilOver(at.operator, path)
+        operator.say(operator.about)
         env = environment(config, dataclasses.replace(at, operator=operator), path, run, steps, policy="replay")
         stack.enter_context(watched(env, config.wall))
         recorder.check_room(steps, (camera.features for camera in at.cameras))
