@@ -49,6 +49,17 @@ def test_a_longer_session_goes_on_and_keeps_what_was_there(ran: Path, capsys: py
 
 
 @pytest.mark.gl
+def test_a_replay_that_a_fault_ended_is_no_success(
+    ran: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = ["--limits.low", "[0.5, 0.5, 0.5]", "--limits.high", "[0.9, 0.9, 0.9]"]
+    asked = ["robot", "replay", *SMALL, *far, "--episode", str(ran / "episodes" / "episode_000000"), "--on_arm", "true"]
+    assert mpr([*asked, "--out", str(tmp_path / "replay")]) == 2
+    assert "the arm did not follow to the end: out of reach" in capsys.readouterr().err
+    assert json.loads((tmp_path / "replay" / "summary.json").read_text())["fault"]
+
+
+@pytest.mark.gl
 def test_an_episode_is_followed_again_slower_and_near_its_path(ran: Path, tmp_path: Path) -> None:
     episode = str(ran / "episodes" / "episode_000001")
     out = ["--out", str(tmp_path / "again")]

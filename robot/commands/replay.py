@@ -143,6 +143,8 @@ def main(argv: Sequence[str]) -> None:
     )
     run.finish(summary)
     print("\n".join(lines) + f"\n{run.path / 'page.html'}")
+    if fault := summary.get("fault"):
+        raise UserError(f"the arm did not follow to the end: {fault}")
 
 
 def follow(config: ReplayConfig, episode: Episode, run: RunFolder) -> tuple[Episode, bool]:
