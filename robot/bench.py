@@ -33,7 +33,7 @@ class RobotBench(StationConfig):
 
     real_time: bool = True
     seconds: float = 600.0  # of control
-    policy: str = ""  # run folder of `mpr bc`; none: a small one with random weights that sees both cameras
+    policy: str = ""  # run folder of `mpr bc`; none, of the simulated arm alone: a small one with random weights
     step_limit: int = 200
     out: Path = Path("runs/bench_robot")  # run folder
 
@@ -41,6 +41,8 @@ class RobotBench(StationConfig):
         super().__post_init__()
         if not 1 <= self.seconds <= 86_400:
             raise UserError(f"--seconds {self.seconds:g}: 1 to 86400")
+        if self.arm != "simulated" and not self.policy:
+            raise UserError(f"mpr bench robot --arm {self.arm}: needs --policy, random weights would move the arm")
         if self.arm == "simulated" and not self.real_time:
             raise UserError("mpr bench robot: --real_time false would measure nothing: simulated time waits")
 

@@ -131,6 +131,14 @@ def test_what_cannot_be_is_refused_in_a_line_and_leaves_no_run_behind(
     assert not (tmp_path / "out" / "episodes").exists() or not list((tmp_path / "out" / "episodes").glob("episode_*"))
 
 
+def test_a_bench_on_a_real_arm_needs_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    real = ["--arm", "franky", "--host", "h", "--world", "1", "--wrist", "2"]
+    assert mpr(["bench", "robot", *real, "--out", str(tmp_path / "out"), "--dry-run"]) == 2
+    error = capsys.readouterr().err
+    assert "needs --policy" in error and len(error.strip().splitlines()) == 1
+    assert mpr(["bench", "robot", *real, "--policy", "stay", "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+
+
 def test_an_out_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
