@@ -19,7 +19,7 @@ from robot.base import STATE, base_policy
 from robot.commands.run import environment, watched
 from robot.environment import FrankaEnv, Stopped
 from robot.session import no_residual
-from robot.station import Station, StationConfig, station
+from robot.station import Station, StationConfig, entered, named
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder, atomic_path
@@ -68,11 +68,12 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(RobotBench, argv, "mpr bench robot")
     if dry_run:
         return print_plan(config, {}, {"steps": int(config.seconds * config.rate_hz)}, config.out)
-    run = RunFolder(config.out, "bench robot", as_dict(config))
-    run.keep_metrics(lambda row: False)
     with ExitStack() as stack:
-        at = stack.enter_context(station(config))
+        at = stack.enter_context(named(config))
         policy = stack.enter_context(base_policy(config.policy, at, ahead=True)) if config.policy else random_policy(at)
+        stack.enter_context(entered(at))
+        run = RunFolder(config.out, "bench robot", as_dict(config))
+        run.keep_metrics(lambda row: False)
         env = environment(config, at, policy, run, config.step_limit, policy=config.policy or "random weights")
         stack.enter_context(watched(env, wall=True))
         kept = measured(env, policy, int(config.seconds * config.rate_hz))

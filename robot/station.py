@@ -51,11 +51,13 @@ class StationConfig:
                 raise UserError("--operator scripted goes with --arm simulated: it looks into the simulator")
             if not self.world or not self.wrist:
                 raise UserError(f"--arm {self.arm}: needs --world and --wrist, serial numbers of cameras")
-        elif (self.limits.low, self.limits.high) == (Limits.low, Limits.high):  # a table's, where nobody asked for one
-            from robot.arms.simulated import LIMITS
+        else:
+            from robot.arms.simulated import LIMITS, check_task
 
-            box = dataclasses.replace(self.limits, low=LIMITS.low, high=LIMITS.high)
-            object.__setattr__(self, "limits", box)
+            check_task(self.task)
+            if (self.limits.low, self.limits.high) == (Limits.low, Limits.high):  # a table's: nobody asked for one
+                box = dataclasses.replace(self.limits, low=LIMITS.low, high=LIMITS.high)
+                object.__setattr__(self, "limits", box)
         if not 16 <= self.size <= 640 or self.size % 2:
             raise UserError(f"--size {self.size}: 16 to 640 pixels, even")
         if not 1 <= self.rate_hz <= 30:
@@ -95,12 +97,18 @@ class Station:
 @contextmanager
 def station(config: StationConfig) -> Iterator[Station]:
     """The named parts, entered: from here on an arm may move. Raises UserError, naming what is not there."""
+    with named(config) as found, entered(found):
+        yield found
+
+
+@contextmanager
+def entered(found: Station) -> Iterator[None]:
+    """Terminal, arm and cameras connected, the terminal first: whether there is one is soon known."""
     with ExitStack() as stack:
-        found = stack.enter_context(named(config))
         for part in (found.keys, found.arm, *found.cameras):
             if part is not None:
                 stack.enter_context(part)
-        yield found
+        yield
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 from mpr.cli import main as mpr
 from mpr.episode import load_episode
 from rl.demonstrations import load_demonstrations
+from robot.arms.simulated.arm import SimulatedArm
 from tracking.video import VideoFrames
 
 SMALL = ["--size", "32"]
@@ -120,6 +121,14 @@ def test_check_measures_and_draws_the_workspace(tmp_path: Path, capsys: pytest.C
         (["replay", "--episode", "nowhere"], "there is no episode at nowhere"),
         (["faults", "--workers", "0"], "--workers 0: at least 1"),
         (["run", "--size", "33"], "--size 33: 16 to 640 pixels, even"),
+        (["run", "--policy", "bc", "--device", "banana"], "no device 'banana'; there is auto, cpu, cuda, cuda:N"),
+        (["run", "--operator", "keyboard"], "keys are read from a terminal"),
+        (["demos", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["demos", "--teleop", "keyboard"], "keys are read from a terminal"),
+        (["check", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["check", "--operator", "keyboard"], "keys are read from a terminal"),
+        (["replay", "--episode", ".", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["faults", "--task", "towel"], "the simulated arm has no task 'towel'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line_and_leaves_no_run_behind(
@@ -128,7 +137,28 @@ def test_what_cannot_be_is_refused_in_a_line_and_leaves_no_run_behind(
     assert mpr(["robot", *asked, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert said in error and len(error.strip().splitlines()) == 1
-    assert not (tmp_path / "out" / "episodes").exists() or not list((tmp_path / "out" / "episodes").glob("episode_*"))
+    assert not (tmp_path / "out").exists(), "the corrected command would find other settings there"
+
+
+@pytest.mark.parametrize("verb", [["robot", "run"], ["bench", "robot"]])
+def test_a_policy_that_is_none_is_refused_before_the_arm_is_asked(
+    verb: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def entered(arm: SimulatedArm) -> None:
+        raise AssertionError("the arm was entered")
+
+    monkeypatch.setattr(SimulatedArm, "__enter__", entered)
+    assert mpr([*verb, *SMALL, "--policy", "nowhere", "--out", str(tmp_path / "out")]) == 2
+    assert "no policy 'nowhere'" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_gpu_that_is_not_there_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    asked = ["robot", "run", *SMALL, "--policy", str(tmp_path), "--device", "cuda", "--out", str(tmp_path / "out")]
+    assert mpr(asked) == 2
+    assert "--device cuda: this machine has no GPU" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_a_bench_on_a_real_arm_needs_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,11 +196,6 @@ def test_what_holds_the_arm_is_on_the_screen(tmp_path: Path, capsys: pytest.Capt
     asked = ["robot", "run", *SMALL, "--limits.picture_age", "0.001", "--step_limit", "3", "--episodes", "1"]
     assert mpr([*asked, "--out", str(tmp_path / "run")]) == 0
     assert "stale picture: the picture of camera world is" in capsys.readouterr().err
-
-
-def test_a_keyboard_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert mpr(["robot", "run", "--operator", "keyboard", "--out", str(tmp_path / "out")]) == 2
-    assert "terminal" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["run", "demos", "check", "replay", "faults"])
