@@ -177,6 +177,13 @@ def test_an_out_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.Capture
         assert "file" in error and len(error.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("out", ["/proc/nowhere", "/proc/nowhere/below", "/sys/nowhere", "x" * 300])
+def test_an_out_that_cannot_be_made_is_refused(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mpr(["robot", "run", *SMALL, "--out", out]) == 2
+    error = capsys.readouterr().err
+    assert out.removesuffix("/below") in error and len(error.strip().splitlines()) == 1
+
+
 @pytest.mark.gl
 def test_a_damaged_episode_is_named_left_out_and_made_up_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
