@@ -127,6 +127,7 @@ def test_check_measures_and_draws_the_workspace(tmp_path: Path, capsys: pytest.C
         (["demos", "--teleop", "keyboard"], "keys are read from a terminal"),
         (["check", "--task", "towel"], "the simulated arm has no task 'towel'"),
         (["check", "--operator", "keyboard"], "keys are read from a terminal"),
+        (["replay", "--speed", "1e-308"], "--speed 1e-308: 0.01 to 1"),
         (["replay", "--episode", ".", "--task", "towel"], "the simulated arm has no task 'towel'"),
         (["faults", "--task", "towel"], "the simulated arm has no task 'towel'"),
     ],
