@@ -28,8 +28,8 @@ class StationConfig:
 
     arm: str = "simulated"  # simulated; franky (Franka Research 3, Panda); polymetis (through its server)
     host: str = ""  # of a real arm: franky's FCI host name, or HOST:PORT of the Polymetis server
-    world: str = ""  # camera that stands: a RealSense's serial number, or a video file; none: the simulated arm's own
-    wrist: str = ""  # camera on the hand, likewise
+    world: str = ""  # camera that stands, beside a real arm: a RealSense's serial number, or a video file
+    wrist: str = ""  # camera on the hand, likewise; the simulated arm has its own two
     size: int = 128  # pixels: side of the simulated cameras' pictures
     real_time: bool = False  # simulated arm: in a process of its own on the wall clock; else as fast as it goes
     operator: str = ""  # keyboard, or scripted, which belongs to the simulated arm; none: what the arm calls for
@@ -50,8 +50,10 @@ class StationConfig:
             if self.operator == "scripted":
                 raise UserError("--operator scripted goes with --arm simulated: it looks into the simulator")
             if not self.world or not self.wrist:
-                raise UserError(f"--arm {self.arm}: needs --world and --wrist, serial numbers of cameras")
+                raise UserError(f"--arm {self.arm}: needs --world and --wrist, cameras' serial numbers or video files")
         else:
+            if given := [f"--{name}" for name in ("host", "world", "wrist") if getattr(self, name)]:
+                raise UserError(f"{', '.join(given)}: of a real arm; the simulated one has cameras of its own")
             from robot.arms.simulated import LIMITS, check_task
 
             check_task(self.task)

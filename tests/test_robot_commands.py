@@ -128,6 +128,8 @@ def test_check_measures_and_draws_the_workspace(tmp_path: Path, capsys: pytest.C
         (["check", "--task", "towel"], "the simulated arm has no task 'towel'"),
         (["check", "--operator", "keyboard"], "keys are read from a terminal"),
         (["replay", "--speed", "1e-308"], "--speed 1e-308: 0.01 to 1"),
+        (["run", "--world", "film.mp4", "--host", "h"], "--host, --world: of a real arm"),
+        (["check", "--wrist", "2"], "--wrist: of a real arm"),
         (["replay", "--episode", ".", "--task", "towel"], "the simulated arm has no task 'towel'"),
         (["faults", "--task", "towel"], "the simulated arm has no task 'towel'"),
     ],
