@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from mpr.cli import main as mpr
 from mpr.episode import load_episode
 from rl.demonstrations import load_demonstrations
 from robot.arms.simulated.arm import SimulatedArm
-from tracking.video import VideoFrames
+from robot.station import StationConfig, named
+from tracking.video import VideoFrames, write_video
 
 SMALL = ["--size", "32"]
 
@@ -162,6 +164,25 @@ def test_a_gpu_that_is_not_there_is_said(
     asked = ["robot", "run", *SMALL, "--policy", str(tmp_path), "--device", "cuda", "--out", str(tmp_path / "out")]
     assert mpr(asked) == 2
     assert "--device cuda: this machine has no GPU" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("arm", "host"), [("franky", "172.16.0.2"), ("polymetis", "there:50080")])
+def test_a_real_stations_parts_are_named_before_anything_is_connected(
+    arm: str, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*_: object, **__: object) -> None:
+        raise AssertionError("something was connected")
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    for package in ("franky", "pyrealsense2"):
+        monkeypatch.setitem(sys.modules, package, None)  # to import it is an error, installed or not
+    film = tmp_path / "wrist.mp4"
+    write_video(film, (np.full((16, 24, 3), 40 * i, np.uint8) for i in range(3)), np.arange(3) / 10)
+    with named(StationConfig(arm=arm, host=host, world="115222071234", wrist=str(film))) as at:
+        assert at.arm.features.name == arm and at.arm.features.real
+        sizes = {camera.features.name: (camera.features.height, camera.features.width) for camera in at.cameras}
+        assert sizes == {"world": (480, 640), "wrist": (16, 24)}
+        assert at.expert is None and at.keys is not None
 
 
 def test_a_bench_on_a_real_arm_needs_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
