@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
 
 from tracking.errors import NO_ROOM, UserError
+
+# Of an OSError that names a path: nothing can be written there. That a file is missing may be our own fault.
+WRONG_PATH = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS)
 
 VERBS = {
     "quickstart": ("rl.quickstart:main", "everything once, in a quarter of an hour, and a page that tells of it"),
@@ -70,13 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"mpr: {error}", file=sys.stderr)
         return 2
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        print(f"mpr: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
-        return 2
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno in NO_ROOM:
+            print(f"mpr: the disk is full ({error.filename}): free some space, run again", file=sys.stderr)
+        elif error.errno in WRONG_PATH and error.filename is not None:
+            print(f"mpr: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
+        else:
             raise
-        print(f"mpr: the disk is full ({error.filename}): free some space, run again", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("mpr: interrupted; the same command resumes", file=sys.stderr)

@@ -10,6 +10,7 @@ from mpr.checkpoint import refuse_unfinished
 from rl.base_policy import BasePolicy, ZeroPolicy
 from robot.action import SIZE
 from robot.station import Station
+from tracking.device import resolved_device
 from tracking.errors import UserError
 
 EXPERT, STAY = "expert", "stay"
@@ -40,6 +41,7 @@ def trained(run: Path, ahead: bool, ddim_steps: int, device: str) -> Iterator[Ba
     if not run.is_dir():
         raise UserError(f"no policy '{run}'; there is {EXPERT}, {STAY}, and run folders of `mpr bc`")
     refuse_unfinished(run, "mpr bc")
+    device = resolved_device(device)
     import torch
 
     torch.set_num_threads(1)  # the loop and the cameras want the other cores

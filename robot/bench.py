@@ -19,7 +19,7 @@ from robot.base import STATE, base_policy
 from robot.commands.run import environment, watched
 from robot.environment import FrankaEnv, Stopped
 from robot.session import no_residual
-from robot.station import Station, StationConfig, station
+from robot.station import Station, StationConfig, entered, named
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder, atomic_path
@@ -33,7 +33,7 @@ class RobotBench(StationConfig):
 
     real_time: bool = True
     seconds: float = 600.0  # of control
-    policy: str = ""  # run folder of `mpr bc`; none: a small one with random weights that sees both cameras
+    policy: str = ""  # run folder of `mpr bc`; none, of the simulated arm alone: a small one with random weights
     step_limit: int = 200
     out: Path = Path("runs/bench_robot")  # run folder
 
@@ -41,6 +41,8 @@ class RobotBench(StationConfig):
         super().__post_init__()
         if not 1 <= self.seconds <= 86_400:
             raise UserError(f"--seconds {self.seconds:g}: 1 to 86400")
+        if self.arm != "simulated" and not self.policy:
+            raise UserError(f"mpr bench robot --arm {self.arm}: needs --policy, random weights would move the arm")
         if self.arm == "simulated" and not self.real_time:
             raise UserError("mpr bench robot: --real_time false would measure nothing: simulated time waits")
 
@@ -66,11 +68,12 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(RobotBench, argv, "mpr bench robot")
     if dry_run:
         return print_plan(config, {}, {"steps": int(config.seconds * config.rate_hz)}, config.out)
-    run = RunFolder(config.out, "bench robot", as_dict(config))
-    run.keep_metrics(lambda row: False)
     with ExitStack() as stack:
-        at = stack.enter_context(station(config))
+        at = stack.enter_context(named(config))
         policy = stack.enter_context(base_policy(config.policy, at, ahead=True)) if config.policy else random_policy(at)
+        stack.enter_context(entered(at))
+        run = RunFolder(config.out, "bench robot", as_dict(config))
+        run.keep_metrics(lambda row: False)
         env = environment(config, at, policy, run, config.step_limit, policy=config.policy or "random weights")
         stack.enter_context(watched(env, wall=True))
         kept = measured(env, policy, int(config.seconds * config.rate_hz))

@@ -28,8 +28,8 @@ class StationConfig:
 
     arm: str = "simulated"  # simulated; franky (Franka Research 3, Panda); polymetis (through its server)
     host: str = ""  # of a real arm: franky's FCI host name, or HOST:PORT of the Polymetis server
-    world: str = ""  # camera that stands: a RealSense's serial number, or a video file; none: the simulated arm's own
-    wrist: str = ""  # camera on the hand, likewise
+    world: str = ""  # camera that stands, beside a real arm: a RealSense's serial number, or a video file
+    wrist: str = ""  # camera on the hand, likewise; the simulated arm has its own two
     size: int = 128  # pixels: side of the simulated cameras' pictures
     real_time: bool = False  # simulated arm: in a process of its own on the wall clock; else as fast as it goes
     enforce_real_time: bool = True  # franky: refuse a kernel that is not real-time; false is for franky's simulator
@@ -51,12 +51,16 @@ class StationConfig:
             if self.operator == "scripted":
                 raise UserError("--operator scripted goes with --arm simulated: it looks into the simulator")
             if not self.world or not self.wrist:
-                raise UserError(f"--arm {self.arm}: needs --world and --wrist, serial numbers of cameras")
-        elif (self.limits.low, self.limits.high) == (Limits.low, Limits.high):  # a table's, where nobody asked for one
-            from robot.arms.simulated import LIMITS
+                raise UserError(f"--arm {self.arm}: needs --world and --wrist, cameras' serial numbers or video files")
+        else:
+            if given := [f"--{name}" for name in ("host", "world", "wrist") if getattr(self, name)]:
+                raise UserError(f"{', '.join(given)}: of a real arm; the simulated one has cameras of its own")
+            from robot.arms.simulated import LIMITS, check_task
 
-            box = dataclasses.replace(self.limits, low=LIMITS.low, high=LIMITS.high)
-            object.__setattr__(self, "limits", box)
+            check_task(self.task)
+            if (self.limits.low, self.limits.high) == (Limits.low, Limits.high):  # a table's: nobody asked for one
+                box = dataclasses.replace(self.limits, low=LIMITS.low, high=LIMITS.high)
+                object.__setattr__(self, "limits", box)
         if not 16 <= self.size <= 640 or self.size % 2:
             raise UserError(f"--size {self.size}: 16 to 640 pixels, even")
         if not 1 <= self.rate_hz <= 30:
@@ -96,12 +100,18 @@ class Station:
 @contextmanager
 def station(config: StationConfig) -> Iterator[Station]:
     """The named parts, entered: from here on an arm may move. Raises UserError, naming what is not there."""
+    with named(config) as found, entered(found):
+        yield found
+
+
+@contextmanager
+def entered(found: Station) -> Iterator[None]:
+    """Terminal, arm and cameras connected, the terminal first: whether there is one is soon known."""
     with ExitStack() as stack:
-        found = stack.enter_context(named(config))
         for part in (found.keys, found.arm, *found.cameras):
             if part is not None:
                 stack.enter_context(part)
-        yield found
+        yield
 
 
 @contextmanager

@@ -61,8 +61,26 @@ def test_a_full_disk_is_said_and_other_os_errors_are_not_hidden(monkeypatch, cap
         monkeypatch.setattr("mpr.doctor.main", broken(full))
         assert cli.main(["doctor"]) == 2
         assert "disk is full (runs/x)" in capsys.readouterr().err
-    monkeypatch.setattr("mpr.doctor.main", broken(errno.EPERM))
-    with pytest.raises(PermissionError):
+    monkeypatch.setattr("mpr.doctor.main", broken(errno.EIO))
+    with pytest.raises(OSError, match="broken"):
+        cli.main(["doctor"])
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EISDIR])
+def test_a_path_that_cannot_be_written_is_named_and_what_names_none_is_not_hidden(code, monkeypatch, capsys):
+    def main(argv):
+        raise OSError(code, "in the system's words", *argv)
+
+    monkeypatch.setattr("mpr.doctor.main", main)
+    assert cli.main(["doctor", "runs/x"]) == 2
+    assert capsys.readouterr().err == "mpr: runs/x: in the system's words; give another path\n"
+    with pytest.raises(OSError, match="in the system's words"):
+        cli.main(["doctor"])
+
+
+def test_a_file_that_the_code_itself_misses_is_not_hidden(monkeypatch):
+    monkeypatch.setattr("mpr.doctor.main", lambda argv: Path("/nowhere/of/ours").read_text())
+    with pytest.raises(FileNotFoundError):
         cli.main(["doctor"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from mpr.cli import main as mpr
 from mpr.episode import load_episode
 from rl.demonstrations import load_demonstrations
-from tracking.video import VideoFrames
+from robot.arms.simulated.arm import SimulatedArm
+from robot.station import StationConfig, named
+from tracking.video import VideoFrames, write_video
 
 SMALL = ["--size", "32"]
 
@@ -122,6 +125,17 @@ def test_check_measures_and_draws_the_workspace(tmp_path: Path, capsys: pytest.C
         (["replay", "--episode", "nowhere"], "there is no episode at nowhere"),
         (["faults", "--workers", "0"], "--workers 0: at least 1"),
         (["run", "--size", "33"], "--size 33: 16 to 640 pixels, even"),
+        (["run", "--policy", "bc", "--device", "banana"], "no device 'banana'; there is auto, cpu, cuda, cuda:N"),
+        (["run", "--operator", "keyboard"], "keys are read from a terminal"),
+        (["demos", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["demos", "--teleop", "keyboard"], "keys are read from a terminal"),
+        (["check", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["check", "--operator", "keyboard"], "keys are read from a terminal"),
+        (["replay", "--speed", "1e-308"], "--speed 1e-308: 0.01 to 1"),
+        (["run", "--world", "film.mp4", "--host", "h"], "--host, --world: of a real arm"),
+        (["check", "--wrist", "2"], "--wrist: of a real arm"),
+        (["replay", "--episode", ".", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["faults", "--task", "towel"], "the simulated arm has no task 'towel'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line_and_leaves_no_run_behind(
@@ -130,7 +144,55 @@ def test_what_cannot_be_is_refused_in_a_line_and_leaves_no_run_behind(
     assert mpr(["robot", *asked, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert said in error and len(error.strip().splitlines()) == 1
-    assert not (tmp_path / "out" / "episodes").exists() or not list((tmp_path / "out" / "episodes").glob("episode_*"))
+    assert not (tmp_path / "out").exists(), "the corrected command would find other settings there"
+
+
+@pytest.mark.parametrize("verb", [["robot", "run"], ["bench", "robot"]])
+def test_a_policy_that_is_none_is_refused_before_the_arm_is_asked(
+    verb: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def entered(arm: SimulatedArm) -> None:
+        raise AssertionError("the arm was entered")
+
+    monkeypatch.setattr(SimulatedArm, "__enter__", entered)
+    assert mpr([*verb, *SMALL, "--policy", "nowhere", "--out", str(tmp_path / "out")]) == 2
+    assert "no policy 'nowhere'" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_gpu_that_is_not_there_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    asked = ["robot", "run", *SMALL, "--policy", str(tmp_path), "--device", "cuda", "--out", str(tmp_path / "out")]
+    assert mpr(asked) == 2
+    assert "--device cuda: this machine has no GPU" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("arm", "host"), [("franky", "172.16.0.2"), ("polymetis", "there:50080")])
+def test_a_real_stations_parts_are_named_before_anything_is_connected(
+    arm: str, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*_: object, **__: object) -> None:
+        raise AssertionError("something was connected")
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    for package in ("franky", "pyrealsense2"):
+        monkeypatch.setitem(sys.modules, package, None)  # to import it is an error, installed or not
+    film = tmp_path / "wrist.mp4"
+    write_video(film, (np.full((16, 24, 3), 40 * i, np.uint8) for i in range(3)), np.arange(3) / 10)
+    with named(StationConfig(arm=arm, host=host, world="115222071234", wrist=str(film))) as at:
+        assert at.arm.features.name == arm and at.arm.features.real
+        sizes = {camera.features.name: (camera.features.height, camera.features.width) for camera in at.cameras}
+        assert sizes == {"world": (480, 640), "wrist": (16, 24)}
+        assert at.expert is None and at.keys is not None
+
+
+def test_a_bench_on_a_real_arm_needs_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    real = ["--arm", "franky", "--host", "h", "--world", "1", "--wrist", "2"]
+    assert mpr(["bench", "robot", *real, "--out", str(tmp_path / "out"), "--dry-run"]) == 2
+    error = capsys.readouterr().err
+    assert "needs --policy" in error and len(error.strip().splitlines()) == 1
+    assert mpr(["bench", "robot", *real, "--policy", "stay", "--out", str(tmp_path / "out"), "--dry-run"]) == 0
 
 
 def test_an_out_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +201,13 @@ def test_an_out_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.Capture
         assert mpr(["robot", "run", *SMALL, "--out", str(out)]) == 2
         error = capsys.readouterr().err
         assert "file" in error and len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("out", ["/proc/nowhere", "/proc/nowhere/below", "/sys/nowhere", "x" * 300])
+def test_an_out_that_cannot_be_made_is_refused(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mpr(["robot", "run", *SMALL, "--out", out]) == 2
+    error = capsys.readouterr().err
+    assert out.removesuffix("/below") in error and len(error.strip().splitlines()) == 1
 
 
 @pytest.mark.gl
@@ -160,11 +229,6 @@ def test_what_holds_the_arm_is_on_the_screen(tmp_path: Path, capsys: pytest.Capt
     asked = ["robot", "run", *SMALL, "--limits.picture_age", "0.001", "--step_limit", "3", "--episodes", "1"]
     assert mpr([*asked, "--out", str(tmp_path / "run")]) == 0
     assert "stale picture: the picture of camera world is" in capsys.readouterr().err
-
-
-def test_a_keyboard_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert mpr(["robot", "run", "--operator", "keyboard", "--out", str(tmp_path / "out")]) == 2
-    assert "terminal" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["run", "demos", "check", "replay", "faults"])

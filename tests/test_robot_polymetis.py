@@ -453,6 +453,12 @@ def test_nothing_is_reached_before_it_is_entered():
         pass
 
 
+@pytest.mark.parametrize("host", ["..", "h" * 64])
+def test_a_host_that_is_no_host_name_is_an_arm_error(host: str):
+    with pytest.raises(ArmError, match="no Polymetis server at"), PolymetisArm(host):
+        pass
+
+
 def test_the_server_is_written_for_python_3_8():
     source = SERVER.read_text()
     tree = ast.parse(source, feature_version=(3, 8))

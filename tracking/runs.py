@@ -139,11 +139,15 @@ _OWNED: dict[Path, int] = {}  # run folder -> its lock's file descriptor, held u
 
 
 def own(path: Path) -> None:
-    """Make this process the only one that writes the run folder. Raises UserError where another one does."""
+    """Make this process the only one that writes the run folder. Raises UserError where another one does, or where no
+    folder can be."""
     path = Path(path).resolve()
     if path in _OWNED:
         return
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # its parents are there: this file system takes no folders, as /proc
+        raise UserError(f"{error.filename}: no folder can be made there; choose another --out") from error
     lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -139,7 +139,7 @@ class PolymetisArm:
             return
         try:
             self._socket = socket.create_connection((self.host, self.port), LONG)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter: of what is no host name
             where = f"{self.host}:{self.port}"
             raise ArmError(f"no Polymetis server at {where} ({error}): start polymetis_server.py there") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

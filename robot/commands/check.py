@@ -53,8 +53,8 @@ def main(argv: Sequence[str]) -> None:
     if dry_run:
         return print_plan(config, {}, {"limits": config.limits}, config.out)
     view = read_view(config.world_view) if config.world_view else None
-    run = RunFolder(config.out, "robot check", as_dict(config), ("out", "host"))
     with station(config) as at:
+        run = RunFolder(config.out, "robot check", as_dict(config), ("out", "host"))
         lines = [f"# {at.arm.features.name}: a check", ""]
         for one in checked(config, at):
             lines.append(one)

@@ -61,11 +61,11 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(DemosConfig, argv, "mpr robot demos")
     if dry_run:
         return print_plan(config, {}, {"led by": config.leader, "limits": config.limits}, config.out)
-    run = RunFolder(config.out, "robot demos", as_dict(config), FREE)
-    recorder = opened(run)
     with ExitStack() as stack:
         at = stack.enter_context(station(config))
         leader = stack.enter_context(led(config.leader, at))
+        run = RunFolder(config.out, "robot demos", as_dict(config), FREE)  # last: what is refused leaves none
+        recorder = opened(run)
         env = environment(config, at, leader, run, config.step_limit, policy=config.leader)
         stack.enter_context(watched(env, config.wall))
         done = successes(recorder)

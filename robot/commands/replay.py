@@ -36,13 +36,13 @@ class ReplayConfig(StationConfig):
 
     episode: Path = Path("runs/robot/episodes/episode_000000")  # folder of a recorded episode
     on_arm: bool = False  # follow its poses with the arm; the pictures alone, else
-    speed: float = 0.3  # of the recorded one, at most 1: on the arm
+    speed: float = 0.3  # of the recorded one, 0.01 to 1: on the arm
     out: Path = Path("runs/robot_replay")  # run folder
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.speed <= 1:
-            raise UserError(f"--speed {self.speed:g}: above 0, at most 1")
+        if not 0.01 <= self.speed <= 1:
+            raise UserError(f"--speed {self.speed:g}: 0.01 to 1")
 
     @property
     def slowed(self) -> ReplayConfig:

@@ -24,8 +24,9 @@ from robot.recording.recorder import Recorder
 from robot.safety.guard import Event
 from robot.safety.watchdog import Watchdog
 from robot.session import session, told
-from robot.station import Station, StationConfig, station
+from robot.station import Station, StationConfig, entered, named
 from tracking.config import as_dict, parse, print_plan
+from tracking.device import check_device
 from tracking.errors import UserError
 from tracking.runs import RunFolder
 
@@ -51,6 +52,7 @@ class RunConfig(StationConfig):
                 raise UserError(f"--{name} {getattr(self, name)}: 1 or more")
         if self.films < 0:
             raise UserError(f"--films {self.films}: 0 or more")
+        check_device(self.device)
         if self.policy == EXPERT and self.arm != "simulated":
             raise UserError(f"--policy {EXPERT} goes with --arm simulated: give a run folder of `mpr bc`, or stay")
 
@@ -61,13 +63,14 @@ def main(argv: Sequence[str]) -> None:
     if dry_run:
         inputs = {} if config.policy in (EXPERT, "stay") else {"policy": Path(config.policy)}
         return print_plan(config, inputs, {"episodes": config.episodes, "limits": config.limits}, config.out)
-    run = RunFolder(config.out, "robot run", as_dict(config), FREE)
-    run.keep_metrics(lambda row: row["what"] == "event")
-    recorder = opened(run)
     with ExitStack() as stack:
-        at = stack.enter_context(station(config))
-        at.operator.say(at.operator.about)
+        at = stack.enter_context(named(config))
         base = stack.enter_context(base_policy(config.policy, at, config.wall, config.ddim_steps, config.device))
+        stack.enter_context(entered(at))
+        run = RunFolder(config.out, "robot run", as_dict(config), FREE)  # last: what is refused leaves none
+        run.keep_metrics(lambda row: row["what"] == "event")
+        recorder = opened(run)
+        at.operator.say(at.operator.about)
         env = environment(config, at, base, run, config.step_limit, policy=config.policy)
         stack.enter_context(watched(env, config.wall))
         for _ in session(env, recorder, config.episodes, config.seed):

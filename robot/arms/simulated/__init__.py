@@ -40,6 +40,12 @@ class Twin:
     world: World
 
 
+def check_task(task: str) -> None:
+    """Raises UserError for one that there is no scene of."""
+    if task != TASK:
+        raise UserError(f"the simulated arm has no task '{task}'; there is {TASK}")
+
+
 @contextmanager
 def simulated(
     task: str = TASK,
@@ -53,8 +59,7 @@ def simulated(
 
     Raises UserError for what cannot be simulated, and, in real time, ArmError for a simulation that does not start.
     """
-    if task != TASK:
-        raise UserError(f"the simulated arm has no task '{task}'; there is {TASK}")
+    check_task(task)
     if min(size) < 16 or size[0] % 2 or size[1] % 2:
         raise UserError(f"pictures of {size[0]} x {size[1]} pixels: even sides (for video), 16 at least")
     if real_time:
