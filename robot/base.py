@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mpr.checkpoint import refuse_unfinished
 from rl.base_policy import BasePolicy, ZeroPolicy
-from robot.action import SIZE
+from robot.action import HALF_WIDTH, NOTHING, SIZE
 from robot.station import Station
 from tracking.device import resolved_device
 from tracking.errors import UserError
@@ -17,12 +21,19 @@ EXPERT, STAY = "expert", "stay"
 STATE = 8  # numbers in the state that policies know
 
 
+class StayPolicy(ZeroPolicy):
+    """The arm stays, and the gripper as wide as it is: 0 would be half open."""
+
+    def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        return np.array([*NOTHING[:7], observation[7] / HALF_WIDTH - 1], np.float32)
+
+
 @contextmanager
 def base_policy(name: str, at: Station, ahead: bool, ddim_steps: int = 10, device: str = "cpu") -> Iterator[BasePolicy]:
     """The policy named `expert` or `stay`, or of a run folder of `mpr bc`, which plans ahead of the control loop where
     that keeps to the wall clock. Raises UserError, and BadCheckpoint for one of another arm."""
     if name == STAY:
-        yield ZeroPolicy(SIZE)
+        yield StayPolicy(SIZE)
     elif name == EXPERT:
         if at.expert is None:
             raise UserError(f"--policy {EXPERT}: the simulated arm alone has one; give a run folder of `mpr bc`")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rl.base_policy import BasePolicy
 from robot.arm import Arm
+from robot.arms.franka import SHUT
 from robot.camera import Camera
 from robot.clock import Clock, WallClock
 from robot.operator import Operator
@@ -52,6 +53,9 @@ class StationConfig:
                 raise UserError("--operator scripted goes with --arm simulated: it looks into the simulator")
             if not self.world or not self.wrist:
                 raise UserError(f"--arm {self.arm}: needs --world and --wrist, cameras' serial numbers or video files")
+            if 0 < self.limits.narrowest < SHUT:
+                told = f"--limits.narrowest {self.limits.narrowest:g} m"
+                raise UserError(f"{told}: the hand closes altogether below {SHUT:g} m: 0, or no less than that")
         else:
             if given := [f"--{name}" for name in ("host", "world", "wrist") if getattr(self, name)]:
                 raise UserError(f"{', '.join(given)}: of a real arm; the simulated one has cameras of its own")

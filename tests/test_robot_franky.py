@@ -140,6 +140,30 @@ def test_a_target_that_is_refused_is_no_wish_for_the_hand_and_leaves_it_to_stop(
         assert not [line for line in world.said if line[0] == "grasp"]
 
 
+def test_no_target_that_gets_out_leaves_the_limits_whatever_is_asked(world: World):
+    """The guard's law once more, behind it: what the controller and the hand were really told."""
+    limits, clock, random = Limits(), WallClock(), np.random.default_rng(0)
+    extremes = [0.0, 1.0, -1.0, 1e9, -1e9, np.nan, np.inf]
+    with FrankyArm("arm") as arm:
+        guard, last = Guard(arm, limits, clock), None
+        for _ in range(80):
+            time.sleep(0.01)
+            state, before = arm.state(), len(world.targets)
+            action = random.choice(extremes, 8, p=[0.2, 0.25, 0.25, 0.1, 0.1, 0.05, 0.05])
+            done = guard.act(action, Seen(state, {}, clock.now()))
+            assert isinstance(done, Sent) == bool(np.isfinite(action).all()) or done.event.kind == "out of reach"
+            for target in world.targets[before:]:
+                pose = Pose(target.translation, target.quaternion)
+                assert limits.inside(pose) and distance_between(pose, state.pose) <= limits.lead + 1e-9
+                assert angle_between(pose, state.pose) <= limits.lead_turn + 1e-6
+                assert last is None or distance_between(pose, last) <= limits.step + 1e-9
+                world.position = (world.position + target.translation) / 2
+                last = pose if isinstance(done, Sent) else None
+            until(lambda: np.array_equal(arm.state().pose.position, world.position))
+        widths = [line[1] for line in world.said if line[0] in ("move", "grasp")]
+    assert len(world.targets) > 40 and widths and all(w == 0 or limits.narrowest <= w <= limits.widest for w in widths)
+
+
 def test_letting_go_frees_the_connection(world: World):
     """franky disconnects with its object, and the arm takes one connection at a time: no cycle may hold it."""
     for _ in range(2):

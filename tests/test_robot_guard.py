@@ -67,6 +67,8 @@ def play(session: Session, turn: Turn) -> None:
         guard.resume()
     if turn.person in ("rests", "watches"):
         {"rests": guard.rest, "watches": guard.watch}[turn.person]()
+    if turn.person in ("resumes", "recovers", "rests"):
+        session.sent = None
     latched = guard.latched
     for name in turn.arm:
         ARM[name](arm)
@@ -79,6 +81,10 @@ def play(session: Session, turn: Turn) -> None:
         return seen
 
     done = session.act(turn.action, change)
+    if isinstance(done, Sent):
+        now = session.clock.now()
+        assert session.sent is None or now - session.sent <= LIMITS.lost + 1e-9, "went on by itself"
+        session.sent = now
     if HELD & {*turn.arm, *turn.seen}:
         assert not isinstance(done, Sent), (turn.arm, turn.seen)
     if isinstance(done, Held):

@@ -41,6 +41,7 @@ class Session:
         self.number = 0
         self.force: Pose | None = None  # none: the arm was stopped
         self.stops = 0
+        self.sent: float | None = None  # when a command got out; none after a person's word
         self.steps: list[tuple[float, float, float]] = []  # true time, metres, radians
 
     def pass_time(self, seconds: float, clock: float | None = None) -> None:

@@ -93,8 +93,8 @@ def environment(
     from whichever thread it comes."""
 
     def heard(event: Event) -> None:
+        print(f"{event.kind}: {event.message}", file=sys.stderr, flush=True)  # first: the disk may be full
         run.log(what="event", time=event.time, kind=event.kind, message=event.message, ask=event.ask)
-        print(f"{event.kind}: {event.message}", file=sys.stderr, flush=True)
 
     return FrankaEnv(
         at.arm,
