@@ -130,6 +130,13 @@ def test_a_minari_set_is_exact_and_tells_failure_from_time_out(session, tmp_path
         assert data.action_space.contains(found.actions[0])
 
 
+def test_a_place_may_be_relative(session, tmp_path, monkeypatch):
+    minari = pytest.importorskip("minari", reason="minari, the extra `policy`, is not installed")
+    monkeypatch.chdir(tmp_path)
+    assert run(session, Path("run"), "--format", "minari") == 0
+    assert minari.MinariDataset(tmp_path / "run/robot/episodes-v0/data").total_episodes == 3
+
+
 # The comparison
 
 
