@@ -16,7 +16,7 @@ from rl.diffusion.samples import Horizons, Windows
 from robot.commands import export
 from robot.recording.demonstrations import to_demonstration, write_demonstrations
 from robot.recording.recorder import Recorder, episode_folders
-from tests.toy_robot_episodes import robot_episode
+from tests.toy_robot_episodes import robot_episode, texture
 from tracking.clip import FrameSource, Picked
 from tracking.errors import UserError
 from tracking.retime import pick_frames
@@ -205,18 +205,25 @@ def test_refusals_are_one_line(session, tmp_path, capsys):
     assert not (tmp_path / "a").exists()
 
 
-def test_episodes_that_do_not_fit_together_are_refused(tmp_path, capsys):
-    pytest.importorskip("pyarrow", reason="pyarrow, the extra `lerobot`, is not installed")
-    for other, says in [
-        (robot_episode(1, cameras=("wrist",)), "episode 1 in order has pictures {'observation.images.wrist'"),
-        (robot_episode(1, states=np.zeros((6, 9))), "has observation.state of (9,), the first one (7,)"),
-    ]:
-        recorder = Recorder(tmp_path / says[:9])
+@pytest.mark.parametrize(
+    ("kind", "needs", "world"), [("lerobot", "pyarrow", "observation.images.world"), ("minari", "minari", "world")]
+)
+def test_episodes_that_do_not_fit_together_are_refused(kind, needs, world, tmp_path, capsys):
+    pytest.importorskip(needs, reason=f"{needs}, which the format {kind} needs, is not installed")
+    small = np.stack([texture(1, t, 32, 32) for t in range(6)])
+    for number, (other, says) in enumerate(
+        [
+            (robot_episode(1, frames={"world": small}), f"{world} of (32, 32, 3), the first one (48, 64, 3)"),
+            (robot_episode(1, cameras=("wrist",)), f"{world} of nothing, the first one (48, 64, 3)"),
+            (robot_episode(1, states=np.zeros((6, 9))), "state of (9,), the first one (7,)"),
+        ]
+    ):
+        recorder = Recorder(tmp_path / str(number))
         recorder.save(robot_episode(0))
         recorder.save(other)
-        assert run(recorder.root, recorder.root / "out") == 2
+        assert run(recorder.root, recorder.root / "out", "--format", kind) == 2
         assert says in capsys.readouterr().err
-        assert not (recorder.root / "out" / "episodes").exists()
+        assert not (recorder.root / "out").exists()
 
 
 # Demonstrations

@@ -73,6 +73,7 @@ def main(argv: Sequence[str]) -> None:
         print_plan(config, {"episodes": config.episodes}, facts, config.out)
         return
     episodes = find_episodes(config)
+    check_alike(config.format, episodes)
     run = RunFolder(config.out, "robot export", as_dict(config))
     place = target(config)
     if config.format == "lerobot":
@@ -114,6 +115,19 @@ def source(name: str, episodes: Sequence[Episode]) -> Iterator[Part]:
         else:
             yield minari.columns(episode), episode.frames
         close_videos(episode)
+
+
+def check_alike(name: str, episodes: Sequence[Episode]) -> None:
+    """A data set has one shape a column and camera. Raises UserError for the first that is not the first episode's."""
+    first: dict[str, tuple[int, ...]] = {}
+    for number, (arrays, frames) in enumerate(source(name, episodes)):
+        shapes = {key: values.shape[1:] for key, values in arrays.items()}
+        shapes |= {key: pictures[0].shape for key, pictures in frames.items()}
+        first = first or shapes
+        for key in first | shapes:
+            here, there = shapes.get(key, "nothing"), first.get(key, "nothing")
+            if here != there:
+                raise UserError(f"episode {number} in order has {key} of {here}, the first one {there}: export it apart")
 
 
 def told(name: str, episodes: Sequence[Episode]) -> list[str]:

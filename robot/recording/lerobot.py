@@ -9,7 +9,7 @@ from `observation.state` alone.) All episodes share one table and one video file
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,10 @@ def nominal_rate(episodes: Sequence[Episode]) -> int:
 
 
 def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
-    """Write the data set `root`, whole or not at all. Raises UserError where the episodes do not fit together."""
+    """Write the data set `root`, whole or not at all. Columns and pictures are of one shape in all episodes.
+
+    Raises UserError for a single step.
+    """
     pyarrow, parquet = _arrow()
     rate, tasks = nominal_rate(episodes), sorted({_task(episode) for episode in episodes})
     sizes = {key: frames[0].shape for key, frames in pictures(episodes[0]).items()}
@@ -65,7 +68,6 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
     samples: list[dict[str, NDArray[Any]]] = []
     rows, total = [], 0
     for number, episode in enumerate(episodes):
-        _check_fits(number, episode, episodes[0], sizes)
         start, total = total, total + len(episode)
         own = v3.numbering(number, start, len(episode), tasks.index(_task(episode)), rate)
         tables.append({**columns(episode), **own})
@@ -127,18 +129,6 @@ def _arrow() -> tuple[Any, Any]:
 
 def _task(episode: Episode) -> str:
     return str(episode.about.get("task") or "unnamed")
-
-
-def _check_fits(number: int, episode: Episode, first: Episode, sizes: Mapping[str, tuple[int, ...]]) -> None:
-    there = {key: frames[0].shape for key, frames in pictures(episode).items()}
-    if there != sizes:
-        raise UserError(f"episode {number} in order has pictures {there}, the first one {sizes}: export it apart")
-    for name, values in columns(episode).items():
-        wanted = columns(first)[name].shape[1:]
-        if values.shape[1:] != wanted:
-            raise UserError(
-                f"episode {number} in order has {name} of {values.shape[1:]}, the first one {wanted}: export it apart"
-            )
 
 
 def _all_pictures(episodes: Sequence[Episode], key: str) -> Iterator[NDArray[np.uint8]]:
