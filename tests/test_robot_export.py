@@ -250,9 +250,9 @@ def test_idle_steps_go_and_every_action_stays_beside_what_it_was_made_of(idle, a
 
 
 def test_flags_that_do_not_fit_and_nothing_but_idleness_are_refused():
-    with pytest.raises(BadDemonstration, match="episode 3: not one of its 5 steps teaches"):
+    with pytest.raises(BadDemonstration, match="demonstration 3: it is empty: no action"):
         to_demonstration(idle_episode(0, 1, 2, 3, 4), 3)
-    with pytest.raises(BadDemonstration, match="episode 3: 5 actions, 2 flags"):
+    with pytest.raises(BadDemonstration, match="5 actions has 2 flags"):
         to_demonstration(robot_episode(0, about={"idle": [True, False]}), 3)
 
 
@@ -279,3 +279,13 @@ def test_successes_become_demonstrations_that_a_policy_trains_on(tmp_path):
     assert len(Windows(found, Horizons(), 0)) > 0
     with pytest.raises(UserError, match="0 episodes, none a success"):
         write_demonstrations({}, tmp_path / "demos")
+
+
+def test_a_success_in_which_nobody_moved_is_left_out_and_said(tmp_path, capsys):
+    recorder = Recorder(tmp_path / "session")
+    recorder.save(idle_episode())
+    recorder.save(idle_episode(0, 1, 2, 3, 4))
+    assert [p.name for p in write_demonstrations(recorder.whole, tmp_path / "demos")] == ["demonstration_000000"]
+    assert "episode 1 is left out: not one of its 5 steps teaches" in capsys.readouterr().out
+    with pytest.raises(UserError, match="1 episodes, none a success that teaches"):
+        write_demonstrations({1: recorder.whole[1]}, tmp_path / "none")
