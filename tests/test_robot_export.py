@@ -27,7 +27,11 @@ STEPS = (5, 7, 4)
 
 
 def told(number: int) -> dict[str, object]:
-    return {"about": {"task": f"open door {number % 2}", "arm": "simulated"}, "success": number != 1}
+    """The first step of an odd episode is idle and its third held; in each, two views are stale, the last one too."""
+    about: dict[str, object] = {"task": f"open door {number % 2}", "arm": "simulated", "fault": "reflex"}
+    if number % 2:
+        about |= {name: [t == at for t in range(STEPS[number])] for name, at in (("idle", 0), ("unsent", 2))}
+    return {"about": about | {"stale": {"wrist": [1, STEPS[number]]}}, "success": number != 1}
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,10 @@ def test_a_lerobot_set_holds_every_step_once_with_nominal_and_measured_times(ses
     states = np.concatenate([e.states[:-1] for e in episodes]).astype(np.float32)
     np.testing.assert_array_equal(rows["observation.state"], states)
     assert np.flatnonzero(rows["next.success"]).tolist() == [4, 15], "the failure's last step is none"
+    for name in ("base", "residual"):
+        wanted = np.concatenate([getattr(e, f"{name}_actions") for e in episodes]).astype(np.float32)
+        np.testing.assert_array_equal(rows[f"{name}_action"], wanted)
+    assert [np.flatnonzero(rows[name]).tolist() for name in ("idle", "unsent", "stale")] == [[5], [7], [1, 6, 13]]
     assert rows["task_index"].tolist() == [0] * 5 + [1] * 7 + [0] * 4
 
 
@@ -91,6 +99,9 @@ def test_its_files_describe_it(robot_data):
     rows = parquet.read_table(robot_data / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
     assert [(row["dataset_from_index"], row["dataset_to_index"]) for row in rows] == [(0, 5), (5, 12), (12, 16)]
     np.testing.assert_allclose(rows[1]["stats/observation.state/count"], [7])
+    assert json.loads(rows[1]["about"]) == {**told(1)["about"], "terminated": True, "truncated": False}  # type: ignore
+    for name in ("base_action", "residual_action", "idle", "unsent", "stale"):
+        assert name in info["features"] and not name.startswith(("action", "observation")), "LeRobot would train on it"
 
 
 def test_find_sees_each_episode_with_its_own_pictures(session, robot_data, tmp_path):
@@ -115,7 +126,9 @@ def test_find_sees_each_episode_with_its_own_pictures(session, robot_data, tmp_p
 def test_a_minari_set_is_exact_and_tells_failure_from_time_out(session, tmp_path, monkeypatch, capsys):
     minari = pytest.importorskip("minari", reason="minari, the extra `policy`, is not installed")
     assert run(session, tmp_path / "run", "--format", "minari") == 0
-    assert "world: 19 pictures, equal" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "world: 19 pictures, equal" in said and "stale: 19 rows, equal" in said
+    assert "left out of the episodes: arm, fault, task" in said
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "run"))
     data = minari.load_dataset("robot/episodes-v0")
     for number, found in enumerate(data):
@@ -123,6 +136,10 @@ def test_a_minari_set_is_exact_and_tells_failure_from_time_out(session, tmp_path
         np.testing.assert_array_equal(found.observations["state"], source.states)
         np.testing.assert_array_equal(found.actions, source.executed_actions)
         np.testing.assert_array_equal(found.infos["time"], source.times)
+        np.testing.assert_array_equal(found.infos["base_action"], source.base_actions)
+        assert np.flatnonzero(found.infos["stale"]).tolist() == [1, STEPS[number]]
+        flagged = [np.flatnonzero(found.infos[name]).tolist() for name in ("idle", "unsent")]
+        assert flagged == ([[0], [2]] if number == 1 else [[], []])
         wrist = source.frames["wrist"]
         assert all((found.observations["images"]["wrist"][t] == wrist[t]).all() for t in range(len(wrist)))
         assert found.rewards.sum() == found.rewards[-1] == (number != 1)
@@ -213,9 +230,9 @@ def test_episodes_that_do_not_fit_together_are_refused(kind, needs, world, tmp_p
     small = np.stack([texture(1, t, 32, 32) for t in range(6)])
     for number, (other, says) in enumerate(
         [
-            (robot_episode(1, frames={"world": small}), f"{world} of (32, 32, 3), the first one (48, 64, 3)"),
-            (robot_episode(1, cameras=("wrist",)), f"{world} of nothing, the first one (48, 64, 3)"),
-            (robot_episode(1, states=np.zeros((6, 9))), "state of (9,), the first one (7,)"),
+            (robot_episode(1, frames={"world": small}), f"{world} of (32, 32, 3), the first (48, 64, 3)"),
+            (robot_episode(1, cameras=("wrist",)), f"{world} of nothing, the first (48, 64, 3)"),
+            (robot_episode(1, states=np.zeros((6, 9))), "state of (9,), the first (7,)"),
         ]
     ):
         recorder = Recorder(tmp_path / str(number))
@@ -252,7 +269,7 @@ def test_idle_steps_go_and_every_action_stays_beside_what_it_was_made_of(idle, a
 def test_flags_that_do_not_fit_and_nothing_but_idleness_are_refused():
     with pytest.raises(BadDemonstration, match="demonstration 3: it is empty: no action"):
         to_demonstration(idle_episode(0, 1, 2, 3, 4), 3)
-    with pytest.raises(BadDemonstration, match="5 actions has 2 flags"):
+    with pytest.raises(UserError, match="5 actions has 2 flags"):
         to_demonstration(robot_episode(0, about={"idle": [True, False]}), 3)
 
 

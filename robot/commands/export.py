@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from mpr.episode import Episode, load_episode
 from robot.recording import lerobot, minari
+from robot.recording.flags import FLAGS
 from robot.recording.recorder import close_videos, episode_folders
 from tracking.clip import FrameSource
 from tracking.config import as_dict, parse, print_plan
@@ -127,13 +128,14 @@ def check_alike(name: str, episodes: Sequence[Episode]) -> None:
         for key in first | shapes:
             here, there = shapes.get(key, "nothing"), first.get(key, "nothing")
             if here != there:
-                raise UserError(f"episode {number} in order has {key} of {here}, the first one {there}: export it apart")
+                raise UserError(f"episode {number} in order has {key} of {here}, the first {there}: export it apart")
 
 
 def told(name: str, episodes: Sequence[Episode]) -> list[str]:
     """What the format cannot keep."""
     if name != "lerobot":
-        return []
+        lost = sorted({key for episode in episodes for key in episode.about} - set(FLAGS))
+        return ["`stale` does not tell which picture was too old", f"left out of the episodes: {', '.join(lost)}"]
     periods = np.concatenate([np.diff(episode.times) for episode in episodes]) * 1000
     return [
         f"timestamps are nominal, {lerobot.nominal_rate(episodes)} Hz; periods were {periods.min():.1f} to "

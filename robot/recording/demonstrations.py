@@ -1,9 +1,9 @@
 """Successful robot episodes as the demonstrations that `mpr bc` learns from.
 
 What was really sent is the label: where a person led the arm there is no other teacher. Left out are steps at which the
-person asked for nothing (`about["idle"]`, a flag an action), at which the guard held the arm (`about["unsent"]`), or
-that were made of a picture that was too old (`about["stale"]`), each with the state and pictures that it was made of:
-every action that stays lies beside what was seen when it was chosen. Times stay as measured, with gaps.
+person asked for nothing, at which the guard held the arm, or that were made of a picture that was too old
+(`robot.recording.flags`), each with the state and pictures that it was made of: every action that stays lies beside
+what was seen when it was chosen. Times stay as measured, with gaps.
 """
 
 from __future__ import annotations
@@ -15,24 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.episode import Episode, load_episode
-from rl.demonstrations import BadDemonstration, Demonstration, demonstration_folder, save_demonstration
+from rl.demonstrations import Demonstration, demonstration_folder, save_demonstration
+from robot.recording.flags import flags
 from robot.recording.recorder import close_videos
 from tracking.clip import Picked
 from tracking.errors import UserError
 
 
 def acted(episode: Episode) -> NDArray[np.intp]:
-    """[A] Of its T steps, those that teach. Raises BadDemonstration where the flags do not fit."""
-    none = np.zeros(len(episode), bool)
-    left_out = none.copy()
-    for name in ("idle", "unsent"):
-        flags = np.asarray(episode.about.get(name) or none, bool)
-        if flags.shape != none.shape:
-            raise BadDemonstration(f"an episode of {len(episode)} actions has {flags.size} flags of {name} ones")
-        left_out |= flags
-    for frames in episode.about.get("stale", {}).values():
-        left_out[[t for t in frames if t < len(episode)]] = True
-    return np.flatnonzero(~left_out)
+    """[A] Of its T steps, those that teach. Raises UserError where the flags do not fit."""
+    found = flags(episode)
+    return np.flatnonzero(~(found["idle"] | found["unsent"] | found["stale"][:-1]))
 
 
 def is_demonstration(episode: Episode) -> bool:
@@ -46,7 +39,7 @@ def nothing_teaches(episode: Episode) -> str:
 
 
 def to_demonstration(episode: Episode, number: int) -> Demonstration:
-    """Its steps that teach. Raises BadDemonstration where there is none, or the flags do not fit."""
+    """Its steps that teach. Raises BadDemonstration where there is none, UserError where flags do not fit."""
     steps = acted(episode)
     seen = np.append(steps, len(episode))
     actions = episode.executed_actions[steps].astype(np.float32)
