@@ -120,6 +120,36 @@ def test_find_sees_each_episode_with_its_own_pictures(session, robot_data, tmp_p
             assert np.argmin(off) == t and off[t] < export.PICTURE_ERROR["lerobot"] / 2
 
 
+def test_lerobot_itself_reads_every_row_and_picture(session, robot_data, tmp_path, monkeypatch):
+    """With lerobot 0.4.4 and what it needs on PYTHONPATH, but for torch and draccus; for torchcodec FFmpeg, too."""
+    pytest.importorskip("lerobot", reason="lerobot is not installed: it asks for an older torch than ours")
+    from datasets import config as cache  # pyright: ignore[reportMissingImports]
+    from lerobot.datasets import lerobot_dataset, utils  # pyright: ignore[reportMissingImports]
+
+    monkeypatch.setattr(cache, "HF_DATASETS_CACHE", tmp_path / "cache")
+    before = {"observation.images.wrist": [-0.1, 0.0]}
+    data = lerobot_dataset.LeRobotDataset("robot/doors", root=robot_data, delta_timestamps=before)
+    assert (data.num_episodes, len(data), data.fps) == (len(STEPS), sum(STEPS), 10)
+    kinds = utils.dataset_to_policy_features(data.meta.features)
+    assert [name for name, one in kinds.items() if one.type.name == "ACTION"] == ["action"], "what policies predict"
+    episodes = [load_episode(folder) for folder in episode_folders(session).values()]
+    for i, (episode, t) in enumerate((one, t) for one in episodes for t in range(len(one))):
+        row = data[i]
+        assert row["task"] == episode.about["task"] and row["frame_index"] == t
+        assert row["next.success"] == (episode.success and t == len(episode) - 1)
+        for name, values in export.lerobot.columns(episode).items():
+            np.testing.assert_array_equal(row[name], values[t].astype(row[name].numpy().dtype), err_msg=name)
+        earlier, now = row["observation.images.wrist"]
+        for camera, at, picture in [
+            ("world", t, row["observation.images.world"]),
+            ("wrist", max(t - 1, 0), earlier),  # before the first there is the first
+            ("wrist", t, now),
+        ]:
+            source, found = episode.frames[camera], picture.permute(1, 2, 0).numpy() * 255
+            off = [np.abs(found - source[k]).mean() for k in range(len(source))]
+            assert np.argmin(off) == at and off[at] < export.PICTURE_ERROR["lerobot"] / 2
+
+
 # Minari
 
 
