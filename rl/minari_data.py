@@ -59,7 +59,7 @@ def write_storage(
 
     parse_dataset_id(name)
     observations, actions = spaces
-    with atomic_folder(Path(root) / name) as folder:
+    with atomic_folder((Path(root) / name).absolute()) as folder:  # Minari joins a relative one to itself
         storage = MinariStorage.new(
             folder / "data", observation_space=observations, action_space=actions, jpeg_encoding=False
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,12 @@ import pytest
 
 from mpr.cli import main as mpr
 from mpr.episode import load_episode
+from rl.base_policy import BasePolicy
 from rl.demonstrations import load_demonstrations
 from robot.arms.simulated.arm import SimulatedArm
-from robot.station import StationConfig, named
+from robot.base import base_policy
+from robot.commands import demos
+from robot.station import Station, StationConfig, named
 from tracking.video import VideoFrames, write_video
 
 SMALL = ["--size", "32"]
@@ -222,6 +227,35 @@ def test_a_damaged_episode_is_named_left_out_and_made_up_for(
     assert mpr(asked) == 0
     assert "episode 0 is damaged and left out" in capsys.readouterr().out
     assert [d.seed for d in load_demonstrations(tmp_path / "demos" / "demonstrations")][-1] == 1
+
+
+class IdleAtFirst:
+    """Flags, made anew for each episode: in the first, nothing was asked of the arm."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __iter__(self) -> Iterator[bool]:
+        self.asked += 1
+        return iter([self.asked == 1] * 1000)
+
+
+@pytest.mark.gl
+def test_a_success_in_which_nobody_moved_is_no_demonstration_and_made_up_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def led(by: str, at: Station) -> Iterator[BasePolicy]:
+        with base_policy(by, at, ahead=False) as expert:
+            expert.idle = IdleAtFirst()  # pyright: ignore[reportAttributeAccessIssue]
+            yield expert
+
+    monkeypatch.setattr(demos, "led", led)
+    assert mpr(["robot", "demos", *SMALL, "--count", "1", "--out", str(tmp_path / "demos")]) == 0
+    assert [d.seed for d in load_demonstrations(tmp_path / "demos" / "demonstrations")] == [1]
+    said = capsys.readouterr().out
+    assert "a success, but no demonstration: not one of its" in said and "episode 0 is left out" in said
+    assert json.loads((tmp_path / "demos" / "summary.json").read_text())["demonstrations"] == 1
 
 
 @pytest.mark.gl

@@ -16,7 +16,7 @@ from rl.diffusion.samples import Horizons, Windows
 from robot.commands import export
 from robot.recording.demonstrations import to_demonstration, write_demonstrations
 from robot.recording.recorder import Recorder, episode_folders
-from tests.toy_robot_episodes import robot_episode
+from tests.toy_robot_episodes import robot_episode, texture
 from tracking.clip import FrameSource, Picked
 from tracking.errors import UserError
 from tracking.retime import pick_frames
@@ -27,7 +27,11 @@ STEPS = (5, 7, 4)
 
 
 def told(number: int) -> dict[str, object]:
-    return {"about": {"task": f"open door {number % 2}", "arm": "simulated"}, "success": number != 1}
+    """The first step of an odd episode is idle and its third held; in each, two views are stale, the last one too."""
+    about: dict[str, object] = {"task": f"open door {number % 2}", "arm": "simulated", "fault": "reflex"}
+    if number % 2:
+        about |= {name: [t == at for t in range(STEPS[number])] for name, at in (("idle", 0), ("unsent", 2))}
+    return {"about": about | {"stale": {"wrist": [1, STEPS[number]]}}, "success": number != 1}
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,10 @@ def test_a_lerobot_set_holds_every_step_once_with_nominal_and_measured_times(ses
     states = np.concatenate([e.states[:-1] for e in episodes]).astype(np.float32)
     np.testing.assert_array_equal(rows["observation.state"], states)
     assert np.flatnonzero(rows["next.success"]).tolist() == [4, 15], "the failure's last step is none"
+    for name in ("base", "residual"):
+        wanted = np.concatenate([getattr(e, f"{name}_actions") for e in episodes]).astype(np.float32)
+        np.testing.assert_array_equal(rows[f"{name}_action"], wanted)
+    assert [np.flatnonzero(rows[name]).tolist() for name in ("idle", "unsent", "stale")] == [[5], [7], [1, 6, 13]]
     assert rows["task_index"].tolist() == [0] * 5 + [1] * 7 + [0] * 4
 
 
@@ -91,6 +99,9 @@ def test_its_files_describe_it(robot_data):
     rows = parquet.read_table(robot_data / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
     assert [(row["dataset_from_index"], row["dataset_to_index"]) for row in rows] == [(0, 5), (5, 12), (12, 16)]
     np.testing.assert_allclose(rows[1]["stats/observation.state/count"], [7])
+    assert json.loads(rows[1]["about"]) == {**told(1)["about"], "terminated": True, "truncated": False}  # type: ignore
+    for name in ("base_action", "residual_action", "idle", "unsent", "stale"):
+        assert name in info["features"] and not name.startswith(("action", "observation")), "LeRobot would train on it"
 
 
 def test_find_sees_each_episode_with_its_own_pictures(session, robot_data, tmp_path):
@@ -109,13 +120,45 @@ def test_find_sees_each_episode_with_its_own_pictures(session, robot_data, tmp_p
             assert np.argmin(off) == t and off[t] < export.PICTURE_ERROR["lerobot"] / 2
 
 
+def test_lerobot_itself_reads_every_row_and_picture(session, robot_data, tmp_path, monkeypatch):
+    """With lerobot 0.4.4 and what it needs on PYTHONPATH, but for torch and draccus; for torchcodec FFmpeg, too."""
+    pytest.importorskip("lerobot", reason="lerobot is not installed: it asks for an older torch than ours")
+    from datasets import config as cache  # pyright: ignore[reportMissingImports]
+    from lerobot.datasets import lerobot_dataset, utils  # pyright: ignore[reportMissingImports]
+
+    monkeypatch.setattr(cache, "HF_DATASETS_CACHE", tmp_path / "cache")
+    before = {"observation.images.wrist": [-0.1, 0.0]}
+    data = lerobot_dataset.LeRobotDataset("robot/doors", root=robot_data, delta_timestamps=before)
+    assert (data.num_episodes, len(data), data.fps) == (len(STEPS), sum(STEPS), 10)
+    kinds = utils.dataset_to_policy_features(data.meta.features)
+    assert [name for name, one in kinds.items() if one.type.name == "ACTION"] == ["action"], "what policies predict"
+    episodes = [load_episode(folder) for folder in episode_folders(session).values()]
+    for i, (episode, t) in enumerate((one, t) for one in episodes for t in range(len(one))):
+        row = data[i]
+        assert row["task"] == episode.about["task"] and row["frame_index"] == t
+        assert row["next.success"] == (episode.success and t == len(episode) - 1)
+        for name, values in export.lerobot.columns(episode).items():
+            np.testing.assert_array_equal(row[name], values[t].astype(row[name].numpy().dtype), err_msg=name)
+        earlier, now = row["observation.images.wrist"]
+        for camera, at, picture in [
+            ("world", t, row["observation.images.world"]),
+            ("wrist", max(t - 1, 0), earlier),  # before the first there is the first
+            ("wrist", t, now),
+        ]:
+            source, found = episode.frames[camera], picture.permute(1, 2, 0).numpy() * 255
+            off = [np.abs(found - source[k]).mean() for k in range(len(source))]
+            assert np.argmin(off) == at and off[at] < export.PICTURE_ERROR["lerobot"] / 2
+
+
 # Minari
 
 
 def test_a_minari_set_is_exact_and_tells_failure_from_time_out(session, tmp_path, monkeypatch, capsys):
     minari = pytest.importorskip("minari", reason="minari, the extra `policy`, is not installed")
     assert run(session, tmp_path / "run", "--format", "minari") == 0
-    assert "world: 19 pictures, equal" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "world: 19 pictures, equal" in said and "stale: 19 rows, equal" in said
+    assert "left out of the episodes: arm, fault, task" in said
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "run"))
     data = minari.load_dataset("robot/episodes-v0")
     for number, found in enumerate(data):
@@ -123,11 +166,22 @@ def test_a_minari_set_is_exact_and_tells_failure_from_time_out(session, tmp_path
         np.testing.assert_array_equal(found.observations["state"], source.states)
         np.testing.assert_array_equal(found.actions, source.executed_actions)
         np.testing.assert_array_equal(found.infos["time"], source.times)
+        np.testing.assert_array_equal(found.infos["base_action"], source.base_actions)
+        assert np.flatnonzero(found.infos["stale"]).tolist() == [1, STEPS[number]]
+        flagged = [np.flatnonzero(found.infos[name]).tolist() for name in ("idle", "unsent")]
+        assert flagged == ([[0], [2]] if number == 1 else [[], []])
         wrist = source.frames["wrist"]
         assert all((found.observations["images"]["wrist"][t] == wrist[t]).all() for t in range(len(wrist)))
         assert found.rewards.sum() == found.rewards[-1] == (number != 1)
         assert found.terminations.tolist() == [False] * (STEPS[number] - 1) + [True], "the failure terminated, too"
         assert data.action_space.contains(found.actions[0])
+
+
+def test_a_place_may_be_relative(session, tmp_path, monkeypatch):
+    minari = pytest.importorskip("minari", reason="minari, the extra `policy`, is not installed")
+    monkeypatch.chdir(tmp_path)
+    assert run(session, Path("run"), "--format", "minari") == 0
+    assert minari.MinariDataset(tmp_path / "run/robot/episodes-v0/data").total_episodes == 3
 
 
 # The comparison
@@ -198,18 +252,25 @@ def test_refusals_are_one_line(session, tmp_path, capsys):
     assert not (tmp_path / "a").exists()
 
 
-def test_episodes_that_do_not_fit_together_are_refused(tmp_path, capsys):
-    pytest.importorskip("pyarrow", reason="pyarrow, the extra `lerobot`, is not installed")
-    for other, says in [
-        (robot_episode(1, cameras=("wrist",)), "episode 1 in order has pictures {'observation.images.wrist'"),
-        (robot_episode(1, states=np.zeros((6, 9))), "has observation.state of (9,), the first one (7,)"),
-    ]:
-        recorder = Recorder(tmp_path / says[:9])
+@pytest.mark.parametrize(
+    ("kind", "needs", "world"), [("lerobot", "pyarrow", "observation.images.world"), ("minari", "minari", "world")]
+)
+def test_episodes_that_do_not_fit_together_are_refused(kind, needs, world, tmp_path, capsys):
+    pytest.importorskip(needs, reason=f"{needs}, which the format {kind} needs, is not installed")
+    small = np.stack([texture(1, t, 32, 32) for t in range(6)])
+    for number, (other, says) in enumerate(
+        [
+            (robot_episode(1, frames={"world": small}), f"{world} of (32, 32, 3), the first (48, 64, 3)"),
+            (robot_episode(1, cameras=("wrist",)), f"{world} of nothing, the first (48, 64, 3)"),
+            (robot_episode(1, states=np.zeros((6, 9))), "state of (9,), the first (7,)"),
+        ]
+    ):
+        recorder = Recorder(tmp_path / str(number))
         recorder.save(robot_episode(0))
         recorder.save(other)
-        assert run(recorder.root, recorder.root / "out") == 2
+        assert run(recorder.root, recorder.root / "out", "--format", kind) == 2
         assert says in capsys.readouterr().err
-        assert not (recorder.root / "out" / "episodes").exists()
+        assert not (recorder.root / "out").exists()
 
 
 # Demonstrations
@@ -236,9 +297,9 @@ def test_idle_steps_go_and_every_action_stays_beside_what_it_was_made_of(idle, a
 
 
 def test_flags_that_do_not_fit_and_nothing_but_idleness_are_refused():
-    with pytest.raises(BadDemonstration, match="episode 3: not one of its 5 steps teaches"):
+    with pytest.raises(BadDemonstration, match="demonstration 3: it is empty: no action"):
         to_demonstration(idle_episode(0, 1, 2, 3, 4), 3)
-    with pytest.raises(BadDemonstration, match="episode 3: 5 actions, 2 flags"):
+    with pytest.raises(UserError, match="5 actions has 2 flags"):
         to_demonstration(robot_episode(0, about={"idle": [True, False]}), 3)
 
 
@@ -265,3 +326,13 @@ def test_successes_become_demonstrations_that_a_policy_trains_on(tmp_path):
     assert len(Windows(found, Horizons(), 0)) > 0
     with pytest.raises(UserError, match="0 episodes, none a success"):
         write_demonstrations({}, tmp_path / "demos")
+
+
+def test_a_success_in_which_nobody_moved_is_left_out_and_said(tmp_path, capsys):
+    recorder = Recorder(tmp_path / "session")
+    recorder.save(idle_episode())
+    recorder.save(idle_episode(0, 1, 2, 3, 4))
+    assert [p.name for p in write_demonstrations(recorder.whole, tmp_path / "demos")] == ["demonstration_000000"]
+    assert "episode 1 is left out: not one of its 5 steps teaches" in capsys.readouterr().out
+    with pytest.raises(UserError, match="1 episodes, none a success that teaches"):
+        write_demonstrations({1: recorder.whole[1]}, tmp_path / "none")

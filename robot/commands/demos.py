@@ -13,7 +13,7 @@ from rl.base_policy import BasePolicy
 from robot.base import EXPERT, base_policy
 from robot.commands.run import environment, opened, watched
 from robot.environment import STEP_LIMIT
-from robot.recording.demonstrations import write_demonstrations
+from robot.recording.demonstrations import is_demonstration, nothing_teaches, write_demonstrations
 from robot.recording.recorder import Recorder
 from robot.session import session
 from robot.station import Station, StationConfig, station
@@ -68,16 +68,17 @@ def main(argv: Sequence[str]) -> None:
         recorder = opened(run)
         env = environment(config, at, leader, run, config.step_limit, policy=config.leader)
         stack.enter_context(watched(env, config.wall))
-        done = successes(recorder)
+        done = demonstrations(recorder)
         while done < config.count:
             at.operator.say(f"demonstration {done + 1} of {config.count}: {config.task}")
             before = len(recorder.whole)
-            for _ in session(env, recorder, before + 1, config.seed, finish=lambda e: with_idle(e, leader)):
-                done = successes(recorder)
+            for _ in session(env, recorder, before + 1, config.seed, finish=lambda e: finished(e, leader, at)):
+                done = demonstrations(recorder)
             if len(recorder.whole) == before:
                 break  # the operator quit
     made = write_demonstrations(recorder.whole, run.path / "demonstrations")
-    summary = {"episodes": len(recorder.whole), "successes": successes(recorder), "demonstrations": len(made)}
+    successes = sum(load_episode(folder).success for folder in recorder.whole.values())
+    summary = {"episodes": len(recorder.whole), "successes": successes, "demonstrations": len(made)}
     run.finish(summary)
     print(f"{run.path / 'demonstrations'}: {len(made)} of {len(recorder.whole)} episodes, for `mpr bc --demos`")
 
@@ -97,13 +98,15 @@ def led(by: str, at: Station) -> Iterator[BasePolicy]:
         yield TeleopPolicy(device, at.operator.say)
 
 
-def with_idle(episode: Episode, leader: BasePolicy) -> Episode:
-    """The episode, knowing at which of its steps nothing was asked of the arm."""
+def finished(episode: Episode, leader: BasePolicy, at: Station) -> Episode:
+    """The episode, knowing at which of its steps nothing was asked of the arm; said where it teaches nothing."""
     idle = getattr(leader, "idle", None)
-    if idle is None:
-        return episode
-    return dataclasses.replace(episode, about={**episode.about, "idle": list(idle)[: len(episode)]})
+    if idle is not None:
+        episode = dataclasses.replace(episode, about={**episode.about, "idle": list(idle)[: len(episode)]})
+    if episode.success and not is_demonstration(episode):
+        at.operator.say(f"a success, but no demonstration: {nothing_teaches(episode)}")
+    return episode
 
 
-def successes(recorder: Recorder) -> int:
-    return sum(load_episode(folder).success for folder in recorder.whole.values())
+def demonstrations(recorder: Recorder) -> int:
+    return sum(is_demonstration(load_episode(folder)) for folder in recorder.whole.values())

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from mpr.episode import Episode, load_episode
 from robot.recording import lerobot, minari
+from robot.recording.flags import FLAGS
 from robot.recording.recorder import close_videos, episode_folders
 from tracking.clip import FrameSource
 from tracking.config import as_dict, parse, print_plan
@@ -73,6 +74,7 @@ def main(argv: Sequence[str]) -> None:
         print_plan(config, {"episodes": config.episodes}, facts, config.out)
         return
     episodes = find_episodes(config)
+    check_alike(config.format, episodes)
     run = RunFolder(config.out, "robot export", as_dict(config))
     place = target(config)
     if config.format == "lerobot":
@@ -116,10 +118,24 @@ def source(name: str, episodes: Sequence[Episode]) -> Iterator[Part]:
         close_videos(episode)
 
 
+def check_alike(name: str, episodes: Sequence[Episode]) -> None:
+    """A data set has one shape a column and camera. Raises UserError for the first that is not the first episode's."""
+    first: dict[str, tuple[int, ...]] = {}
+    for number, (arrays, frames) in enumerate(source(name, episodes)):
+        shapes = {key: values.shape[1:] for key, values in arrays.items()}
+        shapes |= {key: pictures[0].shape for key, pictures in frames.items()}
+        first = first or shapes
+        for key in first | shapes:
+            here, there = shapes.get(key, "nothing"), first.get(key, "nothing")
+            if here != there:
+                raise UserError(f"episode {number} in order has {key} of {here}, the first {there}: export it apart")
+
+
 def told(name: str, episodes: Sequence[Episode]) -> list[str]:
     """What the format cannot keep."""
     if name != "lerobot":
-        return []
+        lost = sorted({key for episode in episodes for key in episode.about} - set(FLAGS))
+        return ["`stale` does not tell which picture was too old", f"left out of the episodes: {', '.join(lost)}"]
     periods = np.concatenate([np.diff(episode.times) for episode in episodes]) * 1000
     return [
         f"timestamps are nominal, {lerobot.nominal_rate(episodes)} Hz; periods were {periods.min():.1f} to "

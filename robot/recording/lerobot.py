@@ -3,13 +3,15 @@
 LeRobot keeps T observations beside T actions, and counts time as frame_index / fps. So the last state and picture of an
 episode, which no action followed, stay behind; and the measured times are a column of their own, `observation.time`:
 seconds since the episode's first observation, float64, of which LeRobot makes float32. (Its policies take their state
-from `observation.state` alone.) All episodes share one table and one video file a camera, encoded anew.
+from `observation.state` alone.) Other columns have names of their own, `base_action` and not `action.base`: what begins
+with `action` LeRobot gives its policies to predict. How an episode ended and what it tells about itself lie as JSON in
+the column `about` of the list of episodes. All episodes share one table and one video file a camera, encoded anew.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from mpr.episode import Episode
 from robot.recording import lerobot_format as v3
+from robot.recording.flags import flags
 from robot.recording.recorder import close_videos
 from tracking.clip import FrameSource, FrameWindow
 from tracking.errors import UserError
@@ -31,8 +34,10 @@ license: unknown
 tags: [LeRobot]
 ---
 Episodes recorded on a robot arm. `timestamp` is nominal (frame_index / fps); `observation.time` holds the measured
-seconds since the episode's first observation. `action` is what was really sent. Each episode's last observation, which
-no action followed, is left out.
+seconds since the episode's first observation. `action` is what was really sent; `base_action` and `residual_action` are
+what it was made of. `unsent`: the arm was held instead. `idle`: the operator asked for nothing. `stale`: a picture of
+this observation was too old. Each episode's last observation, which no action followed, is left out. The column `about`
+of meta/episodes holds, as JSON, how an episode ended and what else is known of it: faults, times of pictures.
 """
 
 
@@ -42,6 +47,9 @@ def columns(episode: Episode) -> dict[str, NDArray[Any]]:
         "observation.state": episode.states[:-1].astype(np.float32),
         "observation.time": episode.times[:-1] - episode.times[0],
         "action": episode.executed_actions.astype(np.float32),
+        "base_action": episode.base_actions.astype(np.float32),
+        "residual_action": episode.residual_actions.astype(np.float32),
+        **{name: values[: len(episode)] for name, values in flags(episode).items()},
         "next.success": (np.arange(len(episode)) == len(episode) - 1) & episode.success,
     }
 
@@ -57,7 +65,10 @@ def nominal_rate(episodes: Sequence[Episode]) -> int:
 
 
 def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
-    """Write the data set `root`, whole or not at all. Raises UserError where the episodes do not fit together."""
+    """Write the data set `root`, whole or not at all. Columns and pictures are of one shape in all episodes.
+
+    Raises UserError for a single step.
+    """
     pyarrow, parquet = _arrow()
     rate, tasks = nominal_rate(episodes), sorted({_task(episode) for episode in episodes})
     sizes = {key: frames[0].shape for key, frames in pictures(episodes[0]).items()}
@@ -65,12 +76,13 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
     samples: list[dict[str, NDArray[Any]]] = []
     rows, total = [], 0
     for number, episode in enumerate(episodes):
-        _check_fits(number, episode, episodes[0], sizes)
         start, total = total, total + len(episode)
         own = v3.numbering(number, start, len(episode), tasks.index(_task(episode)), rate)
         tables.append({**columns(episode), **own})
         samples.append({**tables[-1], **{key: _sample(frames) for key, frames in pictures(episode).items()}})
-        rows.append(v3.episode_row(number, _task(episode), start, total, rate, list(sizes), samples[-1]))
+        row = v3.episode_row(number, _task(episode), start, total, rate, list(sizes), samples[-1])
+        ended = {"terminated": episode.terminated, "truncated": episode.truncated}
+        rows.append(row | {"about": json.dumps({**episode.about, **ended})})
         close_videos(episode)
     if total < 2:
         raise UserError("one step is no data set: LeRobot's needs two at least")
@@ -127,18 +139,6 @@ def _arrow() -> tuple[Any, Any]:
 
 def _task(episode: Episode) -> str:
     return str(episode.about.get("task") or "unnamed")
-
-
-def _check_fits(number: int, episode: Episode, first: Episode, sizes: Mapping[str, tuple[int, ...]]) -> None:
-    there = {key: frames[0].shape for key, frames in pictures(episode).items()}
-    if there != sizes:
-        raise UserError(f"episode {number} in order has pictures {there}, the first one {sizes}: export it apart")
-    for name, values in columns(episode).items():
-        wanted = columns(first)[name].shape[1:]
-        if values.shape[1:] != wanted:
-            raise UserError(
-                f"episode {number} in order has {name} of {values.shape[1:]}, the first one {wanted}: export it apart"
-            )
 
 
 def _all_pictures(episodes: Sequence[Episode], key: str) -> Iterator[NDArray[np.uint8]]:

@@ -1,8 +1,9 @@
 """Recorded episodes as a Minari data set (0.5), and back, exactly: arrays in float64, pictures as they are on disk.
 
 Observations are {"state": [S], "images": {camera: [H, W, 3]}}, T+1 of them; `actions` are the executed ones, so that
-transitions are true; infos hold the measured "time", "base_action" and "residual_action". The reward is 1 with the last
-action of a success, else 0. Terminations and truncations are the episode's own: it may have terminated in failure.
+transitions are true; infos hold the measured "time", "base_action", "residual_action", and the flags that mark a step
+or view as no ordinary one (`robot.recording.flags`). The reward is 1 with the last action of a success, else 0.
+Terminations and truncations are the episode's own: it may have terminated in failure.
 
 One episode is in memory at a time, its pictures raw. Minari's collector (which needs jax) is not used.
 """
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 
 from mpr.episode import Episode
 from rl.minari_data import write_storage
+from robot.recording.flags import FLAGS, flags
 from robot.recording.recorder import close_videos
 from tracking.clip import FrameSource
 
+INFOS = ("time", "base_action", "residual_action", *FLAGS)
 DESCRIPTION = "Episodes recorded on a robot arm; infos['time'] holds the measured seconds"
 
 
@@ -33,6 +36,7 @@ def columns(episode: Episode) -> dict[str, NDArray[Any]]:
         "action": episode.executed_actions,
         "base_action": episode.base_actions,
         "residual_action": episode.residual_actions,
+        **flags(episode),
         "reward": (last & episode.success).astype(np.float64),
         "termination": last & episode.terminated,
         "truncation": last & episode.truncated,
@@ -59,10 +63,8 @@ def read_minari_episodes(folder: Path) -> Iterator[tuple[dict[str, NDArray[Any]]
     for episode in minari.MinariDataset(folder / "data"):
         arrays = {
             "state": episode.observations["state"],
-            "time": episode.infos["time"],
             "action": episode.actions,
-            "base_action": episode.infos["base_action"],
-            "residual_action": episode.infos["residual_action"],
+            **{name: episode.infos[name] for name in INFOS},
             "reward": episode.rewards,
             "termination": episode.terminations,
             "truncation": episode.truncations,
@@ -98,5 +100,5 @@ def _buffer(number: int, episode: Episode) -> Any:
         rewards=found["reward"],
         terminations=found["termination"],
         truncations=found["truncation"],
-        infos={name: found[name] for name in ("time", "base_action", "residual_action")},
+        infos={name: found[name] for name in INFOS},
     )
