@@ -77,7 +77,7 @@ def test_an_episode_is_followed_again_slower_and_near_its_path(ran: Path, tmp_pa
     assert summary["replayed_steps"] > 1.5 * summary["steps"] and summary["off_m"] < 0.05
     again = load_episode(tmp_path / "again" / "episodes" / "episode_000000")
     assert again.about["seed"] == 1, "the scene of the recorded one"
-    assert not again.success and summary["done_again"], "the door opens, and it is no policy's success"
+    assert not again.success and summary["success_marked"], "the door opens, and it is no policy's success"
     speed = [
         np.linalg.norm(np.diff(load_episode(folder).states[:, :3], axis=0), axis=1).max()
         for folder in (Path(episode), tmp_path / "again" / "episodes" / "episode_000000")

@@ -21,7 +21,7 @@ from robot.operator import Mark, Operator
 from robot.pose import Pose, between, distance_between, turn_base_between
 from robot.recording.film import save_film
 from robot.session import one_episode, told
-from robot.station import StationConfig, station
+from robot.station import Station, StationConfig, station
 from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.runs import RunFolder
@@ -44,12 +44,11 @@ class ReplayConfig(StationConfig):
         if not 0.01 <= self.speed <= 1:
             raise UserError(f"--speed {self.speed:g}: 0.01 to 1")
 
-    @property
-    def slowed(self) -> ReplayConfig:
-        """With limits on speed that go with it."""
+    def beside(self, episode: Episode) -> ReplayConfig:
+        """In the scene of the recorded one, with limits on speed that go with it."""
         names = ("step", "turn", "second", "second_turn")
-        limits = {name: self.speed * getattr(self.limits, name) for name in names}
-        return dataclasses.replace(self, limits=dataclasses.replace(self.limits, **limits))
+        limits = dataclasses.replace(self.limits, **{name: self.speed * getattr(self.limits, name) for name in names})
+        return dataclasses.replace(self, limits=limits, seed=int(episode.about.get("seed", self.seed)))
 
 
 class RecordedPath:
@@ -99,7 +98,7 @@ class UntilOver:
     """An Operator beside whom the end of the path ends the episode. A success is noted, and is no policy's."""
 
     def __init__(self, operator: Operator, path: RecordedPath) -> None:
-        self.operator, self.path, self.done_again = operator, path, False
+        self.operator, self.path, self.success = operator, path, False
         self.about = f"{operator.about}   (the end of the path ends it)"
         self.begins, self.ask, self.say = operator.begins, operator.ask, operator.say
 
@@ -107,7 +106,7 @@ class UntilOver:
         said = self.operator.mark()
         if said in (Mark.REDO, Mark.QUIT):
             return said
-        self.done_again |= said is Mark.SUCCESS
+        self.success |= said is Mark.SUCCESS
         return Mark.FAILURE if self.path.over or said is Mark.FAILURE else None
 
 
@@ -124,20 +123,22 @@ def main(argv: Sequence[str]) -> None:
     recorded_on = episode.about.get("arm", "")
     if config.on_arm and recorded_on != config.arm:
         raise UserError(f"{config.episode} is of the arm '{recorded_on}': its poses are no use to {config.arm}")
-    run = RunFolder(config.out, "robot replay", as_dict(config), ("out", "host"))
+    with ExitStack() as stack:  # a station that is not there leaves no run folder
+        at = stack.enter_context(station(config.beside(episode))) if config.on_arm else None
+        run = RunFolder(config.out, "robot replay", as_dict(config), ("out", "host"))
+        again = None if at is None else follow(config.beside(episode), at, episode, run)
     lines = [f"# {config.episode.name}: {told(episode)}", ""]
     films = [run.path / "recorded.mp4"]
     save_film(episode, films[0])
     summary: dict[str, Any] = {"steps": len(episode)}
-    if config.on_arm:
-        again, done = follow(config.slowed, episode, run)
+    if again is not None:
+        made, marked = again
         films.append(run.path / "replayed.mp4")
-        save_film(again, films[1])
-        off = apart(episode, again)
-        way = again.about["fault"] or f"{len(again)} steps, {1000 * off:.0f} mm off at most"
-        marked = "" if again.about["fault"] else f"; the task was {'done again' if done else 'not done again'}"
-        lines.append(f"Replayed at {config.speed:g} of its speed: {way}{marked}.")
-        summary |= {"replayed_steps": len(again), "off_m": off, "fault": again.about["fault"], "done_again": done}
+        save_film(made, films[1])
+        fault, off = made.about["fault"], apart(episode, made)
+        way = f"{len(made)} steps, {1000 * off:.0f} mm off at most; {'a' if marked else 'no'} success was marked"
+        lines.append(f"Replayed at {config.speed:g} of its speed: {fault or way}.")
+        summary |= {"replayed_steps": len(made), "off_m": off, "fault": fault, "success_marked": marked}
     write_page(
         run.path / "page.html", "\n".join(lines) + "\n\n" + shown(*(film.relative_to(run.path) for film in films))
     )
@@ -147,28 +148,23 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"the arm did not follow to the end: {fault}")
 
 
-def follow(config: ReplayConfig, episode: Episode, run: RunFolder) -> tuple[Episode, bool]:
-    """The arm's attempt in the scene of the recorded one, which ends once the path is gone, or the operator says so;
-    and whether a success was marked on the way."""
-    seed = int(episode.about.get("seed", config.seed))
+def follow(config: ReplayConfig, at: Station, episode: Episode, run: RunFolder) -> tuple[Episode, bool]:
+    """The arm's attempt, which ends once the path is gone, or the operator says so; and whether a success was marked on
+    the way."""
     path = RecordedPath(episode, config.speed, config.rate_hz)
     steps = int((episode.times[-1] / config.speed + SPARE) * config.rate_hz)
-    recorder = opened(run)
-    with ExitStack() as stack:
-        at = stack.enter_context(station(dataclasses.replace(config, seed=seed)))
-        operator = UntilOver(at.operator, path)
-        operator.say(operator.about)
-        env = environment(config, dataclasses.replace(at, operator=operator), path, run, steps, policy="replay")
-        stack.enter_context(watched(env, config.wall))
+    recorder, operator = opened(run), UntilOver(at.operator, path)
+    operator.say(operator.about)
+    env = environment(config, dataclasses.replace(at, operator=operator), path, run, steps, policy="replay")
+    with watched(env, config.wall), suppress(Stopped):
         recorder.check_room(steps, (camera.features for camera in at.cameras))
-        with suppress(Stopped):
-            mark = Mark.REDO
-            while mark is Mark.REDO:
-                operator.done_again = False
-                made, mark = one_episode(env, seed)
-            if mark is not Mark.QUIT:
-                recorder.save(made)
-                return made, operator.done_again
+        mark = Mark.REDO
+        while mark is Mark.REDO:
+            operator.success = False
+            made, mark = one_episode(env, config.seed)
+        if mark is not Mark.QUIT:
+            recorder.save(made)
+            return made, operator.success
     raise UserError("the operator quit before the arm had followed the episode")
 
 
