@@ -23,6 +23,7 @@ SEEN: dict[str, Callable[[ArmState], ArmState]] = {
     "led by hand": lambda s: replace(s, mode=Mode.GUIDING),
     "state from before": lambda s: replace(s, time=s.time - 1.0),
     "state ahead of time": lambda s: replace(s, time=s.time + 1.0),
+    "width not a number": lambda s: replace(s, width=float("nan")),
     "pushed away": lambda s: replace(s, pose=s.pose.moved(PUSHED, s.pose.rotation * s.pose.rotation.inv())),
 }
 CALLS = ("state late", "state lost", "command lost", "command lost, and does not stop")

@@ -16,6 +16,8 @@ KINDS = (
     UNMOVED,
     "drop",  # a few pictures lost
     "black",
+    "grey",  # [H, W]
+    "another size",
     "duplicate stamp",
     "time backwards",
     "time ahead",
@@ -45,6 +47,10 @@ class FaultyCamera(Through):
             return replace(now, image=held.image)
         if self.kind == "black":
             return replace(now, image=np.zeros_like(now.image))
+        if self.kind == "grey":
+            return replace(now, image=now.image[..., 0])
+        if self.kind == "another size":
+            return replace(now, image=now.image[::2, ::2])
         if self.kind == "duplicate stamp":
             return replace(now, time=held.time)
         return replace(now, time=now.time + (-1.0 if self.kind == "time backwards" else 1.0))
