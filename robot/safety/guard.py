@@ -216,7 +216,7 @@ class Guard:
         try:
             self.arm.stop()
         except Exception as error:
-            events.append(Event(self._now, "cannot stop", f"the arm did not stop: {_line(error)}", ask=True))
+            events.append(Event(self.clock.now(), "cannot stop", f"the arm did not stop: {_line(error)}", ask=True))
             self.latched, self._still = self.latched or events[-1], False
         else:
             self._stopped = self._stopped if self._still else self.clock.now()
