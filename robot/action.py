@@ -42,6 +42,12 @@ def turn_base_of(action: Action) -> Rotation:
     return Rotation.from_quat(quaternion / length) if length > SMALL else Rotation.identity()
 
 
+def bounded(action: Action) -> Action:
+    """A finite action within -1..1; its quaternion scaled, since clipped it would turn about another axis."""
+    turn = action[3:7] / max(1.0, float(np.abs(action[3:7]).max()))
+    return np.concatenate([np.clip(action[:3], -1, 1), turn, np.clip(action[7:], -1, 1)])
+
+
 def target_of(action: Action, state: ArmState) -> Target:
     """Where an action sends the arm that stands as measured. Raises ValueError for what is not 8 finite numbers."""
     try:
@@ -50,9 +56,8 @@ def target_of(action: Action, state: ArmState) -> Target:
         raise ValueError(f"an action is {SIZE} finite numbers, got {type(action).__name__}: {error}") from error
     if action.shape != (SIZE,) or not np.isfinite(action).all():
         raise ValueError(f"an action is {SIZE} finite numbers, got shape {action.shape}: {action.ravel()[:SIZE]}")
-    linear = np.clip(action, -1, 1)  # not its quaternion: clipped, that would turn about another axis
-    pose = state.pose.moved(STEP * linear[:3], turn_base_of(action))
-    return Target(pose, HALF_WIDTH * (1 + float(linear[7])))
+    action = bounded(action)
+    return Target(state.pose.moved(STEP * action[:3], turn_base_of(action)), HALF_WIDTH * (1 + float(action[7])))
 
 
 def action_of(target: Target, state: ArmState) -> Action:
@@ -69,5 +74,5 @@ def composed(base: Action, residual: Action, alpha: float) -> Action:
     if not np.isfinite([base, residual]).all():
         return np.full(SIZE, np.nan)
     turn_base = Rotation.from_rotvec(alpha * ROTATION_FACTOR * turn_base_of(residual).as_rotvec()) * turn_base_of(base)
-    linear = np.clip(base + alpha * np.clip(residual, -1, 1), -1, 1)
+    linear = np.clip(base + alpha * bounded(residual), -1, 1)
     return np.concatenate([linear[:3], turn_base.as_quat(canonical=True), linear[7:]])

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from mpr.episode import Episode
 from rl.base_policy import BasePolicy
 from rl.residual.environment import ALPHA
-from robot.action import SIZE, Action, action_of, composed
+from robot.action import SIZE, Action, action_of, bounded, composed
 from robot.arm import Arm, ArmError, Target
 from robot.camera import Camera, CameraError
 from robot.clock import Clock, Pace, WallClock
@@ -83,8 +83,9 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.about = {"arm": arm.features.name, "rate_hz": rate_hz, **(about or {})}  # of every episode
         self.guard = Guard(arm, self.limits, self.clock, told)
         self.pace = Pace(self.clock, rate_hz)
+        self._sizes = {c.features.name: (c.features.height, c.features.width) for c in self.cameras}
         looks: dict[str, gymnasium.Space] = {
-            c.features.name: Box(0, 255, (c.features.height, c.features.width, 3), np.uint8) for c in self.cameras
+            name: Box(0, 255, (*size, 3), np.uint8) for name, size in self._sizes.items()
         }
         numbers = {"pose": 7, "width": 1}
         looks |= {name: Box(-np.inf, np.inf, (size,), np.float32) for name, size in numbers.items()}
@@ -131,7 +132,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         seen = self._look()  # nothing, where arm or camera is gone: the guard has latched, and the last view stands
         if seen is not None:
             self.guard.check(seen.state)
-        residual = np.clip(np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0), -1, 1)
+        residual = bounded(np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0))
         self.kept.acted(self._base, residual, sent, outcome, sent_at, beat)
         fault = self.guard.latched
         success = mark is Mark.SUCCESS and fault is None
@@ -160,9 +161,10 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             raise
 
     def close(self) -> None:
-        """Hold the arm, which whoever entered it has to leave."""
-        self._over = True
-        self.guard.rest()
+        """Hold the arm in the middle of an episode; after one it is held. Who entered arm and cameras leaves them."""
+        if not self._over:
+            self._over = True
+            self.guard.rest()
 
     def _ready(self) -> Seen | None:
         """One attempt at an arm at home and a scene put back; nothing where it has to be tried again."""
@@ -208,12 +210,11 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """What there is to see now; nothing, and a latched fault, where arm or camera is gone or gives none."""
         try:
             state = self.arm.state()
-            pictures = {camera.features.name: camera.latest() for camera in self.cameras}
+            pictures = {name: camera.latest() for name, camera in zip(self._sizes, self.cameras, strict=True)}
         except (ArmError, CameraError) as error:
             self.guard.fault(error.reason, str(error))
             return None
-        looks = (camera.features for camera in self.cameras)
-        found = [bad_state(state), *(bad_picture(f.name, pictures[f.name], (f.height, f.width)) for f in looks)]
+        found = [bad_state(state), *(bad_picture(name, pictures[name], size) for name, size in self._sizes.items())]
         for wrong in filter(None, found):
             self.guard.fault(*wrong)
         return None if any(found) else Seen(state, pictures, self.clock.now())
@@ -230,10 +231,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         action = np.asarray(self.base.act(state_vector(seen.state).astype(np.float32)), np.float64)
         if action.shape != (SIZE,):
             raise UserError(f"the base policy gave an action of shape {action.shape}: this arm takes {SIZE} numbers")
-        if not np.isfinite(action).all():
-            return action
-        turn = action[3:7] / max(1.0, np.abs(action[3:7]).max())  # clipped, it would be about another axis
-        return np.concatenate([np.clip(action[:3], -1, 1), turn, np.clip(action[7:], -1, 1)])
+        return bounded(action) if np.isfinite(action).all() else action
 
     def _resting(self) -> Action:
         """The action that a held arm carries out."""

@@ -44,6 +44,7 @@ def session(
         except Stopped:
             return
         if mark in (Mark.REDO, Mark.QUIT):
+            env.finished = episode = None
             env.operator.say(f"not kept: {mark.value}")
             if mark is Mark.QUIT:
                 return

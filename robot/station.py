@@ -126,7 +126,7 @@ def named(config: StationConfig) -> Iterator[Station]:
     if config.arm == "simulated":
         from robot.arms.simulated import simulated
 
-        with simulated(config.task, (config.size, config.size), config.real_time, config.seed) as twin:
+        with simulated(config.task, (config.size, config.size), config.real_time) as twin:
             yield Station(twin.arm, twin.cameras, twin.clock, typed or twin.operator, twin.expert, keys)
         return
     assert typed is not None

@@ -127,6 +127,39 @@ def test_a_stop_while_the_first_target_is_given_holds_arm_and_hand(world: World)
         assert not [line for line in world.said if line[0] == "grasp"]
 
 
+def test_a_stop_that_overlaps_a_target_and_comes_late_holds_all_the_same(world: World):
+    """The stop's own pull hangs while a target goes out: the one that was told last is the stop's."""
+    with FrankyArm("arm") as arm:
+        at = arm.state().pose
+        away = Target(at.moved(0.05 * np.eye(3)[0], Rotation.identity()), 0.0)
+        arm.send(Target(at, 0.04))
+        controller = arm._tracker = Controller(arm)
+        thread = threading.Thread(target=arm.stop)
+        thread.start()
+        assert controller.hangs.wait(5)
+        arm.send(away)
+        controller.go.set()
+        thread.join(5)
+        arm.stop()
+        np.testing.assert_array_equal(world.targets[-1].translation, at.position)
+
+
+def test_a_stop_drops_what_the_hand_was_to_do_next_even_in_a_reflex(world: World):
+    world.slow_hand = True
+    with FrankyArm("arm") as arm:
+        at = arm.state().pose
+        arm.send(Target(at, 0.08))
+        until(lambda: ("move", 0.08) in world.said)
+        arm.send(Target(at, 0.0))  # waits for the hand
+        world.reflex()
+        until(lambda: arm.state().mode is Mode.REFLEX)
+        arm.stop()
+        world.slow_hand = False
+        arm._hand._running.done = True  # type: ignore[union-attr]
+        time.sleep(0.1)
+        assert not [line for line in world.said if line[0] == "grasp"]
+
+
 def test_a_target_that_is_refused_is_no_wish_for_the_hand_and_leaves_it_to_stop(world: World):
     with FrankyArm("arm") as arm:
         at = arm.state().pose

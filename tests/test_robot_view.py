@@ -73,7 +73,7 @@ def test_another_order_of_the_quaternion_is_told_at_home(order: str, good: bool,
 
 
 def test_the_simulated_camera_s_view_is_the_one_its_pictures_are_rendered_by() -> None:
-    with simulated(size=(240, 320), seed=3) as twin:
+    with simulated(size=(240, 320)) as twin:
         twin.operator.begins(5)
         with twin.arm:
             twin.operator.ask("everything back in its place?")

@@ -99,11 +99,12 @@ class FrankyArm:
         pose = Pose(target.pose.position, normal(target.pose.quaternion))
         self._held = False  # first: a stop that comes while the controller is told has something to stop
         self._pull(pose)
+        width = hand.wish(target.width)
         if self._held:  # it came, and may have been overtaken by the target
             self._held = False
             self.stop()
             raise ArmError("stopped while it was told where to go")
-        return Target(pose, hand.wish(target.width))
+        return Target(pose, width)
 
     def stop(self) -> None:
         """Hold: the target becomes the pose measured now, and stays that one however often it is said.
@@ -116,12 +117,16 @@ class FrankyArm:
             self._stopped = True
             with told("the arm does not stop"):
                 link.robot.stop()
-        elif not self._held and self._tracker is not None:
-            reading = link.reading()
-            if reading.controlled:  # else nothing of ours moves it
-                hand.drop()
-                self._pull(reading.pose)
-                self._held = True
+            return
+        hand.drop()
+        if self._held or self._tracker is None or not (reading := link.reading()).controlled:
+            return  # nothing of ours moves it
+        self._held = True  # first: for a `send` that is under way
+        try:
+            self._pull(reading.pose)
+        except BaseException:
+            self._held = False
+            raise
 
     def home(self) -> None:
         hand = self._controlled()

@@ -69,7 +69,7 @@ class Hand:
         gripper, running = self._gripper, self._running
         self._gripper = self._running = None
         if running is not None:
-            with suppress(TimeoutError):
+            with suppress(Exception):  # it is left, come what may
                 within(CLOSING, lambda: (running.wait(), gripper))
 
     def _turn(self) -> float:

@@ -27,6 +27,12 @@ class VideoCamera:
 
     @property
     def features(self) -> CameraFeatures:
+        return self._features
+
+    @cached_property
+    def _features(
+        self,
+    ) -> CameraFeatures:  # once: to look at the first frame again would seek in the middle of a session
         height, width = self._image(0).shape[:2]
         return CameraFeatures(self.name, height, width, self._frames.rate_hz)
 

@@ -54,13 +54,13 @@ def main(argv: Sequence[str]) -> None:
         return print_plan(config, {}, {"limits": config.limits}, config.out)
     view = read_view(config.world_view) if config.world_view else None
     with station(config) as at:
-        run = RunFolder(config.out, "robot check", as_dict(config), ("out", "host"))
         lines = [f"# {at.arm.features.name}: a check", ""]
         for one in checked(config, at):
             lines.append(one)
             at.operator.say(one)
         pictures = {camera.features.name: camera.latest().image for camera in at.cameras}
         view = view or at.cameras[0].features.view
+    run = RunFolder(config.out, "robot check", as_dict(config), ("out", "host"))
     for number, (name, image) in enumerate(pictures.items()):
         drawn = with_box(image, view, config.limits) if number == 0 and view else image
         with atomic_path(run.path / f"{name}.png") as temporary:

@@ -138,7 +138,7 @@ def tried(case: Case, config: StationConfig) -> Found:
 
 
 def entered(attempt: Attempt, stack: ExitStack) -> FrankaEnv:
-    """The environment with the fault in it, its parts entered in the order of `mpr robot run`."""
+    """The environment with the fault in it, its parts entered as `mpr robot run` enters them."""
     case, trigger, hit = attempt.case, attempt.trigger, faulty(attempt)
     for part in (hit.arm, *hit.cameras):
         stack.enter_context(part)

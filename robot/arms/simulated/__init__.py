@@ -51,11 +51,9 @@ def simulated(
     task: str = TASK,
     size: tuple[int, int] = (128, 128),
     real_time: bool = False,
-    seed: int = 0,
     gains: Gains | None = None,
 ) -> Iterator[Twin]:
-    """A world for as long as the context lasts. `size`: of the pictures, height and width; `seed`: of where the
-    operator puts things.
+    """A world for as long as the context lasts. `size`: of the pictures, height and width.
 
     Raises UserError for what cannot be simulated, and, in real time, ArmError for a simulation that does not start.
     """
@@ -64,13 +62,13 @@ def simulated(
         raise UserError(f"pictures of {size[0]} x {size[1]} pixels: even sides (for video), 16 at least")
     if real_time:
         with Distant(size, gains) as distant:
-            yield _twin(distant, WallClock(), seed)
+            yield _twin(distant, WallClock())
     else:
         with closing(Lockstep(size, gains)) as here:
-            yield _twin(here, here, seed)
+            yield _twin(here, here)
 
 
-def _twin(world: World, clock: Clock, seed: int) -> Twin:
+def _twin(world: World, clock: Clock) -> Twin:
     cameras = tuple(SimulatedCamera(world, name) for name in CAMERAS)
-    operator, expert = SimulatedOperator(world, seed), DoorExpert(lambda: world.measured().door)
+    operator, expert = SimulatedOperator(world), DoorExpert(lambda: world.measured().door)
     return Twin(SimulatedArm(world), cameras, clock, operator, expert, LIMITS, world)

@@ -14,11 +14,11 @@ PATIENCE = 3  # recoveries before one episode, after which a person would have t
 
 
 class SimulatedOperator:
-    """An Operator. Where it puts the arm's base depends on its seed and the episode's alone, spread as
+    """An Operator. Where it puts the arm's base depends on the episode's seed alone, spread as
     `rl.kitchen.environment` spreads it. `said` and `asked` hold what it was told and asked."""
 
-    def __init__(self, world: World, seed: int) -> None:
-        self._world, self._seed, self._episode, self._recoveries = world, seed, 0, 0
+    def __init__(self, world: World) -> None:
+        self._world, self._episode, self._recoveries = world, 0, 0
         self.said: list[str] = []
         self.asked: list[str] = []
 
@@ -38,7 +38,7 @@ class SimulatedOperator:
     def ask(self, question: str, answers: tuple[Answer, ...] = (Answer.GO, Answer.QUIT)) -> Answer:
         """Shuts the door and leads the arm home; then RECOVER where that is offered, else GO. QUIT for a world that is
         gone, and for an arm that does not recover."""
-        draw = np.random.default_rng([self._seed, self._episode])
+        draw = np.random.default_rng(self._episode)
         self.asked.append(question)
         try:
             self._world.order("put back", draw.uniform(0.0, BASE_OFFSET, 2))
