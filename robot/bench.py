@@ -14,10 +14,10 @@ import numpy as np
 from mpr.figures import new_figure
 from rl.base_policy import BasePolicy
 from robot.action import SIZE
-from robot.ahead import AheadActor
-from robot.base import STATE, base_policy
 from robot.commands.run import environment, watched
 from robot.environment import FrankaEnv, Stopped
+from robot.policies.ahead import AheadActor
+from robot.policies.named import STATE, base_policy
 from robot.session import no_residual
 from robot.station import Station, StationConfig, entered, named
 from tracking.config import as_dict, parse, print_plan

@@ -5,8 +5,8 @@
       └────────────────────────── 0.1 s ───────────────────────────────┘
 
 A step composes base and residual (`robot.action`), hands the result to the guard, waits for the next beat and looks.
-Nothing here waits for a policy or a camera: `robot.ahead` plans in a thread, cameras hold their newest picture. There
-is no reward but 1 at a success that the operator marked: a reward model scores the finished episode.
+Nothing here waits for a policy or a camera: `robot.policies.ahead` plans in a thread, cameras hold their newest
+picture. There is no reward but 1 at a success that the operator marked: a reward model scores the finished episode.
 """
 
 from __future__ import annotations

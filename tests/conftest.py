@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_franky import World, module
 from tracking.gl import INSTRUCTION
 
 # One thread a test process, and for the commands they start: small products on as many threads as cores, in as many
@@ -80,3 +81,11 @@ def short_episodes(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(with_base, "KitchenEnvironment", partial(KitchenEnvironment, step_limit=request.module.STEPS))
         yield
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """An arm behind `import franky`."""
+    world = World()
+    monkeypatch.setitem(sys.modules, "franky", module(world))  # type: ignore[arg-type]
+    return world

@@ -13,7 +13,7 @@ import torch
 from rl.diffusion.samples import Horizons
 from rl.diffusion.schedule import Sampler
 from robot.action import NOTHING
-from robot.ahead import AheadActor
+from robot.policies.ahead import AheadActor
 
 HORIZONS = Horizons()
 

@@ -16,8 +16,8 @@ from mpr.episode import load_episode
 from rl.base_policy import BasePolicy
 from rl.demonstrations import load_demonstrations
 from robot.arms.simulated.arm import SimulatedArm
-from robot.base import base_policy
 from robot.commands import demos
+from robot.policies.named import base_policy
 from robot.station import Station, StationConfig, named
 from tracking.video import VideoFrames, write_video
 

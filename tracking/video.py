@@ -95,7 +95,7 @@ class VideoFrames:
             index = self._index.get(frame.pts)
         self._at = index
         if index >= t:
-            # One thread: swscale would start as many as there are cores, for every frame anew: 128 x 128 pixels decode 2.5 times as fast.
+            # One thread: swscale would start as many as there are cores, for every frame anew.
             # The flag says how far to turn the picture counter-clockwise; so does rot90.
             turned = np.rot90(frame.to_ndarray(format="rgb24", threads=1), (frame.rotation or 0) // 90 % 4)
             self._frame = np.ascontiguousarray(turned)  # torch refuses what rot90 gives

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from mpr.episode import Episode, load_episode
 from rl.base_policy import BasePolicy
-from robot.base import EXPERT, base_policy
 from robot.commands.run import environment, opened, watched
 from robot.environment import STEP_LIMIT
+from robot.policies.named import EXPERT, base_policy
 from robot.recording.demonstrations import is_demonstration, nothing_teaches, write_demonstrations
 from robot.recording.recorder import Recorder
 from robot.session import session

@@ -17,8 +17,8 @@ from mpr.episode import Episode, load_episode
 from mpr.intervals import success_rate
 from mpr.page import shown, write_page
 from rl.base_policy import BasePolicy
-from robot.base import EXPERT, base_policy
 from robot.environment import STEP_LIMIT, FrankaEnv
+from robot.policies.named import EXPERT, base_policy
 from robot.recording.film import save_film
 from robot.recording.recorder import Recorder
 from robot.safety.guard import Event

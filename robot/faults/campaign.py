@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from mpr.episode import load_episode
-from robot.base import EXPERT, base_policy
 from robot.clock import Clock
 from robot.commands.run import environment
 from robot.environment import FrankaEnv
@@ -25,6 +24,7 @@ from robot.faults.judge import Judged
 from robot.faults.policy import FaultyPolicy
 from robot.faults.trigger import Trigger
 from robot.operator import Answer, Mark, Operator
+from robot.policies.named import EXPERT, base_policy
 from robot.recording.recorder import Recorder
 from robot.safety.watchdog import Watchdog
 from robot.session import session

@@ -58,7 +58,7 @@ def trained(run: Path, ahead: bool, ddim_steps: int, device: str) -> Iterator[Ba
     torch.set_num_threads(1)  # the loop and the cameras want the other cores
     from rl.diffusion.checkpoint import load_actor, load_eyes, load_policy
     from rl.diffusion.schedule import Sampler
-    from robot.ahead import AheadActor
+    from robot.policies.ahead import AheadActor
 
     sampler = Sampler("ddim", ddim_steps)
     if not ahead:
