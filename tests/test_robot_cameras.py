@@ -20,7 +20,7 @@ from robot.cameras.grabber import Grabber
 from robot.cameras.realsense import RealSenseCamera
 from robot.cameras.video import VideoCamera
 from robot.within import Newest, within
-from tracking.video import write_video
+from tracking.video import VideoFrames, write_video
 
 BLANK = np.zeros((4, 6, 3), np.uint8)
 
@@ -285,6 +285,18 @@ def test_a_video_stays_on_its_last_frame_and_grows_stale(film: Path):
         assert camera.latest().number == 0 and camera.latest().time == clock.time
     with pytest.raises(CameraError, match="not connected"):
         camera.latest()
+
+
+def test_asked_for_its_features_in_the_middle_a_video_is_not_begun_anew(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, frame, decoded = WoundClock(), VideoFrames.__getitem__, list[int]()
+    monkeypatch.setattr(VideoFrames, "__getitem__", lambda frames, t: (decoded.append(t), frame(frames, t))[1])
+    with VideoCamera(film, clock=clock) as camera:
+        for _ in range(4):
+            clock.time += 0.04
+            assert camera.features.height == 16 and camera.latest().number > 0
+    assert decoded.count(0) <= 2 and decoded[2:] == sorted(set(decoded[2:])), f"decoded: {decoded}"
 
 
 def test_no_video_is_a_camera_error_and_only_when_entered(tmp_path: Path):

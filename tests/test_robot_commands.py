@@ -15,13 +15,20 @@ from mpr.cli import main as mpr
 from mpr.episode import load_episode
 from rl.base_policy import BasePolicy
 from rl.demonstrations import load_demonstrations
+from robot.arm import ArmError
 from robot.arms.simulated.arm import SimulatedArm
+from robot.arms.simulated.operator import SimulatedOperator
 from robot.commands import demos
+from robot.operator import Answer
 from robot.policies.named import base_policy
 from robot.station import Station, StationConfig, named
 from tracking.video import VideoFrames, write_video
 
 SMALL = ["--size", "32"]
+
+
+def raised(error: Exception) -> None:
+    raise error
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +83,10 @@ def test_an_episode_is_followed_again_slower_and_near_its_path(ran: Path, tmp_pa
     summary = json.loads((tmp_path / "again" / "summary.json").read_text())
     assert summary["replayed_steps"] > 1.5 * summary["steps"] and summary["off_m"] < 0.05
     again = load_episode(tmp_path / "again" / "episodes" / "episode_000000")
-    assert again.about["seed"] == 1, "the scene of the recorded one"
+    other = ran / "episodes" / "episode_000000"
+    looks = [load_episode(Path(folder)).frames["world"][0].astype(float) for folder in (episode, other)]
+    apart = [np.abs(again.frames["world"][0] - look).mean() for look in looks]
+    assert apart[0] < 0.25 * apart[1] and again.about["seed"] == 1, "the scene of the recorded one"
     assert not again.success and summary["success_marked"], "the door opens, and it is no policy's success"
     speed = [
         np.linalg.norm(np.diff(load_episode(folder).states[:, :3], axis=0), axis=1).max()
@@ -105,6 +115,22 @@ def test_check_measures_and_draws_the_workspace(tmp_path: Path, capsys: pytest.C
     summary = json.loads((tmp_path / "check" / "summary.json").read_text())
     assert summary["failed"] == [] and (tmp_path / "check" / "world.png").exists()
     assert "workspace is not drawn" not in said
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize(
+    ("of", "name", "does", "said"),
+    [
+        (SimulatedOperator, "ask", lambda *_: Answer.QUIT, "the operator did not let it move; --move false only looks"),
+        (SimulatedArm, "home", lambda _: raised(ArmError("the arm is lost")), "the arm is lost"),
+    ],
+)
+def test_a_check_that_ended_in_the_middle_leaves_no_run_behind(
+    of: type, name: str, does: object, said: str, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(of, name, does)
+    assert mpr(["robot", "check", *SMALL, "--seconds", "0.5", "--out", str(tmp_path / "check")]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "check").exists(), "--move false would be refused there"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
-from robot.action import NOTHING, STEP, composed
+from robot.action import NOTHING, ROTATION_FACTOR, STEP, composed, turn_base_of
 from robot.arm import ArmFeatures, Mode
 from robot.commands.run import watched
 from robot.environment import FrankaEnv, Stopped
@@ -61,6 +61,16 @@ def test_what_is_sent_is_base_and_residual_composed_from_the_measured_pose() -> 
     wanted = composed(table.base.action, residual, 0.1)
     np.testing.assert_allclose(sent.pose.position - before.position, STEP * wanted[:3], atol=1e-9)
     assert sent.width == pytest.approx(0.04)
+
+
+def test_a_residual_outside_its_range_is_recorded_as_the_turn_that_was_made() -> None:
+    table = Table()
+    one_episode(table.env, 0, lambda _: np.array([4, 0, 0, 0, 0, 0.3, 3, -2], np.float32))
+    assert table.env.finished is not None
+    recorded = table.env.finished.residual_actions[0]
+    np.testing.assert_allclose(recorded, [1, 0, 0, 0, 0, 0.1, 1, -1], atol=1e-6)
+    made = turn_base_of(table.env.finished.executed_actions[0]).as_rotvec()
+    np.testing.assert_allclose(made, 0.1 * ROTATION_FACTOR * turn_base_of(recorded).as_rotvec(), atol=1e-6)
 
 
 def test_commands_keep_to_the_beat_and_times_are_measured() -> None:

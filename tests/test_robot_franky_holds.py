@@ -128,3 +128,18 @@ def test_no_target_that_gets_out_leaves_the_limits_whatever_is_asked(world: Worl
             until(lambda: np.array_equal(arm.state().pose.position, world.position))
         widths = [line[1] for line in world.said if line[0] in ("move", "grasp")]
     assert len(world.targets) > 40 and widths and all(w == 0 or limits.narrowest <= w <= limits.widest for w in widths)
+
+
+def test_a_hand_lost_in_the_middle_of_a_command_keeps_nothing_and_hides_nothing(world: World):
+    def lost(timeout: float | None = None) -> bool:
+        raise RuntimeError("UDP receive: Timeout")
+
+    world.slow_hand = True
+    with pytest.raises(ZeroDivisionError), FrankyArm("arm") as arm:
+        arm.send(Target(arm.state().pose, 0.08))
+        until(lambda: ("move", 0.08) in world.said)
+        arm._hand._running.wait = lost  # type: ignore[union-attr]
+        raise ZeroDivisionError
+    assert arm._link is None
+    del arm
+    assert world.said[-1] == ("let go",)

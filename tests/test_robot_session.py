@@ -44,8 +44,9 @@ def test_a_session_goes_on_where_it_was(tmp_path: Path) -> None:
     assert run(Table(), tmp_path, 3) == []
 
 
-def test_pictures_that_are_on_disk_are_not_in_memory_too(tmp_path: Path) -> None:
-    table = Table()
+@pytest.mark.parametrize("ended", [None, Mark.REDO])
+def test_pictures_that_are_on_disk_or_not_kept_are_not_in_memory(tmp_path: Path, ended: Mark | None) -> None:
+    table = Table(ToyOperator({10: ended} if ended else {}))
     alive: list[list[bool]] = []
     pictures: list[weakref.ref[np.ndarray]] = []
     latest = table.cameras[0].latest
@@ -57,11 +58,12 @@ def test_pictures_that_are_on_disk_are_not_in_memory_too(tmp_path: Path) -> None
 
     def asked(_: str) -> None:
         table.base.shown.clear()  # which remembers all of them
+        table.operator.marks.clear() if alive else None
         alive.append([picture() is not None for picture in pictures])
 
     table.cameras[0].latest, table.operator.when_asked = look, asked  # type: ignore[method-assign]
-    for _ in session(table.env, Recorder(tmp_path), 2):
-        pass
+    assert len(list(session(table.env, Recorder(tmp_path), 2))) == 2
+    assert len(alive) == (3 if ended else 2)
     assert len(alive[1]) > 10 and not any(alive[1][:10]), "the last view alone, at the second episode's start"
 
 

@@ -27,14 +27,13 @@ class VideoCamera:
 
     @property
     def features(self) -> CameraFeatures:
-        return self._features
+        return CameraFeatures(self.name, *self._size, self._frames.rate_hz)
 
     @cached_property
-    def _features(
-        self,
-    ) -> CameraFeatures:  # once: to look at the first frame again would seek in the middle of a session
-        height, width = self._image(0).shape[:2]
-        return CameraFeatures(self.name, height, width, self._frames.rate_hz)
+    def _size(self) -> tuple[int, int]:
+        """Height, width. Seen once: the first frame again would be a seek back in the middle of a session."""
+        height, width, _ = self._image(0).shape
+        return height, width
 
     def __enter__(self) -> VideoCamera:
         self._image(0)
