@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -196,7 +198,15 @@ def test_stopped_on_its_way_home_it_is_not_controlled(world: World):
         assert arm.state().mode is Mode.OTHER
 
 
-def test_an_interrupt_on_the_way_home_stays_one(world: World):
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever runs the tests may have had Ctrl-C ignored, as a shell has it for what it puts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_on_the_way_home_stays_one(world: World, interruptible: None):
     world.slow_way = True
     with FrankyArm("arm") as arm:
         with pytest.raises(KeyboardInterrupt):
