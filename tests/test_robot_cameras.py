@@ -287,6 +287,19 @@ def test_a_video_stays_on_its_last_frame_and_grows_stale(film: Path):
         camera.latest()
 
 
+def test_a_video_that_has_to_catch_up_gives_what_is_due_by_then(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, frame = WoundClock(), VideoFrames.__getitem__
+    with VideoCamera(film, clock=clock) as camera:
+        clock.time += 0.075
+
+        def slow(frames: VideoFrames, t: int) -> np.ndarray:
+            clock.time += 0.03 if t == 2 else 0.0
+            return frame(frames, t)
+
+        monkeypatch.setattr(VideoFrames, "__getitem__", slow)
+        assert camera.latest().number == 3 and camera.latest().time == pytest.approx(100.10, abs=1e-4)
+
+
 def test_asked_for_its_features_in_the_middle_a_video_is_not_begun_anew(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,9 @@ from rl.base_policy import BasePolicy
 from rl.demonstrations import load_demonstrations
 from robot.arm import ArmError
 from robot.arms.simulated.arm import SimulatedArm
+from robot.arms.simulated.cameras import SimulatedCamera
 from robot.arms.simulated.operator import SimulatedOperator
+from robot.camera import Picture
 from robot.commands import demos
 from robot.operator import Answer
 from robot.policies.named import base_policy
@@ -115,6 +117,23 @@ def test_check_measures_and_draws_the_workspace(tmp_path: Path, capsys: pytest.C
     summary = json.loads((tmp_path / "check" / "summary.json").read_text())
     assert summary["failed"] == [] and (tmp_path / "check" / "world.png").exists()
     assert "workspace is not drawn" not in said
+
+
+@pytest.mark.gl
+def test_a_camera_whose_first_look_takes_long_does_not_age_the_state_that_a_check_moves_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    look, looked = SimulatedCamera.latest, list[str]()
+
+    def slow(camera: SimulatedCamera) -> Picture:
+        if not looked:
+            looked.append("long")
+            camera._world.sleep_until(camera._world.now() + 0.2)  # type: ignore[attr-defined]
+        return look(camera)
+
+    monkeypatch.setattr(SimulatedCamera, "latest", slow)
+    assert mpr(["robot", "check", *SMALL, "--seconds", "0.5", "--out", str(tmp_path / "check")]) == 0
+    assert "it had moved 2 mm" in capsys.readouterr().out
 
 
 @pytest.mark.gl

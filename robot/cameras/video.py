@@ -47,12 +47,16 @@ class VideoCamera:
     def latest(self) -> Picture:
         if self._start is None:
             raise CameraError(f"camera {self.name} is not connected")
-        times = self._frames.times
-        due = int(np.searchsorted(times, self.clock.now() - self._start, side="right")) - 1
-        number = max(due, 0)
-        if self._picture is None or self._picture.number != number:
-            self._picture = Picture(self._image(number), self._start + float(times[number]), number)
+        for _ in range(2):  # not looked at for long, it catches up with what went by, and others come due meanwhile
+            number = self._due(self.clock.now() - self._start)
+            if self._picture is None or self._picture.number != number:
+                time = self._start + float(self._frames.times[number])
+                self._picture = Picture(self._image(number), time, number)
+        assert self._picture is not None
         return self._picture
+
+    def _due(self, seconds: float) -> int:
+        return max(int(np.searchsorted(self._frames.times, seconds, side="right")) - 1, 0)
 
     @cached_property
     def _frames(self) -> VideoFrames:

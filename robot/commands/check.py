@@ -118,8 +118,8 @@ def answer_line(at: Station, config: CheckConfig) -> str:
 
 
 def _answered(at: Station, guard: Guard) -> str:
-    before = at.arm.state()
     pictures = {camera.features.name: camera.latest() for camera in at.cameras}
+    before = at.arm.state()  # last: the first look at a camera may take long, and a state grows old
     action = np.array([0, 0, MOVE / STEP, 0, 0, 0, 1, before.width / HALF_WIDTH - 1])
     outcome = guard.act(action, Seen(before, pictures, at.clock.now()))
     if isinstance(outcome, Held):
