@@ -18,8 +18,14 @@ from tracking.runs import versions, write_atomic
 if TYPE_CHECKING:
     from mpr.train import TrainConfig
 
-FORBIDDING = r"(?<![a-z])NC(?![a-z])|non[- ]?commercial|research (use )?only|Ego4D"  # in a clip's licence
-NOT_COMMERCIAL = re.compile(FORBIDDING, re.IGNORECASE)
+FORBIDDING = (  # in a clip's licence
+    r"(?<![a-z])NC(?![a-z])",
+    r"non[- ]?commercial|(not for|no) commercial",
+    r"(research|academic|education(al)?|scientific)([- ](use|purposes?))?[- ]only",
+    r"only for (research|academic|education)",
+    r"Ego4D",
+)
+NOT_COMMERCIAL = re.compile("|".join(FORBIDDING), re.IGNORECASE)
 COTRACKER = "CC-BY-NC 4.0"
 
 

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import cv2
 import psutil
 import pytest
 
@@ -110,3 +111,12 @@ def test_an_engine_that_does_not_exist_is_named() -> None:
     with pytest.raises(UserError, match="there is local, ray"):
         list(attempted(strange, [], 1, "abacus"))
     assert list(attempted(strange, [], 2)) == []
+
+
+def opencv_threads(_: int) -> int:
+    return cv2.getNumThreads()
+
+
+def test_a_worker_is_one_thread_whatever_opencv_takes() -> None:
+    cv2.setNumThreads(2)
+    assert [found for _, found in attempted(opencv_threads, [0, 1], 2)] == [1, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -136,6 +137,9 @@ def test_nothing_is_done_twice_and_what_changed_is_done_again(corpus: Path, whol
     assert redone() == {"good_1"}
     shutil.rmtree(out / "clips" / "good_0")
     assert redone() == {"good_0"}
+    (out / "clips" / "good_0" / "frames.mp4").unlink()
+    (out / "clips" / "good_1" / "tracks.npz").write_bytes(b"torn")
+    assert redone() == {"good_0", "good_1"}
     write_manifest(mine / "manifest.jsonl", [entries[0], entry(mine / "good_1.mp4", "good_1", stop_s=0.7)])
     assert redone() == {"good_1"}
     video(mine / "later.mp4", 6)
@@ -144,6 +148,39 @@ def test_nothing_is_done_twice_and_what_changed_is_done_again(corpus: Path, whol
     )
     assert redone() == {"good_1", "later"}
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_run_that_is_done_again_is_not_complete_before_it_is(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, out = tmp_path / "corpus", tmp_path / "out"
+    shutil.copytree(corpus, mine)
+    write_manifest(mine / "manifest.jsonl", [entry(mine / "good_0.mp4", "good_0")])
+    asked = ["track", "--manifest", str(mine / "manifest.jsonl"), "--out", str(out)]
+    assert mpr(asked) == 0 and len(list((out / "overlays").iterdir())) == 2
+    video(mine / "good_0.mp4", 5)
+
+    def killed(folder: Path, aside: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tracking.corpus.actions.put_aside", killed)
+    assert mpr(asked) == 130
+    assert not (out / "summary.json").exists()
+    assert not list((out / "overlays").iterdir()), "of the old video: they would stay beside the new clip"
+    monkeypatch.undo()
+    (mine / "good_0.mp4").write_bytes(b"")
+    assert mpr(asked) == 2 and not (out / "summary.json").exists()
+
+
+@pytest.mark.parametrize("line", [{"video": "x\0.mp4"}, {"video": "\ud800.mp4"}, {"stop_s": 10**400}])
+def test_a_line_that_names_no_file_or_time_is_refused_with_its_place(
+    line: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = dataclasses.asdict(entry(tmp_path / "none.mp4", "none")) | line
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    assert mpr(tracked(tmp_path, tmp_path / "out")) == 2
+    error = capsys.readouterr().err.strip()
+    assert "manifest.jsonl, line 1" in error and "\n" not in error
 
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
@@ -184,6 +221,7 @@ def test_wrong_requests_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--clips", str(tmp_path)], "give one of"),
         (["--workers", "0"], "at least 1"),
         (["--engine", "abacus"], "there is local, ray"),
+        (["--threshold", "nan"], "--threshold nan: it is at least 0 and at most 1"),
         ([], "none of the 1 actions gave a clip; most often: video"),
     ):
         assert mpr([*asked, *more]) == 2

@@ -209,6 +209,13 @@ def test_a_corpus_that_meets_every_need():
         ("narrations", {"narration": ""}, INFO, "not met"),
         ("narrations", {"narration": "open " * 50}, INFO, "not met"),
         ("consent", {"extra": {"consent": "no"}}, INFO, "not met"),
+        *(
+            ("consent", {"extra": {"consent": said}}, INFO, "not met")
+            for said in ("refused", "no consent", "not given", "withdrawn", "n/a", "pending", "Denied")
+        ),
+        ("consent", {"extra": {"consent": "signed, on paper"}}, INFO, "met"),
+        ("first", {"extra": {"perspective": "not first person"}}, INFO, "not met"),
+        ("first", {"extra": {"perspective": "non-egocentric"}}, INFO, "not met"),
         ("licence", {"licence": "unknown"}, INFO, "not met"),
     ],
 )

@@ -98,6 +98,18 @@ def test_frames_of_an_uneven_video_have_their_own_times(tmp_path):
     assert seconds_of(video, 22) > times[-1] + 0.2 and seconds_of(video, -1) < 0
 
 
+def test_one_pause_in_a_long_even_video_moves_all_that_comes_after(tmp_path):
+    times = np.arange(2400) / 10.0 + 0.2 * (np.arange(2400) >= 1200)
+    video = film(tmp_path / "a.mp4", times=times)
+    assert seconds_of(video, 2000) == pytest.approx(200.2, abs=1e-3)
+
+
+def test_an_even_video_is_known_by_its_header(tmp_path, monkeypatch):
+    video = film(tmp_path / "a.mp4", frames=30, rate=12.5)
+    monkeypatch.setattr("tracking.sources.videos._times", lambda path: 1 / 0)
+    assert seconds_of(video, 20) == pytest.approx(1.6)
+
+
 def test_a_headers_length_rate_and_size_are_the_videos(tmp_path):
     info = probe(film(tmp_path / "a.mp4", frames=30, rate=12.5))
     assert info == VideoInfo(pytest.approx(2.4, abs=0.1), pytest.approx(12.5), 64, 48)  # type: ignore[arg-type]

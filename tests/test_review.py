@@ -43,3 +43,11 @@ def test_the_page_names_every_clip_and_what_was_decided(tmp_path: Path) -> None:
     assert len(re.findall("<article", page)) == 2 and page.count("class=out") == 1
     assert "<door>" not in page and "&lt;door&gt;" in page and "NaN" not in page
     assert 'src="a.mp4"' in page and "preload=none" in page
+
+
+def test_what_was_rejected_and_is_not_on_the_page_stays_so(tmp_path: Path) -> None:
+    strange = "</script>"
+    (tmp_path / "review.json").write_text(json.dumps({"rejected": ["a", "of a clip without overlay", strange]}))
+    page = write_review(tmp_path, [Shown("a", "", "a.mp4", "a.png", {}), Shown("b", "", "b.mp4", "b.png", {})])
+    (line,) = re.findall("const unseen = (.*);", page.read_text())
+    assert json.loads(line) == [strange, "of a clip without overlay"] and strange not in line

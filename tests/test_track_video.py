@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpr.cli import main as mpr
+from tracking import again
 from tracking.box_mask import CarriedMasks, backwards, check_box
 from tracking.clip import CROP_SIZE
 from tracking.compensation import mean_background
@@ -21,7 +24,7 @@ from tracking.from_video import track_video
 from tracking.lucas_kanade import LucasKanade
 from tracking.points import Transition
 from tracking.retime import pick_frames
-from tracking.store import load_clip
+from tracking.store import clip_digest, clip_folders, load_clip, save_clip
 from tracking.video import write_video
 
 H, W = 96, 160  # not square
@@ -428,6 +431,52 @@ def test_clips_are_tracked_again_and_one_bad_clip_does_not_stop_the_run(batch, v
         (folder / "tracks.npz").write_bytes(b"")
     assert run_mpr("track", "--clips", clips, "--out", tmp_path / "none") == 2
     assert "none of the 3 clips" in capsys.readouterr().err
+
+
+def test_a_clip_that_was_rejected_or_changed_is_not_kept_as_it_was(video, tmp_path):
+    clips, out = tmp_path / "clips", tmp_path / "again"
+    assert run_mpr("track", "--video", video, "--box", BOX, "--out", tmp_path / "run", "--overlay", "false") == 0
+    for name in ("a", "b", "c"):
+        shutil.copytree(tmp_path / "run" / "clip", clips / name)
+    assert run_mpr("track", "--clips", clips, "--out", out) == 0
+    clip = load_clip(clips / "a")
+    save_clip(replace(clip, source=replace(clip.source, licence="CC BY-NC 4.0")), clips / "a")
+    (clips / "review.json").write_text(json.dumps({"rejected": ["b"]}))
+    (out / "c" / "tracks.npz").write_bytes(b"")
+    assert run_mpr("track", "--clips", clips, "--out", out) == 0
+    assert [folder.name for folder in clip_folders(out)] == ["a", "c"]
+    assert load_clip(out / "a").source.licence == "CC BY-NC 4.0"
+    assert load_clip(out / "c", verify=True).source.extra["tracked_from"] == clip_digest(clips / "c")
+    assert (out / "put_aside" / "b" / "clip.json").exists()
+
+
+def test_whatever_a_library_makes_of_one_clip_the_others_are_tracked(video, tmp_path, monkeypatch, capsys):
+    assert run_mpr("track", "--video", video, "--box", BOX, "--out", tmp_path / "run", "--overlay", "false") == 0
+    for name in ("a", "b"):
+        shutil.copytree(tmp_path / "run" / "clip", tmp_path / "clips" / name)
+
+    def breaks(tracker, out, folders, real=again._track_together):
+        if any(folder.name == "a" for folder in folders):
+            raise cv2.error("an odd picture")
+        real(tracker, out, folders)
+
+    monkeypatch.setattr(again, "_track_together", breaks)
+    assert run_mpr("track", "--clips", tmp_path / "clips", "--out", tmp_path / "out", "--batch", "2") == 0
+    said = capsys.readouterr()
+    assert "1 clips tracked" in said.out and "1 left out" in said.out and "an odd picture" in said.err
+    (row,) = map(json.loads, (tmp_path / "out" / "metrics.jsonl").read_text().splitlines())
+    assert row["clip"] == "a" and row["reason"] == "error" and "Traceback" in row["details"]
+
+
+def test_a_video_that_was_replaced_or_a_clip_that_was_torn_is_not_taken_for_done(video, tmp_path, capsys):
+    mine = Path(shutil.copy(video, tmp_path / "mine.mp4"))
+    asked = ("track", "--video", mine, "--box", BOX, "--out", tmp_path / "run", "--overlay", "false")
+    assert run_mpr(*asked) == 0
+    (tmp_path / "run" / "clip" / "frames.mp4").unlink()
+    assert run_mpr(*asked) == 0 and load_clip(tmp_path / "run" / "clip", verify=True)
+    mine.write_bytes(mine.read_bytes() + b"more")
+    assert run_mpr(*asked) == 2
+    assert "holds a run with other settings (video_digest" in capsys.readouterr().err
 
 
 # Real video

@@ -111,6 +111,23 @@ def test_the_card_says_what_forbids_commercial_use() -> None:
     assert [row["clips"] for row in sources([*free, free[0]])] == [1, 2]
 
 
+@pytest.mark.parametrize("licence", [
+    "not for commercial use", "no commercial use", "for research purposes only", "research-only",
+    "Academic use only", "only for research", "non-commercial", "CC-BY-NC-SA 4.0",
+])  # fmt: skip
+def test_a_licence_in_plain_words_forbids_too(licence: str) -> None:
+    clip = toy_clip(0)
+    assert not_commercial([replace(clip, source=replace(clip.source, licence=licence))])
+
+
+@pytest.mark.parametrize(
+    "licence", ["CC BY 4.0", "MIT", "made here", "commercial use allowed", "unknown", "Apache-2.0"]
+)
+def test_a_licence_that_forbids_nothing_is_not_said_to(licence: str) -> None:
+    clip = toy_clip(0)
+    assert not not_commercial([replace(clip, source=replace(clip.source, licence=licence))])
+
+
 def test_a_finished_run_stays_as_it_is(clips: Path, trained: Path) -> None:
     before = {k: v.clone() for k, v in weights(trained).items()}
     main(command(clips, trained))

@@ -52,3 +52,10 @@ def test_stamps_count_and_not_frames() -> None:
     """Ten frames within a second, then one after two more: the last is too far from the others."""
     times = np.array([*np.arange(10) / 10, 3.0])
     assert shown_stretch(np.ones(11, bool), times) == (0, 9)
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0, 1.5])
+def test_a_slow_video_is_no_series_of_gaps(rate: float) -> None:
+    times = np.arange(12) / rate
+    assert shown_stretch(np.ones(12, bool), times) == (0, 11)
+    assert shown_stretch(np.arange(12) != 4, times) == (5, 11), "one frame without it is a gap there"

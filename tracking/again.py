@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from tracking.attempts import Failed, tried
 from tracking.clip import PointTracker, Recent
-from tracking.errors import BadClip, UserError
+from tracking.errors import BadClip
 from tracking.runs import RunFolder
 from tracking.segments import segments_of_clips
-from tracking.store import load_clip, save_tracks
+from tracking.store import clip_digest, load_clip, put_aside, save_tracks, stands, written
 
 
 def track_clips(folders: Sequence[Path], run: RunFolder, tracker: PointTracker, batch: int) -> None:
-    """Clips are independent: one that cannot be read or tracked is named and counted, and the others go on. Raises
-    BadClip where none could be tracked."""
-    left = [folder for folder in folders if not (run.path / folder.name / "clip.json").exists()]
-    done, bad = len(folders) - len(left), 0
-    with tqdm(desc="clips", unit="clip", total=len(folders), initial=done, disable=None) as bar:
+    """Clips are independent: one that cannot be read or tracked is named and counted, and the others go on. What is
+    there of the same clip is kept; of one that has changed, or is no longer asked for, it is put aside.
+
+    Raises BadClip where none could be tracked.
+    """
+    left = [folder for folder in folders if not stands(run.path / folder.name, tracked_from=clip_digest(folder))]
+    kept = {folder.name for folder in folders} - {folder.name for folder in left}
+    old = [folder for folder in written(run.path) if folder.name not in kept]
+    if left or old:
+        run.reopen()
+    run.keep_metrics(lambda row: False)  # what was left out is tried again
+    for folder in old:
+        put_aside(folder, run.path / "put_aside")
+    bad = 0
+    with tqdm(desc="clips", unit="clip", total=len(folders), initial=len(kept), disable=None) as bar:
         for i in range(0, len(left), batch):
-            for folder, error in _track_again(tracker, left[i : i + batch], run.path):
+            for folder, failed in _track_again(tracker, run.path, left[i : i + batch]):
                 bar.update()
-                if error is not None:
+                if failed is not None:
                     bad += 1
-                    run.log(clip=folder.name, error=str(error))
-                    tqdm.write(f"mpr track: left out: {error}", file=sys.stderr)
+                    run.log(clip=folder.name, **{k: v for k, v in dataclasses.asdict(failed).items() if v})
+                    tqdm.write(f"mpr track: left out: {failed.message}", file=sys.stderr)
     if bad == len(folders):
         raise BadClip(f"none of the {bad} clips could be tracked")
     run.finish({"clips": len(folders) - bad, "left_out": bad, "tracker": tracker.name})
     print(f"{run.path}: {len(folders) - bad} clips tracked by {tracker.name}, {bad} left out")
 
 
-def _track_again(tracker: PointTracker, folders: Sequence[Path], out: Path) -> Iterator[tuple[Path, UserError | None]]:
-    """Track clip folders together; where one of them fails, each alone. Yields each, and why it failed if it did."""
-    try:
-        clips = [load_clip(folder, verify=True) for folder in folders]
-        segments = segments_of_clips(tracker, [(Recent(clip.frames), clip.masks) for clip in clips])
-        for folder, found in zip(folders, segments, strict=True):
-            save_tracks(folder, out / folder.name, found, tracker.name)
-    except (UserError, RuntimeError) as error:  # a GPU's memory may do for one, and not for all
-        if len(folders) > 1:
-            for folder in folders:
-                yield from _track_again(tracker, [folder], out)
-        elif isinstance(error, UserError):
-            yield folders[0], error
-        else:
-            raise
+def _track_again(tracker: PointTracker, out: Path, folders: Sequence[Path]) -> Iterator[tuple[Path, Failed | None]]:
+    """Track clip folders together; where that fails, each alone: a GPU's memory may do for one, and not for all."""
+    failed = tried(partial(_track_together, tracker, out), folders)
+    if failed is not None and len(folders) > 1:
+        for folder in folders:
+            yield from _track_again(tracker, out, [folder])
     else:
-        yield from ((folder, None) for folder in folders)
+        yield from ((folder, failed) for folder in folders)
+
+
+def _track_together(tracker: PointTracker, out: Path, folders: Sequence[Path]) -> None:
+    clips = [load_clip(folder, verify=True) for folder in folders]
+    segments = segments_of_clips(tracker, [(Recent(clip.frames), clip.masks) for clip in clips])
+    for folder, found in zip(folders, segments, strict=True):
+        save_tracks(folder, out / folder.name, found, tracker.name)

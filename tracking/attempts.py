@@ -103,18 +103,24 @@ def _lost(unit: tuple[int, Unit]) -> tuple[int, Failed]:
 
 def _tried(work: Callable[[Unit], Result], numbered: tuple[int, Unit]) -> tuple[int, Result | Failed]:
     index, unit = numbered
+    return index, tried(work, unit)
+
+
+def tried(work: Callable[[Unit], Result], unit: Unit) -> Result | Failed:
+    """work(unit), or why it failed. Raises what every other unit would fail of: NotReady, ModuleNotFoundError, a full
+    disk."""
     try:
-        return index, work(unit)
+        return work(unit)
     except (NotReady, ModuleNotFoundError):
         raise  # every unit would fail so
     except UserError as error:
-        return index, Failed(error.reason, str(error))
+        return Failed(error.reason, str(error))
     except OSError as error:
         if error.errno in NO_ROOM:
             raise
-        return index, unforeseen(error)
+        return unforeseen(error)
     except Exception as error:  # whatever a library makes of a strange file: it must not stop the others
-        return index, unforeseen(error)
+        return unforeseen(error)
 
 
 def unforeseen(error: Exception) -> Failed:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from tracking.again import track_clips
 from tracking.clip import PointTracker
-from tracking.config import as_dict, parse, print_plan
+from tracking.config import Range, as_dict, check_ranges, parse, print_plan
 from tracking.corpus.action_masks import BY_BOX, action_masks, check_masks
 from tracking.corpus.actions import How, track_manifest
 from tracking.corpus.review import Shown, write_review
 from tracking.corpus.trim import LONGEST
-from tracking.errors import UserError
+from tracking.errors import BadVideo, UserError
 from tracking.from_video import track_video
 from tracking.lucas_kanade import LucasKanade
 from tracking.masks.object_masks import THRESHOLD
@@ -27,7 +27,8 @@ from tracking.quality import measured
 from tracking.rerun_recording import check_rerun, save_recording
 from tracking.runs import RunFolder
 from tracking.sources.manifest import Entry, read_manifest
-from tracking.store import clip_folders, load_clip, save_clip
+from tracking.sources.videos import video_digest
+from tracking.store import clip_folders, load_clip, save_clip, stands
 from tracking.trackers import check_tracker, make_tracker, tracker_inputs
 from tracking.video import VideoFrames
 
@@ -95,6 +96,7 @@ class TrackConfig:
 
             check_device(self.device)
         check_engine(self.engine)
+        check_ranges(self, {"threshold": Range(0, 1)})
         if self.rerun:
             check_rerun()
         if not self.longest >= 1:
@@ -149,11 +151,13 @@ def _plan(config: TrackConfig) -> None:
 
 def _track_file(config: TrackConfig, video: Path, tracker: PointTracker) -> None:
     assert config.box is not None
-    settings = as_dict(config)
+    if not video.is_file():
+        raise BadVideo(f"video {video} does not exist")
+    settings = as_dict(config) | {"video_digest": video_digest(video).hex()}  # another one under its name is refused
     folder = config.out / "clip"
     if config.out.exists():
         RunFolder(config.out, "track", settings, FREE)  # refuse another run's folder before the work
-    if not (folder / "clip.json").exists():
+    if not stands(folder):
         stretch = (config.start, config.stop, config.rate_hz)
         made = track_video(video, config.box, config.box_frame, *stretch, tracker)
         RunFolder(config.out, "track", settings, FREE)  # only now: a refused box leaves no run behind

@@ -38,7 +38,7 @@ def mapped(
     if workers == 1:
         yield from map(work, units)
         return
-    with ProcessPoolExecutor(workers, spawn(), end_with_parent, max_tasks_per_child=1 if fresh else None) as pool:
+    with ProcessPoolExecutor(workers, spawn(), start_worker, max_tasks_per_child=1 if fresh else None) as pool:
         try:
             for done in as_completed([pool.submit(work, unit) for unit in units]):
                 yield done.result()
@@ -57,7 +57,8 @@ def check_engine(engine: str) -> None:
 
 
 def spawn() -> BaseContext:
-    """How workers start: not by a fork, which would share this process's OpenGL context; one CPU thread each."""
+    """How workers start: not by a fork, which would share this process's OpenGL context; one CPU thread each, together
+    with `one_thread` in the worker."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     return multiprocessing.get_context("spawn")
@@ -80,6 +81,7 @@ def on_ray(
     home = os.getcwd()
 
     def at_home(unit: Unit) -> Result:
+        one_thread()
         os.chdir(home)  # units name folders as the command's user did
         return work(unit)
 
@@ -120,8 +122,17 @@ def _reach(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def start_worker(number: int) -> None:
-    """First in each of several workers of one kind: of the GPUs that CUDA_VISIBLE_DEVICES names, they take turns."""
+def one_thread() -> None:
+    """OpenCV takes all cores, whatever the environment says: eight workers would be eight times as many threads."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def start_worker(number: int = 0) -> None:
+    """First in each of several workers of one kind: of the GPUs that CUDA_VISIBLE_DEVICES names, they take turns by
+    their numbers."""
+    one_thread()
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     if len(gpus) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]

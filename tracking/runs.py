@@ -204,6 +204,10 @@ class RunFolder:
         """Write summary.json: the run is complete."""
         write_atomic(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
 
+    def reopen(self) -> None:
+        """Before a complete run is added to: until it is finished anew, it is not."""
+        (self.path / "summary.json").unlink(missing_ok=True)
+
     @property
     def finished(self) -> bool:
         return (self.path / "summary.json").exists()

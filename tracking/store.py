@@ -67,15 +67,17 @@ def save_clip(clip: TrackedClip, folder: Path, recording: SceneRecording | None 
 
 
 def save_tracks(folder: Path, out: Path, segments: Sequence[TrackSegment], tracker: str) -> None:
-    """Write clip folder `folder` again as `out` with other tracks; frames, masks and recording byte for byte."""
-    about = clip_info(folder)
+    """Write clip folder `folder` again as `out` with other tracks; frames, masks and recording byte for byte. Its
+    source's `extra` says what it was made of (`clip_digest`)."""
+    about, tracked_from = clip_info(folder), clip_digest(folder)
     clip = dataclasses.replace(load_clip(folder), segments=tuple(segments))  # refuses segments that do not fit
     with atomic_folder(out) as temporary:
         for name in about["sha256"]:
             if name != "tracks.npz":
                 shutil.copyfile(folder / name, temporary / name)
         _write_tracks(temporary, clip.times, clip.segments)
-        _write_about(temporary, {**about, "source": {**about["source"], "tracker": tracker}})
+        extra = {**about["source"]["extra"], "tracked_from": tracked_from}
+        _write_about(temporary, {**about, "source": {**about["source"], "tracker": tracker, "extra": extra}})
 
 
 def _write_tracks(folder: Path, times: NDArray, segments: Sequence[TrackSegment]) -> None:
@@ -132,6 +134,23 @@ def load_clip(folder: Path, verify: bool = False) -> TrackedClip:
     )
 
 
+def stands(folder: Path, **said: str) -> bool:
+    """Whether a clip is there, whole and undamaged, and its source's `extra` says this of it (made_of=digest)."""
+    try:
+        extra = load_clip(folder, verify=True).source.extra
+        return all(extra.get(name) == value for name, value in said.items())
+    except (BadClip, AttributeError):
+        return False
+
+
+def clip_digest(folder: Path) -> str:
+    """Of all that is in a clip folder: its clip.json holds checksums of the rest. Raises BadClip where it has none."""
+    try:
+        return hashlib.sha256((folder / "clip.json").read_bytes()).hexdigest()
+    except OSError as error:
+        raise BadClip(f"{folder} is no clip folder, or half-written: it has no clip.json") from error
+
+
 def clip_info(folder: Path) -> dict:
     """clip.json of a clip folder, without opening anything else."""
     try:
@@ -157,9 +176,20 @@ def clip_folders(root: Path) -> list[Path]:
     """All whole clip folders right below `root` that no person rejected (corpus.review), sorted. Raises UserError
     where there is none."""
     out = rejected(root)
-    found = sorted(f.parent for f in Path(root).glob("*/clip.json") if not f.parent.name.startswith("."))
-    found = [folder for folder in found if folder.name not in out]
+    found = [folder for folder in written(root) if folder.name not in out]
     if not found:
         there = f"no clips in {root}{', but rejected ones' if out else ''}"
         raise UserError(f"{there}: make some with `mpr synth --out {root}` or `mpr track`")
     return found
+
+
+def written(root: Path) -> list[Path]:
+    """All clip folders right below `root`, rejected or not, sorted; those that are being written are hidden."""
+    return sorted(f.parent for f in Path(root).glob("*/clip.json") if not f.parent.name.startswith("."))
+
+
+def put_aside(folder: Path, aside: Path) -> None:
+    """Move a clip folder into the folder `aside`, where training does not find it, in the place of an older one."""
+    shutil.rmtree(aside / folder.name, ignore_errors=True)
+    aside.mkdir(parents=True, exist_ok=True)
+    folder.replace(aside / folder.name)

@@ -35,10 +35,10 @@ from tracking.quality import measured
 from tracking.rerun_recording import save_recording
 from tracking.runs import RunFolder, versions
 from tracking.sources.manifest import Entry
-from tracking.store import clip_info, load_clip, save_clip
+from tracking.sources.videos import video_digest
+from tracking.store import load_clip, put_aside, save_clip, stands, written
 from tracking.trackers import make_tracker
 
-SAMPLE = 1 << 20  # bytes at each end of a video, by which it is known again
 LAST = {"overlay": ".png", "rerun": ".rrd"}  # what is written last of each
 Row = dict[str, Any]
 
@@ -73,13 +73,15 @@ def track_manifest(
 
     Returns the summary: clips, seconds, failures by reason. Raises UserError where no action gave a clip, and NotReady.
     """
-    video_digest.cache_clear()  # a video may have changed since
-    jobs = [Job(entry, made_of(entry, how), run.path, how) for entry in entries]
+    digest = cache(video_digest)  # there may be hundreds of actions of one
+    jobs = [Job(entry, made_of(entry, how, digest(Path(entry.video))), run.path, how) for entry in entries]
     rows = {row["uid"]: row for row in run.metrics()}
     todo = [job for job in jobs if not is_done(run.path, rows.get(job.entry.uid), job.made_of)]
     kept = {job.entry.uid for job in jobs} - {job.entry.uid for job in todo}
+    if todo or len(kept) < len(rows):
+        run.reopen()
     run.keep_metrics(lambda row: row["uid"] in kept)
-    put_aside(run)
+    put_others_aside(run)
     failures: Counter[str] = Counter(row["reason"] for row in run.metrics() if "reason" in row)
     with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="track", unit="action") as bar:
         for index, result in attempted(track_action, todo, workers, engine):
@@ -93,24 +95,20 @@ def track_manifest(
                 row |= {"clips": result}
             run.log(**row)
             bar.update()
-    kept = put_aside(run)
-    draw(run, kept, drawn, workers, engine)
+    draw(run, put_others_aside(run), drawn, workers, engine)
     return conclude(run, entries)
 
 
-def put_aside(run: RunFolder) -> list[str]:
+def put_others_aside(run: RunFolder) -> list[str]:
     """Move clips that are in no row (of an action that failed half way, has changed, or is no longer asked for) out of
     clips/, where training would find them, into put_aside/. Returns the names of the others."""
     named = {clip["clip"] for row in run.metrics() for clip in row.get("clips", ())}
-    folders = [file.parent for file in sorted((run.path / "clips").glob("*/clip.json")) if file.parent.name[0] != "."]
+    folders = written(run.path / "clips")
     for folder in folders:
         if folder.name not in named:
-            aside = run.path / "put_aside" / folder.name
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.parent.mkdir(exist_ok=True)
-            folder.replace(aside)
-            for old in (run.path / "overlays").glob(glob.escape(folder.name) + ".*"):
+            for old in (run.path / "overlays").glob(glob.escape(folder.name) + ".*"):  # first: found by the folder
                 old.unlink()
+            put_aside(folder, run.path / "put_aside")
     return [folder.name for folder in folders if folder.name in named]
 
 
@@ -169,29 +167,12 @@ def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
     return summary
 
 
-def made_of(entry: Entry, how: How) -> str:
-    """A digest of all that an action's clips are made of: the entry, the settings, and the video, by its length and
-    both its ends. A video that is missing has one, too."""
+def made_of(entry: Entry, how: How, video: bytes) -> str:
+    """A digest of all that an action's clips are made of: the entry, the settings, and the video (its digest)."""
     settings = [how.masks.name, how.tracker, how.rate_hz, how.longest]
     digest = hashlib.sha256(json.dumps([dataclasses.asdict(entry), settings]).encode())
-    digest.update(video_digest(entry.video))
+    digest.update(video)
     return digest.hexdigest()
-
-
-@cache
-def video_digest(path: str) -> bytes:
-    """Of its length and both its ends; once a video, of which there may be hundreds of actions."""
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, 2)
-            digest.update(str(size).encode())
-            for at in (0, max(0, size - SAMPLE)):
-                file.seek(at)
-                digest.update(file.read(SAMPLE))
-    except OSError as error:
-        digest.update(type(error).__name__.encode())
-    return digest.digest()
 
 
 def is_done(out: Path, row: Row | None, digest: str) -> bool:
@@ -200,14 +181,7 @@ def is_done(out: Path, row: Row | None, digest: str) -> bool:
         return False
     if "reason" in row:
         return not row.get("details") and row["reason"] != "worker killed"
-    return all(stands(out / "clips" / clip["clip"], digest) for clip in row["clips"])
-
-
-def stands(folder: Path, digest: str) -> bool:
-    try:
-        return clip_info(folder)["source"]["extra"].get("made_of") == digest
-    except (BadClip, KeyError, TypeError, AttributeError):
-        return False
+    return all(stands(out / "clips" / clip["clip"], made_of=digest) for clip in row["clips"])
 
 
 def track_action(job: Job) -> list[Row]:

@@ -49,7 +49,9 @@ def write_review(root: Path, clips: Sequence[Shown]) -> Path:
     cards = "\n".join(_card(clip, clip.uid in decided) for clip in clips)
     names = sorted({name for clip in clips for name in clip.figures})
     options = "".join(f"<option>{html.escape(name)}</option>" for name in names)
-    page = PAGE.replace("@CARDS@", cards).replace("@OPTIONS@", options).replace("@COUNT@", str(len(clips)))
+    unseen = json.dumps(sorted(decided - {clip.uid for clip in clips})).replace("<", "\\u003c")
+    page = PAGE.replace("@OPTIONS@", options).replace("@COUNT@", str(len(clips))).replace("@UNSEEN@", unseen)
+    page = page.replace("@CARDS@", cards)
     write_atomic(root / "review.html", page)
     return root / "review.html"
 
@@ -88,8 +90,17 @@ it or take it back. Order by <select id=by><option>name</option>@OPTIONS@</selec
 </main>
 <script>
 const main = document.querySelector("main"), all = [...document.querySelectorAll("article")];
+const unseen = @UNSEEN@;  // rejected before, and not on this page
+// What was clicked outlasts the page: it was written before review.json was, and does not read it.
+const key = "review " + location.pathname, clicked = JSON.parse(localStorage.getItem(key) ?? "{}");
 const count = () => document.querySelector("#rejected").textContent = all.filter(a => a.className).length;
-const flip = a => { a.className = a.className ? "" : "out"; count(); };
+const flip = a => {
+  a.className = a.className ? "" : "out";
+  clicked[a.id] = a.className;
+  localStorage.setItem(key, JSON.stringify(clicked));
+  count();
+};
+for (const a of all) a.className = clicked[a.id] ?? a.className;
 for (const a of all) {
   a.addEventListener("click", e => { if (e.target.tagName != "VIDEO") flip(a); });
   a.addEventListener("keydown", e => { if (e.key == "x") flip(a); });
@@ -100,7 +111,7 @@ document.querySelector("#by").addEventListener("change", e => {
   main.append(...[...all].sort(order));
 });
 document.querySelector("#save").addEventListener("click", () => {
-  const text = JSON.stringify({rejected: all.filter(a => a.className).map(a => a.id).sort()}, null, 1);
+  const text = JSON.stringify({rejected: [...unseen, ...all.filter(a => a.className).map(a => a.id)].sort()}, null, 1);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], {type: "application/json"}));
   link.download = "review.json";

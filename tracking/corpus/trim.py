@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tracking.errors import ObjectLost
 
 LONGEST = 30.0  # seconds: a longer action is cut into windows, so that a clip's memory has a bound
-GAP = 0.5  # seconds: the object may be out of sight that long within a clip
+GAP = 0.5  # seconds: the object may be out of sight that long within a clip (slower videos: no frame)
 SHORTEST = 0.4  # seconds: what shows it for less is no clip of it
 
 
@@ -39,7 +39,8 @@ def shown_stretch(shown: NDArray[np.bool_], times: NDArray[np.float64]) -> tuple
     at = np.flatnonzero(shown)
     if not len(at):
         raise ObjectLost("the object is in sight in no frame")
-    breaks = np.flatnonzero(np.diff(times[at]) > GAP + 1e-9)
+    gap = max(GAP, 1.5 * float(np.median(np.diff(times)))) if len(times) > 1 else GAP
+    breaks = np.flatnonzero(np.diff(times[at]) > gap + 1e-9)
     firsts, lasts = at[np.concatenate([[0], breaks + 1])], at[np.concatenate([breaks, [len(at) - 1]])]
     longest = int(np.argmax(times[lasts] - times[firsts]))
     first, last = int(firsts[longest]), int(lasts[longest])

@@ -3,6 +3,7 @@ narrations of manipulation, consent and licence."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ unscrew untie unwrap use wash wear weigh wind wipe wrap write
 HANDLING = frozenset(VERBS.split())
 SMALLEST = 224  # pixels, either side
 SLOWEST, FASTEST = 5.0, 30.0  # frames a second; a faster video is sampled down
+NO = r"\b(no|not|non|never|without|n/a)\b|refus|withdr[ae]w|pending|declin|den(y|ied)|revok"
+DENIED = re.compile(NO, re.IGNORECASE)
 WORDS = 50  # R3M leaves out longer narrations
 FRAMES = 5  # and clips of no more frames than these
 
@@ -50,8 +53,10 @@ class Verdict:
 def first_person(entry: Entry, info: VideoInfo | None) -> bool | None:
     """As the data set or the table's column `perspective` says; a head or chest camera is one."""
     said = str(entry.extra.get("perspective") or "")
-    words = forms(said)
-    return None if not said else FIRST_PERSON in said.lower() or bool(words & {"egocentric", "ego", "head", "chest"})
+    if not said:
+        return None
+    named = FIRST_PERSON in said.lower() or bool(forms(said) & {"egocentric", "ego", "head", "chest"})
+    return named and not DENIED.search(said)
 
 
 def large_enough(entry: Entry, info: VideoInfo | None) -> bool | None:
@@ -73,8 +78,9 @@ def manipulation(entry: Entry, info: VideoInfo | None) -> bool:
 
 
 def consent(entry: Entry, info: VideoInfo | None) -> bool:
-    """Something is said of consent, other than no."""
-    return str(entry.extra.get("consent") or "").strip().lower() not in ("", "no", "none", "false", "0", "unknown")
+    """Something is said of consent, other than that there is none, or none yet."""
+    said = str(entry.extra.get("consent") or "").strip()
+    return said.lower() not in ("", "none", "false", "0", "unknown", "?") and not DENIED.search(said)
 
 
 def licence(entry: Entry, info: VideoInfo | None) -> bool:

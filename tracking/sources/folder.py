@@ -90,7 +90,7 @@ def _box(where: str, cells: Mapping[str, Any]) -> dict[str, Any]:
         drawn = {} if cells["box_s"] is None else {"box_s": float(cells["box_s"])}
         if not all(map(math.isfinite, (x0, y0, x1, y1, *drawn.values()))):
             raise ValueError("not finite")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         said = f"box {cells['box']!r} at {cells['box_s']!r}"
         raise UserError(f"{where}: {said} is not x0,y0,x1,y1 in pixels, and seconds") from error
     return {"box": [x0, y0, x1, y1], **drawn}

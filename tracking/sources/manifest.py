@@ -40,8 +40,12 @@ class Entry:
             value = getattr(self, name)
             if not isinstance(value, str) or (name in NEVER_EMPTY and not value):
                 raise ValueError(f"{name} is {value!r}, not a text" + (" with something in it" if value == "" else ""))
+        if "\0" in self.video or any("\ud800" <= letter <= "\udfff" for letter in self.video):
+            raise ValueError(f"video {self.video!r} is no name of a file")
         for name in ("start_s", "stop_s"):
             value = getattr(self, name)
+            if isinstance(value, int) and abs(value) > 2**53:
+                raise ValueError(f"{name} is {str(value)[:20]}..., no seconds of a video")
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"{name} is {value!r}, not a finite number")
         if not 0 <= self.start_s < self.stop_s:

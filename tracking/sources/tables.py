@@ -60,8 +60,8 @@ def number(where: str, row: Mapping[str, Any], name: str) -> float:
     """The number in a column; NaN and infinity are numbers here. Raises UserError where it is none."""
     try:
         return float(row[name])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{where}: '{name}' is {row.get(name)!r}, not a number") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{where}: '{name}' is {str(row.get(name))[:40]!r}, not a number") from error
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

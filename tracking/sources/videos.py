@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from tracking.errors import BadVideo
 from tracking.video import VideoFrames
 
+SAMPLE = 1 << 20  # bytes at each end of a video, by which it is known again
 SUFFIXES = (".mp4", ".MP4", ".mkv", ".webm", ".mov", ".avi")
 
 
@@ -39,7 +41,8 @@ def probe(path: Path) -> VideoInfo | None:
 def seconds_of(path: Path, frame: int) -> float:
     """When a frame (counted from 0) is shown, in seconds from the first; past the ends as if the video went on.
 
-    A video of uneven rate is asked for every frame's own stamp. Raises BadVideo, for a missing file too.
+    A video that is not as long as its frames at one rate is asked for every frame's own stamp. Raises BadVideo, for a
+    missing file too.
     """
     if not path.is_file():
         raise BadVideo(f"video {path} does not exist")
@@ -52,6 +55,21 @@ def seconds_of(path: Path, frame: int) -> float:
     return float(times[nearest] + (frame - nearest) * step)
 
 
+def video_digest(path: Path) -> bytes:
+    """Of its length and both its ends, by which it is known again. A file that cannot be read has one, too."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            digest.update(str(size).encode())
+            for at in (0, max(0, size - SAMPLE)):
+                file.seek(at)
+                digest.update(file.read(SAMPLE))
+    except (OSError, ValueError) as error:  # a name with a NUL
+        digest.update(type(error).__name__.encode())
+    return digest.digest()
+
+
 def first_there(candidates: Iterable[Path]) -> Path:
     """The first path that is a file, else the first path."""
     candidates = list(candidates)
@@ -60,7 +78,7 @@ def first_there(candidates: Iterable[Path]) -> Path:
 
 @lru_cache(4096)
 def _header(path: Path) -> tuple[VideoInfo, bool]:
-    """What the header says, and whether it says that the frames come at one rate."""
+    """What the header says, and whether its frames at one rate last as long as it says."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -71,8 +89,8 @@ def _header(path: Path) -> tuple[VideoInfo, bool]:
                 seconds = float(stream.duration * stream.time_base)
             elif container.duration is not None:
                 seconds = container.duration / av.time_base
-            mean, tick = stream.average_rate, stream.base_rate
-            even = bool(mean and tick) and abs(float(mean / tick) - 1) < 1e-3  # type: ignore[operator]
+            mean, tick = stream.average_rate, float(stream.base_rate or 0)
+            even = seconds is not None and abs(stream.frames - seconds * tick) < 0.5
             return VideoInfo(seconds, float(mean) if mean else None, stream.width, stream.height), even
     except av.error.FFmpegError as error:
         raise BadVideo(f"video {path} cannot be read ({error.strerror}): truncated, or not a video") from error

@@ -13,7 +13,7 @@ from tracking.config import as_dict, parse, print_plan
 from tracking.errors import UserError
 from tracking.processes import mapped
 from tracking.runs import RunFolder
-from tracking.store import save_clip
+from tracking.store import save_clip, stands
 from tracking.synth.appliance import TASKS
 from tracking.synth.clip import KINDS, synthesise
 
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse(Synth, argv, "mpr synth")
     seeds = range(config.seed, config.seed + config.clips)
     folders = [folder_of(config.out, config.task, config.kind, s) for s in seeds]
-    missing = [s for s, f in zip(seeds, folders, strict=True) if not (f / "clip.json").exists()]
+    missing = [s for s, f in zip(seeds, folders, strict=True) if not stands(f)]
     if dry_run:
         facts = {"clips to make": len(missing), "clips there": config.clips - len(missing)}
         disk = f"{len(missing) * BYTES_PER_CLIP / 1e6:.0f} MB"
