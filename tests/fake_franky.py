@@ -30,6 +30,7 @@ class World:
         self.lost = self.frozen = self.deaf = False
         self.position, self.quaternion = np.array([0.4, 0.0, 0.5]), np.array([2.0, 0.0, 0.0, 0.0])
         self.joints, self.width, self.targets, self.said = np.zeros(7), 0.04, [], []
+        self.obstacle = np.inf  # metres between the fingers, beyond which they meet something
         self.motion: object = None  # in control
         self.failures: list[Exception] = []  # the one that is stored, and raised once for who joins
         self.slow_way = self.slow_hand = False
@@ -203,7 +204,7 @@ def hand_of(world: World) -> tuple[type, type]:
             assert self.running is None or self.running.done, "franky would block here"
             assert threading.current_thread().name == "hand"
             world.said.append((what, width))
-            world.width, self.running = width, Future()
+            world.width, self.running = min(width, world.obstacle), Future()
             return self.running
 
     return Gripper, Future

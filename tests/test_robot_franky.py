@@ -171,6 +171,20 @@ def test_home_opens_goes_there_and_is_controlled_again(world: World):
         assert world.said.count(("tracker",)) == 2 and ("move", 0.08) in world.said
 
 
+def test_a_hand_that_once_opened_short_is_told_again_on_the_way_home(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("robot.arms.franky_hand.STUCK", 0.5)
+    world.obstacle = 0.05  # a handle, from within
+    with FrankyArm("arm") as arm:
+        arm.send(Target(arm.state().pose, 0.08))
+        until(lambda: ("hand free",) in world.said and arm.state().width == 0.05)
+        with pytest.raises(ArmError, match=r"did not open: 0\.050 m of 0\.080"):
+            arm.home()  # it is there still
+        world.obstacle = np.inf
+        arm.recover()
+        arm.home()
+        assert arm.state().width == 0.08
+
+
 def on_the_way(arm: FrankyArm) -> tuple[threading.Thread, list[str]]:
     """Home, in a thread; and what it said."""
     said: list[str] = []

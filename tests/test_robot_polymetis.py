@@ -108,7 +108,7 @@ class GripperInterface:
 
     def goto(self, width, speed, force, blocking=True):
         log("goto", width, blocking)
-        self.goal = width
+        self.goal = min(width, wrong().get("obstacle", width))
 
     def grasp(self, speed, force, grasp_width=0.0, epsilon_inner=-1.0, epsilon_outer=-1.0, blocking=True):
         log("grasp", blocking)
@@ -403,6 +403,17 @@ def test_home_opens_goes_there_and_is_controlled_again(side: Side):
         assert names.index("goto") < names.index("move") < len(names) - 1 and names[-1] == "start"
         assert all(line[-1] is False for line in side.log() if line[0] in ("goto", "grasp"))
         assert next(line for line in side.log() if line[0] == "move")[2] == {"blocking": False}
+
+
+def test_a_gripper_that_once_opened_short_is_told_again_on_the_way_home(side: Side, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("robot.arms.polymetis.WAY_HOME", 2.0)
+    with PolymetisArm(port=side.port) as arm:
+        side.wrong(obstacle=0.05)  # a handle, from within
+        arm.send(Target(arm.state().pose, 0.08))
+        until(lambda: arm.state().width == 0.05)
+        side.wrong()
+        arm.home()
+        assert arm.state().width == 0.08 and side.count("goto") == 2
 
 
 def test_stopped_on_its_way_home_it_stays(side: Side):

@@ -54,7 +54,8 @@ class Hand:
         self._wish = None
 
     def open(self) -> None:
-        """Open, and wait for it."""
+        """Open, and wait for it. Given anew although it was told so before: that may have ended short."""
+        self._told = self.width
         self.wish(self.widest)
         until = time.monotonic() + STUCK
         while self.width < self.widest - OPENING or self._running is not None:

@@ -148,8 +148,10 @@ class Arm:
         self.holds, self.goes_home = True, False
 
     def grip(self, width):
+        """Before the way home. Given anew although it was told so before: that may have ended short."""
         self.holds = False
         self.gripper.wish = float(width)
+        self.gripper.told = None
 
     def home(self, joints):
         """Sets out, at an eighth of the joints' speed; it is there when no controller runs any more."""
