@@ -30,6 +30,8 @@ class World:
         self.lost = self.frozen = self.deaf = False
         self.position, self.quaternion = np.array([0.4, 0.0, 0.5]), np.array([2.0, 0.0, 0.0, 0.0])
         self.joints, self.width, self.targets, self.said = np.zeros(7), 0.04, [], []
+        self.tells = threading.Event()  # cleared: whoever reads the state waits for it
+        self.tells.set()
         self.obstacle = np.inf  # metres between the fingers, beyond which they meet something
         self.motion: object = None  # in control
         self.failures: list[Exception] = []  # the one that is stored, and raised once for who joins
@@ -89,6 +91,7 @@ def robot_of(world: World) -> type:
 
         @property
         def state(self):
+            world.tells.wait(10)
             if world.lost or self.dead:
                 self.dead = True  # for ever
                 raise RuntimeError("Net Exception")

@@ -77,6 +77,31 @@ def test_a_stop_that_overlaps_a_target_and_comes_late_holds_all_the_same(world: 
         np.testing.assert_array_equal(world.targets[-1].translation, at.position)
 
 
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_stop_pulls_the_arm_to_no_pose_that_is_older_than_a_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch, comes: bool
+):
+    """The state hangs while the arm moves: a newer one is waited for; without, the last target is where it holds."""
+    monkeypatch.setattr("robot.arms.franky_link.RECENT", 0.4 if comes else 0.05)
+    with FrankyArm("arm") as arm:
+        ahead = arm.state().pose.moved(0.05 * np.eye(3)[0], Rotation.identity())
+        arm.send(Target(ahead, 0.04))
+        world.tells.clear()
+        time.sleep(0.5 if comes else 0.1)
+        world.position = where = world.position + np.array([0.03, 0, 0])
+        if comes:
+            threading.Timer(0.05, world.tells.set).start()
+        began = time.monotonic()
+        arm.stop()
+        assert time.monotonic() - began < 0.3
+        world.tells.set()
+        np.testing.assert_allclose(world.targets[-1].translation, where if comes else ahead.position)
+        said = len(world.targets)
+        until(lambda: np.array_equal(arm.state().pose.position, where))
+        arm.stop()
+        assert len(world.targets) == said, "a hold stays where it is"
+
+
 def test_a_stop_drops_what_the_hand_was_to_do_next_even_in_a_reflex(world: World):
     world.slow_hand = True
     with FrankyArm("arm") as arm:

@@ -107,7 +107,8 @@ class FrankyArm:
         return Target(pose, width)
 
     def stop(self) -> None:
-        """Hold: the target becomes the pose measured now, and stays that one however often it is said.
+        """Hold: the target becomes the pose measured now, and stays that one however often it is said. Where the state
+        is late and for a moment stays so, the target stays the last one given: an older pose would pull the arm back.
 
         The controller is not ended for it: that takes 0.3 s to come to rest, and as long to start anew, which a picture
         that came late is not worth. A target taken anew at each call would let a loaded arm sink.
@@ -119,11 +120,12 @@ class FrankyArm:
                 link.robot.stop()
             return
         hand.drop()
-        if self._held or self._tracker is None or not (reading := link.reading()).controlled:
+        if self._held or self._tracker is None or not link.reading().controlled:
             return  # nothing of ours moves it
         self._held = True  # first: for a `send` that is under way
         try:
-            self._pull(reading.pose)
+            if (reading := link.recent()) is not None:
+                self._pull(reading.pose)
         except BaseException:
             self._held = False
             raise

@@ -19,6 +19,7 @@ from robot.pose import Pose
 from robot.within import Newest, within
 
 EVERY = 0.005  # seconds between readings
+RECENT = 0.05  # seconds: of a reading's age, up to which the arm still stands about there
 PATIENCE = 2.0  # seconds for something to show in the readings
 MODES = {
     "Idle": Mode.IDLE,
@@ -72,6 +73,15 @@ class Link:
     def reading(self) -> Reading:
         """The newest."""
         return self._newest.get()
+
+    def recent(self) -> Reading | None:
+        """One no older than RECENT; none where for as long none comes."""
+        deadline = time.monotonic() + RECENT
+        while self._clock.now() - (reading := self.reading()).time > RECENT:
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(EVERY)
+        return reading
 
     def fresh(self) -> Reading:
         """One that is asked for from now on."""
