@@ -169,7 +169,7 @@ def test_a_check_that_ended_in_the_middle_leaves_no_run_behind(
             "goes with",
         ),
         (["run", "--episodes", "0"], "--episodes 0: 1 or more"),
-        (["run", "--limits.step", "0"], "limit step 0: above 0"),
+        (["run", "--limits.step", "0"], "limit step 0 m: above 0, 0.1 at most"),
         (["demos", "--teleop", "wheel"], "--teleop wheel: there is gamepad, spacemouse, keyboard"),
         (["check", "--seconds", "0"], "--seconds 0: 0.5 to 60"),
         (["replay", "--episode", "nowhere"], "there is no episode at nowhere"),

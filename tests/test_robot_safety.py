@@ -223,3 +223,27 @@ def test_a_second_counts_both_its_ends() -> None:
 def test_limits_that_are_none_are_refused(wrong: dict) -> None:
     with pytest.raises(UserError):
         Limits(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"step": 5.0}, "limit step 5 m: above 0, 0.1 at most"),  # centimetres
+        ({"lead": 9.0}, "limit lead 9 m: above 0, 0.2 at most"),
+        ({"second": 20.0}, "limit second 20 m: above 0, 1 at most"),
+        ({"second_turn": 90.0}, "limit second_turn 90 rad: above 0, 3 at most"),  # degrees
+        ({"turn": 15.0}, "limit turn 15 rad: above 0, 1.5 at most"),
+        ({"lead_turn": 15.0}, "limit lead_turn 15 rad: above 0, 1.5 at most"),
+        ({"state_age": 100.0}, "limit state_age 100 s: above 0, 1 at most"),  # milliseconds
+        ({"picture_age": 100.0}, "limit picture_age 100 s: above 0, 1 at most"),
+        ({"command_age": 300.0}, "limit command_age 300 s: above 0, 1 at most"),
+        ({"silence": 500.0, "lost": 1000.0}, "limit silence 500 s: above 0, 2 at most"),
+        ({"lost": 1000.0}, "limit lost 1000 s: above 0, 10 at most"),
+        ({"widest": 80.0}, "limit widest 80 m: above 0, 0.1 at most"),  # millimetres
+        ({"low": (30.0, -30.0, 2.0), "high": (65.0, 30.0, 60.0)}, "m is no box within 3 m of the base"),
+    ],
+)
+def test_a_limit_in_another_unit_limits_nothing_and_is_refused_by_name(given: dict, said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        Limits(**given)
+    assert said in str(refused.value) and "\n" not in str(refused.value)

@@ -143,7 +143,7 @@ def test_the_toy_does_not_go_home_in_a_mode_that_does_not_obey() -> None:
 
 def test_two_threads_do_not_get_between_a_check_and_its_command() -> None:
     """A watchdog that finds every command silent at once: each stop is followed by a command from where the arm is."""
-    session = Session(limits=Limits(silence=1e-9, state_age=50, picture_age=50, command_age=50))
+    session = Session(limits=Limits(silence=1e-9))
     guard, done = session.guard, threading.Event()
     stop_of, order = session.arm.stop, []
     send_of = session.arm.send
@@ -161,7 +161,7 @@ def test_two_threads_do_not_get_between_a_check_and_its_command() -> None:
         return called
 
     session.arm.stop, session.arm.send = alone("stop", stop_of), alone("send", send_of)  # pyright: ignore
-    guard.limits = replace(guard.limits, silence=5.0, lost=50)  # for the lock; time is the toy's own
+    guard.limits = replace(guard.limits, silence=2.0, lost=10)  # for the lock; time is the toy's own
 
     def watchdog() -> None:
         while not done.is_set():

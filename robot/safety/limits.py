@@ -28,6 +28,21 @@ from tracking.errors import UserError
 SLACK = 1e-9  # metres, of rounding
 SLACK_TURN = 1e-6  # radians: a budget that is used up is met by an arc cosine near 1
 SECOND = 1 + 1e-9  # of time, and its rounding
+FARTHEST = 3.0  # metres of the workspace box from the base, on each axis
+MOST = {  # of each limit, and its unit: what lies beyond was meant in another unit, and would limit nothing
+    "step": (0.1, "m"),
+    "turn": (1.5, "rad"),  # below a quarter, up to which `_share_in_turn` holds
+    "lead": (0.2, "m"),
+    "lead_turn": (1.5, "rad"),
+    "second": (1.0, "m"),
+    "second_turn": (3.0, "rad"),
+    "widest": (0.1, "m"),
+    "state_age": (1.0, "s"),
+    "picture_age": (1.0, "s"),
+    "command_age": (1.0, "s"),
+    "silence": (2.0, "s"),
+    "lost": (10.0, "s"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,19 +67,15 @@ class Limits:
 
     def __post_init__(self) -> None:
         corners = (self.low, self.high)
-        if any(len(c) != 3 or not np.isfinite(c).all() for c in corners) or not np.less(self.low, self.high).all():
-            raise UserError(f"workspace {self.low} to {self.high} m is no box")
-        for name in ("step", "turn", "lead", "lead_turn", "second", "second_turn", "state_age", "picture_age"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise UserError(f"limit {name} {getattr(self, name):g}: above 0")
-        for name in ("command_age", "silence", "lost"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise UserError(f"limit {name} {getattr(self, name):g} s: above 0")
+        far = any(len(c) != 3 or not np.less_equal(np.abs(c), FARTHEST).all() for c in corners)
+        if far or not np.less(self.low, self.high).all():
+            raise UserError(f"workspace {self.low} to {self.high} m is no box within {FARTHEST:g} m of the base")
+        for name, (most, unit) in MOST.items():
+            if not 0 < (value := getattr(self, name)) <= most:
+                raise UserError(f"limit {name} {value:g} {unit}: above 0, {most:g} at most")
         if self.lost < self.silence:
             raise UserError(f"limit lost {self.lost:g} s is under silence {self.silence:g} s")
-        if max(self.turn, self.lead_turn) >= np.pi / 2:
-            raise UserError("turns are limited to less than a quarter")
-        if not 0 <= self.narrowest < self.widest < np.inf:
+        if not 0 <= self.narrowest < self.widest:
             raise UserError(f"gripper widths {self.narrowest:g} to {self.widest:g} m")
 
     def inside(self, pose: Pose) -> bool:
