@@ -122,17 +122,18 @@ def entered(found: Station) -> Iterator[None]:
 def named(config: StationConfig) -> Iterator[Station]:
     """The named parts; nothing is connected."""
     keys = Keys() if config.attended else None
-    typed = KeyboardOperator(keys) if keys else None
     if config.arm == "simulated":
         from robot.arms.simulated import simulated
+        from robot.arms.simulated.attended import AttendedOperator
 
         with simulated(config.task, (config.size, config.size), config.real_time) as twin:
-            yield Station(twin.arm, twin.cameras, twin.clock, typed or twin.operator, twin.expert, keys)
+            operator = AttendedOperator(keys, twin.operator) if keys else twin.operator
+            yield Station(twin.arm, twin.cameras, twin.clock, operator, twin.expert, keys)
         return
-    assert typed is not None
+    assert keys is not None
     clock = WallClock()
     cameras = tuple(_camera(name, what, clock) for name, what in (("world", config.world), ("wrist", config.wrist)))
-    yield Station(_arm(config, clock), cameras, clock, typed, keys=keys)
+    yield Station(_arm(config, clock), cameras, clock, KeyboardOperator(keys), keys=keys)
 
 
 def _arm(config: StationConfig, clock: Clock) -> Arm:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Container, Iterator
+from contextlib import ExitStack, nullcontext
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from stable_baselines3.common import env_checker as sb3_checker
 
 from mpr.episode import Episode
+from rl.kitchen.environment import BASE_OFFSET
 from rl.kitchen.tasks import ARM, MICROWAVE
 from robot.action import NOTHING
 from robot.arm import ArmError, Mode, Target
@@ -29,6 +30,8 @@ from robot.camera import CameraError
 from robot.environment import FrankaEnv
 from robot.operator import Answer, Mark
 from robot.pose import Pose, angle_between, distance_between
+from robot.station import StationConfig, named
+from robot.teleop.keys import Key, Keys
 from tracking.errors import NoGL, UserError
 
 READY = np.array([0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi / 4])
@@ -270,6 +273,34 @@ def test_where_the_operator_puts_things_depends_on_the_episode_s_seed_alone(twin
     assert len({tuple(place) for place in first}) == 3 and np.min(first) >= 0 and np.max(first) <= 0.08
     twin.operator.say("a line")
     assert twin.operator.said == ["a line"] and twin.operator.asked == []
+
+
+class Pressing(Keys):
+    """A terminal at which one key is pressed for whatever is asked."""
+
+    pressed = "enter"
+
+    def take(self, names: Container[str]) -> list[Key]:
+        return [Key(self.pressed, 0.0)] if self.pressed in names else []
+
+    def forget(self) -> None:
+        """It will be pressed again."""
+
+
+@pytest.mark.parametrize(("key", "answer"), [("enter", Answer.GO), ("c", Answer.RECOVER), ("q", Answer.QUIT)])
+def test_where_a_person_answers_the_scene_is_put_back_all_the_same(twin, monkeypatch, key: str, answer: Answer):
+    monkeypatch.setattr("robot.station.Keys", Pressing)
+    monkeypatch.setattr(Pressing, "pressed", key)
+    monkeypatch.setattr("robot.arms.simulated.simulated", lambda *_: nullcontext(twin))
+    physics = here(twin).physics
+    physics.data.qpos[list(MICROWAVE.joints)] = -0.5
+    with named(StationConfig(operator="keyboard")) as at:
+        at.operator.begins(4)
+        assert at.operator.ask("everything back in its place?", tuple(Answer)) is answer
+    stays = answer is Answer.QUIT
+    assert twin.world.measured().travel == pytest.approx(0.5 if stays else 0.0, abs=0.01)
+    draw = np.random.default_rng(4).uniform(0.0, BASE_OFFSET, 2)
+    np.testing.assert_allclose(physics.snapshot.base_offset, [0, 0] if stays else draw)
 
 
 def test_the_door_is_where_the_base_was_put(twin):
