@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mpr.cli import main as mpr
-from mpr.episode import load_episode
+from mpr.episode import Episode, load_episode
 from rl.base_policy import BasePolicy
 from rl.demonstrations import load_demonstrations
 from robot.arm import ArmError
@@ -301,6 +302,25 @@ def test_a_success_in_which_nobody_moved_is_no_demonstration_and_made_up_for(
     said = capsys.readouterr().out
     assert "a success, but no demonstration: not one of its" in said and "episode 0 is left out" in said
     assert json.loads((tmp_path / "demos" / "summary.json").read_text())["demonstrations"] == 1
+
+
+@pytest.mark.gl
+def test_an_expert_that_shows_nothing_is_given_up_where_nobody_sits_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demos, "PATIENCE", 2, raising=False)
+    finished, made = demos.finished, list[Episode]()
+
+    def counted(episode: Episode, *more: Any) -> Episode:
+        made.append(episode)
+        assert len(made) <= 2, "it would never end"
+        return finished(episode, *more)
+
+    monkeypatch.setattr(demos, "finished", counted)
+    asked = ["robot", "demos", *SMALL, "--count", "1", "--step_limit", "2"]
+    assert mpr([*asked, "--out", str(tmp_path / "demos")]) == 2
+    error = capsys.readouterr().err
+    assert "not one of the last 2 episodes is a demonstration" in error and len(error.strip().splitlines()) == 1
 
 
 @pytest.mark.gl

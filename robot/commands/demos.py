@@ -25,6 +25,7 @@ from tracking.errors import UserError
 from tracking.runs import RunFolder
 
 FREE = ("out", "count", "host")  # may differ when a session goes on
+PATIENCE = 10  # episodes in a row that teach nothing, after which it ends where nobody sits there to end it
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,17 @@ def main(argv: Sequence[str]) -> None:
         recorder = opened(run)
         env = environment(config, at, leader, run, config.step_limit, policy=config.leader)
         stack.enter_context(watched(env, config.wall))
-        done = demonstrations(recorder)
+        done, in_vain = demonstrations(recorder), 0
         while done < config.count:
+            if in_vain == PATIENCE and not config.attended:
+                raise UserError(f"not one of the last {PATIENCE} episodes is a demonstration: see {recorder.root}")
             at.operator.say(f"demonstration {done + 1} of {config.count}: {config.task}")
-            before = len(recorder.whole)
+            before, had = len(recorder.whole), done
             for _ in session(env, recorder, before + 1, config.seed, finish=lambda e: finished(e, leader, at)):
                 done = demonstrations(recorder)
             if len(recorder.whole) == before:
                 break  # the operator quit
+            in_vain = in_vain + 1 if done == had else 0
     made = write_demonstrations(recorder.whole, run.path / "demonstrations")
     successes = sum(load_episode(folder).success for folder in recorder.whole.values())
     summary = {"episodes": len(recorder.whole), "successes": successes, "demonstrations": len(made)}
