@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mpr.episode import Episode, load_episode
 from robot.action import SIZE
 from robot.environment import FrankaEnv, Observation, Stopped
+from robot.interrupt import uninterrupted
 from robot.operator import Mark
 from robot.recording.film import ending
 from robot.recording.recorder import Recorder
@@ -49,9 +50,10 @@ def session(
             if mark is Mark.QUIT:
                 return
             continue
-        episode = finish(episode)
-        folder = recorder.save(episode)
-        env.operator.say(f"{folder.name}: {told(episode)}")
+        with uninterrupted():  # the arm is held: there is time to keep what somebody marked
+            episode = finish(episode)
+            folder = recorder.save(episode)
+            env.operator.say(f"{folder.name}: {told(episode)}")
         env.finished = episode = None  # its pictures are on disk: they need not be in memory too
         seed += 1
         yield folder

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mpr.episode import load_episode
+from mpr.episode import Episode, load_episode, save_episode
 from robot.camera import Picture
 from robot.operator import Answer, Mark
 from robot.recording.recorder import Recorder
@@ -65,6 +68,37 @@ def test_pictures_that_are_on_disk_or_not_kept_are_not_in_memory(tmp_path: Path,
     assert len(list(session(table.env, Recorder(tmp_path), 2))) == 2
     assert len(alive) == (3 if ended else 2)
     assert len(alive[1]) > 10 and not any(alive[1][:10]), "the last view alone, at the second episode's start"
+
+
+@pytest.fixture
+def pressed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ctrl-C, twice, while an episode is being written. Whoever runs the tests may have had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def save(episode: Episode, folder: Path) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        save_episode(episode, folder)
+
+    monkeypatch.setattr("robot.recording.recorder.save_episode", save)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_waits_until_the_episode_that_is_over_is_on_disk(tmp_path: Path, pressed: None) -> None:
+    table = Table()
+    with pytest.raises(KeyboardInterrupt):
+        run(table, tmp_path, 2)
+    load_episode(tmp_path / "episode_000000", verify=True)
+    assert "episode_000000: " in table.operator.said[-1] and len(table.operator.seeds) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_session_in_another_thread_saves_as_well(tmp_path: Path) -> None:
+    thread = threading.Thread(target=run, args=(Table(), tmp_path, 1))
+    thread.start()
+    thread.join(60)
+    load_episode(tmp_path / "episode_000000", verify=True)
 
 
 def test_redone_is_not_kept_and_quitting_ends_it(tmp_path: Path) -> None:
