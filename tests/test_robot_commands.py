@@ -22,9 +22,13 @@ from robot.arms.simulated.cameras import SimulatedCamera
 from robot.arms.simulated.operator import SimulatedOperator
 from robot.camera import Picture
 from robot.commands import demos
+from robot.commands.check import CheckConfig, checked
 from robot.operator import Answer
 from robot.policies.named import base_policy
 from robot.station import Station, StationConfig, named
+from tests.toy_arm import ToyArm, ToyClock
+from tests.toy_station import ToyOperator
+from tracking.errors import UserError
 from tracking.video import VideoFrames, write_video
 
 SMALL = ["--size", "32"]
@@ -151,6 +155,13 @@ def test_a_check_that_ended_in_the_middle_leaves_no_run_behind(
     monkeypatch.setattr(of, name, does)
     assert mpr(["robot", "check", *SMALL, "--seconds", "0.5", "--out", str(tmp_path / "check")]) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "check").exists(), "--move false would be refused there"
+
+
+def test_a_check_asks_before_anything_moves_the_hand_too() -> None:
+    clock, operator = ToyClock(), ToyOperator(answers=(Answer.QUIT,))
+    with pytest.raises(UserError, match="did not let it move"):
+        list(checked(CheckConfig(), Station(ToyArm(clock), (), clock, operator)))
+    assert "the hand opens" in operator.asked[0] and "nothing in its hand" in operator.asked[0]
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ def checked(config: CheckConfig, at: Station) -> Iterator[str]:
     well = state.mode.obeys and not state.errors
     yield line(well, f"mode '{state.mode.value}', errors: {list(state.errors)}")
     if config.move and well:
-        if at.operator.ask("the arm goes home by its joints, then 2 cm up: is its way free?") is Answer.QUIT:
+        moves = "the hand opens, the arm goes home by its joints, then 2 cm up"
+        if at.operator.ask(f"{moves}: is its way free, and nothing in its hand?") is Answer.QUIT:
             raise UserError("the operator did not let it move; --move false only looks")
         at.arm.home()
         yield home_line(at.arm.features, at.arm.state())
