@@ -62,7 +62,6 @@ class ArmFeatures:
     name: str
     real: bool  # moves metal
     home: Pose  # of the end effector after `home`, by which the quaternions' order is checked
-    widest: float = 0.08  # metres between the fingers
 
 
 class ArmError(UserError):

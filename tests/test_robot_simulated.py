@@ -24,7 +24,7 @@ from robot.arms.simulated.arm import HOME_POSE, SimulatedArm
 from robot.arms.simulated.cameras import SimulatedCamera
 from robot.arms.simulated.eyes import CAMERAS
 from robot.arms.simulated.impedance import Gains, clipped, hand_torques, pose_error, rotation_vector
-from robot.arms.simulated.physics import HOME, Measured, Physics
+from robot.arms.simulated.physics import HOME, WIDEST, Measured, Physics
 from robot.arms.simulated.world import Lockstep
 from robot.camera import CameraError
 from robot.environment import FrankaEnv
@@ -114,7 +114,7 @@ def test_holds_still_and_reaches_a_step_without_overshoot(twin):
 
 def test_stop_holds_where_it_is_and_a_width_it_does_not_have_is_not_sent(twin):
     far = twin.arm.state().pose.moved([0.0, 0.0, 0.05], Rotation.identity())
-    assert twin.arm.send(Target(far, 1.0)).width == twin.arm.features.widest
+    assert twin.arm.send(Target(far, 1.0)).width == WIDEST
     let_pass(twin, 0.3)
     twin.arm.stop()
     stopped = twin.arm.state()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robot.arm import ArmError, ArmFeatures, ArmState, Mode, Target
-from robot.arms.franka import HOME, HOME_POSE, HOMED, WIDEST, normal
+from robot.arms.franka import HOME, HOME_POSE, HOMED, normal
 from robot.arms.franky_hand import Hand
 from robot.arms.franky_link import Link, Reading, told
 from robot.clock import Clock, WallClock
@@ -69,7 +69,7 @@ class FrankyArm:
 
     @property
     def features(self) -> ArmFeatures:
-        return ArmFeatures("franky", real=True, home=HOME_POSE, widest=WIDEST)
+        return ArmFeatures("franky", real=True, home=HOME_POSE)
 
     def __enter__(self) -> FrankyArm:
         self._franky = importlib.import_module("franky")

@@ -52,7 +52,7 @@ class PolymetisArm:
 
     @property
     def features(self) -> ArmFeatures:
-        return ArmFeatures("polymetis", real=True, home=HOME_POSE, widest=WIDEST)
+        return ArmFeatures("polymetis", real=True, home=HOME_POSE)
 
     def __enter__(self) -> PolymetisArm:
         try:

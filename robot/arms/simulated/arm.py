@@ -28,7 +28,7 @@ class SimulatedArm:
 
     @property
     def features(self) -> ArmFeatures:
-        return ArmFeatures("simulated", real=False, home=HOME_POSE, widest=WIDEST)
+        return ArmFeatures("simulated", real=False, home=HOME_POSE)
 
     def __enter__(self) -> SimulatedArm:
         self._world.order("hold")
