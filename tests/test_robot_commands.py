@@ -34,7 +34,7 @@ from tracking.video import VideoFrames, write_video
 SMALL = ["--size", "32"]
 
 
-def raised(error: Exception) -> None:
+def raised(error: BaseException) -> None:
     raise error
 
 
@@ -61,9 +61,15 @@ def test_run_leaves_marked_episodes_films_and_a_page(ran: Path) -> None:
 
 
 @pytest.mark.gl
-def test_a_longer_session_goes_on_and_keeps_what_was_there(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_longer_session_goes_on_and_keeps_what_was_there(
+    ran: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = (ran / "episodes" / "episode_000001" / "SHA256SUMS").read_text()
-    assert mpr(["robot", "run", *SMALL, "--episodes", "3", "--films", "1", "--out", str(ran)]) == 0
+    longer = ["robot", "run", *SMALL, "--episodes", "3", "--films", "1", "--out", str(ran)]
+    monkeypatch.setattr("robot.commands.run.session", lambda *_: raised(KeyboardInterrupt()))
+    assert mpr(longer) == 130 and not (ran / "summary.json").exists(), "a run that goes on is not complete"
+    monkeypatch.undo()
+    assert mpr(longer) == 0
     assert json.loads((ran / "summary.json").read_text())["episodes"] == 3
     assert (ran / "episodes" / "episode_000001" / "SHA256SUMS").read_text() == before
     assert mpr(["robot", "run", "--size", "48", "--out", str(ran)]) == 2

@@ -79,7 +79,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def opened(run: RunFolder) -> Recorder:
-    """The run's recorder; what is wrong with episodes that are there already is said."""
+    """The run's recorder, to add to what is there; what is wrong with episodes that are there already is said."""
+    run.reopen()
     recorder = Recorder(run.path / "episodes")
     if recorder.leftovers or recorder.damaged:
         print("\n".join(recorder.report()))
