@@ -27,7 +27,7 @@ from rl.residual.environment import ALPHA
 from robot.action import SIZE, Action, action_of, bounded, composed
 from robot.arm import Arm, ArmError, Target
 from robot.camera import Camera, CameraError
-from robot.clock import Clock, Pace, WallClock
+from robot.clock import Clock, Pace, WallClock, collect_now
 from robot.operator import Answer, Mark, Operator
 from robot.recording.kept import Kept, state_vector
 from robot.safety.guard import Event, Guard, Held, Sent
@@ -108,6 +108,8 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
                 pass
             self.kept = Kept({**self.about, "task": self.task, "seed": self.seed, "alpha": self.alpha})
             self.base.reset(self.seed, lambda step: self._pictures())
+            if isinstance(self.clock, WallClock):
+                collect_now()
             self.pace.restart()
             self._observe(self._look() or seen)
         self._over = False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robot.clock import Pace, WallClock
+from robot.clock import Pace, WallClock, collect_now
 from tests.toy_arm import ToyClock
 
 WORKS = st.lists(st.one_of(st.floats(0, 0.09), st.floats(0, 0.5), st.sampled_from([0.1, 0.2, 0.3])), max_size=60)
@@ -87,3 +90,21 @@ def test_the_wall_clock_sleeps_until_and_not_after_what_has_passed() -> None:
     clock.sleep_until(deadline)
     assert clock.now() >= deadline
     clock.sleep_until(deadline - 100)
+
+
+def test_what_becomes_garbage_in_an_episode_goes_before_the_next() -> None:
+    class Knot:
+        itself: object = None
+
+    knot = Knot()
+    knot.itself, seen = knot, weakref.ref(knot)
+    try:
+        collect_now()
+        assert gc.get_freeze_count() > 10_000 and seen() is knot, "what is there is left out of collections"
+        del knot
+        gc.collect()
+        assert seen() is not None
+        collect_now()
+        assert seen() is None
+    finally:
+        gc.unfreeze()

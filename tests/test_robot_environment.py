@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from gymnasium.error import ResetNeeded
 
 from robot.action import NOTHING, ROTATION_FACTOR, STEP, composed, turn_base_of
 from robot.arm import ArmFeatures, Mode
+from robot.clock import WallClock
 from robot.commands.run import watched
 from robot.environment import FrankaEnv, Stopped
 from robot.operator import Answer, Mark
@@ -71,6 +73,17 @@ def test_a_residual_outside_its_range_is_recorded_as_the_turn_that_was_made() ->
     np.testing.assert_allclose(recorded, [1, 0, 0, 0, 0, 0.1, 1, -1], atol=1e-6)
     made = turn_base_of(table.env.finished.executed_actions[0]).as_rotvec()
     np.testing.assert_allclose(made, 0.1 * ROTATION_FACTOR * turn_base_of(recorded).as_rotvec(), atol=1e-6)
+
+
+@pytest.mark.parametrize("clock", [ToyClock, WallClock])
+def test_garbage_is_collected_before_an_episode_that_a_wall_clock_drives_and_not_in_its_middle(clock: type) -> None:
+    table = Table()
+    table.env.clock = clock()
+    try:
+        table.env.reset(seed=0)
+        assert bool(gc.get_freeze_count()) == (clock is WallClock)
+    finally:
+        gc.unfreeze()
 
 
 def test_commands_keep_to_the_beat_and_times_are_measured() -> None:

@@ -23,6 +23,7 @@ from robot.arms.simulated.orders import Controller
 from robot.arms.simulated.physics import Physics
 from robot.arms.simulated.slots import Slots
 from robot.camera import Picture
+from robot.clock import collect_now
 from tracking.errors import UserError
 from tracking.processes import end_with_parent
 
@@ -56,6 +57,7 @@ def simulate(size: tuple[int, int], gains: Gains | None, channels: Channels) -> 
     physics.origin = time.monotonic()
     controller, seeing, handled, skipped = Controller(physics), Seeing(physics, size, channels), 0, 0.0
     answered = True
+    collect_now()
     while True:
         number, order = channels.orders.read()
         if number != handled:
