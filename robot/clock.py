@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import time
 from dataclasses import dataclass
@@ -84,3 +85,6 @@ def collect_now() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+
+
+atexit.register(gc.unfreeze)  # or extensions would tell of all that was not collected at the end as leaked
