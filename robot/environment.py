@@ -110,6 +110,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self.base.reset(self.seed, lambda step: self._pictures())
             if isinstance(self.clock, WallClock):
                 collect_now()
+                self.clock.sleep_until(self.clock.now() + self.pace.period)  # threads that read stood still, too
             self.pace.restart()
             self._observe(self._look() or seen)
         self._over = False

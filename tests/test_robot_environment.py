@@ -86,6 +86,23 @@ def test_garbage_is_collected_before_an_episode_that_a_wall_clock_drives_and_not
         gc.unfreeze()
 
 
+def test_threads_that_a_collection_stopped_have_read_again_before_the_first_look(monkeypatch) -> None:
+    class Wall(ToyClock, WallClock):
+        def sleep_until(self, deadline: float) -> None:
+            super().sleep_until(deadline)
+            table.arm.late = 0.0
+
+    def collected() -> None:
+        table.clock.advance(0.3)
+        table.arm.late = 0.3  # what its thread read before
+
+    table = Table()
+    table.clock.__class__ = Wall
+    monkeypatch.setattr("robot.environment.collect_now", collected)
+    assert table.env.reset(seed=0)[1]["stale"] == ()
+    assert table.steps(1)[4]["event"] is None
+
+
 def test_commands_keep_to_the_beat_and_times_are_measured() -> None:
     table = Table()
     episode, mark = one_episode(table.env, 0)
