@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -221,10 +220,3 @@ def module(world: World) -> SimpleNamespace:
         Errors=Errors, Gripper=gripper, JointMotion=JointMotion, PostureTask=PostureTask, Robot=robot_of(world),
         Future=future, RealtimeConfig=SimpleNamespace(Enforce="Enforce", Ignore="Ignore"),
     )  # fmt: skip
-
-
-def until(holds: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "never came"
-        time.sleep(0.005)

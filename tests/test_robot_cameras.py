@@ -20,6 +20,7 @@ from robot.cameras.grabber import Grabber
 from robot.cameras.realsense import RealSenseCamera
 from robot.cameras.video import VideoCamera
 from robot.within import Newest, within
+from tests.waiting import until
 from tracking.video import VideoFrames, write_video
 
 BLANK = np.zeros((4, 6, 3), np.uint8)
@@ -62,13 +63,6 @@ class Scripted(Grabber):
 
     def _close(self) -> None:
         self.closed += 1
-
-
-def until(holds: object) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "never came"
-        time.sleep(0.005)
 
 
 def picture(number: int) -> Picture:

@@ -22,7 +22,8 @@ from robot.safety.guard import Guard, Held, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import Seen
 from robot.station import StationConfig, named
-from tests.fake_franky import JOINT_REFLEX, World, until
+from tests.fake_franky import JOINT_REFLEX, World
+from tests.waiting import until
 
 
 def test_nothing_is_imported_or_connected_before_it_is_entered(monkeypatch: pytest.MonkeyPatch):

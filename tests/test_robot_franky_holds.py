@@ -16,7 +16,8 @@ from robot.pose import Pose, angle_between, distance_between
 from robot.safety.guard import Guard, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import Seen
-from tests.fake_franky import World, until
+from tests.fake_franky import World
+from tests.waiting import until
 
 
 class Controller:

@@ -29,7 +29,8 @@ from robot.safety.guard import Guard, Held, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import Seen
 from tests import fake_franky
-from tests.fake_franky import World, until
+from tests.fake_franky import World
+from tests.waiting import until
 
 
 def parameters(tree: ast.Module, owner: str, name: str) -> list[list[str]]:

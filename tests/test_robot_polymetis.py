@@ -28,6 +28,7 @@ from robot.clock import WallClock
 from robot.pose import Pose, angle_between, distance_between
 from robot.safety.guard import Guard
 from robot.safety.limits import Limits
+from tests.waiting import until
 
 SERVER = Path(polymetis_server.__file__)
 FAKE = """
@@ -150,13 +151,6 @@ def side(tmp_path: Path) -> Iterator[Side]:
     yield side
     side.process.kill()
     side.process.wait()
-
-
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline, "never came"
-        time.sleep(0.01)
 
 
 def in_thread(call: Callable[[], None]) -> Callable[[], list[str]]:

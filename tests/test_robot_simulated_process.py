@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import psutil
@@ -27,9 +27,8 @@ from robot.arms.simulated.slots import HEADER, Slots
 from robot.camera import CameraError
 from robot.operator import Answer
 from robot.pose import distance_between
+from tests.waiting import until
 from tracking.errors import NoGL
-
-PLENTY = 20.0  # seconds: no test asserts how fast this machine is
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +41,6 @@ def twin() -> Iterator[Twin]:
 def pid(twin: Twin) -> int:
     assert isinstance(twin.world, Distant)
     return twin.world.pid
-
-
-def until(done: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + PLENTY
-    while not done():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
 
 
 def slots(room: int = 200) -> Slots:

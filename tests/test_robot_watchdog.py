@@ -17,6 +17,7 @@ from robot.safety.watch import Seen
 from robot.safety.watchdog import Watchdog
 from tests.toy_arm import ToyArm, ToyClock
 from tests.toy_session import RIGHT, SEEN, Session, kinds, run
+from tests.waiting import until
 
 
 def test_an_arm_that_does_not_stop_is_told_again_and_again_and_a_person_once() -> None:
@@ -233,13 +234,6 @@ class BrokenGuard(Guard):
             self.deaf -= 1
             raise ValueError("nor this")
         return super().fault(kind, message)
-
-
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, "never came"
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("deaf", [0, 2])

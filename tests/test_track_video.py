@@ -433,7 +433,7 @@ def test_clips_are_tracked_again_and_one_bad_clip_does_not_stop_the_run(batch, v
     assert "none of the 3 clips" in capsys.readouterr().err
 
 
-def test_a_clip_that_was_rejected_or_changed_is_not_kept_as_it_was(video, tmp_path):
+def test_a_clip_that_was_rejected_or_changed_is_not_kept_as_it_was(video, tmp_path, capsys):
     clips, out = tmp_path / "clips", tmp_path / "again"
     assert run_mpr("track", "--video", video, "--box", BOX, "--out", tmp_path / "run", "--overlay", "false") == 0
     for name in ("a", "b", "c"):
@@ -447,7 +447,8 @@ def test_a_clip_that_was_rejected_or_changed_is_not_kept_as_it_was(video, tmp_pa
     assert [folder.name for folder in clip_folders(out)] == ["a", "c"]
     assert load_clip(out / "a").source.licence == "CC BY-NC 4.0"
     assert load_clip(out / "c", verify=True).source.extra["tracked_from"] == clip_digest(clips / "c")
-    assert (out / "put_aside" / "b" / "clip.json").exists()
+    assert [folder.name for folder in (out / "put_aside").iterdir()] == ["b"], "a and c were made anew"
+    assert "2 clips tracked by lucas_kanade, 0 left out, 1 put aside" in capsys.readouterr().out
 
 
 def test_whatever_a_library_makes_of_one_clip_the_others_are_tracked(video, tmp_path, monkeypatch, capsys):

@@ -15,7 +15,7 @@ from tracking.clip import PointTracker, Recent
 from tracking.errors import BadClip
 from tracking.runs import RunFolder
 from tracking.segments import segments_of_clips
-from tracking.store import clip_digest, load_clip, put_aside, save_tracks, stands, written
+from tracking.store import clip_digest, left_aside, load_clip, put_aside, save_tracks, stands, written
 
 
 def track_clips(folders: Sequence[Path], run: RunFolder, tracker: PointTracker, batch: int) -> None:
@@ -43,8 +43,9 @@ def track_clips(folders: Sequence[Path], run: RunFolder, tracker: PointTracker, 
                     tqdm.write(f"mpr track: left out: {failed.message}", file=sys.stderr)
     if bad == len(folders):
         raise BadClip(f"none of the {bad} clips could be tracked")
-    run.finish({"clips": len(folders) - bad, "left_out": bad, "tracker": tracker.name})
-    print(f"{run.path}: {len(folders) - bad} clips tracked by {tracker.name}, {bad} left out")
+    aside = left_aside(run.path / "put_aside", [folder.name for folder in written(run.path)])
+    run.finish({"clips": len(folders) - bad, "left_out": bad, "tracker": tracker.name, "put_aside": aside})
+    print(f"{run.path}: {len(folders) - bad} clips tracked by {tracker.name}, {bad} left out, {len(aside)} put aside")
 
 
 def _track_again(tracker: PointTracker, out: Path, folders: Sequence[Path]) -> Iterator[tuple[Path, Failed | None]]:

@@ -193,3 +193,10 @@ def put_aside(folder: Path, aside: Path) -> None:
     shutil.rmtree(aside / folder.name, ignore_errors=True)
     aside.mkdir(parents=True, exist_ok=True)
     folder.replace(aside / folder.name)
+
+
+def left_aside(aside: Path, made: Sequence[str]) -> list[str]:
+    """Names of the clips put aside; those of them that have been made anew are deleted."""
+    for name in made:
+        shutil.rmtree(aside / name, ignore_errors=True)
+    return sorted(folder.name for folder in aside.glob("*"))

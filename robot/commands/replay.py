@@ -17,7 +17,6 @@ from mpr.page import shown, write_page
 from robot.action import HALF_WIDTH, SIZE, STEP, turn_base_of
 from robot.commands.run import environment, opened, watched
 from robot.environment import Stopped
-from robot.interrupt import uninterrupted
 from robot.operator import Mark, Operator
 from robot.pose import Pose, between, distance_between, turn_base_between
 from robot.recording.film import save_film
@@ -164,8 +163,7 @@ def follow(config: ReplayConfig, at: Station, episode: Episode, run: RunFolder) 
             operator.success = False
             made, mark = one_episode(env, config.seed)
         if mark is not Mark.QUIT:
-            with uninterrupted():
-                recorder.save(made)
+            recorder.save(made)
             return made, operator.success
     raise UserError("the operator quit before the arm had followed the episode")
 

@@ -11,7 +11,6 @@ import dataclasses
 import glob
 import hashlib
 import json
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -36,7 +35,7 @@ from tracking.rerun_recording import save_recording
 from tracking.runs import RunFolder, versions
 from tracking.sources.manifest import Entry
 from tracking.sources.videos import video_digest
-from tracking.store import load_clip, put_aside, save_clip, stands, written
+from tracking.store import left_aside, load_clip, put_aside, save_clip, stands, written
 from tracking.trackers import make_tracker
 
 LAST = {"overlay": ".png", "rerun": ".rrd"}  # what is written last of each
@@ -152,16 +151,13 @@ def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
     ]
     if shown:
         write_review(run.path / "clips", shown)
-    aside = {folder.name for folder in (run.path / "put_aside").glob("*")}
-    for name in aside & {clip["clip"] for clip in clips}:  # made anew
-        shutil.rmtree(run.path / "put_aside" / name)
-        aside.remove(name)
+    aside = left_aside(run.path / "put_aside", [clip["clip"] for clip in clips])
     summary: Row = {
         "actions": len(entries),
         "clips": len(clips),
         "seconds": sum(clip["quality"]["seconds"] for clip in clips),
         "left_out": dict(Counter(row["reason"] for row in rows if "reason" in row).most_common()),
-        "put_aside": sorted(aside),
+        "put_aside": aside,
     }
     run.finish(summary)
     return summary
