@@ -86,6 +86,14 @@ def test_garbage_is_collected_before_an_episode_that_a_wall_clock_drives_and_not
         gc.unfreeze()
 
 
+def test_closed_after_the_arm_was_left_it_tells_no_false_alarm() -> None:
+    table = Table()
+    one_episode(table.env, 0)
+    table.arm.raising.add("stop")  # as an arm that is not connected any more
+    table.env.close()
+    assert table.env.guard.latched is None
+
+
 def test_threads_that_a_collection_stopped_have_read_again_before_the_first_look(monkeypatch) -> None:
     class Wall(ToyClock, WallClock):
         def sleep_until(self, deadline: float) -> None:
