@@ -77,6 +77,26 @@ def test_find_writes_a_manifest_and_counts_what_it_left_out(videos, tmp_path, ca
     assert json.loads((out / "summary.json").read_text())["contact_sheet"]["shown"] == 3
 
 
+def test_what_no_file_can_be_called_is_left_out_and_what_no_text_can_hold_is_written_otherwise(tmp_path, capsys):
+    film(tmp_path / "mine/a.mp4", rate=10.0)
+    row = {"video": "a", "start_s": 0, "stop_s": 1, "narration": "opens the drawer"}
+    unsaid = {"consent": float("nan"), "perspective": float("nan"), "licence": float("nan")}
+    odd = [{"video": "a\0b"}, {"video": "a\ud800"}, {"video": "."}, {"video": "/"}, unsaid, {"group": "\ud800"}]
+    odd += [{"licence": "\ud800\0", "consent": "\ud83d"}, {"narration": "opens \ud800 \U0001f600"}, {"uid": "\udfff"}]
+    dump(tmp_path / "mine/t.json", [row | change for change in odd])
+    assert mpr(["find", "--folder", str(tmp_path / "mine"), "--out", str(tmp_path / "run"), "--check"]) == 0
+    entries = read_manifest(tmp_path / "run/manifest.jsonl")
+    assert [Path(e.video).name for e in entries] == ["a?", "mine", "", *["a.mp4"] * 5]
+    assert [e.group for e in entries[3:]] == ["a", "?", "a", "a", "a"]
+    assert [(e.licence, dict(e.extra)) for e in entries[3:6]] == [
+        ("unknown", {}),
+        ("unknown", {}),
+        ("?\0", {"consent": "?"}),
+    ]
+    assert entries[6].narration == "opens ? \U0001f600" and entries[7].uid == "_"
+    assert "1 left out: the video's name is none of a file" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -66,7 +66,7 @@ def actions(folder: Path, table: Path | None, reasons: Counter[str]) -> Iterator
         if used[uid] > 1 and not cells["uid"]:
             uid = f"{uid}-{used[uid]}"  # the same stretch, told of twice
         yield Action(
-            dataset=folder.resolve().name,
+            dataset=folder.resolve().name or "folder",
             uid=uid,
             video=video,
             start_s=start,
@@ -76,7 +76,7 @@ def actions(folder: Path, table: Path | None, reasons: Counter[str]) -> Iterator
             nouns=(str(cells["noun"]),) if cells["noun"] else (),
             licence=str(cells["licence"] or "unknown"),
             group=str(cells["group"] or video.stem),
-            extra={name: cells[name] for name in ("perspective", "consent") if cells[name]} | _box(where, cells),
+            extra={name: str(cells[name]) for name in ("perspective", "consent") if cells[name]} | _box(where, cells),
         )
 
 
@@ -107,14 +107,14 @@ def _table(folder: Path) -> Path:
 
 
 def _cell(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    """The first of the columns that the row fills in; None where it has none of them."""
-    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+    """The first of the columns that the row fills in; None where it has none of them. NaN is how some leave one out."""
+    return next((v for v in map(row.get, names) if v not in (None, "") and v == v), None)
 
 
 def _video(folder: Path, name: str) -> Path:
     """The path as it stands in the table, or with a video's suffix, below the folder unless it is absolute."""
     path = folder / name
-    return first_there([path, *(path.with_name(path.name + suffix) for suffix in SUFFIXES)])
+    return first_there([path, *(Path(f"{path}{suffix}") for suffix in SUFFIXES)])
 
 
 def _window(where: str, cells: Mapping[str, Any], video: Path) -> tuple[float, float]:

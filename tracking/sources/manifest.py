@@ -16,6 +16,7 @@ from tracking.runs import atomic_path
 
 UID = re.compile(r"[\w+=@-][\w.+=@-]{0,199}", re.ASCII)
 TEXTS = ("dataset", "uid", "video", "narration", "verb", "noun", "licence", "group")
+HALF = re.compile("[\ud800-\udfff]")  # of a character: JSON can name one, no file or screen takes it
 NEVER_EMPTY = ("dataset", "uid", "video", "licence")
 
 
@@ -40,7 +41,9 @@ class Entry:
             value = getattr(self, name)
             if not isinstance(value, str) or (name in NEVER_EMPTY and not value):
                 raise ValueError(f"{name} is {value!r}, not a text" + (" with something in it" if value == "" else ""))
-        if "\0" in self.video or any("\ud800" <= letter <= "\udfff" for letter in self.video):
+            if HALF.search(value):
+                raise ValueError(f"{name} {value!r} holds half a character")
+        if not names_a_file(self.video):
             raise ValueError(f"video {self.video!r} is no name of a file")
         for name in ("start_s", "stop_s"):
             value = getattr(self, name)
@@ -59,6 +62,11 @@ class Entry:
     def seconds(self) -> float:
         """Length of the window."""
         return self.stop_s - self.start_s
+
+
+def names_a_file(text: str) -> bool:
+    """Whether a text can be a path, and be written in a manifest."""
+    return "\0" not in text and not HALF.search(text)
 
 
 def as_uid(text: str) -> str:

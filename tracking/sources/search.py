@@ -11,7 +11,7 @@ from itertools import islice
 from tracking.errors import BadVideo
 from tracking.sources.action import Action
 from tracking.sources.embed import Similarity
-from tracking.sources.manifest import Entry
+from tracking.sources.manifest import Entry, names_a_file
 from tracking.sources.query import Query
 from tracking.sources.videos import VideoInfo, probe
 from tracking.sources.windows import fit
@@ -45,6 +45,9 @@ def search(
     """Add to `found` the actions that the query means, windows checked against their videos, and their uids to `taken`:
     one that is there already is left out."""
     for action in _chosen(actions, query, alike, found):
+        if not names_a_file(str(action.video)):
+            found.reasons["left out: the video's name is none of a file"] += 1
+            continue
         try:
             info = probe(action.video) or action.info
         except BadVideo:

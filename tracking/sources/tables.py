@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tracking.errors import UserError
+
+# JSON can name half a character ("\\ud800" alone), which no file, screen or tokenizer takes: it is read as "?".
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -81,7 +85,10 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _parsed(where: str, text: bytes) -> Any:
     try:
-        return json.loads(text)
+        content = json.loads(text)
+        if HALF.search(text):
+            content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
+        return content
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON ({error}); is the file whole?") from error
 
