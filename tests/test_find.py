@@ -94,7 +94,7 @@ def test_what_no_file_can_be_called_is_left_out_and_what_no_text_can_hold_is_wri
         ("?\0", {"consent": "?"}),
     ]
     assert entries[6].narration == "opens ? \U0001f600" and entries[7].uid == "_"
-    assert "1 left out: the video's name is none of a file" in capsys.readouterr().out
+    assert "1 left out: its video is not fit for a manifest" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

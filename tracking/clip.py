@@ -114,6 +114,15 @@ class Source:
     versions: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)  # JSON values only
 
+    def __post_init__(self) -> None:
+        texts = (self.dataset, self.uid, self.narration, self.licence, self.masks, self.tracker, self.group)
+        if not all(isinstance(text, str) for text in texts):
+            raise BadClip(f"source: of {texts} not all are texts")
+        if not all(isinstance(s, int | float) and abs(s) < 1e9 for s in (self.start_s, self.stop_s)):
+            raise BadClip(f"source: {str(self.start_s)[:20]} to {str(self.stop_s)[:20]} are no seconds of a video")
+        if not (isinstance(self.versions, Mapping) and isinstance(self.extra, Mapping)):
+            raise BadClip("source: versions and extra are objects")
+
 
 @dataclass(frozen=True)
 class TrackSegment:

@@ -121,7 +121,7 @@ def load_clip(folder: Path, verify: bool = False) -> TrackedClip:
         raise BadClip(f"clip folder {folder}: tracks.npz cannot be read ({error}); make it again") from error
     try:
         crop, source, (h, w) = Square(**about["crop"]), Source(**about["source"]), about["mask_shape"]
-    except (TypeError, ValueError) as error:
+    except (BadClip, TypeError, ValueError) as error:
         raise BadClip(f"clip folder {folder}: clip.json cannot be read ({error}); make it again") from error
     return TrackedClip(
         frames=VideoFrames(folder / "frames.mp4"),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tracking.clip import Source
 from tracking.errors import BadClip
 from tracking.sources.action import FIRST_PERSON, Action
 from tracking.sources.videos import VideoInfo
@@ -22,24 +23,24 @@ def actions(folder: Path, reasons: Counter[str]) -> Iterator[Action]:
     for clip in clip_folders(folder):
         try:
             about = clip_info(clip)
-            source = about["source"]
-            synthetic = source["dataset"] == "synth"
-            said = source["extra"]
+            source = Source(**about["source"])
+            synthetic = source.dataset == "synth"
+            said = source.extra
             kept = {key: said[key] for key in KEPT if key in said}
             height, width = about["mask_shape"]
             yield Action(
-                dataset=source["dataset"],
-                uid=source["uid"],
+                dataset=source.dataset,
+                uid=source.uid,
                 video=clip / "frames.mp4",
                 start_s=0.0,
-                stop_s=source["stop_s"] - source["start_s"],
-                narration=clean(source["narration"]),
+                stop_s=source.stop_s - source.start_s,
+                narration=clean(source.narration),
                 verbs=tuple(filter(None, [said.get("verb")])),
                 nouns=tuple(filter(None, [said.get("noun")])),
-                licence="made here" if synthetic else source["licence"],
-                group=source["group"],
+                licence="made here" if synthetic else source.licence,
+                group=source.group,
                 extra={"clip": str(clip), **(SYNTHETIC if synthetic else {}), **kept},
-                info=VideoInfo(None, about["rate_hz"], width, height),
+                info=VideoInfo.told(None, about["rate_hz"], width, height),
             )
         except (BadClip, KeyError, TypeError, ValueError):
             reasons["left out: clip.json cannot be read"] += 1

@@ -50,7 +50,7 @@ def actions(file: Path, videos: Path | None, reasons: Counter[str]) -> Iterator[
             group = str(known.get("fb_participant_id") or video)
             make = partial(Action, "ego4d", video=path, licence=LICENCE, group=group, info=info)
             yield from read(one, video, make, reasons)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise UserError(f"{file}: {part or 'a video'}: {why}; is this a file of Ego4D's own layout?") from error
 
@@ -183,6 +183,6 @@ def _metadata(file: Path) -> dict[str, Mapping[str, Any]]:
         raise UserError(f"{found} is no list of Ego4D's videos ({error}): get it anew, or put it elsewhere") from error
 
 
-def _info(said: Mapping[str, Any], seconds: float | None) -> VideoInfo | None:
+def _info(said: Mapping[str, Any], seconds: object) -> VideoInfo | None:
     seconds = said.get("duration_sec") or seconds
-    return VideoInfo(seconds, said.get("fps"), said.get("width"), said.get("height")) if said or seconds else None
+    return VideoInfo.told(seconds, said.get("fps"), said.get("width"), said.get("height")) if said or seconds else None

@@ -101,7 +101,7 @@ def _video_info(file: Path) -> dict[str, VideoInfo]:
         if not (width.isdigit() and height.isdigit()):
             raise UserError(f"{where}: 'resolution' is {row['resolution']!r}, not 1920x1080 or the like")
         seconds, rate = number(where, row, "duration"), number(where, row, "fps")
-        found[needed(where, row, "video_id")] = VideoInfo(seconds, rate, int(width), int(height))
+        found[needed(where, row, "video_id")] = VideoInfo.told(seconds, rate, int(width), int(height))
     return found
 
 

@@ -58,9 +58,17 @@ def actions(root: Path, camera: str, reasons: Counter[str]) -> Iterator[Action]:
                     licence=licence,
                     group=name,
                     extra={**about, "episode": row["episode_index"]},
-                    info=VideoInfo(None, rate, width, height),
+                    info=VideoInfo.told(None, rate, width, height),
                 )
-    except (KeyError, TypeError, ValueError, IndexError, OSError, pyarrow.ArrowException) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        OSError,
+        pyarrow.ArrowException,
+    ) as error:
         raise UserError(f"--lerobot {root} cannot be read as format v3.0 ({error})") from error
 
 

@@ -22,7 +22,7 @@ NEVER_EMPTY = ("dataset", "uid", "video", "licence")
 
 @dataclass(frozen=True)
 class Entry:
-    """One action to track. Raises ValueError where a field is of the wrong type or the window is none."""
+    """One action to track. Raises ValueError, the field's name first: a wrong type, no window, no name of a file."""
 
     dataset: str
     uid: str  # unique in a manifest, and fit for a file name
@@ -43,7 +43,7 @@ class Entry:
                 raise ValueError(f"{name} is {value!r}, not a text" + (" with something in it" if value == "" else ""))
             if HALF.search(value):
                 raise ValueError(f"{name} {value!r} holds half a character")
-        if not names_a_file(self.video):
+        if "\0" in self.video:
             raise ValueError(f"video {self.video!r} is no name of a file")
         for name in ("start_s", "stop_s"):
             value = getattr(self, name)
@@ -52,7 +52,7 @@ class Entry:
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"{name} is {value!r}, not a finite number")
         if not 0 <= self.start_s < self.stop_s:
-            raise ValueError(f"{self.start_s:g} to {self.stop_s:g} s is no window of a video")
+            raise ValueError(f"window {self.start_s:g} to {self.stop_s:g} s is none of a video")
         if not UID.fullmatch(self.uid):
             raise ValueError(f"uid {self.uid!r} is not fit for a file name (letters, digits and _.+=@-, at most 200)")
         if not isinstance(self.extra, Mapping):
@@ -62,11 +62,6 @@ class Entry:
     def seconds(self) -> float:
         """Length of the window."""
         return self.stop_s - self.start_s
-
-
-def names_a_file(text: str) -> bool:
-    """Whether a text can be a path, and be written in a manifest."""
-    return "\0" not in text and not HALF.search(text)
 
 
 def as_uid(text: str) -> str:

@@ -11,7 +11,7 @@ from itertools import islice
 from tracking.errors import BadVideo
 from tracking.sources.action import Action
 from tracking.sources.embed import Similarity
-from tracking.sources.manifest import Entry, names_a_file
+from tracking.sources.manifest import Entry
 from tracking.sources.query import Query
 from tracking.sources.videos import VideoInfo, probe
 from tracking.sources.windows import fit
@@ -45,15 +45,16 @@ def search(
     """Add to `found` the actions that the query means, windows checked against their videos, and their uids to `taken`:
     one that is there already is left out."""
     for action in _chosen(actions, query, alike, found):
-        if not names_a_file(str(action.video)):
-            found.reasons["left out: the video's name is none of a file"] += 1
-            continue
         try:
             info = probe(action.video) or action.info
         except BadVideo:
             found.reasons["left out: the video cannot be read"] += 1
             continue
-        entry = fit(query.labelled(action), info.seconds if info else None, longest, found.reasons)
+        try:
+            entry = fit(query.labelled(action), info.seconds if info else None, longest, found.reasons)
+        except ValueError as error:  # of Entry: it names the field first
+            found.reasons[f"left out: its {str(error).split()[0]} is not fit for a manifest"] += 1
+            continue
         if entry is None:
             continue
         if entry.uid in taken:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tracking.errors import BadVideo
 from tracking.video import VideoFrames
 
+MOST = 1e9  # of a video's seconds, rate, width and height
 SAMPLE = 1 << 20  # bytes at each end of a video, by which it is known again
 SUFFIXES = (".mp4", ".MP4", ".mkv", ".webm", ".mov", ".avi")
 
@@ -28,6 +29,11 @@ class VideoInfo:
     rate_hz: float | None = None
     width: int | None = None
     height: int | None = None
+
+    @classmethod
+    def told(cls, *values: object) -> VideoInfo:
+        """As annotations tell it, in the order of the fields; what is no number above 0 is unknown."""
+        return cls(*(v if isinstance(v, int | float) and 0 < v < MOST else None for v in values))  # type: ignore
 
 
 @lru_cache(4096)

@@ -33,6 +33,7 @@ def fit(action: Action, seconds: float | None, longest: float, reasons: Counter[
     """The action as an entry, its window cut to a video of `seconds` (None: unknown), or None where nothing is left.
 
     What was left out or cut is counted in `reasons`. Windows over `longest` seconds are counted, and kept whole.
+    Raises ValueError, the field's name first, where a text or the video's name is not fit for a manifest.
     """
     start, stop = action.start_s, action.stop_s
     end = math.inf if seconds is None else seconds
