@@ -41,6 +41,8 @@ class RobotBench(StationConfig):
         super().__post_init__()
         if not 1 <= self.seconds <= 86_400:
             raise UserError(f"--seconds {self.seconds:g}: 1 to 86400")
+        if self.step_limit < 1:
+            raise UserError(f"--step_limit {self.step_limit}: 1 or more")
         if self.arm != "simulated" and not self.policy:
             raise UserError(f"mpr bench robot --arm {self.arm}: needs --policy, random weights would move the arm")
         if self.arm == "simulated" and not self.real_time:

@@ -38,6 +38,9 @@ def test_help_lists_every_verb_quickly_and_imports_nothing_heavy():
         (["experiment", "nosuch"], ["unknown experiment", "direction"]),
         (["experiment", "direction", "--kinds", "[opening, shutting]"], ["unknown 'shutting'", "closing"]),
         (["experiment", "direction", "--predictors", "nowhere"], ["nowhere/microwave does not exist", "mpr train"]),
+        (["synth", "--clips", "10000000000"], ["--clips 10000000000: 1 to 1,000,000"]),
+        (["episodes", "--seed", "-1"], ["--seed -1: at least 0"]),
+        (["bench", "robot", "--step_limit", "0"], ["--step_limit 0: 1 or more"]),
         (["doctor", "--config", "nowhere.yaml"], ["config file nowhere.yaml does not exist"]),
     ],
 )

@@ -185,6 +185,7 @@ def test_a_yes_or_no_key_alone_means_yes():
         (["--box", "1,2,3"], "box"),
         (["--box", "1,2,3,4,5"], "box"),
         (["--size"], "size"),
+        (["--out", "null"], "--out null: a path is needed"),
         (["stray"], "stray"),
         (["--config", "none.yaml"], "none.yaml"),
         (["--config"], "--config"),

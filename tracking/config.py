@@ -55,7 +55,11 @@ def parse(config_class: type[C], argv: Sequence[str], prog: str) -> tuple[C, boo
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            return draccus.parse(config_class, config_path=file, args=argv, prog=prog), dry_run
+            config = draccus.parse(config_class, config_path=file, args=argv, prog=prog)
+        for name, hint in get_type_hints(config_class).items():
+            if hint is Path and getattr(config, name) is None:  # draccus lets null through
+                raise UserError(f"{prog}: --{name} null: a path is needed")
+        return config, dry_run
     except UserError:
         raise
     except (SystemExit, Exception) as error:

@@ -38,8 +38,10 @@ class EpisodesConfig:
             if self.view not in VIEWS:
                 raise UserError(f"no kitchen view '{self.view}'; there is {', '.join([*CYCLES, *VIEWS])}")
             camera_path(TASKS[self.task], self.view, 1)
-        if self.episodes < 1:
-            raise UserError(f"episodes must be at least 1, got {self.episodes}")
+        if not 1 <= self.episodes <= 1_000_000:
+            raise UserError(f"--episodes {str(self.episodes)[:20]}: 1 to 1,000,000")
+        if self.seed < 0:
+            raise UserError(f"--seed {str(self.seed)[:20]}: at least 0")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -36,8 +36,10 @@ class Synth:
         for value, allowed, name in ((self.task, TASKS, "task"), (self.kind, KINDS, "kind")):
             if value not in allowed:
                 raise UserError(f"--{name} {value}: there is {', '.join(allowed)}")
-        if self.clips < 1 or self.workers < 1 or self.seed < 0:
-            raise UserError("--clips and --workers must be at least 1, --seed at least 0")
+        if not 1 <= self.clips <= 1_000_000:
+            raise UserError(f"--clips {str(self.clips)[:20]}: 1 to 1,000,000")
+        if self.workers < 1 or self.seed < 0:
+            raise UserError("--workers must be at least 1, --seed at least 0")
         if not 2 <= self.rate_hz <= 120:
             raise UserError(f"--rate_hz {self.rate_hz}: 2 to 120 frames a second")
 
