@@ -18,7 +18,7 @@ from mpr.cli import main as mpr
 from tracking import again
 from tracking.box_mask import CarriedMasks, backwards, check_box
 from tracking.clip import CROP_SIZE
-from tracking.compensation import mean_background
+from tracking.compensation import mean_background, object_motion
 from tracking.errors import BadVideo, UserError
 from tracking.from_video import track_video
 from tracking.lucas_kanade import LucasKanade
@@ -493,3 +493,20 @@ def test_a_still_apple_under_a_moving_camera_moves_less_once_the_camera_is_taken
         raw += list(np.linalg.norm(delta, axis=1))
         own += list(np.linalg.norm(delta - mean_background(transition), axis=1))
     assert np.mean(own) < 0.75 * np.mean(raw)
+
+
+@pytest.mark.shared_data
+def test_what_compensation_leaves_of_the_still_apple_is_parallax(shared_data):
+    """The background's points say along which lines a thing at rest moves: across them the apple hardly does."""
+    clip = track_video(shared_data / "video" / "handheld_apple.mp4", (330, 125, 655, 450), stop_s=1.5)
+    left, across = [], []
+    for t in range(len(clip.times) - 1):
+        points = Transition(clip, t)
+        lines = cv2.findFundamentalMat(points.before[points.background], points.after[points.background], cv2.FM_LMEDS)
+        before, after = (np.column_stack([p[points.object], np.ones(points.object.sum())])
+                         for p in (points.before, points.after))  # fmt: skip
+        there, back = before @ lines[0].T, after @ lines[0]
+        scale = np.sqrt((there[:, :2] ** 2).sum(1) + (back[:, :2] ** 2).sum(1))
+        across += list(np.abs((after * there).sum(1)) / scale)
+        left += list(np.linalg.norm(object_motion(points, "homography"), axis=1))
+    assert np.mean(across) < 0.3 * np.mean(left)  # in any direction it would be 2 / pi = 0.64 of it
