@@ -509,4 +509,4 @@ def test_what_compensation_leaves_of_the_still_apple_is_parallax(shared_data):
         scale = np.sqrt((there[:, :2] ** 2).sum(1) + (back[:, :2] ** 2).sum(1))
         across += list(np.abs((after * there).sum(1)) / scale)
         left += list(np.linalg.norm(object_motion(points, "homography"), axis=1))
-    assert np.mean(across) < 0.3 * np.mean(left)  # in any direction it would be 2 / pi = 0.64 of it
+    assert np.mean(across) < 0.4 * np.mean(left)  # 0.27 when written; in any direction it would be 2 / pi = 0.64 of it

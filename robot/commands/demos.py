@@ -72,7 +72,9 @@ def main(argv: Sequence[str]) -> None:
         done, in_vain = demonstrations(recorder), 0
         while done < config.count:
             if in_vain == PATIENCE and not config.attended:
-                raise UserError(f"not one of the last {PATIENCE} episodes is a demonstration: see {recorder.root}")
+                look = f"look at one (`mpr robot replay --episode {recorder.whole[max(recorder.whole)]}`)"
+                vain = f"not one of the last {PATIENCE} episodes is a demonstration"
+                raise UserError(f"{vain}: {look}, or give more room (--step_limit is {config.step_limit}; --limits)")
             at.operator.say(f"demonstration {done + 1} of {config.count}: {config.task}")
             before, had = len(recorder.whole), done
             for _ in session(env, recorder, before + 1, config.seed, finish=lambda e: finished(e, leader, at)):
