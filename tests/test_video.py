@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import struct
 from fractions import Fraction
@@ -10,8 +11,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tracking.errors import BadVideo
+from tracking.sources.videos import probe
 from tracking.video import VideoFrames, write_video
 
 W, H, N = 64, 48, 40
@@ -180,6 +184,53 @@ def test_what_is_no_video_is_refused_by_name(tmp_path):
         VideoFrames(tmp_path / "sound.mp4")
     with pytest.raises(BadVideo, match="without time stamps"):
         VideoFrames(encode(tmp_path / "raw.h264", form="h264"))
+
+
+def test_a_title_in_another_encoding_is_no_fault(tmp_path):
+    with av.open(str(tmp_path / "v.mkv"), "w", metadata_encoding="latin-1") as file:
+        file.metadata["title"] = "Küche"
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"  # type: ignore[union-attr]
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(picture(3), format="rgb24")))  # type: ignore[union-attr]
+        file.mux(stream.encode())  # type: ignore[union-attr]
+    assert "Küche".encode("latin-1") in (tmp_path / "v.mkv").read_bytes()
+    assert probe(tmp_path / "v.mkv") and number(VideoFrames(tmp_path / "v.mkv")[0]) == 3
+
+
+def test_a_codec_that_nobody_knows_is_refused_by_name(tmp_path):
+    file = tmp_path / "v.mp4"
+    file.write_bytes(encode(tmp_path / "whole.mp4", n=3).read_bytes().replace(b"avc1", b"zzzz"))
+    for read in (probe, VideoFrames):
+        with pytest.raises(BadVideo, match=r"v\.mp4: its codec is unknown"):
+            read(file)
+
+
+@pytest.mark.parametrize("kind", ["b_frames", "open_gop_matroska", "avi", "transport_stream"])
+def test_whatever_its_bytes_are_a_video_is_read_or_refused(kind, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("damaged")
+    name, how = KINDS[kind]
+    whole = encode(folder / name, n=12, **how).read_bytes()
+    places = st.one_of(st.integers(0, 2000), st.integers(0, len(whole) - 1), st.integers(-2000, -1))
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=30), st.integers(0, 60))
+    def one(changed, left_out):
+        damaged = bytearray(whole)
+        for place, byte in changed:
+            damaged[place % len(whole)] = byte
+        start = changed[0][0] % len(whole)
+        del damaged[start : start + left_out]
+        file = folder / f"{len(list(folder.iterdir()))}{name}"
+        file.write_bytes(damaged)
+        with contextlib.suppress(BadVideo):
+            probe(file)
+        with contextlib.suppress(BadVideo):
+            video = VideoFrames(file)
+            assert np.isfinite(video.times).all() and (np.diff(video.times) > 0).all()
+            for frame in video:
+                assert frame.dtype == np.uint8 and frame.shape[2] == 3
+
+    one()
 
 
 def test_no_frames_at_all_is_refused(tmp_path):

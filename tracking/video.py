@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -16,6 +17,8 @@ from typing import Any
 import av
 import av.error
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from tracking.errors import BadVideo
@@ -81,7 +84,7 @@ class VideoFrames:
 
     def _open(self) -> None:
         if self._container is None:
-            self._container = av.open(str(self.path))
+            self._container = av.open(str(self.path), metadata_errors="replace")
         self._frame, self._at = None, -1
 
     def _next(self, t: int) -> None:
@@ -110,6 +113,24 @@ class VideoFrames:
         return {**self.__dict__, "_container": None, "_decoder": None, "_frame": None, "_at": -1}
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """A file's container and its first video stream. Raises BadVideo where it is none, or of a codec unknown here.
+
+    Titles in another encoding than UTF-8, as old cameras write them, are no fault.
+    """
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            if not container.streams.video:
+                raise BadVideo(f"video {path} has no video stream")
+            stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise BadVideo(f"video {path}: its codec is unknown here: encode it anew, if it is not damaged")
+            yield container, stream
+    except av.error.FFmpegError as error:
+        raise BadVideo(f"video {path} cannot be read ({error.strerror}): truncated, or not a video") from error
+
+
 @dataclass(frozen=True)
 class _Index:
     """Where a video's frames are."""
@@ -124,18 +145,10 @@ class _Index:
 def _indexed(path: Path, size: int, changed_ns: int) -> _Index:
     """All packets are looked at, which reads the whole file: once a video, of which there may be hundreds of actions;
     again where its size or time of change is another. Raises BadVideo."""
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise BadVideo(f"video {path} has no video stream")
-            stream = container.streams.video[0]
-            packets = [
-                (p.pts, p.is_keyframe, p.is_corrupt) for p in container.demux(stream) if p.size and not p.is_discard
-            ]
-            base = Fraction(stream.time_base or Fraction(1, 1))
-            exact_seek = "mp4" in container.format.name or "matroska" in container.format.name
-    except av.error.FFmpegError as error:
-        raise BadVideo(f"video {path} cannot be read ({error.strerror}): truncated, or not a video") from error
+    with opened(path) as (container, stream):
+        packets = [(p.pts, p.is_keyframe, p.is_corrupt) for p in container.demux(stream) if p.size and not p.is_discard]
+        base = Fraction(stream.time_base or Fraction(1, 1))
+        exact_seek = "mp4" in container.format.name or "matroska" in container.format.name
     if not packets:
         raise BadVideo(f"video {path} has no frames")
     stamps = [(pts, key) for pts, key, _ in packets if pts is not None]

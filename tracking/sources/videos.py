@@ -9,12 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import av
-import av.error
 import numpy as np
 from numpy.typing import NDArray
 
 from tracking.errors import BadVideo
-from tracking.video import VideoFrames
+from tracking.video import VideoFrames, opened
 
 MOST = 1e9  # of a video's seconds, rate, width and height
 SAMPLE = 1 << 20  # bytes at each end of a video, by which it is known again
@@ -85,21 +84,15 @@ def first_there(candidates: Iterable[Path]) -> Path:
 @lru_cache(4096)
 def _header(path: Path) -> tuple[VideoInfo, bool]:
     """What the header says, and whether its frames at one rate last as long as it says."""
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise BadVideo(f"video {path} has no video stream")
-            stream = container.streams.video[0]
-            seconds: float | None = None
-            if stream.duration is not None and stream.time_base is not None:
-                seconds = float(stream.duration * stream.time_base)
-            elif container.duration is not None:
-                seconds = container.duration / av.time_base
-            mean, tick = stream.average_rate, float(stream.base_rate or 0)
-            even = seconds is not None and abs(stream.frames - seconds * tick) < 0.5
-            return VideoInfo(seconds, float(mean) if mean else None, stream.width, stream.height), even
-    except av.error.FFmpegError as error:
-        raise BadVideo(f"video {path} cannot be read ({error.strerror}): truncated, or not a video") from error
+    with opened(path) as (container, stream):
+        seconds: float | None = None
+        if stream.duration is not None and stream.time_base is not None:
+            seconds = float(stream.duration * stream.time_base)
+        elif container.duration is not None:
+            seconds = container.duration / av.time_base
+        mean, tick = stream.average_rate, float(stream.base_rate or 0)
+        even = seconds is not None and abs(stream.frames - seconds * tick) < 0.5
+        return VideoInfo(seconds, float(mean) if mean else None, stream.width, stream.height), even
 
 
 @lru_cache(64)
