@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -92,6 +94,16 @@ def test_truncated_masks_are_refused_when_read(folder):
     (folder / "masks.npz").write_bytes(data[: len(data) // 2])
     with pytest.raises(BadClip, match=r"masks\.npz"):
         load_clip(folder).masks[3]
+
+
+@pytest.mark.parametrize("name", ["masks.npz", "tracks.npz"])
+def test_an_array_whose_header_breaks_off_is_refused(folder, name):
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (3,\n"
+    with zipfile.ZipFile(folder / name, "w") as arrays:
+        for member in ("000000.npy", "times.npy"):
+            arrays.writestr(member, b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header)
+    with pytest.raises(BadClip, match=name):
+        load_clip(folder).masks[0]
 
 
 @pytest.mark.parametrize("name", ["frames.mp4", "masks.npz", "tracks.npz"])

@@ -1,12 +1,22 @@
 """The errors a user can meet: one line saying what was asked, what exists and what to do."""
 
 import errno
+import tokenize
 import zipfile
 import zlib
 
 # What NumPy raises over a damaged .npz. One flipped bit can ask zipfile for a password, or for a compression that it
-# does not know: RuntimeError, of which NotImplementedError is a kind.
-UNREADABLE = (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# does not know: RuntimeError, of which NotImplementedError is a kind; or leave a header's bracket open: TokenError.
+UNREADABLE = (
+    KeyError,
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+)
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of an OSError: the disk is full, or the user's share of it
