@@ -101,6 +101,26 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path):
     assert os.listdir(tmp_path) == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("damaged", [b'{"n": 1', b"\xff\xfe", b"[1, 2]", b"null", b""])
+def test_a_damaged_line_of_metrics_is_refused_by_number(tmp_path, damaged):
+    run = RunFolder(tmp_path / "run", "train", {})
+    run.log(n=0)
+    with (run.path / "metrics.jsonl").open("ab") as file:
+        file.write(damaged + b"\n")
+    run.log(n=2)
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2 is damaged \(.*\): take it out"):
+        RunFolder(tmp_path / "run", "train", {})
+
+
+@pytest.mark.parametrize("damaged", [b"a: b: c", b"size: \xff", b"just words", b"- 1", b"a: \0", b"{"])
+def test_a_damaged_config_of_a_run_is_refused_by_name(tmp_path, damaged):
+    RunFolder(tmp_path / "run", "train", {"size": 1})
+    (tmp_path / "run" / "config.yaml").write_bytes(damaged)
+    with pytest.raises(UserError, match=r"config\.yaml is damaged") as error:
+        RunFolder(tmp_path / "run", "train", {"size": 1})
+    assert "\n" not in str(error.value)
+
+
 def test_a_torn_last_line_of_metrics_is_dropped_and_does_not_swallow_the_next(tmp_path):
     run = RunFolder(tmp_path / "run", "train", {})
     run.log(step=1)

@@ -124,15 +124,36 @@ def seed_everything(seed: int) -> None:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's metrics.jsonl; a torn last line is dropped, and without a file there are none."""
+    """The whole lines of a run's metrics.jsonl; a torn last line is dropped, and without a file there are none.
+
+    Raises UserError for any other line that cannot be read: no killed process leaves one.
+    """
     file = Path(run) / "metrics.jsonl"
-    rows = []
-    for line in file.read_text().splitlines() if file.exists() else []:
+    rows: list[dict[str, Any]] = []
+    *lines, _ = file.read_bytes().split(b"\n") if file.exists() else [b""]  # a row ends with its line
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            raise UserError(
+                f"{file}, line {number} is damaged ({error}): take it out, or choose another --out"
+            ) from error
+        rows.append(row)
     return rows
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """What a run's config.yaml says. Raises UserError where it is damaged."""
+    try:
+        there = yaml.safe_load(file.read_bytes()) or {}
+        if not isinstance(there, dict):
+            raise ValueError("no settings")
+    except (yaml.YAMLError, ValueError) as error:
+        said = " ".join(str(error).split())[:100]
+        raise UserError(f"{file} is damaged ({said}): write it anew as it was, or choose another --out") from error
+    return there
 
 
 _OWNED: dict[Path, int] = {}  # run folder -> its lock's file descriptor, held until this process ends
@@ -170,7 +191,7 @@ class RunFolder:
         wanted = {"command": command, **config}
         file = self.path / "config.yaml"
         if file.exists():
-            there = yaml.safe_load(file.read_text()) or {}
+            there = _settings(file)
             keys = [k for k in {**there, **wanted} if k not in free and there.get(k) != wanted.get(k)]
             if keys:
                 shown = ", ".join(f"{k}: {there.get(k)} there, {wanted.get(k)} asked" for k in sorted(keys)[:4])
