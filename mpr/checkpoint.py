@@ -38,6 +38,7 @@ DAMAGED = (
     OSError,
     RuntimeError,
     KeyError,
+    TypeError,
     ValueError,
     EOFError,
     pickle.UnpicklingError,
@@ -112,7 +113,7 @@ def checkpoint_info(folder: Path, architecture: str = ARCHITECTURE, version: int
     try:
         about = json.loads((folder / "checkpoint.json").read_text())
         name, number = about["architecture"], about["format"]
-    except (OSError, json.JSONDecodeError, KeyError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise BadCheckpoint(f"{folder} is no checkpoint ({type(error).__name__}: {error})") from error
     if (name, number) != (architecture, version):
         raise BadCheckpoint(
@@ -205,7 +206,8 @@ def load_predictor(run: Path, device: str = "cpu") -> Predictor:
         raise BadCheckpoint(
             f"{folder} is of another architecture: its size names {sorted(set(about['size']) ^ fields)}"
         )
-    size = Size(**about["size"])
-    motion = MotionModel(size, Path(about["encoder_weights"]) if about.get("encoder_weights") else None)
+    with reading(folder / "checkpoint.json"):
+        size = Size(**about["size"])
+        motion = MotionModel(size, Path(about["encoder_weights"]) if about.get("encoder_weights") else None)
     load_weights(folder, motion)
     return Predictor(motion, size, about, device)

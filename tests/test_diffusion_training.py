@@ -128,7 +128,12 @@ def test_a_policy_of_another_width_is_refused_by_name(trained: Path, tmp_path: P
     folder = tmp_path / "checkpoints" / "0000001"
     folder.mkdir(parents=True)
     about = json.loads((trained / "checkpoints" / "0000012" / "checkpoint.json").read_text())
-    for change, message in (({"architecture": "GRU"}, "'GRU'"), ({"shape": {"state": 3, "action": 2}}, "its shape")):
+    changes = (
+        ({"architecture": "GRU"}, "'GRU'"),
+        ({"shape": {"state": 3, "action": 2}}, "its shape"),
+        ({"shape": about["shape"] | {"widths": [None, 8]}}, r"checkpoint\.json cannot be read"),
+    )
+    for change, message in changes:
         (folder / "checkpoint.json").write_text(json.dumps(about | change))
         with pytest.raises(BadCheckpoint, match=message):
             load_policy(tmp_path)

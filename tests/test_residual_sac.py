@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -390,6 +391,10 @@ def test_a_checkpoint_gives_the_policy_back_and_refuses_another_space(tmp_path):
         with pytest.raises(BadCheckpoint, match=f"{file} cannot be read"):
             restore(folder, learner(**averaging))
     with pytest.raises(BadCheckpoint, match="damaged"):
+        load_policy(tmp_path)
+    del about["net_arch"]
+    (folder / "checkpoint.json").write_text(json.dumps(about))
+    with pytest.raises(BadCheckpoint, match=r"checkpoint\.json cannot be read \('net_arch'\)"):
         load_policy(tmp_path)
     with pytest.raises(BadCheckpoint, match="mpr finetune"):
         load_policy(tmp_path / "nowhere")

@@ -175,6 +175,10 @@ def test_another_architecture_is_refused_by_name(trained: Path, tmp_path: Path) 
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(BadCheckpoint, match="damaged"):
         load_predictor(torn)
+    for content in (b'{"architecture": "\xff"}', b"null", b'{"architecture": '):
+        (file.parent / "checkpoint.json").write_bytes(content)
+        with pytest.raises(BadCheckpoint, match="is no checkpoint"):
+            load_predictor(torn)
     with pytest.raises(BadCheckpoint, match="holds no predictor checkpoint"):
         load_predictor(tmp_path / "nowhere")
 

@@ -23,6 +23,7 @@ from mpr.checkpoint import (
     fitting_weights,
     last_checkpoint,
     load_optimizer,
+    reading,
     write_state,
     write_weights,
 )
@@ -115,7 +116,8 @@ def load_policy(
         shape = PolicyShape(**stored | rest | {"cameras": cameras})
     except (KeyError, TypeError, ValueError) as error:
         raise BadCheckpoint(f"{folder} is of another architecture: its shape does not fit ({error})") from error
-    policy = DiffusionPolicy(shape)
+    with reading(folder / "checkpoint.json"):
+        policy = DiffusionPolicy(shape)
     policy.load_state_dict(fitting_weights(folder / "model.safetensors", policy.state_dict()))
     return policy.to(device).eval().requires_grad_(False), about
 

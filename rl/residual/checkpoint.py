@@ -126,11 +126,12 @@ def load_policy(run: Path, device: str = "cpu") -> tuple[ResidualPolicy, dict[st
     if folder is None:
         raise BadCheckpoint(f"{run} holds no residual checkpoint: train one with `mpr finetune --out {run}`")
     about = checkpoint_info(folder, ARCHITECTURE, FORMAT)
-    spaces = (
-        gymnasium.spaces.Box(-np.inf, np.inf, tuple(about["observation"]), np.float32),
-        gymnasium.spaces.Box(-1.0, 1.0, tuple(about["action"]), np.float32),
-    )
-    shape = {name: about[name] for name in ("net_arch", "n_critics", "layer_norm", "average")}
-    policy = ResidualPolicy(*spaces, lambda _: 0.0, **shape)
+    with reading(folder / "checkpoint.json"):
+        spaces = (
+            gymnasium.spaces.Box(-np.inf, np.inf, tuple(about["observation"]), np.float32),
+            gymnasium.spaces.Box(-1.0, 1.0, tuple(about["action"]), np.float32),
+        )
+        shape = {name: about[name] for name in ("net_arch", "n_critics", "layer_norm", "average")}
+        policy = ResidualPolicy(*spaces, lambda _: 0.0, **shape)
     policy.load_state_dict(fitting_weights(folder / "model.safetensors", policy.state_dict()))
     return policy.to(device), about
