@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -144,6 +145,20 @@ def test_finished_only_with_a_whole_summary(tmp_path, monkeypatch):
     assert not run.finished
     run.finish({"loss": 1})
     assert run.finished
+
+
+def test_a_row_that_the_disk_has_no_room_for_leaves_nothing_of_itself(tmp_path):
+    run = RunFolder(tmp_path / "run", "train", {})
+    run.log(n=0)
+    was = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((run.path / "metrics.jsonl").stat().st_size + 5, was[1]))
+        with pytest.raises(OSError):
+            run.log(n=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, was)
+    run.log(n=2)
+    assert run.metrics() == [{"n": 0}, {"n": 2}]
 
 
 # Configuration

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import importlib.metadata
@@ -206,9 +207,16 @@ class RunFolder:
             write_atomic(self.path / "versions.json", json.dumps(versions(), indent=2))
 
     def log(self, **values: Any) -> None:
-        """Append one line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(values) + "\n")
+        """Append one line to metrics.jsonl: the whole line, or on a full disk (OSError) nothing of it."""
+        line = (json.dumps(values) + "\n").encode()
+        with (self.path / "metrics.jsonl").open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+            except OSError:
+                file.truncate(end)
+                raise
 
     def metrics(self) -> list[dict[str, Any]]:
         """The whole lines of metrics.jsonl; a torn last line is dropped."""
