@@ -205,6 +205,12 @@ def test_a_codec_that_nobody_knows_is_refused_by_name(tmp_path):
             read(file)
 
 
+def test_colours_that_nobody_knows_are_refused_by_name(tmp_path):
+    video = VideoFrames(encode(tmp_path / "v.mp4", {"x264-params": "colormatrix=YCgCo"}, n=2))
+    with pytest.raises(BadVideo, match=r"v\.mp4: frame 0 of 2 has colours unknown here"):
+        video[0]
+
+
 @pytest.mark.parametrize("kind", ["b_frames", "open_gop_matroska", "avi", "transport_stream"])
 def test_whatever_its_bytes_are_a_video_is_read_or_refused(kind, tmp_path_factory):
     folder = tmp_path_factory.mktemp("damaged")

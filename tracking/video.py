@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from tracking.errors import BadVideo
 
+# PyAV's IndexError: a packet of a stream that was not there when the file was opened.
+DAMAGED = (av.error.FFmpegError, IndexError)
 KEYFRAME_EVERY = 8  # frames; random access decodes at most this many
 
 
@@ -78,8 +80,8 @@ class VideoFrames:
         if exact:
             try:
                 self._container.seek(self._pts[self._keys[key]], stream=stream, backward=True)
-            except av.error.FFmpegError as error:
-                raise BadVideo(f"video {self.path}: cannot seek to frame {t} ({error.strerror})") from error
+            except DAMAGED as error:
+                raise BadVideo(f"video {self.path}: cannot seek to frame {t} ({error})") from error
         self._decoder = self._container.decode(stream)
 
     def _open(self) -> None:
@@ -93,14 +95,20 @@ class VideoFrames:
         while index is None:
             try:
                 frame = next(self._decoder)
-            except (StopIteration, av.error.FFmpegError) as error:
+            except (StopIteration, *DAMAGED) as error:
                 raise BadVideo(f"video {self.path} is truncated: frame {t} of {len(self)} does not decode") from error
             index = self._index.get(frame.pts)
         self._at = index
         if index >= t:
             # One thread: swscale would start as many as there are cores, for every frame anew.
             # The flag says how far to turn the picture counter-clockwise; so does rot90.
-            turned = np.rot90(frame.to_ndarray(format="rgb24", threads=1), (frame.rotation or 0) // 90 % 4)
+            try:
+                picture = frame.to_ndarray(format="rgb24", threads=1)
+            except DAMAGED as error:
+                raise BadVideo(
+                    f"video {self.path}: frame {t} of {len(self)} has colours unknown here: encode it anew"
+                ) from error
+            turned = np.rot90(picture, (frame.rotation or 0) // 90 % 4)
             self._frame = np.ascontiguousarray(turned)  # torch refuses what rot90 gives
 
     def close(self) -> None:
@@ -127,8 +135,9 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             if stream.codec_context is None:
                 raise BadVideo(f"video {path}: its codec is unknown here: encode it anew, if it is not damaged")
             yield container, stream
-    except av.error.FFmpegError as error:
-        raise BadVideo(f"video {path} cannot be read ({error.strerror}): truncated, or not a video") from error
+    except DAMAGED as error:
+        why = getattr(error, "strerror", "a stream begins amid it")
+        raise BadVideo(f"video {path} cannot be read ({why}): truncated, or not a video") from error
 
 
 @dataclass(frozen=True)
