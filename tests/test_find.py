@@ -22,6 +22,7 @@ from tracking.sources.embed import SentenceModel, Similarity
 from tracking.sources.manifest import Entry, read_manifest
 from tracking.sources.query import Query
 from tracking.sources.search import Alike, Found, search
+from tracking.sources.tables import load_json
 from tracking.sources.videos import VideoInfo
 
 COLUMN = ("video", "start", "end", "text", "licence", "consent", "perspective")
@@ -77,13 +78,19 @@ def test_find_writes_a_manifest_and_counts_what_it_left_out(videos, tmp_path, ca
     assert json.loads((out / "summary.json").read_text())["contact_sheet"]["shown"] == 3
 
 
+@pytest.mark.parametrize(("said", "read"), [("\ud83d\U0001f600", "?\U0001f600"), ("\U0001f600\ude00", "\U0001f600?")])
+def test_half_a_character_is_told_from_a_whole_one(tmp_path, said, read):
+    assert load_json(dump(tmp_path / "t.json", [said, "\U0001f600"])) == [read, "\U0001f600"]
+
+
 def test_what_no_file_can_be_called_is_left_out_and_what_no_text_can_hold_is_written_otherwise(tmp_path, capsys):
     film(tmp_path / "mine/a.mp4", rate=10.0)
     row = {"video": "a", "start_s": 0, "stop_s": 1, "narration": "opens the drawer"}
     unsaid = {"consent": float("nan"), "perspective": float("nan"), "licence": float("nan")}
     odd = [{"video": "a\0b"}, {"video": "a\ud800"}, {"video": "."}, {"video": "/"}, unsaid, {"group": "\ud800"}]
     odd += [{"licence": "\ud800\0", "consent": "\ud83d"}, {"narration": "opens \ud800 \U0001f600"}, {"uid": "\udfff"}]
-    dump(tmp_path / "mine/t.json", [row | change for change in odd])
+    table = dump(tmp_path / "mine/t.json", [row | change for change in odd])
+    table.write_bytes(table.read_bytes().replace(b'"group": "\\ud800"', b'"group": "\xed\xa0\x80"'))  # in UTF-8
     assert mpr(["find", "--folder", str(tmp_path / "mine"), "--out", str(tmp_path / "run"), "--check"]) == 0
     entries = read_manifest(tmp_path / "run/manifest.jsonl")
     assert [Path(e.video).name for e in entries] == ["a?", "mine", "", *["a.mp4"] * 5]

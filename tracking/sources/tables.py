@@ -11,8 +11,14 @@ from typing import Any
 
 from tracking.errors import UserError
 
-# JSON can name half a character ("\\ud800" alone), which no file, screen or tokenizer takes: it is read as "?".
-HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+# JSON can name half a character ("\\ud800" with no other half beside it, or its bytes), which no file, screen or
+# tokenizer takes: it is read as "?". The regex is slow, and files are of gigabytes: SIGNS are looked for first.
+SIGNS = (b"\\ud", b"\\uD", b"\xed")
+HALF = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+    rb"|\xed[\xa0-\xbf]"
+)
 
 
 def rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -86,7 +92,7 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _parsed(where: str, text: bytes) -> Any:
     try:
         content = json.loads(text)
-        if HALF.search(text):
+        if any(sign in text for sign in SIGNS) and HALF.search(text):
             content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
         return content
     except (ValueError, RecursionError) as error:
