@@ -6,6 +6,7 @@ import contextlib
 import pickle
 import struct
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -207,8 +208,18 @@ def test_a_codec_that_nobody_knows_is_refused_by_name(tmp_path):
 
 def test_colours_that_nobody_knows_are_refused_by_name(tmp_path):
     video = VideoFrames(encode(tmp_path / "v.mp4", {"x264-params": "colormatrix=YCgCo"}, n=2))
-    with pytest.raises(BadVideo, match=r"v\.mp4: frame 0 of 2 has colours unknown here"):
-        video[0]
+    for _ in range(2):
+        with pytest.raises(BadVideo, match=r"v\.mp4: frame 0 of 2 has colours unknown here"):
+            video[0]
+
+
+def test_after_a_frame_that_does_not_decode_the_one_before_it_is_not_an_older_one(tmp_path):
+    video = VideoFrames(encode(tmp_path / "v.mp4", n=10))
+    assert number(video[3]) == 3
+    video._decoder = islice(video._decoder, 2)  # as if frame 6 were damaged
+    with pytest.raises(BadVideo, match="frame 7 of 10 does not decode"):
+        video[7]
+    assert number(video[5]) == 5
 
 
 @pytest.mark.parametrize("kind", ["b_frames", "open_gop_matroska", "avi", "transport_stream"])

@@ -90,8 +90,8 @@ class VideoFrames:
         self._frame, self._at = None, -1
 
     def _next(self, t: int) -> None:
-        """Decode the next frame; convert it if it is t or later."""
-        index = None
+        """Decode the next frame; convert it if it is t or later. Where that fails none is held: the next read seeks."""
+        index, self._frame = None, None
         while index is None:
             try:
                 frame = next(self._decoder)
