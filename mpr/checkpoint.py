@@ -158,6 +158,8 @@ def reading(file: Path) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except DAMAGED as error:
+        if "can't allocate memory" in str(error):  # of a CPU: torch has no class for it
+            raise
         raise BadCheckpoint(f"{file} cannot be read ({error}): damaged; train again") from error
 
 

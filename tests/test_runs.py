@@ -122,6 +122,14 @@ def test_a_damaged_config_of_a_run_is_refused_by_name(tmp_path, damaged):
     assert "\n" not in str(error.value)
 
 
+def test_a_last_row_that_lacks_only_its_newline_is_kept(tmp_path):
+    run = RunFolder(tmp_path / "run", "train", {})
+    (run.path / "metrics.jsonl").write_text('{"n": 0}\n{"n": 1}')
+    again = RunFolder(tmp_path / "run", "train", {})
+    again.log(n=2)
+    assert again.metrics() == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
 def test_a_torn_last_line_of_metrics_is_dropped_and_does_not_swallow_the_next(tmp_path):
     run = RunFolder(tmp_path / "run", "train", {})
     run.log(step=1)

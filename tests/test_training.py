@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mpr.augment import NONE
-from mpr.checkpoint import BadCheckpoint, last_checkpoint, load_predictor
+from mpr.checkpoint import BadCheckpoint, last_checkpoint, load_predictor, reading
 from mpr.metrics import compare, figures, mean_motion, probes, table
 from mpr.model_card import not_commercial, sources
 from mpr.samples import strided
@@ -300,3 +300,8 @@ def test_stride_augmentation_adds_slower_clips() -> None:
     assert [len(c.times) for c in strided(clip, 2)] == [5, 4]
     samples = Samples([c for k in (1, 2) for c in strided(clip, k)], 12, 0, replace(NONE))
     assert len(samples) == 8 + 4 + 3
+
+
+def test_too_little_memory_is_not_taken_for_a_damaged_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="allocate memory"), reading(tmp_path / "checkpoint.json"):
+        torch.empty(2**60, dtype=torch.uint8)

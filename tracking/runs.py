@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import glob
@@ -131,7 +132,10 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     """
     file = Path(run) / "metrics.jsonl"
     rows: list[dict[str, Any]] = []
-    *lines, _ = file.read_bytes().split(b"\n") if file.exists() else [b""]  # a row ends with its line
+    *lines, last = file.read_bytes().split(b"\n") if file.exists() else [b""]
+    with contextlib.suppress(ValueError):  # torn, unless all but its newline is there
+        json.loads(last)
+        lines.append(last)
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
