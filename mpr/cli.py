@@ -7,23 +7,26 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from tracking.errors import NO_ROOM, UserError
+from mpr.core.errors import NO_ROOM, UserError
 
 # Of an OSError that names a path: nothing can be written there. That a file is missing may be our own fault.
 WRONG_PATH = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS)
 
 VERBS = {
-    "quickstart": ("rl.quickstart:main", "everything once, in a quarter of an hour, and a page that tells of it"),
-    "synth": ("tracking.synth.command:main", "make synthetic egocentric clips with exact tracks"),
-    "find": ("tracking.sources.command:main", "find clips by verb, noun and narration, and list them for tracking"),
-    "track": ("tracking.command:main", "track an object through a video, a manifest's actions, or clips again"),
-    "train": ("mpr.train:main", "train a motion predictor on tracked clips"),
-    "score": ("mpr.score:main", "score an episode or video: agreement per step, film strip"),
-    "episodes": ("rl.kitchen.command:main", "record scripted Franka Kitchen episodes"),
-    "demos": ("rl.demos:main", "demonstrations of a kitchen task, by the scripted expert or from Minari"),
-    "bc": ("rl.diffusion.train:main", "train a diffusion policy on demonstrations: the base policy"),
-    "finetune": ("rl.residual.train:main", "let a residual policy practise on a frozen base policy"),
-    "evaluate": ("rl.evaluate:main", "success of base and base + residual, paired on the same seeds"),
+    "quickstart": (
+        "rl.commands.quickstart:main",
+        "everything once, in a quarter of an hour, and a page that tells of it",
+    ),
+    "synth": ("tracking.commands.synth:main", "make synthetic egocentric clips with exact tracks"),
+    "find": ("tracking.commands.find:main", "find clips by verb, noun and narration, and list them for tracking"),
+    "track": ("tracking.commands.track:main", "track an object through a video, a manifest's actions, or clips again"),
+    "train": ("mpr.commands.train:main", "train a motion predictor on tracked clips"),
+    "score": ("mpr.commands.score:main", "score an episode or video: agreement per step, film strip"),
+    "episodes": ("rl.commands.episodes:main", "record scripted Franka Kitchen episodes"),
+    "demos": ("rl.commands.demos:main", "demonstrations of a kitchen task, by the scripted expert or from Minari"),
+    "bc": ("rl.commands.bc:main", "train a diffusion policy on demonstrations: the base policy"),
+    "finetune": ("rl.commands.finetune:main", "let a residual policy practise on a frozen base policy"),
+    "evaluate": ("rl.commands.evaluate:main", "success of base and base + residual, paired on the same seeds"),
     "experiment": ("rl.experiments.command:main", "run an experiment and write its table"),
     "robot check": ("robot.commands.check:main", "check arm and cameras: rates, latencies, home, workspace"),
     "robot demos": ("robot.commands.demos:main", "guide an operator through demonstrations on the arm"),
@@ -34,13 +37,16 @@ VERBS = {
         "robot.commands.export:main",
         "recorded episodes as a LeRobot or Minari data set, read back",
     ),
-    "bench": ("mpr.bench:main", "measure speed on this machine"),
-    "bench rl": ("rl.residual.bench:main", "measure residual RL: updates beside other libraries', an episode's parts"),
-    "bench camera": ("tracking.synth.residue:main", "measure what each camera compensation leaves on synthetic clips"),
-    "bench tracking": ("mpr.bench_tracking:main", "measure point trackers and box masks against exact ones"),
-    "bench video": ("tracking.bench_video:main", "measure the stages from video to clip, and their memory"),
-    "bench robot": ("robot.bench:main", "measure how well ten commands a second are kept, in real time"),
-    "doctor": ("mpr.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),
+    "bench": ("mpr.commands.bench:main", "measure speed on this machine"),
+    "bench rl": ("rl.commands.bench:main", "measure residual RL: updates beside other libraries', an episode's parts"),
+    "bench camera": (
+        "tracking.commands.bench_camera:main",
+        "measure what each camera compensation leaves on synthetic clips",
+    ),
+    "bench tracking": ("mpr.commands.bench_tracking:main", "measure point trackers and box masks against exact ones"),
+    "bench video": ("tracking.commands.bench_video:main", "measure the stages from video to clip, and their memory"),
+    "bench robot": ("robot.commands.bench:main", "measure how well ten commands a second are kept, in real time"),
+    "doctor": ("mpr.commands.doctor:main", "check this machine: GL, GPU, weights, versions, disk"),
 }
 
 
@@ -72,7 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 mend = f"pip install -e '.[{extra[error.name]}]'"
             raise UserError(f"`mpr {verb}` needs {missing}: {mend}") from error
     except UserError as error:
-        print(f"mpr: {error}", file=sys.stderr)
+        print(f"mpr: {' '.join(str(error).split())}", file=sys.stderr)  # what it quotes of a file may hold line ends
+        return 2
+    except MemoryError as error:
+        print(f"mpr: not enough memory ({error or 'no more is said'})", file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno in NO_ROOM:

@@ -1,1 +1,5 @@
 """Robot learning in simulation: the kitchen, demonstrations, policies, experiments."""
+
+from mpr.core.moved import install
+
+install()

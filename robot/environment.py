@@ -4,8 +4,8 @@
       │ measure, look, ask the base ─▶ obs_k ─▶ residual ─▶ guard ─▶ arm │
       └────────────────────────── 0.1 s ───────────────────────────────┘
 
-A step composes base and residual (`robot.action`), hands the result to the guard, waits for the next beat and looks.
-Nothing here waits for a policy or a camera: `robot.policies.ahead` plans in a thread, cameras hold their newest
+A step composes base and residual (`robot.hardware.action`), hands the result to the guard, waits for the next beat and
+looks. Nothing here waits for a policy or a camera: `robot.policies.ahead` plans in a thread, cameras hold their newest
 picture. There is no reward but 1 at a success that the operator marked: a reward model scores the finished episode.
 """
 
@@ -21,41 +21,44 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 from numpy.typing import NDArray
 
-from mpr.episode import Episode
-from rl.base_policy import BasePolicy
-from rl.residual.environment import ALPHA
-from robot.action import SIZE, Action, action_of, bounded, composed
-from robot.arm import Arm, ArmError, Target
-from robot.camera import Camera, CameraError
-from robot.clock import Clock, Pace, WallClock, collect_now
-from robot.operator import Answer, Mark, Operator
-from robot.recording.kept import Kept, state_vector
+from mpr.core.data.episode import Episode
+from mpr.core.data.steps import gaps_of
+from mpr.core.errors import UserError
+from rl.environments.practice import Stopped
+from rl.environments.starts import OwnStarts, Starts
+from rl.policies.actor import RESIDUAL_SCALE
+from rl.policies.base_policy import BasePolicy
+from robot.hardware.action import SIZE, Action, action_of, bounded, composed
+from robot.hardware.arm import Arm, ArmError, Target
+from robot.hardware.camera import Camera, CameraError
+from robot.hardware.clock import Clock, Pace, WallClock, collect_now
+from robot.recording.episode_buffer import EpisodeBuffer, state_vector
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import AHEAD, Seen, bad_picture, bad_state
-from tracking.errors import UserError
+from robot.teleop.operator import Answer, Mark, Operator
 
 RATE_HZ = 10.0
-STEP_LIMIT = 200  # FACTS 1.1
+STEP_LIMIT = 200  # steps of an episode, as in the paper's authors' code (github.com/MVerghese/FrankaControl)
 
 Observation = dict[str, Any]
 
 
-class Stopped(Exception):
-    """The operator wants no further episode."""
+class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
+    """An arm, its cameras and a base policy as a gymnasium environment, whose action is the residual.
 
-
-class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
-    """Observation: a uint8 [H, W, 3] for each camera, under its name; "pose" [7] (metres, quaternion xyzw), "width" [1]
-    (metres), "base_action" [8]. Action [8] in -1..1: the residual (`robot.action`).
+    Observation: a uint8 [H, W, 3] for each camera, under its name; "pose" [7] (metres, quaternion xyzw), "width" [1]
+    (metres), "base_action" [8]. Action [8] in -1..1: the residual (`robot.hardware.action`).
 
     The operator's mark ends an episode: success terminates; failure, redo, quit, the step limit and whatever a person
     has to look at truncate, a fault before any mark. Whatever is raised, the arm is held first. `reset` asks before a
     real arm goes home, asks the operator to put everything back, and on a latched fault to mend it first; it raises
-    Stopped where the answer is to quit. `finished` is the last whole episode, its pictures kept for the
-    reward; its executed actions are what was really sent. `info` holds `success`, `mark`, `event` (what was wrong at
-    this step, if anything), `met` (limits), `stale` (cameras, or "state", whose time in this observation is too old, or
-    ahead) and `beat`. A picture or a state that no episode could hold ends it, as a camera that is gone.
+    Stopped where the answer is to quit. `finished` is the last whole episode, its pictures kept for the reward; its
+    executed actions are what was really sent. `info` holds `success`, `mark`, `event` (what was wrong at this step, if
+    anything), `unsent` (the arm was held instead), `met` (limits), `gap` (the beat came so late that this was no step
+    of one: `mpr.core.data.steps`), `stale` (cameras, or "state", whose time in this observation is too old, or ahead),
+    `beat` and the episode's `seed`. A picture or a state that no episode could hold ends it, as a camera that is gone.
+    `role`, `instance`: which seeds unseeded resets take (rl.environments.starts).
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  gymnasium's own declaration
@@ -69,19 +72,21 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         *,
         clock: Clock | None = None,
         limits: Limits | None = None,
-        alpha: float = ALPHA,
+        residual_scale: float = RESIDUAL_SCALE,
         rate_hz: float = RATE_HZ,
         step_limit: int = STEP_LIMIT,
         task: str = "",
         about: Mapping[str, Any] | None = None,
-        told: Callable[[Event], None] = lambda event: None,
+        role: str = "training",
+        instance: int | None = None,
+        on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.arm, self.cameras, self.base, self.operator = arm, tuple(cameras), base, operator
         self.clock = clock or WallClock()
         self.limits = limits or Limits()
-        self.alpha, self.step_limit, self.task = alpha, step_limit, task
-        self.about = {"arm": arm.features.name, "rate_hz": rate_hz, **(about or {})}  # of every episode
-        self.guard = Guard(arm, self.limits, self.clock, told)
+        self.residual_scale, self.step_limit, self.task, self.rate_hz = residual_scale, step_limit, task, rate_hz
+        self.about = {"arm": arm.features.name, **(about or {})}  # of every episode
+        self.guard = Guard(arm, self.limits, self.clock, on_event)
         self.pace = Pace(self.clock, rate_hz)
         self._sizes = {c.features.name: (c.features.height, c.features.width) for c in self.cameras}
         looks: dict[str, gymnasium.Space] = {
@@ -91,22 +96,22 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         looks |= {name: Box(-np.inf, np.inf, (size,), np.float32) for name, size in numbers.items()}
         self.observation_space = Dict({**looks, "base_action": Box(-1, 1, (SIZE,), np.float32)})
         self.action_space = Box(-1, 1, (SIZE,), np.float32)
-        self.seed = -1
+        self.starts = Starts(role, instance)
         self.finished: Episode | None = None
         self._over = True
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Home, and everything put back. Without a seed, the last one plus one."""
-        super().reset(seed=seed)
-        self.seed = self.seed + 1 if seed is None else seed
+        """Home, and everything put back. Without a seed, the next of its own."""
+        super().reset(seed=self.starts.begin(seed))
         with self._holding():
             self.guard.rest()
             self.operator.begins(self.seed)
             while (seen := self._ready()) is None:
                 pass
-            self.kept = Kept({**self.about, "task": self.task, "seed": self.seed, "alpha": self.alpha})
+            about = {**self.about, "residual_scale": self.residual_scale}
+            self.buffer = EpisodeBuffer(self.seed, self.task, self.rate_hz, about)
             self.base.reset(self.seed, lambda step: self._pictures())
             if isinstance(self.clock, WallClock):
                 collect_now()
@@ -114,17 +119,25 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self.pace.restart()
             self._observe(self._look() or seen)
         self._over = False
-        return self._observation(), {"success": False, "stale": self._stale()}
+        return self._observation(), {"success": False, "stale": self._stale(), "seed": self.seed}
+
+    @property
+    def seed(self) -> int:
+        """Of the episode that was reset to."""
+        return self.starts.start
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Raises ResetNeeded after an episode's end: nothing moves that no episode holds."""
+        """Send the base action corrected by the residual [8], in -1..1, and wait for the next beat.
+
+        Raises ResetNeeded after an episode's end: nothing moves that no episode holds.
+        """
         if self._over:
             raise gymnasium.error.ResetNeeded("the episode is over: reset begins the next")
         with self._holding():
             return self._step(action)
 
     def _step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        wish = composed(self._base, np.asarray(action, np.float64), self.alpha)
+        wish = self.compose(self._base, np.asarray(action, np.float64))
         outcome = self.guard.act(wish, self.seen)
         sent = action_of(outcome.target, self.seen.state) if isinstance(outcome, Sent) else self._resting()
         sent_at = self.clock.now()
@@ -136,22 +149,28 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if seen is not None:
             self.guard.check(seen.state)
         residual = bounded(np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0))
-        self.kept.acted(self._base, residual, sent, outcome, sent_at, beat)
+        self.buffer.acted(self._base, residual, sent, outcome, sent_at, beat)
         fault = self.guard.latched
         success = mark is Mark.SUCCESS and fault is None
-        truncated = not success and (fault is not None or mark is not None or len(self.kept) >= self.step_limit)
+        truncated = not success and (fault is not None or mark is not None or len(self.buffer) >= self.step_limit)
         self._over = success or truncated
         if self._over:
             self.guard.rest()
         # The base's next action is asked for where somebody may bootstrap from it: not after a success or a fault.
+        began = self.seen.time
         self._observe(seen or replace(self.seen, time=self.clock.now()), ask=not success and fault is None)
         if self._over:
-            self.finished = self.kept.episode(success, truncated, None if fault else mark, fault, self.pace.overruns)
-            self.kept = Kept({})  # its pictures are the episode's now
+            self.finished = self.buffer.episode(success, truncated, None if fault else mark, fault, self.pace.overruns)
+            self.buffer = EpisodeBuffer()  # its pictures are the episode's now
         event = fault or (outcome.event if isinstance(outcome, Held) else None)
         info = {"success": success, "is_success": success, "mark": mark, "event": event, "beat": beat}
-        info |= {"met": outcome.met if isinstance(outcome, Sent) else (), "stale": self._stale()}
+        info |= {"met": outcome.met if isinstance(outcome, Sent) else (), "stale": self._stale(), "seed": self.seed}
+        info |= {"unsent": isinstance(outcome, Held), "gap": self._is_gap(began, self.seen.time)}
         return self._observation(), float(success), success, truncated, info
+
+    def compose(self, base: Action, residual: Action) -> Action:
+        """What base policy and residual ask for together (`robot.hardware.action`)."""
+        return composed(base, residual, self.residual_scale)
 
     @contextmanager
     def _holding(self) -> Iterator[None]:
@@ -165,6 +184,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def close(self) -> None:
         """Hold the arm in the middle of an episode; after one it is held. Who entered arm and cameras leaves them."""
+        self.starts.close()
         if not self._over:
             self._over = True
             self.guard.rest()
@@ -224,7 +244,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _observe(self, seen: Seen, ask: bool = True) -> None:
         self.seen = seen
-        self.kept.saw(seen, self._stale())
+        self.buffer.saw(seen, self._stale())
         if ask:
             self._base = self._ask_base(seen)
 
@@ -242,6 +262,9 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _pictures(self) -> Mapping[str, NDArray[np.uint8]]:
         return {name: picture.image for name, picture in self.seen.pictures.items()}
+
+    def _is_gap(self, *times: float) -> bool:
+        return bool(gaps_of(np.array(times), 1 / self.pace.period)[0])
 
     def _stale(self) -> tuple[str, ...]:
         found = {name: (picture.time, self.limits.picture_age) for name, picture in self.seen.pictures.items()}

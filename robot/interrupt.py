@@ -12,7 +12,7 @@ from contextlib import contextmanager
 def uninterrupted() -> Iterator[None]:
     """Ctrl-C, however often, is raised once what is done here is done; not where that failed, which ends it as well.
 
-    Of the main thread alone: no other hears it.
+    Only in the main thread: no other hears it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

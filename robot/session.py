@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode, load_episode
-from robot.action import SIZE
+from mpr.core.data.episode import Episode
+from mpr.core.data.step_log import counted
+from mpr.core.data.steps import spacing, spacing_summary
 from robot.environment import FrankaEnv, Observation, Stopped
+from robot.hardware.action import SIZE
 from robot.interrupt import uninterrupted
-from robot.operator import Mark
 from robot.recording.film import ending
+from robot.recording.recorded import load_recorded
 from robot.recording.recorder import Recorder
+from robot.safety.watchdog import Watchdog
+from robot.teleop.operator import Mark
 
 Residual = Callable[[Observation], NDArray[np.float32]]  # [8] in -1..1
 
 
 def no_residual(_: Observation) -> NDArray[np.float32]:
+    """The residual [8] that corrects nothing: zeros."""
     return np.zeros(SIZE, np.float32)
 
 
@@ -37,7 +42,8 @@ def session(
     An episode that the operator wants redone is not kept, and begins again from the same seed; quitting ends the
     session. The first episode's seed is `seed`, each other's one more than the last one's that was kept.
     """
-    seed = max([seed, *(1 + int(load_episode(folder).about.get("seed", -1)) for folder in recorder.whole.values())])
+    seeds = [load_recorded(folder).seed for folder in recorder.whole.values()]
+    seed = max([seed, *(1 + there for there in seeds if there is not None)])
     while len(recorder.whole) < count:
         recorder.check_room(env.step_limit, (camera.features for camera in env.cameras))
         try:
@@ -53,7 +59,7 @@ def session(
         with uninterrupted():  # the arm is held: there is time to keep what somebody marked
             episode = finish(episode)
             folder = recorder.save(episode)
-            env.operator.say(f"{folder.name}: {told(episode)}")
+            env.operator.say(f"{folder.name}: {episode_summary(episode)}")
         env.finished = episode = None  # its pictures are on disk: they need not be in memory too
         seed += 1
         yield folder
@@ -69,8 +75,18 @@ def one_episode(env: FrankaEnv, seed: int, residual: Residual = no_residual) -> 
             return env.finished, info["mark"]
 
 
-def told(episode: Episode) -> str:
+@contextmanager
+def watched(env: FrankaEnv, wall: bool) -> Iterator[None]:
+    """To be entered last, so that leaving begins with it: the arm is held, then everything else is let go."""
+    with ExitStack() as stack:
+        if wall:
+            stack.enter_context(Watchdog(env.guard))
+        stack.callback(env.guard.rest)
+        yield
+
+
+def episode_summary(episode: Episode) -> str:
     """An episode in one line."""
-    about: dict[str, Any] = dict(episode.about)
-    held = ", ".join(f"{kind} {count}" for kind, count in about["held"].items())
-    return f"{ending(episode)} after {len(episode)} steps" + (f"; held at: {held}" if held else "")
+    held = ", ".join(f"{kind} {count}" for kind, count in counted(episode.log.held).items())
+    late = f"; {spacing_summary(spacing((episode.times, episode.gaps)))}" if episode.gaps.any() else ""
+    return f"{ending(episode)} after {len(episode)} steps" + (f"; held at: {held}" if held else "") + late

@@ -6,20 +6,20 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from rl.base_policy import BasePolicy
-from robot.arm import Arm
+from mpr.core.errors import UserError
+from rl.policies.base_policy import BasePolicy
 from robot.arms.franka import SHUT
-from robot.camera import Camera
-from robot.clock import Clock, WallClock
-from robot.operator import Operator
+from robot.arms.registry import ARMS, SIMULATED, Reached, arm_driver, check_host
+from robot.cameras.registry import camera_kind, make_camera
+from robot.hardware.arm import Arm
+from robot.hardware.camera import Camera
+from robot.hardware.clock import Clock, WallClock
 from robot.safety.limits import Limits
 from robot.teleop.keyboard_operator import KeyboardOperator
 from robot.teleop.keys import Keys
-from tracking.errors import UserError
+from robot.teleop.operator import Operator
 
-ARMS = ("simulated", "franky", "polymetis")
 OPERATORS = ("keyboard", "scripted")
 
 
@@ -27,9 +27,9 @@ OPERATORS = ("keyboard", "scripted")
 class StationConfig:
     """What all commands beside an arm share."""
 
-    arm: str = "simulated"  # simulated; franky (Franka Research 3, Panda); polymetis (through its server)
+    arm: str = SIMULATED  # simulated; franky (Franka Research 3, Panda); polymetis (through its server)
     host: str = ""  # of a real arm: franky's FCI host name, or HOST:PORT of the Polymetis server
-    world: str = ""  # camera that stands, beside a real arm: a RealSense's serial number, or a video file
+    world: str = ""  # camera that stands, beside a real arm: a RealSense's serial number, a video file, KIND:WHAT
     wrist: str = ""  # camera on the hand, likewise; the simulated arm has its own two
     size: int = 128  # pixels: side of the simulated cameras' pictures
     real_time: bool = False  # simulated arm: in a process of its own on the wall clock; else as fast as it goes
@@ -41,29 +41,28 @@ class StationConfig:
     seed: int = 0  # of the first episode
 
     def __post_init__(self) -> None:
-        if self.arm not in ARMS:
-            raise UserError(f"no arm '{self.arm}'; there is {', '.join(ARMS)}")
+        ARMS.check(self.arm)
         if self.operator and self.operator not in OPERATORS:
             raise UserError(f"no operator '{self.operator}'; there is {', '.join(OPERATORS)}")
-        if self.arm != "simulated":
-            if not self.host or (self.arm == "polymetis" and not self.host.partition(":")[2].isdecimal()):
-                form = "its FCI host name" if self.arm == "franky" else "HOST:PORT of its server"
-                raise UserError(f"--arm {self.arm}: needs --host, {form}")
+        if self.arm != SIMULATED:
+            check_host(self.arm, self.host)
             if self.operator == "scripted":
                 raise UserError("--operator scripted goes with --arm simulated: it looks into the simulator")
             if not self.world or not self.wrist:
                 raise UserError(f"--arm {self.arm}: needs --world and --wrist, cameras' serial numbers or video files")
+            for said in (self.world, self.wrist):
+                camera_kind(said)
             if 0 < self.limits.narrowest < SHUT:
                 told = f"--limits.narrowest {self.limits.narrowest:g} m"
                 raise UserError(f"{told}: the hand closes altogether below {SHUT:g} m: 0, or no less than that")
         else:
             if given := [f"--{name}" for name in ("host", "world", "wrist") if getattr(self, name)]:
                 raise UserError(f"{', '.join(given)}: of a real arm; the simulated one has cameras of its own")
-            from robot.arms.simulated import LIMITS, check_task
+            from robot.simulated.tasks import find_twin_task
 
-            check_task(self.task)
+            there = find_twin_task(self.task).limits
             if (self.limits.low, self.limits.high) == (Limits.low, Limits.high):  # a table's: nobody asked for one
-                box = dataclasses.replace(self.limits, low=LIMITS.low, high=LIMITS.high)
+                box = dataclasses.replace(self.limits, low=there.low, high=there.high)
                 object.__setattr__(self, "limits", box)
         if not 16 <= self.size <= 640 or self.size % 2:
             raise UserError(f"--size {self.size}: 16 to 640 pixels, even")
@@ -73,7 +72,7 @@ class StationConfig:
             raise UserError(
                 f"--limits.silence {self.limits.silence:g} s is under two beats of --rate_hz {self.rate_hz:g}"
             )
-        if self.arm == "simulated" and self.operator == "keyboard":
+        if self.arm == SIMULATED and self.operator == "keyboard":
             object.__setattr__(self, "real_time", True)  # a person's pace
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: 0 or more")
@@ -81,12 +80,12 @@ class StationConfig:
     @property
     def attended(self) -> bool:
         """Whether a person sits at the terminal."""
-        return self.operator == "keyboard" or self.arm != "simulated"
+        return self.operator == "keyboard" or self.arm != SIMULATED
 
     @property
     def wall(self) -> bool:
         """Whether the session runs on the wall's time."""
-        return self.arm != "simulated" or self.real_time
+        return self.arm != SIMULATED or self.real_time
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,9 @@ def entered(found: Station) -> Iterator[None]:
 def named(config: StationConfig) -> Iterator[Station]:
     """The named parts; nothing is connected."""
     keys = Keys() if config.attended else None
-    if config.arm == "simulated":
-        from robot.arms.simulated import simulated
-        from robot.arms.simulated.attended import AttendedOperator
+    if config.arm == SIMULATED:
+        from robot.simulated import simulated
+        from robot.simulated.attended import AttendedOperator
 
         with simulated(config.task, (config.size, config.size), config.real_time) as twin:
             operator = AttendedOperator(keys, twin.operator) if keys else twin.operator
@@ -132,26 +131,6 @@ def named(config: StationConfig) -> Iterator[Station]:
         return
     assert keys is not None
     clock = WallClock()
-    cameras = tuple(_camera(name, what, clock) for name, what in (("world", config.world), ("wrist", config.wrist)))
-    yield Station(_arm(config, clock), cameras, clock, KeyboardOperator(keys), keys=keys)
-
-
-def _arm(config: StationConfig, clock: Clock) -> Arm:
-    if config.arm == "franky":
-        from robot.arms.franky import FrankyArm
-
-        return FrankyArm(config.host, realtime=config.enforce_real_time, clock=clock)
-    from robot.arms.polymetis import PolymetisArm
-
-    host, _, port = config.host.partition(":")
-    return PolymetisArm(host, int(port), clock)
-
-
-def _camera(name: str, what: str, clock: Clock) -> Camera:
-    if Path(what).suffix:
-        from robot.cameras.video import VideoCamera
-
-        return VideoCamera(what, name, clock)
-    from robot.cameras.realsense import RealSenseCamera
-
-    return RealSenseCamera(what, name, clock=clock)
+    cameras = tuple(make_camera(said, name, clock) for name, said in (("world", config.world), ("wrist", config.wrist)))
+    arm = arm_driver(config.arm).make(Reached(config.host, clock, config.enforce_real_time))
+    yield Station(arm, cameras, clock, KeyboardOperator(keys), keys=keys)

@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from mpr.cli import main
+from mpr.core.checksums import write_sums
 
 pytestmark = pytest.mark.gl
 
@@ -94,10 +95,11 @@ def test_scores_of_two_predictors_are_never_mixed(home, capsys):
     asked = ["experiment", "direction", "--predictors", str(predictors), "--tasks", "[microwave]"]
     asked += ["--kinds", "[opening]", "--trackers", "[exact]", "--episodes", "2", "--seed", "500000"]
     asked += ["--rows", "[any_motion]", "--view", "front", "--workers", "1", "--out", str(out)]
-    asked += ["--inputs", str(home / "direction")]
+    asked += ["--inputs", str(home / "inputs")]
     assert main(asked) == 0
     file = next(predictors.rglob("model.safetensors"))
     save_file({k: v + 1 for k, v in load_file(file).items()}, file)
+    write_sums(file.parent)
     capsys.readouterr()
     assert main(asked) == 2
     assert "weights" in capsys.readouterr().err
@@ -111,6 +113,7 @@ def test_a_predictor_of_another_architecture_is_refused(home, capsys):
         (run / "checkpoints" / checkpoint.name / file).write_bytes(data)
     about = run / "checkpoints" / checkpoint.name / "checkpoint.json"
     about.write_text(about.read_text().replace('"width": 128', '"width": 64'))
+    (about.parent / "SHA256SUMS").unlink()
     clip = str(next((home / "clips").glob("*/clip.json")).parent)
     capsys.readouterr()
     assert main(["score", "--predictor", str(run), "--clip", clip, "--out", str(home / "no")]) == 2

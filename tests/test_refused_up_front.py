@@ -10,10 +10,11 @@ import pytest
 pytest.importorskip("gymnasium_robotics")
 
 from mpr.cli import main
-from rl.demonstrations import Demonstration, demonstration_folder, save_demonstration
-from rl.kitchen.with_base import ACTION, STATE
+from rl.data.demonstrations import demonstration_folder, save_demonstration
+from rl.environments.kitchen.setting import ACTION, STATE
+from tests.toy_demonstrations import demonstration
 
-FINETUNE = ["finetune", "--task", "slide", "--base", "zero", "--half", "false", "--pretrain", "0"]
+FINETUNE = ["finetune", "--env", "kitchen:slide", "--base", "zero", "--demos", "none"]
 PRACTICE = ["experiment", "practice", "--task", "slide", "--base", "zero", "--workers", "1"]
 PRACTICE += ["--seeds", "1", "--practice_episodes", "1", "--episodes", "1", "--videos", "0"]
 
@@ -37,7 +38,7 @@ def blind(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     actions = rng.uniform(-1, 1, (5, ACTION)).astype(np.float32)
     states = rng.normal(size=(6, STATE)).astype(np.float32)
-    made = Demonstration(states, actions, actions, np.arange(6) / 12.5, success=True, seed=0)
+    made = demonstration(states, actions, actions, np.arange(6) / 12.5)
     save_demonstration(made, demonstration_folder(tmp_path / "blind", 0))
     return tmp_path / "blind"
 
@@ -46,7 +47,7 @@ def blind(tmp_path: Path) -> Path:
     "asked",
     [
         [*FINETUNE, "--reward", "any_motion"],
-        [*PRACTICE, "--arms", "[any_motion]", "--settings", "half=false pretrain=0"],
+        [*PRACTICE, "--variants", "[any_motion]", "--settings", "demos=none"],
     ],
 )
 def test_no_opengl(said, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +66,7 @@ def test_a_predictor_still_in_training(said, tmp_path: Path) -> None:
 @pytest.mark.gl
 def test_an_experiment_asks_after_each_arm(said, tmp_path: Path, blind: Path) -> None:
     asked = [*PRACTICE, "--demos", str(blind), "--predictor", str(tmp_path / "none")]
-    alone = " half=false pretrain=0"
-    assert "none holds no predictor" in said(*asked, "--arms", f"[none, motion{alone}]")
-    assert "no kitchen view 'above'" in said(*asked, "--arms", f"[none, any_motion{alone}]", "--view", "above")
-    assert "demonstration 0 has no recording" in said(*asked, "--arms", "[none, any_motion]")
+    alone = " demos=none"
+    assert "none holds no predictor" in said(*asked, "--variants", f"[none, motion{alone}]")
+    assert "no kitchen view 'above'" in said(*asked, "--variants", f"[none, any_motion{alone}]", "--view", "above")
+    assert "demonstration 0 has no recording" in said(*asked, "--variants", "[none, any_motion]")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from robot.arm import Arm, ArmError, ArmFeatures, ArmState, Mode, Target
-from robot.pose import Pose, between
+from robot.hardware.arm import Arm, ArmError, ArmFeatures, ArmState, Mode, Target
+from robot.hardware.pose import Pose, between
 
 HOME = Pose(np.array([0.5, 0.0, 0.4]), np.array([1.0, 0, 0, 0]))  # tool down
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import CROP_SIZE, Source, Square, TrackedClip, TrackSegment
-from tracking.points import inside
-from tracking.segments import grid_points
+from mpr.core.data.clip import CROP_SIZE, Source, Square, TrackedClip, TrackSegment
+from tracking.motion.points import inside
+from tracking.motion.segments import grid_points
 
 SIDE = 70  # pixels, of the square
 

@@ -7,10 +7,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from rl.demonstrations import Demonstration
+from mpr.core.data.episode import Episode
+from rl.environments.residual import ResidualEnvironment
+from rl.policies.residual import ResidualPolicy
 from rl.residual.algorithm import ResidualSAC
-from rl.residual.environment import ResidualEnvironment
-from rl.residual.policy import ResidualPolicy
+from tests.toy_demonstrations import demonstration
 
 LIMIT = 20
 SMALL = {"net_arch": [16, 16]}
@@ -61,7 +62,7 @@ class Chunked:
         return self.queue.pop(0)
 
 
-def demonstrate(seed: int, environment: Reach | None = None) -> Demonstration:
+def demonstrate(seed: int, environment: Reach | None = None) -> Episode:
     """The straight way, with noise on what is executed."""
     environment = environment or Reach()
     rng = np.random.default_rng([seed, 3])
@@ -76,11 +77,11 @@ def demonstrate(seed: int, environment: Reach | None = None) -> Demonstration:
         labels.append(label)
         sent.append(executed)
     arrays = (np.array(values, np.float32) for values in (states, labels, sent))
-    return Demonstration(*arrays, times=np.arange(len(states)) / 12.5, success=success, seed=seed)
+    return demonstration(*arrays, times=np.arange(len(states)) / 12.5, success=success, seed=seed)
 
 
-def wrapped(alpha: float = 0.1, limit: int = 20, radius: float = 0.06, **base) -> ResidualEnvironment:
-    return ResidualEnvironment(Reach(radius, limit), Chunked(**base), alpha)
+def wrapped(residual_scale: float = 0.1, limit: int = 20, radius: float = 0.06, **base) -> ResidualEnvironment:
+    return ResidualEnvironment(Reach(radius, limit), Chunked(**base), residual_scale)
 
 
 def learner(environment=None, **settings) -> ResidualSAC:

@@ -6,17 +6,21 @@ import json
 import os
 import random
 import resource
+import select
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode, load_episode
+from mpr.core.data.episode import Episode
+from mpr.core.data.episode_folder import load_episode
+from mpr.core.data.step_log import StepLog
 from robot.recording.recorder import DiskFull, Recorder, episode_folders
 
 TOUCHES = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.listdir", "os.scandir", "shutil.rmtree")
@@ -30,24 +34,32 @@ def texture(seed: int, t: int, height: int = 48, width: int = 64) -> NDArray[np.
     return (128 + 80 * np.stack(waves, -1) + noise).clip(0, 255).astype(np.uint8)
 
 
-def robot_episode(seed: int = 0, steps: int = 5, cameras: tuple[str, ...] = ("world",), **changes: Any) -> Episode:
+def robot_episode(number: int = 0, /, steps: int = 5, cameras: tuple[str, ...] = ("world",), **changes: Any) -> Episode:
     """Times are measured: they jitter about 10 Hz, from wherever the clock stood."""
-    rng = np.random.default_rng(seed)
-    seen = [np.stack([texture(10 * seed + i, t) for t in range(steps + 1)]) for i in range(len(cameras))]
+    rng = np.random.default_rng(number)
+    seen = [np.stack([texture(10 * number + i, t) for t in range(steps + 1)]) for i in range(len(cameras))]
     made: dict[str, Any] = {
         "frames": dict(zip(cameras, seen, strict=True)),
         "states": rng.normal(size=(steps + 1, 7)),
         "times": 1000 * rng.random() + np.cumsum(0.1 + 0.01 * rng.uniform(-1, 1, steps + 1)),
         **{f"{name}_actions": rng.uniform(-1.2, 1.2, (steps, 8)) for name in ("base", "residual", "executed")},
         **{"terminated": True, "truncated": False, "success": True},
-        "about": {"task": "open the microwave", "arm": "simulated"},
+        **{"task": "open the microwave", "about": {"arm": "simulated"}},
     }
     return Episode(**{**made, **changes})
 
 
+def noted(steps: int, idle: Sequence[int] = (), held: Sequence[int] = (), **stale: Sequence[int]) -> StepLog:
+    """A log in which these steps are idle, these held, and what is named was too old in these views."""
+    step, view = np.arange(steps), np.arange(steps + 1)
+    why = np.where(np.isin(step, held), "guard", "")
+    return StepLog(held=why, idle=np.isin(step, idle), stale={name: np.isin(view, at) for name, at in stale.items()})
+
+
 def same_arrays(a: Episode, b: Episode) -> bool:
-    names = ("states", "times", "base_actions", "residual_actions", "executed_actions")
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in names) and a.about == b.about
+    first, second = ({**one.arrays, **one.log.arrays} for one in (a, b))
+    same = first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+    return same and all(getattr(a, name) == getattr(b, name) for name in ("about", "task", "seed", "rate_hz"))
 
 
 def _fork(work: Any) -> tuple[int, int]:
@@ -122,12 +134,16 @@ def kill_at_random(root: Path, kills: int) -> dict[str, int]:
             write(int(recorder.save(episode).name.split("_")[1]))
 
     recorder, episode = Recorder(root), robot_episode(steps=3)
-    told: list[int] = []
+    began = time.monotonic()
+    told = [int(recorder.save(episode).name.split("_")[1])]
+    took = time.monotonic() - began
     found = {"leftovers": 0}
     chance = random.Random(0)
-    for _ in range(kills):
+    for kill in range(kills):
         child, reading = _fork(work)
-        time.sleep(chance.uniform(0, 0.1))
+        if kill % 2:  # however busy the machine is, some are killed after an episode was saved
+            select.select([reading], [], [])
+        time.sleep(chance.uniform(0, 2 * took))
         os.kill(child, signal.SIGKILL)
         _, wrote = _end(child, reading)
         assert not set(wrote) & set(told), "a number is given once"

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from robot.arm import ArmError, ArmState, Mode, Target
-from robot.camera import Picture
-from robot.pose import Pose
+from robot.hardware.arm import ArmError, ArmState, Mode, Target
+from robot.hardware.camera import Picture
+from robot.hardware.pose import Pose
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import Seen

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.action import NOTHING
-from robot.camera import Camera, CameraError, CameraFeatures, Picture
-from robot.operator import Answer, Mark
+from robot.hardware.action import NOTHING
+from robot.hardware.camera import Camera, CameraError, CameraFeatures, Picture
+from robot.teleop.operator import Answer, Mark
 from tests.toy_arm import ToyClock
 
 SIDE, RATE = 16, 27.0

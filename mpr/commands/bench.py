@@ -1,6 +1,6 @@
 """`mpr bench`: how fast the reward line's parts run on this machine, as rates from one run on one synthetic clip.
 
-`mpr bench rl` times the policy line's (rl.residual.bench).
+`mpr bench rl` times the policy line's (rl.commands.bench).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tracking.clip import FrameSource, MaskSource, PointTracker, Recent
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.runs import RunFolder
-from tracking.segments import track_segments
+from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.data.clip import FrameSource, MaskSource, PointTracker, Recent
+from mpr.core.errors import UserError
+from mpr.core.processes import cpu_threads
+from mpr.core.runs import RunFolder
+from tracking.motion.segments import track_segments
 
 PARTS = ("render", "masks", "exact", "lucas_kanade", "score", "train")
 
@@ -52,16 +53,13 @@ def rate(work: Callable[[], int], rounds: int) -> float:
 
 
 def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr bench`: measures all parts, prints their rates, and writes them into the run's summary."""
     config, dry_run = parse(BenchConfig, argv, "mpr bench")
     if dry_run:
         return print_plan(config, {}, {"parts": ", ".join(PARTS)}, config.out)
-    import cv2
-    import torch
-
-    torch.set_num_threads(config.threads)
-    cv2.setNumThreads(config.threads)
     run = RunFolder(config.out, "bench", as_dict(config))
-    rates = {**tracking_rates(config), **predictor_rates(config)}
+    with cpu_threads(config.threads, opencv=True):
+        rates = {**tracking_rates(config), **predictor_rates(config)}
     for part, (value, unit) in rates.items():
         print(f"{part:<14}{value:>9.1f} {unit}")
     figures = {part: {"rate": value, "unit": unit} for part, (value, unit) in rates.items()}
@@ -70,10 +68,10 @@ def main(argv: Sequence[str]) -> None:
 
 def tracking_rates(config: BenchConfig) -> dict[str, tuple[float, str]]:
     """Frames a second of everything between a recorded scene and a tracked clip, at 256 x 256 and 1,024 points."""
-    from tracking.lucas_kanade import LucasKanade
-    from tracking.mujoco_render import RenderedFrames, RenderedMasks, SceneRenderer
-    from tracking.mujoco_scene import ExactTracker, RecordedScene
+    from tracking.simulator.mujoco_render import RenderedFrames, RenderedMasks, SceneRenderer
+    from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
     from tracking.synth.clip import record
+    from tracking.trackers.lucas_kanade import LucasKanade
 
     scene = RecordedScene(record(config.task, "open", config.seed))
     crop, length = scene.crop(), len(scene.recording)
@@ -111,8 +109,9 @@ def predictor_rates(config: BenchConfig) -> dict[str, tuple[float, str]]:
     """Transitions scored and samples trained a second, on random pictures."""
     import torch
 
-    from mpr.sizes import SIZES, MotionModel
-    from mpr.training import MASK_SIZE, foreground_error, relative_error
+    from mpr.predictor.model import MotionModel
+    from mpr.predictor.sizes import SIZES
+    from mpr.training.loop import MASK_SIZE, foreground_error, relative_error
 
     size = SIZES[config.size]
     model, rng = MotionModel(size), np.random.default_rng(config.seed)

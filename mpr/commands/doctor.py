@@ -9,17 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.encoders import DINO
-from tracking import cotracker
-from tracking.config import parse
-from tracking.gl import INSTRUCTION
-from tracking.masks import cutie, owlv2, sam2, sam2_package, sam2_video, sam3
-from tracking.masks.registry import PARTS
-from tracking.runs import free_bytes, versions
+from mpr.core.config import parse
+from mpr.core.runs import free_bytes, versions
+from mpr.core.weights import Published
 
 RENDER = """
 import time
-from tracking.gl import mujoco
+from tracking.simulator.gl import mujoco
 model = mujoco.MjModel.from_xml_string(
     "<mujoco><worldbody><light pos='0 0 3'/><geom size='1' rgba='1 0 0 1'/></worldbody></mujoco>")
 model.vis.quality.offsamples = 0
@@ -30,18 +26,6 @@ with mujoco.Renderer(model, 256, 256) as renderer:
     for _ in range(20): renderer.update_scene(data); picture = renderer.render()
     print(f"{20 / (time.perf_counter() - start):.0f}" if picture[128, 128, 0] > 30 else "black")
 """
-
-
-OPTIONAL = {  # below the folder of weights
-    "dinov2-small": DINO,
-    PARTS["owlv2"].weights: owlv2.PUBLISHED,
-    PARTS["sam2"].weights: sam2.PUBLISHED,
-    PARTS["sam2_package"].weights: sam2_package.PUBLISHED,
-    PARTS["cutie"].weights: cutie.PUBLISHED,
-    PARTS["edgetam"].weights: sam2_video.EDGETAM,
-    PARTS["sam3"].weights: sam3.PUBLISHED,
-    **{cotracker.FILES[name]: published for name, published in cotracker.PUBLISHED.items()},
-}
 
 
 @dataclass(frozen=True)
@@ -72,13 +56,35 @@ def try_backend(backend: str) -> str:
     )
 
 
+def optional_weights() -> dict[str, Published]:
+    """What may be downloaded, by its place below the folder of weights."""
+    from mpr.predictor.encoders import DINO
+    from tracking.masks import cutie, owlv2, sam2, sam2_package, sam2_video, sam3
+    from tracking.masks.registry import PARTS
+    from tracking.trackers import cotracker
+
+    return {
+        "dinov2-small": DINO,
+        PARTS["owlv2"].weights: owlv2.PUBLISHED,
+        PARTS["sam2"].weights: sam2.PUBLISHED,
+        PARTS["sam2_package"].weights: sam2_package.PUBLISHED,
+        PARTS["cutie"].weights: cutie.PUBLISHED,
+        PARTS["edgetam"].weights: sam2_video.EDGETAM,
+        PARTS["sam3"].weights: sam3.PUBLISHED,
+        **{cotracker.FILES[name]: published for name, published in cotracker.PUBLISHED.items()},
+    }
+
+
 def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr doctor`: prints versions, ways to render, GPUs, CPU, optional weights and free disk."""
     config, _ = parse(DoctorConfig, argv, "mpr doctor")
     print("versions   " + ", ".join(f"{k} {v}" for k, v in versions().items()))
     results = {backend: try_backend(backend) for backend in ("egl", "osmesa", "glfw")}
     for backend, result in results.items():
         print(f"GL {backend:<7} {result}")
     if not any(r.startswith("works") for r in results.values()):
+        from tracking.simulator.gl import INSTRUCTION
+
         print(f"GL         {INSTRUCTION}")
     import torch
 
@@ -89,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
     else:
         print("GPU        none (not needed: the embedded default runs on the CPU)")
     print(f"CPU        {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
-    for name, published in OPTIONAL.items():
+    for name, published in optional_weights().items():
         place = config.weights / name
         there = place.is_file() or ((place / "config.json").is_file() and any(place.glob("*.safetensors")))
         print(f"weights    {f'{published.name}: found at {place}' if there else published.missing(place)}")

@@ -1,4 +1,4 @@
-"""`mpr bench tracking`: point trackers, and masks that need no weights, against the truth that a simulator knows.
+"""How right point trackers, and masks that need no weights, are: against the truth that a simulator knows.
 
 Points: TAP-Vid's metrics, of a grid on the first frame followed to the last; and as the reward uses them, in segments,
 one transition at a time. Of the latter two shares tell what a tracker does to the reward: an oracle that predicts the
@@ -9,79 +9,29 @@ tracked to move. Masks: from the true mask's box on the frame that shows most of
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from mpr.intervals import Interval, mean, ratio
-from mpr.reward import MOVED, moved_share, point_agreement
-from tracking.box_mask import CarriedMasks
-from tracking.clip import FrameWindow, MaskSource, PointTracker, Recent, Source, TrackedClip
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.from_recording import recorded_clip
-from tracking.lucas_kanade import LucasKanade
-from tracking.mujoco_scene import ExactTracker, RecordedScene
-from tracking.points import Transition, inside
-from tracking.runs import RunFolder, write_atomic
-from tracking.segments import grid_points, track_segments
-from tracking.store import load_clip, load_recording
-from tracking.tapvid import tapvid
-from tracking.trackers import check_tracker, make_tracker
+from mpr.core.data.clip import FrameWindow, MaskSource, PointTracker, Recent, Source, TrackedClip
+from mpr.core.data.clip_folder import load_clip, load_recording
+from mpr.core.errors import UserError
+from mpr.core.report.intervals import UNIT, Bounds, Interval, mean, ratio
+from mpr.reward.agreement import MOTION_THRESHOLD_PX, moved_share, point_agreement
+from tracking.clips.from_recording import recorded_clip
+from tracking.masks.box_mask import CarriedMasks
+from tracking.motion.points import Transition, inside, transitions
+from tracking.motion.segments import grid_points, track_segments
+from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
+from tracking.trackers.tapvid import tapvid
 
 REST = 0.05  # pixels of 256: a point that truly moves less rests
 Row = dict[str, float | int | str]
 SOURCE = Source("bench", "bench", 0.0, 0.0, "", "made here", "simulator", ExactTracker.name)
-
-
-@dataclass(frozen=True)
-class TrackingBench:
-    """Measures point trackers and box masks against exact ones, on synthetic clips and kitchen episodes."""
-
-    recordings: list[Path] = field(default_factory=lambda: [Path("data/microwave")])  # folders of clips or episodes
-    most: int = 20  # of each folder, the first of them
-    trackers: list[str] = field(default_factory=lambda: [LucasKanade.name])
-    weights: Path | None = None  # CoTracker's .pth file
-    device: str = "auto"  # of CoTracker: auto, cpu, cuda
-    masks: bool = True  # masks too
-    out: Path = Path("runs/bench_tracking")  # run folder
-
-    def __post_init__(self) -> None:
-        for name in self.trackers:
-            check_tracker(name)
-        if self.most < 1:
-            raise UserError("mpr bench tracking: --most is at least 1")
-
-
-def main(argv: Sequence[str]) -> None:
-    """Entry of `mpr bench tracking`: metrics.jsonl has a row a clip and tracker, and one of its masks."""
-    config, dry_run = parse(TrackingBench, argv, "mpr bench tracking")
-    if dry_run:
-        inputs = {f"recordings {i}": folder for i, folder in enumerate(config.recordings)}
-        return print_plan(config, inputs, {"trackers": ", ".join(config.trackers)}, config.out)
-    folders = {root: recorded(root)[: config.most] for root in config.recordings}
-    trackers = {name: make_tracker(name, config.weights, config.device) for name in config.trackers}
-    run = RunFolder(config.out, "bench tracking", as_dict(config), ("out", "device"))
-    wanted = {*config.trackers, *(["masks"] if config.masks else [])}
-    there: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in run.metrics():
-        there[row["set"], row["clip"]].add(row["what"])
-    done = {clip for clip, found in there.items() if found == wanted}
-    run.keep_metrics(lambda row: (row["set"], row["clip"]) in done)
-    todo = [(root, folder) for root, some in folders.items() for folder in some if (str(root), folder.name) not in done]
-    for root, folder in tqdm(todo, desc="clips", unit="clip", disable=None):
-        for row in measured(folder, trackers, config.masks):
-            run.log(set=str(root), clip=folder.name, **row)
-    lines = table(list(run.metrics()))
-    write_atomic(run.path / "table.md", "\n".join(lines) + "\n")
-    run.finish({"clips": {str(root): len(some) for root, some in folders.items()}})
-    print("\n".join(lines))
 
 
 def recorded(root: Path) -> list[Path]:
@@ -121,7 +71,7 @@ def measured(folder: Path, trackers: dict[str, PointTracker], masks: bool) -> It
 
 
 def followed(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> Row:
-    """TAP-Vid's metrics of a grid on the first frame, of its points that show something; of the object's alone, too."""
+    """TAP-Vid's metrics of a grid on the first frame, of its points that show something; of only the object's, too."""
     grid = grid_points()
     queries = np.column_stack([np.zeros(len(grid)), grid]).astype(np.float32)
     truth = exact.track(clip.frames, queries)
@@ -136,18 +86,16 @@ def followed(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> R
 
 
 def paid(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> Row:
-    """What the reward would make of the tracker's segments; sums over transitions, for ratios over clips."""
+    """What the reward would make of the tracker's segments; sums over transitions but gaps, for ratios over clips."""
     started = time.perf_counter()
     tracked = replace(clip, segments=track_segments(tracker, clip.frames, clip.masks))
     seconds = time.perf_counter() - started
     earned, share, errors, rests, invented = 0.0, 0.0, [], 0, 0
-    for t in range(len(clip.times) - 1):
-        x = Transition(tracked, t)
+    for x, true in zip(transitions(tracked), transitions(clip), strict=True):
         earned_here, off, resting, moving = _transition(x, clip, exact)
         earned += earned_here
         errors.append(off)
         rests, invented = rests + resting, invented + moving
-        true = Transition(clip, t)
         share += moved_share(true.delta[true.object])
     error = np.concatenate(errors)
     return {
@@ -174,7 +122,7 @@ def _transition(x: Transition, clip: TrackedClip, exact: PointTracker) -> tuple[
     true[~seen] = 0.0  # a point in front of or behind what the tracker took it for: no oracle is paid for it
     agreed = point_agreement(true, delta)
     resting = seen & (np.linalg.norm(true, axis=1) < REST)
-    moving = resting & (np.linalg.norm(delta, axis=1) >= MOVED)
+    moving = resting & (np.linalg.norm(delta, axis=1) >= MOTION_THRESHOLD_PX)
     earned = float(agreed.mean()) if len(agreed) else 0.0
     off = np.linalg.norm(delta - true, axis=1)[seen].astype(np.float64)
     return earned, off, int(resting.sum()), int(moving.sum())
@@ -202,7 +150,7 @@ def cut_out(clip: TrackedClip) -> Row:
 
 
 def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Intersection over union of two masks; NaN where both are empty."""
+    """Intersection over union of two masks, bool [H, W] each; NaN where both are empty."""
     union = int((a | b).sum())
     return float((a & b).sum() / union) if union else float("nan")
 
@@ -220,7 +168,7 @@ def table(rows: Sequence[dict]) -> list[str]:
         lines += ["", "| set | mask IoU | on the box's frame | refused | frames/s |", "|---|---|---|---|---|"]
     for name, some in masks.items():
         good = [row for row in some if "iou" in row]
-        figures = [str(averaged(good, key)) for key in ("iou", "iou_at_box")]
+        figures = [str(averaged(good, key, UNIT)) for key in ("iou", "iou_at_box")]
         figures.append(f"{len(some) - len(good)} of {len(some)}")
         lines.append("| " + " | ".join([Path(name).name, *figures, speed(good)]) + " |")
     return lines
@@ -235,22 +183,25 @@ def grouped(rows: Sequence[dict]) -> dict[tuple[str, str], list[dict]]:
 
 
 def cells(rows: Sequence[dict]) -> list[str]:
+    """The figures of one set and tracker as the table shows them, each with its interval over clips."""
     keys = ("delta_avg", "occlusion_accuracy", "average_jaccard", "object_delta_avg", "object_average_jaccard")
     sums = {key: np.array([row[key] for row in rows], float) for key in ("earned", "share", "invented", "resting")}
     return [
-        *(str(averaged(rows, key)) for key in (*keys, "error_median_px")),
-        str(ratio(sums["earned"], sums["share"])),
-        str(ratio(sums["invented"], sums["resting"])),
+        *(str(averaged(rows, key, UNIT)) for key in keys),
+        str(averaged(rows, "error_median_px", (0.0, np.inf))),
+        str(ratio(sums["earned"], sums["share"], (0.0, np.inf))),  # tracked motion over the true: it may exceed 1
+        str(ratio(sums["invented"], sums["resting"], UNIT)),
         speed(rows),
     ]
 
 
-def averaged(rows: Sequence[dict], key: str) -> Interval:
+def averaged(rows: Sequence[dict], key: str, bounds: Bounds) -> Interval:
     """Mean over clips that have the figure."""
     values = np.array([row[key] for row in rows if key in row], float)
-    return mean(values[np.isfinite(values)])
+    return mean(values[np.isfinite(values)], bounds)
 
 
 def speed(rows: Sequence[dict]) -> str:
+    """Frames a second over all rows, as text; a dash where nothing was timed."""
     seconds = sum(row["seconds"] for row in rows)
     return f"{sum(row['frames'] for row in rows) / seconds:.0f}" if seconds else "–"

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from tracking.errors import NO_ROOM, NotReady, UserError
-from tracking.processes import check_engine, on_ray, spawn, start_worker
+from mpr.core.errors import NO_ROOM, NotReady, UserError, in_brief
+from mpr.core.processes import check_engine, spawn, start_worker
+from mpr.core.ray_engine import on_ray
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -51,7 +52,7 @@ def attempted(
         yield from on_ray(partial(_tried, work), todo, workers, fresh=False, retries=TRIES - 1, lost=_lost)
         return
     waiting, tries = deque(todo), dict.fromkeys(range(len(todo)), 0)
-    running: dict[Future, tuple[_Worker, int]] = {}
+    running: dict[Future, tuple[_Worker, int]] = {}  # a worker is in here or idle whenever a result is given away
     idle = [_Worker(number) for number in range(min(workers, len(todo)))]
     try:
         while waiting or running:
@@ -66,22 +67,23 @@ def attempted(
                 tries[index] += 1
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 worker, index = running.pop(done)
-                try:
+                broken = isinstance(done.exception(), BrokenProcessPool)
+                idle.append(worker.again() if broken else worker)
+                if not broken:
                     yield done.result()
-                    idle.append(worker)
-                except BrokenProcessPool:
-                    idle.append(worker.again())
-                    if tries[index] < TRIES:
-                        waiting.append(todo[index])
-                    else:
-                        yield index, KILLED
+                elif tries[index] < TRIES:
+                    waiting.append(todo[index])
+                else:
+                    yield index, KILLED
     except BaseException:
         for process in multiprocessing.active_children():
             process.terminate()  # or this one would wait for what they are at
         raise
     finally:
         for worker in (*idle, *(worker for worker, _ in running.values())):
-            worker.shutdown(wait=False, cancel_futures=True)
+            # Not left to the interpreter: in a process that multiprocessing started, it closes queues before pools, and
+            # waits for ever for workers that nobody told to end.
+            worker.shutdown(cancel_futures=True)
 
 
 class _Worker(ProcessPoolExecutor):
@@ -107,8 +109,10 @@ def _tried(work: Callable[[Unit], Result], numbered: tuple[int, Unit]) -> tuple[
 
 
 def tried(work: Callable[[Unit], Result], unit: Unit) -> Result | Failed:
-    """work(unit), or why it failed. Raises what every other unit would fail of: NotReady, ModuleNotFoundError, a full
-    disk."""
+    """The result of work(unit), or why it failed.
+
+    Raises what every other unit would fail of: NotReady, ModuleNotFoundError, a full disk.
+    """
     try:
         return work(unit)
     except (NotReady, ModuleNotFoundError):
@@ -124,5 +128,5 @@ def tried(work: Callable[[Unit], Result], unit: Unit) -> Result | Failed:
 
 
 def unforeseen(error: Exception) -> Failed:
-    said = " ".join(str(error).split())[:300]
-    return Failed(type(error).__name__, f"{type(error).__name__}: {said}", traceback.format_exc())
+    """A failure that nobody foresaw, told by its class, in brief, and with its traceback."""
+    return Failed(type(error).__name__, f"{type(error).__name__}: {in_brief(error, 300)}", traceback.format_exc())

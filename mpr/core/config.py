@@ -1,117 +1,83 @@
-"""YAML and command line into a frozen dataclass, with draccus; its tracebacks become one line that names the key."""
+"""YAML and command line into a frozen dataclass, whose errors are one line that names the key."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import dataclasses
-import io
-import json
 import math
-import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 import draccus
 import yaml
 
-from tracking.errors import UserError
-from tracking.runs import free_bytes
+from mpr.core.command_line import fields_of, merged, read_words, read_yaml
+from mpr.core.errors import UserError
+from mpr.core.runs import free_bytes
 
 C = TypeVar("C")
-NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+LISTS = """\
+A list's items are words of their own (--key a b) or have commas between (--key a,b or --key "[a, b]").
+An item that holds a comma needs quotes of its own, unless it is a path that exists. [] is an empty list."""
 
 
-def parse(config_class: type[C], argv: Sequence[str], prog: str) -> tuple[C, bool]:
+def parse(
+    config_class: type[C], argv: Sequence[str], prog: str, presets: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[C, bool]:
     """Returns the config and whether --dry-run was asked. `--config FILE` is read first, `--key value` overrides it.
 
-    Raises UserError for an unknown key, a wrong type, a refused value or a missing file.
+    `presets`: what `--preset NAME` sets, below both. Raises UserError for an unknown key or preset, a wrong type, a
+    refused value or a missing file.
     """
     argv = list(argv)
     dry_run = "--dry-run" in argv
     argv = [a for a in argv if a != "--dry-run"]
-    file: Path | None = None
-    for i, argument in enumerate(argv):
-        if argument == "--config" or argument.startswith("--config="):
-            if "=" not in argument and i + 1 == len(argv):
-                raise UserError(f"{prog}: --config needs a file")
-            file = Path(argument.split("=", 1)[1] if "=" in argument else argv[i + 1])
-            del argv[i : i + (1 if "=" in argument else 2)]
-            if not file.is_file():
-                raise UserError(f"{prog}: config file {file} does not exist")
-            break
+    named = _taken_out(argv, "--config", "a file", prog)
+    file = None if named is None else Path(named)
+    if file and not file.is_file():
+        raise UserError(f"{prog}: config file {file} does not exist")
+    preset = _taken_out(argv, "--preset", "a name", prog) if presets else None
+    if presets and preset is not None and preset not in presets:
+        raise UserError(f"{prog}: no preset '{preset}'; there is {', '.join(presets)}")
     if "--help" in argv or "-h" in argv:
-        _print_help(config_class, prog)
+        _print_help(config_class, prog, presets or {})
         raise SystemExit(0)
-    known = {f.name for f in dataclasses.fields(config_class)}  # type: ignore[arg-type]
-    for argument in argv:
-        key = argument[2:].split("=")[0].split(".")[0]
-        if argument.startswith("--") and key not in known:
-            raise UserError(f"{prog}: unknown key --{key}; known: {', '.join(sorted(known))} (see {prog} --help)")
-    argv = _spell_numbers(config_class, _spell_texts(config_class, _spell_flags(config_class, argv)))
-    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(errors):
-            config = draccus.parse(config_class, config_path=file, args=argv, prog=prog)
-        for name, hint in get_type_hints(config_class).items():
-            if hint is Path and getattr(config, name) is None:  # draccus lets null through
-                raise UserError(f"{prog}: --{name} null: a path is needed")
-        return config, dry_run
+        said = dict(presets[preset]) if presets and preset else {}
+        said = merged(said, fields_of("", _read_file(file), config_class)) if file else said
+    except UserError as error:
+        raise UserError(f"{prog}: {file}: {error}; see {prog} --help") from error
+    try:
+        said = merged(said, read_words(config_class, argv))
+    except UserError as error:
+        raise UserError(f"{prog}: {error}; see {prog} --help") from error
+    try:
+        return draccus.decode(config_class, said), dry_run
     except UserError:
         raise
-    except (SystemExit, Exception) as error:
-        text = errors.getvalue().strip().splitlines()[-1:] if isinstance(error, SystemExit) else []
-        where = f" ({file})" if file else ""
-        raise UserError(f"{prog}: {_one_line(text[0] if text else error)}{where}; see {prog} --help") from error
+    except Exception as error:
+        raise UserError(f"{prog}: {_one_line(error)}; see {prog} --help") from error
 
 
-def _spell_flags(config_class: type, argv: list[str]) -> list[str]:
-    """A yes-or-no key alone, as in `--check`, means yes."""
-    hints = get_type_hints(config_class)
-    followed = [*argv, "--"][1:]
-    return [
-        f"{word}=true" if word[:2] == "--" and hints.get(word[2:]) is bool and after[:2] == "--" else word
-        for word, after in zip(argv, followed, strict=True)
-    ]
+def _taken_out(argv: list[str], option: str, needed: str, prog: str) -> str | None:
+    """The value of an option that is no field of a config; it is taken out of `argv`."""
+    for i, word in enumerate(argv):
+        if word == option or word.startswith(f"{option}="):
+            if "=" not in word and i + 1 == len(argv):
+                raise UserError(f"{prog}: {option} needs {needed}")
+            value = word.split("=", 1)[1] if "=" in word else argv[i + 1]
+            del argv[i : i + (1 if "=" in word else 2)]
+            return value
+    return None
 
 
-def _spell_texts(config_class: type, argv: list[str]) -> list[str]:
-    """Texts in quotes: draccus reads values as YAML, where `off` is no word and `#C C opens` is nothing at all."""
-    texts = {f"--{name}" for name, hint in get_type_hints(config_class).items() if hint is str}
-    out: list[str] = []
-    for argument in argv:
-        key, equals, value = argument.partition("=")
-        if key in texts and equals:
-            out.append(f"{key}={json.dumps(value, ensure_ascii=False)}")
-        elif out and out[-1] in texts and not argument.startswith("--"):
-            out[-1] += f"={json.dumps(argument, ensure_ascii=False)}"
-        else:
-            out.append(argument)
-    return out
-
-
-def _spell_numbers(config_class: type, argv: list[str]) -> list[str]:
-    """What argparse and draccus need to hear for `--box -5,10,30,40` and `--size -1e-3`."""
-    hints = get_type_hints(config_class)
-    out: list[str] = []
-    for argument in argv:
-        key, value = "", argument
-        if argument.startswith("--"):
-            key, _, value = argument.partition("=")
-        elif out and out[-1].startswith("--") and "=" not in out[-1]:
-            key = out[-1]
-        bare = re.fullmatch(rf"[(\[]?({NUMBER}(?:\s*,\s*{NUMBER})*)[)\]]?", value)
-        if not key or not bare:
-            out.append(argument)
-            continue
-        if not argument.startswith("--"):
-            out.pop()
-        several = "tuple[" in str(hints.get(key[2:], "")) or "list[" in str(hints.get(key[2:], ""))
-        out.append(f"{key}=[{bare[1]}]" if several else f"{key}={value}")
-    return out
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        return read_yaml(file.read_bytes())
+    except ValueError as error:
+        raise UserError(str(error)[:300]) from error
 
 
 def _one_line(error: object) -> str:
@@ -125,14 +91,20 @@ def _one_line(error: object) -> str:
     return " — ".join(dict.fromkeys(p for p in parts if p))[:400]
 
 
-def _print_help(config_class: type, prog: str) -> None:
+def _print_help(config_class: type, prog: str, presets: Mapping[str, Mapping[str, Any]]) -> None:
     parser = draccus.argparsing.ArgumentParser(config_class, prog=prog).parser
     parser.description = (config_class.__doc__ or "").strip()
     for action in parser._actions:  # draccus's own name for --config
         if "--config_path" in action.option_strings:
             action.help = argparse.SUPPRESS
+        elif (action.help or "").startswith("Config file for "):  # draccus's word for a mapping of its fields
+            action.help = "the keys below with no dots, as '{key: value, key: value}'"
+    parser.epilog = LISTS
     parser.add_argument("--config", metavar="FILE", help="YAML file with the same keys; --key value overrides it")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done; touch nothing")
+    if presets:
+        sizes = (f"{name} ({', '.join(f'{k} {v}' for k, v in keys.items())})" for name, keys in presets.items())
+        parser.add_argument("--preset", metavar="NAME", help="; ".join(sizes) + ". The options above override it")
     parser.print_help()
 
 
@@ -146,14 +118,21 @@ def with_settings(config_class: type[C], settings: str, what: str, taken: Collec
 
     Raises UserError naming `what`, and the key where it is unknown or `taken` (decided elsewhere).
     """
-    words = []
-    for setting in shlex.split(settings):
-        key, equals, value = setting.partition("=")
+    return parse(config_class, setting_words(settings, what, taken), what)[0]
+
+
+def setting_words(settings: str, what: str, taken: Collection[str] = ()) -> list[str]:
+    """Settings as words of a command line. Raises UserError as `with_settings` does."""
+    try:
+        words = shlex.split(settings)
+    except ValueError as error:
+        raise UserError(f"{what}: '{settings}': {error}") from error
+    for word in words:
+        key, equals, _ = word.partition("=")
         if not equals or key in taken:
             why = "is decided by the experiment" if key in taken else "lacks its =value"
-            raise UserError(f"{what}: '{setting}' {why}; a setting is key=value")
-        words += [f"--{key}", value]
-    return parse(config_class, words, what)[0]
+            raise UserError(f"{what}: '{word}' {why}; a setting is key=value")
+    return [f"--{word}" for word in words]
 
 
 @dataclass(frozen=True)

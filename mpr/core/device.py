@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 
-import torch
-
-from tracking.errors import NotReady, UserError
+from mpr.core.errors import NotReady, UserError
 
 
 def check_device(asked: str) -> None:
@@ -17,6 +15,8 @@ def check_device(asked: str) -> None:
 
 def resolved_device(asked: str) -> str:
     """`asked`, or for auto a GPU (this rank's) before the CPU. Raises NotReady for a GPU that is not there."""
+    import torch  # takes seconds, and the check of a name needs none
+
     check_device(asked)
     if asked.startswith("cuda") and not torch.cuda.is_available():
         raise NotReady(f"--device {asked}: this machine has no GPU that torch can use; give --device cpu")

@@ -1,22 +1,24 @@
-"""The same work in one process or several, here or on a Ray cluster: units that are independent, results that do not
-depend on how many or where."""
+"""The same work in one process or several, here or on a Ray cluster.
+
+Units are independent, and results do not depend on how many processes there are, or where.
+"""
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
-import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import BaseContext
+from contextlib import contextmanager
+from multiprocessing.context import BaseContext, SpawnContext, SpawnProcess
 from typing import TypeVar
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
 
 ENGINES = ("local", "ray")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # of a worker, unless the user says otherwise
 KILLED = "a worker process was killed (is there enough memory?): the same command goes on"
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -25,14 +27,16 @@ Result = TypeVar("Result")
 def mapped(
     work: Callable[[Unit], Result], units: Sequence[Unit], workers: int, fresh: bool = True, engine: str = "local"
 ) -> Iterable[Result]:
-    """work(unit) of every unit: in order with one worker; with more as they come, each in a process of its own if
-    `fresh`. `engine` ray hands them to Ray instead, one CPU each.
+    """The results of work(unit) of every unit: in order with one worker, with more as they come.
 
-    Workers die with the process that started them. Raises what a unit raised, UserError where a worker was killed
+    With more workers each unit has a process of its own if `fresh`. `engine` ray hands them to Ray instead, one CPU
+    each. Workers die with the process that started them. Raises what a unit raised, UserError where a worker was killed
     (short of memory, say), and for an engine that does not exist.
     """
     check_engine(engine)
     if engine == "ray":
+        from mpr.core.ray_engine import on_ray
+
         yield from on_ray(work, units, workers, fresh)
         return
     if workers == 1:
@@ -56,70 +60,37 @@ def check_engine(engine: str) -> None:
         raise UserError(f"engine '{engine}': there is {', '.join(ENGINES)}")
 
 
+_STARTING = threading.Lock()
+
+
+@contextmanager
+def defaults(**variables: str) -> Iterator[None]:
+    """Environment variables, where the user has not set them, for what is started meanwhile."""
+    with _STARTING:
+        mine = {name: value for name, value in variables.items() if name not in os.environ}
+        os.environ.update(mine)
+        try:
+            yield
+        finally:
+            for name in mine:
+                os.environ.pop(name, None)
+
+
+class _Worker(SpawnProcess):
+    """A process with one CPU thread, together with `one_thread` in it."""
+
+    def start(self) -> None:
+        with defaults(**ONE_THREAD):
+            super().start()
+
+
+class _Spawn(SpawnContext):
+    Process = _Worker
+
+
 def spawn() -> BaseContext:
-    """How workers start: not by a fork, which would share this process's OpenGL context; one CPU thread each, together
-    with `one_thread` in the worker."""
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
-    return multiprocessing.get_context("spawn")
-
-
-def on_ray(
-    work: Callable[[Unit], Result],
-    units: Sequence[Unit],
-    workers: int,
-    fresh: bool,
-    retries: int = 0,
-    lost: Callable[[Unit], Result] | None = None,
-) -> Iterable[Result]:
-    """On the cluster that RAY_ADDRESS names, or one started here with `workers` CPUs for as long as this takes. Its
-    machines must share this one's folders. A unit whose worker was killed is tried `retries` times more; then its
-    result is lost(unit), or UserError is raised."""
-    import ray
-    from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
-
-    home = os.getcwd()
-
-    def at_home(unit: Unit) -> Result:
-        one_thread()
-        os.chdir(home)  # units name folders as the command's user did
-        return work(unit)
-
-    spawn()  # for the threads
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's default to come; it warns until it is set
-    address = os.environ.get("RAY_ADDRESS")
-    here = {} if address else {"num_cpus": workers, "include_dashboard": False}
-    try:
-        _reach(address)
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, **here)
-    except (OSError, ValueError) as error:
-        raise UserError(f"no Ray cluster answers at RAY_ADDRESS={address}: start one there, or unset it") from error
-    try:
-        task = ray.remote(num_cpus=1, max_retries=retries, max_calls=1 if fresh else 0)(at_home)
-        unit_of = {task.remote(unit): unit for unit in units}
-        waiting = list(unit_of)
-        while waiting:
-            (done,), waiting = ray.wait(waiting)
-            try:
-                result = ray.get(done)
-            except (WorkerCrashedError, OutOfMemoryError):  # this unit's; a machine that is lost takes all with it
-                if lost is None:
-                    raise
-                result = lost(unit_of[done])
-            yield result
-    except RayTaskError as error:
-        raise error.cause from error  # as it was raised: ray adds where
-    except RayError as error:  # a worker crashed, was short of memory, or its machine was lost
-        raise UserError(KILLED) from error
-    finally:
-        ray.shutdown()
-
-
-def _reach(address: str | None) -> None:
-    """Raises OSError or ValueError where nobody listens at host:port, for which Ray itself would look for minutes."""
-    if address and ":" in address:
-        host, _, port = address.removeprefix("ray://").rpartition(":")
-        socket.create_connection((host, int(port)), timeout=5).close()
+    """How workers start: not by a fork, which would share this process's OpenGL context; one CPU thread each."""
+    return _Spawn()
 
 
 def one_thread() -> None:
@@ -130,8 +101,10 @@ def one_thread() -> None:
 
 
 def start_worker(number: int = 0) -> None:
-    """First in each of several workers of one kind: of the GPUs that CUDA_VISIBLE_DEVICES names, they take turns by
-    their numbers."""
+    """Set up one of several workers of one kind: to be called first in each.
+
+    Of the GPUs that CUDA_VISIBLE_DEVICES names, they take turns by their numbers.
+    """
     one_thread()
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     if len(gpus) > 1:
@@ -154,3 +127,23 @@ def end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def cpu_threads(count: int, opencv: bool = False) -> Iterator[None]:
+    """So many CPU threads for torch, and if asked for OpenCV; afterwards as many as before."""
+    import torch
+
+    parts: list[tuple[Callable[[], int], Callable[[int], None]]] = [(torch.get_num_threads, torch.set_num_threads)]
+    if opencv:
+        import cv2
+
+        parts.append((cv2.getNumThreads, cv2.setNumThreads))
+    before = [told() for told, _ in parts]
+    try:
+        for _, take in parts:
+            take(count)
+        yield
+    finally:
+        for (_, take), number in zip(parts, before, strict=True):
+            take(number)

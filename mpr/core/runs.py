@@ -8,19 +8,22 @@ import fcntl
 import glob
 import importlib.metadata
 import json
+import math
 import os
 import random
+import reprlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import yaml
 
-from tracking.errors import UserError
+from mpr.core.errors import UNREADABLE, UserError, in_brief
+from mpr.core.json_files import check, parsed, read_object
 
 PACKAGES = ("mpr", "torch", "numpy", "mujoco", "opencv-python-headless", "av", "gymnasium-robotics", "transformers")
 
@@ -125,48 +128,116 @@ def seed_everything(seed: int) -> None:
         sys.modules["torch"].manual_seed(seed)
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's metrics.jsonl; a torn last line is dropped, and without a file there are none.
+class _Figures(TypedDict):
+    seconds: float
 
-    Raises UserError for any other line that cannot be read: no killed process leaves one.
+
+class LoggedClip(TypedDict):
+    """A clip that an action gave."""
+
+    clip: str
+    narration: str
+    quality: _Figures
+
+
+class Logged(TypedDict, total=False):
+    """What a line of metrics.jsonl holds, of whatever command, where it has it."""
+
+    step: int
+    episode: int
+    seed: int
+    steps: int
+    success: bool
+    policy: str
+    failed: str
+    uid: str
+    made_of: str
+    reason: str
+    message: str
+    clips: list[LoggedClip]
+    wall: float
+    memory_gb: float
+
+
+class Row(dict[str, Any]):
+    """A line of JSON lines; to ask it for what it has not is a UserError that names the line."""
+
+    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+        super().__init__(values)
+        self.where = where
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(f"{self.where} has no '{key}': take it out, or choose another --out")
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's metrics.jsonl; without a file there are none.
+
+    Blank ones and a torn last one are dropped. Raises as `read_lines` does: no killed process leaves such a line.
     """
-    file = Path(run) / "metrics.jsonl"
+    return read_lines(Path(run) / "metrics.jsonl")
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines, as `RunFolder.log` writes them.
+
+    Raises UserError for one that cannot be read, or (when it is asked) has not what is asked of it.
+    """
     rows: list[dict[str, Any]] = []
     *lines, last = file.read_bytes().split(b"\n") if file.exists() else [b""]
     with contextlib.suppress(ValueError):  # torn, unless all but its newline is there
-        json.loads(last)
+        parsed(last)
         lines.append(last)
     for number, line in enumerate(lines, 1):
+        where = f"{file}, line {number}"
         try:
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError("not an object")
+            if line.strip():
+                row = parsed(line)
+                check(row, Logged)
+                rows.append(Row(row, where))
         except ValueError as error:
-            raise UserError(
-                f"{file}, line {number} is damaged ({error}): take it out, or choose another --out"
-            ) from error
-        rows.append(row)
+            raise UserError(f"{where} is damaged ({error}): take it out, or choose another --out") from error
     return rows
+
+
+def read_row(file: Path, kind: type) -> Row:
+    """A JSON file that a run wrote, as `kind` says. Raises UserError where it is none."""
+    try:
+        return Row(read_object(file, kind), str(file))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is damaged ({error}): remove it and run again, or choose another --out") from error
 
 
 def _settings(file: Path) -> dict[str, Any]:
     """What a run's config.yaml says. Raises UserError where it is damaged."""
     try:
         there = yaml.safe_load(file.read_bytes()) or {}
-        if not isinstance(there, dict):
-            raise ValueError("no settings")
-    except (yaml.YAMLError, ValueError) as error:
-        said = " ".join(str(error).split())[:100]
+        if not (isinstance(there, dict) and all(isinstance(key, str) for key in there)):
+            raise ValueError("no settings by name")
+    except (yaml.YAMLError, *UNREADABLE) as error:  # a tag on a value that is none of it raises anything at all
+        said = in_brief(error, 100)
         raise UserError(f"{file} is damaged ({said}): write it anew as it was, or choose another --out") from error
     return there
+
+
+SHORTLY = reprlib.Repr()  # YAML's aliases can make a short file endless
+SHORTLY.maxlevel, SHORTLY.maxlist, SHORTLY.maxdict = 3, 20, 20
+SHORTLY.maxstring = SHORTLY.maxother = 80
+
+
+def _shown(value: Any) -> str:
+    """A setting, on a line."""
+    return " ".join((value if isinstance(value, str) else SHORTLY.repr(value)).split())
 
 
 _OWNED: dict[Path, int] = {}  # run folder -> its lock's file descriptor, held until this process ends
 
 
 def own(path: Path) -> None:
-    """Make this process the only one that writes the run folder. Raises UserError where another one does, or where no
-    folder can be."""
+    """Make this process the only one that writes the run folder.
+
+    Raises UserError where another one does, or where no folder can be.
+    """
     path = Path(path).resolve()
     if path in _OWNED:
         return
@@ -183,12 +254,21 @@ def own(path: Path) -> None:
     _OWNED[path] = lock
 
 
-class RunFolder:
-    """The folder of one command, and of one process at a time: config.yaml (resolved), versions.json, metrics.jsonl,
-    whatever else, summary.json.
+def _finite(value: Any) -> Any:
+    """The same mappings, lists and tuples, with None for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    Opening it again with the same config resumes; with another config it is refused, naming the keys that differ.
-    `free` names config keys that may differ on resume (number of workers and the like).
+
+class RunFolder:
+    """The folder of one command, and of one process at a time.
+
+    It holds config.yaml (resolved), versions.json, metrics.jsonl, whatever else, summary.json. Opening it again with
+    the same config resumes; with another config it is refused, naming the keys that differ. `free` names config keys
+    that may differ on resume (number of workers and the like).
     """
 
     def __init__(self, path: Path, command: str, config: Mapping[str, Any], free: tuple[str, ...] = ("out",)) -> None:
@@ -199,7 +279,8 @@ class RunFolder:
             there = _settings(file)
             keys = [k for k in {**there, **wanted} if k not in free and there.get(k) != wanted.get(k)]
             if keys:
-                shown = ", ".join(f"{k}: {there.get(k)} there, {wanted.get(k)} asked" for k in sorted(keys)[:4])
+                said = [(k, _shown(there.get(k)), _shown(wanted.get(k))) for k in sorted(keys)[:4]]
+                shown = ", ".join(f"{key}: {one} there, {other} asked" for key, one, other in said)
                 raise UserError(f"{self.path} holds a run with other settings ({shown}): choose another --out")
             own(self.path)
             self.keep_metrics(lambda row: True)  # a torn last line would swallow the next one
@@ -234,8 +315,8 @@ class RunFolder:
         write_atomic(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write summary.json: the run is complete."""
-        write_atomic(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        """Write summary.json: the run is complete. A number that is none (NaN) is null there: JSON knows no other."""
+        write_atomic(self.path / "summary.json", json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n")
 
     def reopen(self) -> None:
         """Before a complete run is added to: until it is finished anew, it is not."""

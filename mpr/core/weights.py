@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracking.errors import MissingWeights, NotReady
+from mpr.core.errors import MissingWeights, NotReady
 
 BY_BOX = "or give a box, which needs no weights: `mpr track --video FILE --box x0,y0,x1,y1`"
 
@@ -32,16 +32,17 @@ class Published:
 
 
 def first_line(why: object) -> str:
+    """The first line of what an error says, or its class where it says nothing."""
     return (str(why).strip().splitlines() or [type(why).__name__])[0]
 
 
 def load_published(
     folder: Path, published: Published, model: str, processor: str = "", device: str = "cpu", unused: str = "-"
 ) -> tuple[Any, Any]:
-    """A transformers model in evaluation mode and its processor (None unless asked for), from a local folder. Fetches
-    nothing. Parameters whose names begin with `unused` may be missing.
+    """A transformers model in evaluation mode and its processor (None unless asked for), from a local folder.
 
-    Raises MissingWeights where the folder has none, and NotReady for what is damaged or another model's.
+    Fetches nothing. Parameters whose names begin with `unused` may be missing. Raises MissingWeights where the folder
+    has none, and NotReady for what is damaged or another model's.
     """
     config = folder / "config.json"
     if not config.is_file() or not any(folder.glob("*.safetensors")):

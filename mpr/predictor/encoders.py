@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tracking.weights import Published, load_published
+from mpr.core.weights import Published, load_published
+from mpr.predictor.sizes import Size
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -47,6 +48,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Let `x` [B, T, D] look at `context` [B, S, D]: [B, T, D]."""
         b, t, d = x.shape
         q = self.query(x).view(b, t, self.heads, -1).transpose(1, 2)  # [B, heads, T, d / heads]
         k, v = self.key_value(context).view(b, context.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -55,6 +57,7 @@ class Attention(nn.Module):
 
 
 def mlp(width: int) -> nn.Sequential:
+    """The two layers after attention: four times as wide in between, with a GELU."""
     return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
 
 
@@ -67,6 +70,7 @@ class ViTBlock(nn.Module):
         self.attention, self.mlp = Attention(width, heads), mlp(width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens [B, S, D] to tokens [B, S, D]."""
         y = self.norm1(x)
         x = x + self.attention(y, y)
         return x + self.mlp(self.norm2(x))
@@ -82,6 +86,7 @@ class ResidualConv(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features [B, D, H, W] to features [B, D, H, W]."""
         return x + self.conv2(F.gelu(self.norm2(self.conv1(F.gelu(self.norm1(x))))))
 
 
@@ -108,7 +113,13 @@ class SmallViT(nn.Module):
         self.blocks = nn.ModuleList(ViTBlock(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
+    @classmethod
+    def of(cls, size: Size, weights: Path) -> SmallViT:
+        """As the registry makes it: of a size, without weights."""
+        return cls(size.image, size.patch, size.encoder_width, size.encoder_depth, size.encoder_heads)
+
     def forward(self, frames: Tensor) -> Tensor:
+        """Frames [B, size, size, 3], 0..255, to tokens [B, grid * grid, width]."""
         x = (frames.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
         x = self.stem(x.contiguous(memory_format=torch.channels_last)).flatten(2).transpose(1, 2)  # [B, S, D]
         x = x + self.position
@@ -139,11 +150,17 @@ class FrozenDino(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
+    @classmethod
+    def of(cls, size: Size, weights: Path) -> FrozenDino:
+        """As the registry makes it."""
+        return cls(weights, size.image)
+
     def train(self, mode: bool = True) -> FrozenDino:
         return super().train(False)  # frozen: no drop path, whatever the model around it does
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
+        """Frames [B, H, W, 3], 0..255, to patch tokens [B, grid * grid, width]."""
         x = frames.permute(0, 3, 1, 2).float() / 255
         if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)

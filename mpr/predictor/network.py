@@ -1,6 +1,6 @@
 """The motion predictor: a DiT over points, conditioned on progress, looking at visual tokens (paper III-B).
 
-Self-attention over points without any order, cross-attention to visual tokens, adaLN-Zero on progress alone. It knows
+Self-attention over points without any order, cross-attention to visual tokens, adaLN-Zero only on progress. It knows
 no images (`encoders.py`), no clips and no training.
 """
 
@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mpr.encoders import Attention, mlp
-from tracking.clip import CROP_SIZE
+from mpr.core.data.clip import CROP_SIZE
+from mpr.predictor.encoders import Attention, mlp
+from mpr.predictor.inputs import in_pixels, normalised
 
 PROGRESS_SCALE = 1000.0  # the sinusoidal embedder expects 0 .. 1000, progress is 0 .. 1
 FREQUENCIES = 256  # width of the sinusoidal embedding, as in DiT
@@ -47,6 +48,7 @@ def fourier(points: Tensor, bands: int) -> Tensor:
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Scale and shift `x` [B, N, D] by `scale` and `shift` [B, D], as adaLN does (DiT): zeros change nothing."""
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
@@ -62,6 +64,10 @@ class Block(nn.Module):
         self.modulation = nn.Linear(width, 6 * width)
 
     def forward(self, x: Tensor, tokens: Tensor, condition: Tensor, mask: Tensor | None) -> Tensor:
+        """Points' features `x` [B, N, D], given tokens [B, S, D] and condition [B, D], to features [B, N, D].
+
+        `mask` [B, 1, N, N] says which points a point may look at; None: all.
+        """
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition).chunk(6, 1)
         y = modulate(self.norm1(x), shift1, scale1)
         x = x + gate1[:, None] * self.attention(y, y, mask)
@@ -120,7 +126,7 @@ class MotionPredictor(nn.Module):
         for block in self.blocks:
             x = block(x, context, condition, mask)
         shift, scale = self.modulation(condition).chunk(2, 1)
-        return points + self.head(modulate(self.norm(x), shift, scale)) / (CROP_SIZE - 1)
+        return points + normalised(self.head(modulate(self.norm(x), shift, scale)))
 
 
 def attention_mask(valid: Tensor) -> Tensor | None:
@@ -136,7 +142,7 @@ def sampled_tokens(tokens: Tensor, points: Tensor) -> Tensor:
     b, s, d = tokens.shape
     grid = math.isqrt(s // 2)
     maps = tokens.view(b, 2, grid, grid, d).permute(0, 1, 4, 2, 3).reshape(b, 2 * d, grid, grid)
-    # A normalised point is pixel / (size - 1); grid_sample wants -1 .. 1 between the image's outer edges.
-    at = 2 * (points * (CROP_SIZE - 1) + 0.5) / CROP_SIZE - 1
+    # grid_sample wants -1 .. 1 between the image's outer edges, which a normalised point is not.
+    at = 2 * (in_pixels(points) + 0.5) / CROP_SIZE - 1
     found = F.grid_sample(maps, at[:, :, None], padding_mode="border", align_corners=False)  # [B, 2 D, N, 1]
     return found[..., 0].transpose(1, 2)

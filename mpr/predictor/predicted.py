@@ -9,19 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mpr.checkpoint import Predictor
-from mpr.samples import scoring_passes
-from tracking.clip import TrackedClip
-from tracking.points import Transition
+from mpr.core.data.clip import TrackedClip
+from mpr.predictor.checkpoint import Predictor
+from mpr.predictor.inputs import progress_of, scoring_passes
+from tracking.motion.points import Transition
 
 BATCH = 32  # passes predicted at once
 
 
 class PredictedDeltas:
-    """Deltas predicted by trained weights. `progress` None is t/T of the finished clip, else that constant.
+    """Deltas predicted by trained weights: a DeltaModel.
 
-    `images` chooses what the predictor sees: the clip's own frames, black ones, or those of another clip `other`
-    (stand-ins: a predictor that reads the picture must lose by it).
+    `progress` None is the finished clip's own, by true time, else that constant. `images` chooses what the predictor
+    sees: the clip's own frames, black ones, or those of another clip `other` (baselines: a predictor that reads the
+    picture must lose by it).
     """
 
     def __init__(
@@ -36,12 +37,12 @@ class PredictedDeltas:
     def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
         warn_of_rate(clip, self.predictor)
         out = [np.zeros((int(x.object.sum()), 2), np.float32) for x in transitions]
-        steps = len(clip.times) - 1
         for start in range(0, len(transitions), BATCH):
             some = transitions[start : start + BATCH]
             now = np.stack([self._frame(clip, x.t) for x in some])
-            previous = np.stack([self._frame(clip, max(x.t - 1, 0)) for x in some])
-            progress = np.array([x.t / steps if self.progress is None else self.progress for x in some], np.float32)
+            previous = np.stack([self._frame(clip, clip.before(x.t)) for x in some])
+            told = [progress_of(clip, x.t) if self.progress is None else self.progress for x in some]
+            progress = np.array(told, np.float32)
             tokens = self.predictor.tokens(previous, now)
             self._predict(some, tokens, progress, out[start : start + BATCH])
         return out

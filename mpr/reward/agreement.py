@@ -12,14 +12,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-MOVED = 0.5  # pixels of 256: a tracked displacement under this counts as rest; always report MOVED_REPORTED too
-MOVED_REPORTED = (0.25, 0.5, 1.0)
+# Of 256: a tracked displacement under this counts as rest. Always report MOTION_THRESHOLDS_PX too.
+MOTION_THRESHOLD_PX = 0.5
+MOTION_THRESHOLDS_PX = (0.25, 0.5, 1.0)
 PREDICTED = 0.02  # pixels of 256: a predicted displacement under this counts as rest
 OFFSET = -1.0  # a positive reward would make finishing the task a loss (paper VII-E)
 BONUS = 1.0
 
 
-def point_agreement(predicted: NDArray, tracked: NDArray, moved: float = MOVED) -> NDArray[np.float32]:
+def point_agreement(
+    predicted: NDArray, tracked: NDArray, threshold_px: float = MOTION_THRESHOLD_PX
+) -> NDArray[np.float32]:
     """max(0, cos) per point [N] of predicted and tracked deltas [N, 2] in pixels of 256; 0 for a point at rest.
 
     Raises ValueError for shapes that differ or values that are not finite.
@@ -30,23 +33,26 @@ def point_agreement(predicted: NDArray, tracked: NDArray, moved: float = MOVED) 
     if not (np.isfinite(predicted).all() and np.isfinite(tracked).all()):
         raise ValueError("a delta of an object point is NaN or infinite")
     p, q = np.linalg.norm(predicted, axis=1), np.linalg.norm(tracked, axis=1)
-    counts = (q >= moved) & (p >= PREDICTED)
+    counts = (q >= threshold_px) & (p >= PREDICTED)
     cos = (predicted * tracked).sum(1)[counts] / (p * q)[counts]
     out = np.zeros(len(predicted), np.float32)
     out[counts] = np.clip(cos, 0.0, 1.0)
     return out
 
 
-def agreement(predicted: NDArray, tracked: NDArray, moved: float = MOVED) -> float:
-    """Eq. (1) for one transition: mean of `point_agreement` over all object points; 0 where there is none."""
-    points = point_agreement(predicted, tracked, moved)
+def agreement(predicted: NDArray, tracked: NDArray, threshold_px: float = MOTION_THRESHOLD_PX) -> float:
+    """Eq. (1) for one transition: mean of `point_agreement` over all object points; 0 where there is none.
+
+    `predicted` and `tracked` are deltas [N, 2] in pixels of 256.
+    """
+    points = point_agreement(predicted, tracked, threshold_px)
     return float(points.mean()) if len(points) else 0.0
 
 
-def moved_share(tracked: NDArray, moved: float = MOVED) -> float:
+def moved_share(tracked: NDArray, threshold_px: float = MOTION_THRESHOLD_PX) -> float:
     """Share of object points whose tracked delta [N, 2] reaches the threshold: what an oracle's agreement would be."""
     tracked = np.asarray(tracked, np.float64)
-    return float((np.linalg.norm(tracked, axis=1) >= moved).mean()) if len(tracked) else 0.0
+    return float((np.linalg.norm(tracked, axis=1) >= threshold_px).mean()) if len(tracked) else 0.0
 
 
 def training_reward(agreement_per_step: NDArray, success: NDArray, bonus: float = BONUS) -> NDArray[np.float32]:
@@ -58,6 +64,9 @@ def training_reward(agreement_per_step: NDArray, success: NDArray, bonus: float 
 
 
 def directional_agreement(agreements: NDArray, shares: NDArray) -> float:
-    """Sum of agreement over sum of moved shares: an oracle has 1, a random direction 1/pi; NaN where nothing moved."""
+    """Sum of agreement [T] over sum of moved shares [T]: an oracle has 1, a random direction 1/pi.
+
+    NaN where nothing moved.
+    """
     total = float(np.sum(shares))
     return float(np.sum(agreements) / total) if total > 0 else float("nan")

@@ -1,4 +1,4 @@
-"""What every predictor has to beat: deltas that know no scene. Each is a DeltaModel (mpr/scoring.py)."""
+"""What every predictor has to beat: deltas that know no scene. Each is a DeltaModel (mpr/reward/scoring.py)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
-from tracking.clip import TrackedClip
-from tracking.compensation import Compensation, object_motion
-from tracking.points import Transition
+from mpr.core.data.clip import TrackedClip
+from tracking.motion.compensation import Compensation, object_motion
+from tracking.motion.points import Transition
 
 
 class Oracle:
@@ -45,10 +44,11 @@ class RandomDirection:
 
 
 class ConstantVelocity:
-    """Each point goes on as the nearest object point went over the transition before; rest where none was near.
+    """Each point goes on as the nearest object point went over the transition before.
 
-    Inside a segment that point is itself. A new segment's points were not tracked before: without a neighbour's
-    velocity this stand-in would be at rest wherever a tracker re-samples often.
+    It rests where none was near, at the start, and after a gap. Inside a segment that nearest point is itself. A new
+    segment's points were not tracked before: without a neighbour's velocity this baseline would be at rest wherever a
+    tracker re-samples often.
     """
 
     def __init__(self, compensate: Compensation = "none", near: float = 12.0) -> None:
@@ -59,8 +59,10 @@ class ConstantVelocity:
         return [self._deltas(clip, x) for x in transitions]
 
     def _deltas(self, clip: TrackedClip, x: Transition) -> NDArray[np.float32]:
+        from scipy.spatial import KDTree  # the other baselines do without
+
         out = np.zeros((int(x.object.sum()), 2), np.float32)
-        if x.t == 0 or not len(out):
+        if clip.before(x.t) == x.t or not len(out):
             return out
         past = Transition(clip, x.t - 1)
         if past.object.any():

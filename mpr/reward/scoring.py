@@ -1,11 +1,13 @@
 """Predicted and tracked deltas of a clip's object points, side by side: what every reward and every figure is made of.
 
 A transition in which no object point was tracked to move at least the smallest threshold has agreement 0 under any
-predictor, so it needs neither frames nor a prediction: the same numbers for a fraction of the work.
+predictor, so it needs neither frames nor a prediction: the same numbers for a fraction of the work. A gap
+(`mpr.core.data.steps`) keeps its place with agreement 0, and enters no figure.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,10 +15,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.reward import MOVED, MOVED_REPORTED, agreement, directional_agreement, moved_share
-from tracking.clip import TrackedClip
-from tracking.compensation import Compensation, object_motion
-from tracking.points import Transition
+from mpr.core.data.clip import TrackedClip
+from mpr.reward.agreement import (
+    MOTION_THRESHOLD_PX,
+    MOTION_THRESHOLDS_PX,
+    agreement,
+    directional_agreement,
+    moved_share,
+)
+from tracking.motion.compensation import Compensation, object_motion
+from tracking.motion.points import Transition, transitions
 
 
 class DeltaModel(Protocol):
@@ -34,33 +42,42 @@ class Scored:
     points: NDArray[np.float32]
     predicted: NDArray[np.float32]  # zeros where nothing moved and nothing was predicted
     tracked: NDArray[np.float32]
+    gap: bool = False  # then there is no point
+
+
+NO_POINTS = np.zeros((0, 2), np.float32)
 
 
 def score_clip(clip: TrackedClip, model: DeltaModel, compensate: Compensation = "none") -> list[Scored]:
     """All T transitions of a clip. Only those in which an object point moved are handed to the model."""
-    transitions = [Transition(clip, t) for t in range(len(clip.times) - 1)]
-    tracked = [object_motion(x, compensate) for x in transitions]
-    moving = [t for t, delta in enumerate(tracked) if moved_share(delta, min(MOVED_REPORTED)) > 0]
+    steps = list(transitions(clip))
+    tracked = [object_motion(x, compensate) for x in steps]
+    moving = [k for k, delta in enumerate(tracked) if moved_share(delta, min(MOTION_THRESHOLDS_PX)) > 0]
     predicted = [np.zeros_like(delta) for delta in tracked]
-    for t, deltas in zip(moving, model(clip, [transitions[t] for t in moving]), strict=True):
-        predicted[t] = deltas
-    return [_side_by_side(x, p, q) for x, p, q in zip(transitions, predicted, tracked, strict=True)]
+    for k, deltas in zip(moving, model(clip, [steps[k] for k in moving]), strict=True):
+        predicted[k] = deltas
+    out = _empty(clip)
+    for x, p, q in zip(steps, predicted, tracked, strict=True):
+        out[x.t] = _side_by_side(x, p, q)
+    return out
 
 
-def score_moving(clip: TrackedClip, model: DeltaModel, moved: float) -> list[Scored]:
-    """`score_clip` for those who ask for agreements or moved shares at the threshold `moved` alone: the same numbers.
+def score_moving(clip: TrackedClip, model: DeltaModel, threshold_px: float) -> list[Scored]:
+    """`score_clip` for those who ask only for agreements or moved shares at the threshold: the same numbers.
 
     A transition in which no object point moved so far is left empty. Where no visible point did, not even its mask is
     read, which costs as much as a frame where it is rendered.
     """
-    transitions = [Transition(clip, t) for t in range(len(clip.times) - 1)]
-    stirring = [x for x in transitions if moved_share(x.delta[x.visible], moved) > 0]
-    moving = [x for x in stirring if moved_share(x.delta[x.object], moved) > 0]
-    none = np.zeros((0, 2), np.float32)
-    out = [Scored(none, none, none)] * len(transitions)
+    stirring = [x for x in transitions(clip) if moved_share(x.delta[x.visible], threshold_px) > 0]
+    moving = [x for x in stirring if moved_share(x.delta[x.object], threshold_px) > 0]
+    out = _empty(clip)
     for x, deltas in zip(moving, model(clip, moving), strict=True):
         out[x.t] = _side_by_side(x, deltas, x.delta[x.object])
     return out
+
+
+def _empty(clip: TrackedClip) -> list[Scored]:
+    return [Scored(NO_POINTS, NO_POINTS, NO_POINTS, bool(gap)) for gap in clip.gaps]
 
 
 def _side_by_side(x: Transition, predicted: NDArray[np.float32], tracked: NDArray[np.float32]) -> Scored:
@@ -70,24 +87,42 @@ def _side_by_side(x: Transition, predicted: NDArray[np.float32], tracked: NDArra
     return Scored(x.before[x.object], predicted, tracked)
 
 
-def agreements(scored: Sequence[Scored], moved: float = MOVED) -> NDArray[np.float32]:
-    """Agreement per step [T]."""
-    return np.array([agreement(s.predicted, s.tracked, moved) for s in scored], np.float32)
+def agreements(scored: Sequence[Scored], threshold_px: float = MOTION_THRESHOLD_PX) -> NDArray[np.float32]:
+    """Agreement per step [T]; 0 over a gap."""
+    return np.array([agreement(s.predicted, s.tracked, threshold_px) for s in scored], np.float32)
 
 
-def moved_shares(scored: Sequence[Scored], moved: float = MOVED) -> NDArray[np.float32]:
-    """Share of object points that moved per step [T]: an oracle's agreement."""
-    return np.array([moved_share(s.tracked, moved) for s in scored], np.float32)
+def moved_shares(scored: Sequence[Scored], threshold_px: float = MOTION_THRESHOLD_PX) -> NDArray[np.float32]:
+    """Share of object points that moved per step [T]: an oracle's agreement; 0 over a gap."""
+    return np.array([moved_share(s.tracked, threshold_px) for s in scored], np.float32)
+
+
+def measured(scored: Sequence[Scored]) -> list[Scored]:
+    """The steps that figures are made of: all but gaps."""
+    return [s for s in scored if not s.gap]
+
+
+def mean_agreement(scored: Sequence[Scored], threshold_px: float = MOTION_THRESHOLD_PX) -> float:
+    """Over all steps but gaps; NaN without one."""
+    values = agreements(measured(scored), threshold_px)
+    return float(values.mean()) if len(values) else math.nan
 
 
 def summary(scored: Sequence[Scored]) -> dict[str, object]:
-    """Figures of one clip or episode, at every reported threshold (pixels of 256)."""
-    empty = sum(len(s.points) == 0 for s in scored)
-    figures: dict[str, object] = {"steps": len(scored), "steps_without_object_points": empty}
-    for moved in MOVED_REPORTED:
-        a, m = agreements(scored, moved), moved_shares(scored, moved)
+    """Figures of one clip or episode, at every reported threshold (pixels of 256), over all steps but gaps.
+
+    Raises ValueError where there is no other.
+    """
+    steps = measured(scored)
+    if not steps:
+        raise ValueError(f"{len(scored)} steps, each a gap: no figure says anything of them")
+    empty = sum(len(s.points) == 0 for s in steps)
+    figures: dict[str, object] = {"steps": len(scored), "gaps": len(scored) - len(steps)}
+    figures["steps_without_object_points"] = empty
+    for threshold_px in MOTION_THRESHOLDS_PX:
+        a, m = agreements(steps, threshold_px), moved_shares(steps, threshold_px)
         ratio = directional_agreement(a, m)
-        figures[f"moved_{moved}"] = {
+        figures[f"moved_{threshold_px}"] = {
             "mean_agreement": float(a.mean()),
             "mean_moved_share": float(m.mean()),
             "directional_agreement": None if np.isnan(ratio) else ratio,

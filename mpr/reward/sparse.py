@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode
+from mpr.reward.model import RewardModel
+
+if TYPE_CHECKING:
+    from mpr.core.data.episode import Episode
 
 
-class SparseReward:
+class SparseReward(RewardModel):
     """1 at every step: with offset and bonus, 0 until success and the bonus then. Time costs only what it discounts."""
 
     def score(self, episode: Episode) -> NDArray[np.float32]:
+        """One for each step [T]: with offset and bonus, 1 on success and 0 otherwise."""
         return np.ones(len(episode), np.float32)

@@ -1,50 +1,149 @@
-"""From a robot episode to a TrackedClip, with exact or Lucas–Kanade tracks: the hinge between robot and predictor."""
+"""From any episode to a TrackedClip, with any tracker: the hinge between robot and predictor.
+
+What a simulator recorded is rendered, with the simulator's own masks, and exact tracks are to be had. Of what a camera
+filmed somebody has to say where the task's object is: a box, of which masks are made without weights, or masks.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
 
-from mpr.episode import Episode
-from tracking.clip import Source, TrackedClip
-from tracking.errors import UserError
-from tracking.from_recording import clip_through, recorded_clip
-from tracking.lucas_kanade import LucasKanade
-from tracking.mujoco_render import SceneRenderer
-from tracking.mujoco_scene import ExactTracker
-from tracking.segments import track_segments
+from mpr.core.data.clip import FrameSource, MaskSource, PointTracker, Source, TrackedClip
+from mpr.core.data.crop import crop_of_clips
+from mpr.core.data.episode import Episode
+from mpr.core.data.scene import SceneRecording
+from mpr.core.errors import UserError
+from mpr.core.runs import versions
+from mpr.reward.trackers import EXACT, REWARD_TRACKERS
+from tracking.clips.from_recording import clip_through, recorded_clip
+from tracking.clips.from_video import CARRIED, track_masked
+from tracking.masks.box_mask import CarriedMasks
+from tracking.masks.lost import HeldMasks
+from tracking.motion.segments import track_segments
+from tracking.simulator.mujoco_render import SceneRenderer
+from tracking.simulator.mujoco_scene import ExactTracker
+from tracking.trackers.registry import LUCAS_KANADE, make_tracker
 
-TRACKERS = ("exact", "lucas_kanade")
+
+@dataclass(frozen=True)
+class FilmedObject:
+    """Where the task's object is in a camera's frames: a box on one of them, or masks of all."""
+
+    camera: str = ""  # "": the only one there is
+    box: tuple[float, float, float, float] | None = None  # x0, y0, x1, y1 in pixels of its frames
+    box_frame: int = 0
+    masks: MaskSource | None = None  # T+1 masks, as large as its frames; then no box is needed
+    like: Sequence[TrackedClip] = ()  # clips by the same camera: the square is theirs, one for all its episodes
 
 
 @contextmanager
 def track_episode(
-    episode: Episode, tracker: str = "exact", part: bool = False, renderer: SceneRenderer | None = None
+    episode: Episode,
+    tracker: str | PointTracker = "",
+    part: bool = False,
+    renderer: SceneRenderer | None = None,
+    filmed: FilmedObject | None = None,
 ) -> Iterator[TrackedClip]:
-    """The episode's recording as a clip; frames and masks are rendered when read, while the context is open.
+    """The episode as a clip, good while the context is open: of its recording, or of what a camera `filmed`.
 
-    `renderer`, turned to the recording already, saves the time that opening one takes.
+    `tracker` is a name of `REWARD_TRACKERS`, "" for exact tracks where there is a recording and Lucas-Kanade where
+    there is none, or a tracker itself. `part`: only the moving part is the object (of a recording). `renderer`, turned
+    to the recording already, saves the time that opening one takes. Raises UserError for exact tracks of what was
+    filmed, and where nobody says which camera, or where the object is; NoGL and BadVideo.
     """
-    if tracker not in TRACKERS:
-        raise UserError(f"tracker '{tracker}': there is {', '.join(TRACKERS)}")
-    if episode.recording is None:
-        raise UserError("this episode has no scene recording: score its video with `mpr score --video FILE --box ...`")
-    source = Source(
-        dataset=f"episode of {episode.recording.scene}",
-        uid="_".join(str(v) for v in episode.about.values()) or "episode",
-        start_s=float(episode.times[0]),
-        stop_s=float(episode.times[-1]),
-        narration=str(episode.about.get("task", "")),
-        licence="made here",
-        masks="simulator" + (", moving part alone" if part else ""),
-        tracker=ExactTracker.name,
-        extra=dict(episode.about),
-    )
-    shown = nullcontext(clip_through(renderer, source, part)) if renderer else None
-    with shown or recorded_clip(episode.recording, source, part) as clip:
-        if tracker == "lucas_kanade":
-            segments = track_segments(LucasKanade(), clip.frames, clip.masks)
-            source = dataclasses.replace(source, tracker=LucasKanade.name)
+    if isinstance(tracker, str) and tracker:
+        REWARD_TRACKERS.check(tracker)
+    if episode.recording is not None and filmed is None:
+        with _recorded(episode, episode.recording, tracker or EXACT, part, renderer) as clip:
+            yield clip
+    else:
+        yield _filmed(episode, tracker or LUCAS_KANADE, filmed or FilmedObject())
+
+
+@contextmanager
+def _recorded(
+    episode: Episode,
+    recording: SceneRecording,
+    tracker: str | PointTracker,
+    part: bool,
+    renderer: SceneRenderer | None,
+) -> Iterator[TrackedClip]:
+    masks = "simulator" + (", moving part alone" if part else "")
+    source = _source(episode, recording.scene, masks, ExactTracker.name)
+    shown: AbstractContextManager[TrackedClip] | None = None
+    if renderer is not None:
+        shown = nullcontext(clip_through(renderer, source, part))
+    with shown or recorded_clip(recording, source, part) as clip:
+        clip = dataclasses.replace(clip, times=episode.times)  # as measured
+        if tracker != EXACT:
+            other = make_tracker(tracker) if isinstance(tracker, str) else tracker
+            segments = track_segments(other, clip.frames, clip.masks)
+            source = dataclasses.replace(source, tracker=other.name)
             clip = dataclasses.replace(clip, segments=segments, source=source)
         yield clip
+
+
+def _filmed(episode: Episode, tracker: str | PointTracker, there: FilmedObject) -> TrackedClip:
+    if tracker == EXACT:
+        others = ", ".join(name for name in REWARD_TRACKERS.names() if name != EXACT)
+        raise UserError(f"tracker '{EXACT}' asks a simulator's recording, of which this makes no use: take {others}")
+    camera, frames = _camera(episode, there.camera)
+    height, width = frames[0].shape[:2]
+    masks = _masks(episode, camera, frames, there)
+    crop = crop_of_clips(there.like, (width, height)) if there.like else None
+    tracker = make_tracker(tracker) if isinstance(tracker, str) else tracker
+    where = {"camera": camera, "box": there.box and [float(v) for v in there.box], "box_frame": there.box_frame}
+    made = "given" if there.masks is not None else CARRIED
+    source = _source(episode, str(episode.about.get("arm", "a robot")), made, tracker.name, **where)
+    return track_masked(frames, masks, episode.times, episode.rate_hz, tracker, source, crop)
+
+
+def _camera(episode: Episode, asked: str) -> tuple[str, FrameSource]:
+    """The camera's name and frames. Raises UserError where it is not there, or which of several is not said."""
+    there = ", ".join(sorted(episode.frames))
+    if not there and episode.recording is not None:
+        raise UserError("this episode has no frames of a camera, but a recording: leave out --camera and --box")
+    if not there:
+        raise UserError("this episode has neither a scene recording nor frames of a camera: nothing shows what moved")
+    if asked and asked not in episode.frames:
+        raise UserError(f"--camera {asked}: this episode was seen by {there}")
+    if not asked and len(episode.frames) > 1:
+        raise UserError(f"this episode was seen by {there}: say by which it is tracked, --camera NAME")
+    camera = asked or there
+    return camera, episode.frames[camera]
+
+
+def _masks(episode: Episode, camera: str, frames: FrameSource, there: FilmedObject) -> MaskSource:
+    height, width = frames[0].shape[:2]
+    if there.masks is not None:
+        if len(there.masks) != len(frames) or there.masks[0].shape != (height, width):
+            what = f"{len(there.masks)} masks of {there.masks[0].shape}"
+            raise UserError(f"{what}, camera {camera} has {len(frames)} frames of {(height, width)}")
+        return there.masks
+    if there.box is None:
+        raise UserError(
+            f"nobody recorded where this episode's object is: give --box x0,y0,x1,y1 around it, in pixels of camera "
+            f"{camera} ({width} x {height}), on frame --box_frame (0)"
+        )
+    carried = CarriedMasks(frames, there.box, there.box_frame)
+    return HeldMasks(frames, carried, episode.times, there.box_frame)
+
+
+def _source(episode: Episode, of: str, masks: str, tracker: str, **more: Any) -> Source:
+    named = episode.task, episode.about.get("kind"), episode.seed
+    return Source(
+        dataset=f"episode of {of}",
+        uid="_".join(str(value) for value in named if value not in (None, "")) or "episode",
+        start_s=float(episode.times[0]),
+        stop_s=float(episode.times[-1]),
+        narration=episode.task,
+        licence="made here",
+        masks=masks,
+        tracker=tracker,
+        versions=versions() if more else {},
+        extra={"task": episode.task, "seed": episode.seed, **episode.about, **more},
+    )

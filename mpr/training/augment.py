@@ -6,53 +6,20 @@ generator handed in. Scoring never comes here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.clip_cache import resampled
-from tracking.clip import CROP_SIZE
-
-
-@dataclass(frozen=True)
-class Augment:
-    """How strongly training samples are changed; 0 turns a change off.
-
-    The defaults are mild: on development kitchens a predictor that trains for minutes pointed the right way more often
-    without the strong changes that are off here.
-    """
-
-    flip: float = 0.5  # probability of a left-right flip, frames and points
-    affine: float = 0.0  # probability of a random rotation, scale and shift
-    rotation: float = 12.0  # degrees, at most
-    scale: float = 0.2  # scale lies in 1 - scale .. 1 + zoom
-    zoom: float = 0.8  # a still camera's crop is tighter than a moving head's: objects come larger than in the clips
-    focus: float = 0.5  # of the affine ones: the share that is enlarged around the object, until it fills the picture
-    shift: float = 0.08  # of the image's side, at most
-    colour: float = 0.5  # probability of brightness, contrast, gain and saturation jitter
-    grey: float = 0.0  # probability of greyscale
-    noise: float = 0.0  # probability of pixel noise
-    blur: float = 0.0  # probability of a slight blur
-    occlude: float = 0.0  # probability of 1-3 random shapes before the scene
-    shuffle_previous: float = 0.5  # probability that the previous frame is another one nearby
-    progress_jitter: float = 0.5  # progress is moved by at most this much: a robot takes its time to reach the handle
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 0 or (name not in ("rotation",) and value > 1):
-                raise ValueError(f"augment.{name} is {value}: it lies in 0 .. 1 (rotation: degrees, 0 or more)")
-
-
-NONE = Augment(**dict.fromkeys(Augment.__dataclass_fields__, 0.0))
+from mpr.core.data.clip import CROP_SIZE
+from mpr.predictor.inputs import resampled
+from mpr.training.config import Augment
 
 # Offsets from t of a shuffled previous frame; t - 1 itself is the true one.
 NEARBY = (0, 1, 2, 3, 4, -2, -3, -4)
 
 
-def previous_frame(t: int, length: int, augment: Augment, rng: np.random.Generator) -> int:
-    """Which frame stands in for t - 1; at t = 0 the first frame twice.
+def previous_frame(t: int, length: int, augment: Augment, rng: np.random.Generator, first: int = 0) -> int:
+    """Which of the frames first .. length - 1 stands in for t - 1; at t = first that frame twice.
 
     Two frames in order tell a predictor which way the object is going, and going on that way fits the clips almost
     always: it would learn to copy motion instead of reading the scene, and would then foresee that a closing door
@@ -60,8 +27,8 @@ def previous_frame(t: int, length: int, augment: Augment, rng: np.random.Generat
     nearby, before or after, and only the scene itself tells where the object is meant to go.
     """
     if rng.random() < augment.shuffle_previous:
-        return int(np.clip(t + rng.choice(NEARBY), 0, length - 1))
-    return max(t - 1, 0)
+        return int(np.clip(t + rng.choice(NEARBY), first, length - 1))
+    return max(t - 1, first)
 
 
 Box = tuple[NDArray[np.float64], float]  # centre [2] and longer side of the object, in the unit square
@@ -76,7 +43,7 @@ def box_around(points: NDArray) -> Box:
 
 
 def affine_map(augment: Augment, rng: np.random.Generator, box: Box | None = None) -> NDArray[np.float64] | None:
-    """A 2 x 3 map of the unit square (edges at 0 and 1) into itself; None where nothing is to be done.
+    """A [2, 3] map of the unit square (edges at 0 and 1) into itself; None where nothing is to be done.
 
     Both frames of a sample get the same map, so that enlarging around the object invents no motion.
     """
@@ -115,7 +82,10 @@ def moved_frame(frame: NDArray[np.uint8], matrix: NDArray[np.float64], size: int
 
 
 def colour_matrix(augment: Augment, rng: np.random.Generator) -> NDArray[np.float64] | None:
-    """A 3 x 4 map of RGB: brightness, contrast, gain of each channel, saturation, at times greyscale."""
+    """A [3, 4] map of RGB in 0..255, or None where nothing is to be done.
+
+    Brightness, contrast, gain of each channel, saturation, at times greyscale.
+    """
     matrix = np.eye(3, 4)
     jitter, grey = rng.random() < augment.colour, rng.random() < augment.grey
     if not jitter and not grey:

@@ -7,24 +7,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tracking.clip import CROP_SIZE, MaskSource, TrackedClip, TrackSegment
-from tracking.errors import UserError
-from tracking.runs import atomic_folder
-from tracking.store import clip_info, load_clip
+from mpr.core.data.clip import CROP_SIZE, MaskSource, TrackedClip, TrackSegment
+from mpr.core.data.clip_folder import clip_info, load_clip
+from mpr.core.errors import UserError
+from mpr.core.runs import atomic_folder
+from mpr.predictor.inputs import resampled
 
 FORMAT = 1
-
-
-def resampled(image: NDArray, size: int) -> NDArray:
-    """An image [H, W, ...] area-resampled to [size, size, ...]; the same for training and scoring."""
-    if image.shape[:2] == (size, size):
-        return image
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(image.dtype, copy=False)
 
 
 class PackedMasks:
@@ -52,15 +45,19 @@ def _frame_count(folder: Path) -> int:
         return len(z["times"])
 
 
+def clips_digest(folders: Sequence[Path], *about: int) -> str:
+    """16 hexadecimal digits of `about`, and of names and checksums of clips. Raises BadClip."""
+    digests = [[folder.name, clip_info(folder)["sha256"]] for folder in folders]
+    return hashlib.sha256(json.dumps([*about, digests]).encode()).hexdigest()[:16]
+
+
 def cached_clips(folders: Sequence[Path], size: int, cache: Path) -> list[TrackedClip]:
     """Clips whose frames [size, size, 3] and masks [256, 256] are memory-mapped; points stay in pixels of 256.
 
     The cache is keyed by the clips' checksums and `size`, and appears whole or not at all.
     Raises BadClip for a clip folder that lost or changed a file, UserError for clips that are no 256 x 256 crops.
     """
-    digests = [[folder.name, clip_info(folder)["sha256"]] for folder in folders]
-    key = hashlib.sha256(json.dumps([FORMAT, size, digests]).encode()).hexdigest()[:16]
-    home = Path(cache) / f"clips-{size}-{key}"
+    home = Path(cache) / f"clips-{size}-{clips_digest(folders, FORMAT, size)}"
     clips = [load_clip(folder) for folder in folders]
     if not home.exists():
         _build(folders, sum(len(clip.times) for clip in clips), size, home)

@@ -1,6 +1,6 @@
 """Samples to weights: a data set that is a pure function of (seed, number), and one optimisation step after another.
 
-Which sample stands at which place, and how it is augmented, depends on the seed and its number alone: so a resumed
+Which sample stands at which place, and how it is augmented, depends only on the seed and its number: so a resumed
 run, more loader processes or more ranks see the very same stream.
 """
 
@@ -17,12 +17,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mpr.augment import NONE, Augment, affine_map, box_around, changed_frames, moved_frame, moved_points, previous_frame
-from mpr.clip_cache import resampled
-from mpr.samples import Fill, compensated_targets, draw_points, normalised, progress_of, stands_out, trainable
-from tracking.clip import CROP_SIZE, TrackedClip
-from tracking.compensation import Compensation
-from tracking.points import Transition
+from mpr.core.data.clip import CROP_SIZE, TrackedClip
+from mpr.predictor.inputs import (
+    Fill,
+    compensated_targets,
+    draw_points,
+    in_pixels,
+    known_places,
+    normalised,
+    progress_of,
+    resampled,
+)
+from mpr.predictor.samples import stands_out, trainable
+from mpr.training.augment import (
+    affine_map,
+    box_around,
+    changed_frames,
+    moved_frame,
+    moved_points,
+    previous_frame,
+)
+from mpr.training.config import NONE, RELATIVE, SQUARED, Augment
+from tracking.motion.compensation import Compensation
+from tracking.motion.points import Transition
 
 Batch = dict[str, Tensor]
 MASK_SIZE = 32  # pixels a side of a sample's object mask
@@ -38,7 +55,7 @@ class Place:
 
 
 def places(clips: Sequence[TrackedClip], moving: float = 0.0, compensate: Compensation = "mean") -> list[Place]:
-    """All transitions worth training on.
+    """All transitions worth training on; a gap is none.
 
     Those in which the object's motion stands out from what compensation leaves of the camera's are repeated until
     they are about the share `moving` of all: the others are mostly noise, and no less work.
@@ -97,15 +114,16 @@ class Samples(Dataset):
         box = box_around(transition.before[transition.object]) if transition.object.any() else None
         matrix = affine_map(self.augment, rng, box)
         before, after = transition.before, compensated_targets(transition, self.compensate)
-        before, after = np.nan_to_num(before), np.nan_to_num(after)  # padding may repeat a point that was never seen
+        before, after = known_places(before), known_places(after)
         of_object, of_background = transition.object, transition.background
         if matrix is not None:
             before, after = moved_points(before, matrix), moved_points(after, matrix)
-            kept = ((before >= 0) & (before <= CROP_SIZE - 1)).all(1)
+            kept = ((before >= 0) & (before <= CROP_SIZE - 1)).all(1)  # between the outermost pixels' centres
             if (of_object & kept).any():
                 of_object, of_background = of_object & kept, of_background & kept
         rows, valid = draw_points(of_object, of_background, self.budget, rng, self.fill)
-        previous = previous_frame(t, len(clip.times), self.augment, rng)
+        first, last = clip.stretch(t)
+        previous = previous_frame(t, last + 1, self.augment, rng, first)
         pair = [np.asarray(clip.frames[previous]), np.asarray(clip.frames[t])]
         frames, covered = changed_frames(pair, self.image or len(pair[0]), matrix, self.augment, rng)
         mask = 255 * np.asarray(clip.masks[t], np.uint8)
@@ -132,8 +150,11 @@ def loader(
 
 
 def squared_pixels(predicted: Tensor, batch: Batch) -> Tensor:
-    """Mean squared distance over valid points, in pixels of 256 squared per coordinate (in 0..1 it would be ~1e-5)."""
-    error = ((predicted - batch["target"]) * (CROP_SIZE - 1)).square().mean(-1)
+    """Mean squared distance over valid points, in pixels of 256 squared per coordinate (in 0..1 it would be ~1e-5).
+
+    `predicted` and the batch's "target" are next points [B, N, 2] in 0..1, its "valid" [B, N].
+    """
+    error = in_pixels(predicted - batch["target"]).square().mean(-1)
     valid = batch["valid"]
     return (error * valid).sum() / valid.sum().clamp(min=1)
 
@@ -141,21 +162,22 @@ def squared_pixels(predicted: Tensor, batch: Batch) -> Tensor:
 def relative_error(predicted: Tensor, batch: Batch) -> Tensor:
     """Mean squared distance over valid points, divided by each sample's own mean squared motion plus FLOOR.
 
-    The reward looks at directions alone, and a door that is pulled fast moves ten times as far a step as one that is
-    pulled slowly: in plain pixels the few fastest transitions would decide the gradient. Predicting rest costs nearly
-    1 for motion well above a pixel; motion below it counts less, as it is mostly what is left of the camera's.
+    `predicted` is [B, N, 2] in 0..1. The reward looks only at directions, and a door that is pulled fast moves ten
+    times as far a step as one that is pulled slowly: in plain pixels the few fastest transitions would decide the
+    gradient. Predicting rest costs nearly 1 for motion well above a pixel; motion below it counts less, as it is mostly
+    what is left of the camera's.
     """
     valid = batch["valid"]
     count = valid.sum(1).clamp(min=1)
 
     def mean_square(offset: Tensor) -> Tensor:
-        return ((offset * (CROP_SIZE - 1)).square().sum(-1) * valid).sum(1) / count  # [B]
+        return (in_pixels(offset).square().sum(-1) * valid).sum(1) / count  # [B]
 
     motion = mean_square(batch["target"] - batch["points"])
     return (mean_square(predicted - batch["target"]) / (motion + FLOOR)).mean()
 
 
-LOSSES = {"squared": squared_pixels, "relative": relative_error}
+ERROR_OF = {SQUARED: squared_pixels, RELATIVE: relative_error}  # a loss's
 
 
 def foreground_error(logits: Tensor, batch: Batch) -> Tensor:
@@ -187,7 +209,8 @@ def train_steps(
 ) -> Iterator[tuple[int, Tensor]]:
     """Yields (steps done, loss of the motion) after every optimisation step.
 
-    `rate` says the learning rate of a step, `foreground` how much telling the object's pixels weighs beside motion.
+    The model is given a batch's frames [B, 2, S, S, 3], points [B, N, 2] in 0..1, progress [B] and valid [B, N]. `rate`
+    says the learning rate of a step, `foreground` how much telling the object's pixels weighs beside motion.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for step, loaded in enumerate(batches, first_step):

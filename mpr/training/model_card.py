@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mpr.sizes import Size
-from tracking.clip import TrackedClip
-from tracking.config import as_dict
-from tracking.runs import versions, write_atomic
-
-if TYPE_CHECKING:
-    from mpr.train import TrainConfig
+from mpr.core.config import as_dict
+from mpr.core.data.clip import TrackedClip
+from mpr.core.data.steps import spacing, spacing_in, spacing_summary
+from mpr.core.runs import versions, write_atomic
+from mpr.predictor.registry import find_encoder
+from mpr.predictor.sizes import Size
+from mpr.training.config import TrainConfig
 
 FORBIDDING = (  # in a clip's licence
     r"(?<![a-z])NC(?![a-z])",
@@ -39,10 +39,11 @@ def model_card(
         "size": dataclasses.asdict(size),
         "trained_parameters": parameters,
         "rate_hz": config.rate_hz or rates[len(rates) // 2],
-        "encoder_weights": str(config.encoder_weights) if size.encoder == "dinov2" else None,
+        "encoder_weights": str(config.weights) if find_encoder(size.encoder).frozen else None,
         "data": {
             "clips": len(train),
             "held_out_clips": len(val),
+            **spacing(*((clip.times, clip.gaps) for clip in clips)),
             "hours": sum(float(clip.times[-1] - clip.times[0]) for clip in train) / 3600,
             "groups": _all(train, "group"),
             "held_out_groups": _all(val, "group"),
@@ -52,6 +53,7 @@ def model_card(
             "trackers": _all(clips, "tracker"),
             "narrations": _all(clips, "narration"),
             "sources": sources(train),
+            "video": remarks(clips),
             "object": sorted({str(clip.source.extra.get("object", "whole")) for clip in clips}),
         },
         "not_commercial": not_commercial(clips),
@@ -70,6 +72,11 @@ def sources(clips: Sequence[TrackedClip]) -> list[dict[str, Any]]:
         {"dataset": dataset, "licence": licence, "tracker": tracker, "clips": len(some), "hours": sum(some) / 3600}
         for (dataset, licence, tracker), some in sorted(seconds.items())
     ]
+
+
+def remarks(clips: Sequence[TrackedClip]) -> dict[str, int]:
+    """What is to be said of the videos' pictures, such as colours that were converted: of how many clips each."""
+    return dict(sorted(Counter(told for clip in clips for told in clip.source.remarks).items()))
 
 
 def not_commercial(clips: Sequence[TrackedClip]) -> list[str]:
@@ -98,11 +105,13 @@ def write_model_card(run: Path, card: dict[str, Any], held_out: str) -> None:
         "",
         f"Data: {data['clips']} clips ({data['hours']:.3f} h) of {len(data['groups'])} groups; held out "
         f"{data['held_out_clips']} clips of {len(data['held_out_groups'])} groups. "
+        f"Frames: {spacing_summary(spacing_in(data))}. "
         f"Object: {', '.join(data['object'])}. Masks: {', '.join(data['masks'])}. "
         f"Narrations: {', '.join(data['narrations'][:5])}.",
         "",
         *(f"**Not for commercial use**: {why}." for why in card["not_commercial"]),
         *([""] if card["not_commercial"] else []),
+        *(f"Videos of {count} clips: {told}.\n" for told, count in data["video"].items()),
         "| data set | licence | tracks | clips | hours |",
         "|---|---|---|---|---|",
         *("| {dataset} | {licence} | {tracker} | {clips} | {hours:.3f} |".format(**row) for row in data["sources"]),

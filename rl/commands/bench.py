@@ -1,5 +1,7 @@
-"""`mpr bench rl`: how fast residual RL's updates are beside the other ways to make them, and where an episode's time
-goes. All in one run on one machine."""
+"""`mpr bench rl`: how fast residual RL's updates are, and where an episode's time goes.
+
+Updates are timed beside the other ways to make them. All in one run on one machine.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
-from rl.residual.bench_episode import time_episodes
-from rl.residual.bench_updates import OURS, PLAIN, updates_per_second
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.runs import RunFolder
+from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.errors import UserError
+from mpr.core.processes import cpu_threads
+from mpr.core.runs import RunFolder
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,19 @@ class BenchConfig:
 
 
 def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr bench rl`: measures and prints, with the threads asked for."""
     config, dry_run = parse(BenchConfig, argv, "mpr bench rl")
     if dry_run:
         return print_plan(config, {}, {}, config.out)
-    torch.set_num_threads(config.threads)
+    with cpu_threads(config.threads):
+        measure(config)
+
+
+def measure(config: BenchConfig) -> None:
+    """Time updates and episodes, print what they took, and write it into the run's summary."""
+    from rl.commands.bench_episode import time_episodes
+    from rl.commands.bench_updates import OURS, PLAIN, updates_per_second
+
     run = RunFolder(config.out, "bench rl", as_dict(config))
     rates = updates_per_second(config.batch, config.rounds, compile=config.compile)
     for name, value in rates.items():

@@ -16,22 +16,25 @@ from typing import Any
 import torch
 from stable_baselines3.common.logger import Logger
 
-from rl.diffusion.policy import DiffusionActor, DiffusionPolicy, Look, PolicyShape
-from rl.diffusion.schedule import Sampler
-from rl.diffusion.train import SIZES
-from rl.diffusion.views import Eyes
-from rl.kitchen.environment import KitchenEnvironment
-from rl.kitchen.pictures import KitchenPictures
-from rl.kitchen.with_base import ACTION, STATE, ZERO, Setting, kitchen_with_base
-from rl.residual.bench_updates import ROWS, fill
+from mpr.core.errors import NoGL
+from rl.commands.bench_updates import ROWS, fill
+from rl.environments.kitchen.environment import KitchenEnvironment
+from rl.environments.kitchen.pictures import KitchenPictures
+from rl.environments.kitchen.setting import ACTION, STATE
+from rl.environments.kitchen.with_base import kitchen_with_base
+from rl.environments.residual import ResidualEnvironment
+from rl.environments.setting import ZERO, Setting
+from rl.policies.diffusion.policy import CameraFrames, DiffusionActor, DiffusionPolicy, PolicyShape
+from rl.policies.diffusion.schedule import Sampler
+from rl.policies.diffusion.sizes import SIZES
+from rl.policies.diffusion.views import CameraEncoder
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
-from rl.residual.environment import ResidualEnvironment
+from rl.residual.config import FinetuneConfig
 from rl.residual.rewards import find_reward
-from rl.residual.train import FinetuneConfig, make_learner
-from tracking.errors import NoGL
+from rl.residual.train import make_learner
 
-TASK, VIEW, PIXELS = "microwave", "front", 128
+ENVIRONMENT, VIEW, PIXELS = "kitchen:microwave", "front", 128
 
 
 class Watch:
@@ -85,14 +88,14 @@ class EpisodeTimes:
 
 def time_episodes(episodes: int, batch: int) -> EpisodeTimes:
     """Practise that many episodes from an untrained base policy, after a picture and an action that are not counted."""
-    with kitchen_with_base(Setting(TASK, ZERO)) as environment:
+    with kitchen_with_base(Setting(ENVIRONMENT, ZERO)) as environment:
         return _time_episodes(environment, episodes, batch)
 
 
 def _time_episodes(environment: ResidualEnvironment, episodes: int, batch: int) -> EpisodeTimes:
-    watch, kitchen, reward = Watch(), environment.env, find_reward("dense", TASK)
+    watch, kitchen, reward = Watch(), environment.env, find_reward("dense", Setting(ENVIRONMENT))
     assert isinstance(kitchen, KitchenEnvironment)
-    config = FinetuneConfig(TASK, ZERO, batch=batch, warmup_steps=0)
+    config = FinetuneConfig(ENVIRONMENT, base=ZERO, batch=batch, warmup_steps=0)
     model = make_learner(config, environment)
     demonstrations = ResidualBuffer(ROWS, model.observation_space, model.action_space, "cpu", **config.returns)
     fill(demonstrations)
@@ -125,8 +128,8 @@ def _time_episodes(environment: ResidualEnvironment, episodes: int, batch: int) 
     return EpisodeTimes(episodes, model.num_timesteps, model._n_updates, watch.calls["camera"], seconds)
 
 
-def untrained(look: Look) -> DiffusionActor:
-    """A base policy of random weights. It has no cameras, but as it has eyes it asks for pictures as if it had."""
+def untrained(look: CameraFrames) -> DiffusionActor:
+    """A base policy of random weights. Its state is all it sees, but given an encoder it asks for pictures too."""
     torch.manual_seed(0)
     policy = DiffusionPolicy(PolicyShape(STATE, ACTION, widths=SIZES["tiny"].widths))
-    return DiffusionActor(policy, Sampler("ddim", 10), Eyes("resnet18", SIZES["tiny"].image, Path()), look)
+    return DiffusionActor(policy, Sampler("ddim", 10), CameraEncoder("resnet18", SIZES["tiny"].image, Path()), look)

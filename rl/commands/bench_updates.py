@@ -1,11 +1,13 @@
-"""Updates a second of several ways to write the same SAC, in turns in one process: stable-baselines3 as it comes, with
-LayerNorm critics and half batches of demonstrations written plainly, ours, ours compiled, and SBX's in JAX."""
+"""Updates a second of several ways to write the same SAC, in turns in one process.
+
+stable-baselines3 as it comes, with LayerNorm critics and half batches of demonstrations written plainly, ours, ours
+compiled, and SBX's in JAX.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,11 +26,12 @@ from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
-from rl.kitchen.with_base import ACTION, STATE
+from mpr.core.errors import UserError
+from mpr.core.processes import defaults
+from rl.environments.kitchen.setting import ACTION, STATE
+from rl.policies.residual import ResidualPolicy
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer, joined
-from rl.residual.policy import ResidualPolicy
-from tracking.errors import UserError
 
 PLAIN, OURS = "stable-baselines3, LayerNorm and half demonstrations added plainly", "ours"
 COMPILED, SBX = "ours, compiled", "SBX (JAX), LayerNorm, no demonstrations"
@@ -78,17 +81,21 @@ SIZES: dict[str, Any] = {"buffer_size": ROWS, "ent_coef": "auto", "device": "cpu
 NETWORKS = {"net_arch": [256, 256, 256]}
 
 
+def settings() -> dict[str, Any]:
+    """What each learner is made with, anew: stable-baselines3 writes `use_sde` into the table it is given."""
+    return SIZES | {"policy_kwargs": dict(NETWORKS)}
+
+
 def learners(compile: bool = False) -> dict[str, OffPolicyAlgorithm]:
     """All that run here, on random transitions; a line about each that does not."""
-    shared: dict[str, Any] = SIZES | {"policy_kwargs": NETWORKS}
     made: dict[str, OffPolicyAlgorithm] = {
-        "stable-baselines3": SAC(SACPolicy, _Spaces(), **shared),
-        PLAIN: SAC(PlainPolicy, _Spaces(), replay_buffer_class=PlainBuffer, **shared),
-        OURS: ResidualSAC(ResidualPolicy, _Spaces(), **shared),
+        "stable-baselines3": SAC(SACPolicy, _Spaces(), **settings()),
+        PLAIN: SAC(PlainPolicy, _Spaces(), replay_buffer_class=PlainBuffer, **settings()),
+        OURS: ResidualSAC(ResidualPolicy, _Spaces(), **settings()),
     }
     try:
         if compile:
-            made[COMPILED] = ResidualSAC(ResidualPolicy, _Spaces(), compile=True, **shared)
+            made[COMPILED] = ResidualSAC(ResidualPolicy, _Spaces(), compile=True, **settings())
     except UserError as error:
         print(f"{COMPILED}: not measured, {error}")
     if importlib.util.find_spec("sbx"):
@@ -110,8 +117,9 @@ def sbx_learner() -> OffPolicyAlgorithm:
     """SBX's SAC with LayerNorm critics, whose `train` returns when the updates are done."""
     threads = torch.get_num_threads()  # JAX reads this once, when it is imported
     eigen = f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()} intra_op_parallelism_threads={threads}"
-    os.environ.setdefault("XLA_FLAGS", eigen)
-    jax, sbx = importlib.import_module("jax"), importlib.import_module("sbx")
+    with defaults(XLA_FLAGS=eigen):
+        jax, sbx = importlib.import_module("jax"), importlib.import_module("sbx")
+        jax.devices()  # now it is read
 
     class Blocking(sbx.SAC):
         def train(self, gradient_steps: int, batch_size: int) -> None:

@@ -23,25 +23,27 @@ from pathlib import Path
 import psutil
 from tqdm import tqdm
 
-from rl.kitchen.tasks import find_task
-from tracking.config import as_dict, parse, print_plan, with_settings
-from tracking.errors import UserError
-from tracking.processes import mapped
-from tracking.runs import RunFolder, write_atomic
+from mpr.core.config import as_dict, parse, print_plan, setting_words, with_settings
+from mpr.core.errors import UserError
+from mpr.core.processes import mapped
+from mpr.core.runs import RunFolder, write_atomic
+from rl.environments.kitchen.tasks import find_task
 
 EVALUATED = 800_000  # evaluation's seeds begin here: nothing else is ever chosen or reported on them
 PREDICTOR = (  # configs/predictor_slide.yaml's, but for the number of steps: five minutes of one core
     "steps=700 compensate=mean augment.affine=0.7 augment.colour=0.8 augment.grey=0.1 augment.noise=0.3 "
     "augment.blur=0.15 augment.occlude=0.2 augment.progress_jitter=0.1"
 )
-OTHERS_TOO = {"ajar", "fully", "ddim_steps"}  # what practice and evaluation must agree on
+OTHERS_TOO = {"ajar", "full_open", "ddim_steps"}  # what practice and evaluation must agree on
 SEEDS = 80  # quickstarts that share no seed of clips, demonstrations, practice or evaluation
 
 
 @dataclass(frozen=True)
 class QuickstartConfig:
-    """Synthetic clips, a motion predictor, demonstrations, a base policy, practice with the motion reward, evaluation,
-    and one page that tells what happened."""
+    """Go through the whole method on what the project makes itself, and tell on one page what happened.
+
+    Synthetic clips, a motion predictor, demonstrations, a base policy, practice with the motion reward, evaluation.
+    """
 
     task: str = "slide"  # microwave, hinge or slide
     seed: int = 0  # of everything
@@ -52,7 +54,7 @@ class QuickstartConfig:
     reward_episodes: int = 6  # scripted episodes of each kind that the reward is tried on
     predictor: str = PREDICTOR  # settings of `mpr train` that differ from its own
     base: str = "size=tiny lr=5e-4 steps=5000"  # of `mpr bc`
-    practice: str = "ratio=2"  # of `mpr finetune`
+    practice: str = "utd=2"  # of `mpr finetune`
     workers: int = 2  # stages at a time
     out: Path = Path("runs/quickstart")  # run folder
 
@@ -79,7 +81,7 @@ STAGES = {  # in words, and as typed
     ),
     "demonstrations": (
         "a scripted expert opens the robot's own door",
-        "demos --task {task} --count {demonstrations} --seed {demonstration_seed}",
+        "demos --task {task} --num_demos {demonstrations} --seed {demonstration_seed}",
     ),
     "base": (
         "a diffusion policy learns from the demonstrations",
@@ -87,17 +89,17 @@ STAGES = {  # in words, and as typed
     ),
     "reward": (
         "is the reward higher for opening than for closing?",
-        "experiment direction --predictors {out}/predictors --tasks [{task}] --kinds '[opening, closing, miss]' "
-        "--rows [motion] --episodes {reward_episodes} --seed {evaluation_seed} --workers 1",
+        "experiment direction --predictors {out}/predictors --tasks {task} --kinds opening closing miss "
+        "--rows motion --episodes {reward_episodes} --seed {evaluation_seed} --workers 1",
     ),
     "practice": (
         "a residual policy practises on top of the base policy, paid by the motion reward",
-        "finetune --task {task} --base {at[base]} --demos {at[demonstrations]} --reward motion "
+        "finetune --env kitchen:{task} --base {at[base]} --demos {at[demonstrations]} --reward motion "
         "--predictor {at[predictor]} --episodes {episodes} --seed {seed}",
     ),
     "evaluation": (
         "base, and base + residual, from the same starts",
-        "evaluate --task {task} --base {at[base]} --residuals [{at[practice]}] --episodes {evaluation} "
+        "evaluate --env kitchen:{task} --base {at[base]} --residuals {at[practice]} --episodes {evaluation} "
         "--seed {evaluation_seed} --workers {workers}",
     ),
 }
@@ -125,7 +127,7 @@ def stages(config: QuickstartConfig) -> dict[str, Stage]:
     made = {}
     for name, (words, typed) in STAGES.items():
         argv = [word.format(**values) for word in shlex.split(typed)]  # split first: a path may hold spaces
-        argv += [word for s in settings.get(name, "").split() for word in ("--" + s).split("=", 1)]
+        argv += setting_words(settings.get(name, ""), f"--{name}")
         made[name] = Stage(name, words, (*argv, "--out", str(at[name])))
     return made
 
@@ -143,13 +145,14 @@ def waves(config: QuickstartConfig) -> list[list[Chain]]:
 
 
 def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr quickstart`: does the stages that are not done yet, and writes the page."""
     config, dry_run = parse(QuickstartConfig, argv, "mpr quickstart")
     if dry_run:
         facts = {one.name: "mpr " + shlex.join(one.argv) for one in stages(config).values()}
         return print_plan(config, {}, facts, config.out)
     check_settings(config)
     run = RunFolder(config.out, "quickstart", as_dict(config), free=("out", "workers"))
-    from rl.quickstart_page import conclude, draw_strips
+    from rl.commands.quickstart_page import conclude, draw_strips
 
     if not run.finished:
         with watched(config, run):
@@ -162,9 +165,9 @@ def main(argv: Sequence[str]) -> None:
 
 def check_settings(config: QuickstartConfig) -> None:
     """Raises UserError for settings that a stage would refuse, or that are decided here."""
-    from mpr.train import TrainConfig
-    from rl.diffusion.train import BcConfig
-    from rl.residual.train import FinetuneConfig
+    from mpr.training.config import TrainConfig
+    from rl.policies.diffusion.config import BcConfig
+    from rl.residual.config import FinetuneConfig
 
     learners = {"predictor": TrainConfig, "base": BcConfig, "practice": FinetuneConfig}
     for name, learner in learners.items():
@@ -207,8 +210,11 @@ def last_words(log: Path) -> str:
 
 @contextmanager
 def watched(config: QuickstartConfig, run: RunFolder) -> Iterator[None]:
-    """Once a second, show what the stages are at, and log the seconds spent so far, attempts that were killed
-    included, and the memory that this command and its workers hold together, in GB."""
+    """Once a second, show what the stages are at, and log seconds and memory, for as long as this is open.
+
+    The seconds spent so far include attempts that were killed; the memory is what this command and its workers hold
+    together, in GB.
+    """
     names, over = list(stages(config)), threading.Event()
     started, before = time.perf_counter(), max((row["wall"] for row in run.metrics()), default=0.0)
 

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
-import torch
 
-from mpr.checkpoint import load_predictor
-from mpr.intervals import Interval, mean
-from mpr.page import shown, write_page
-from mpr.predicted import PredictedDeltas
-from mpr.reward import MOVED
-from mpr.scoring import agreements, score_clip
-from mpr.strip import draw_strip
-from rl.evaluate import EvaluateConfig, load_residual
+from mpr.core.processes import cpu_threads
+from mpr.core.report.intervals import UNIT, Interval, mean
+from mpr.core.report.page import media_markdown, write_page
+from mpr.core.runs import RunFolder, read_metrics, read_row
+from mpr.predictor.checkpoint import load_predictor
+from mpr.predictor.predicted import PredictedDeltas
+from mpr.reward.agreement import MOTION_THRESHOLD_PX
+from mpr.reward.scoring import mean_agreement, score_clip
+from mpr.reward.strip import draw_strip
+from rl.commands.quickstart import QuickstartConfig, stages
+from rl.environments.kitchen.tasks import find_task
+from rl.environments.kitchen.tracked import tracked_from
+from rl.environments.kitchen.with_base import kitchen_with_base
+from rl.evaluation.config import BASE, EvaluateConfig
+from rl.evaluation.evaluate import load_residual
+from rl.evaluation.outcomes import Compared, compare, play, table
 from rl.experiments.direction_table import Raw, direction
-from rl.kitchen.tasks import find_task
-from rl.kitchen.tracked import tracked_from
-from rl.kitchen.with_base import kitchen_with_base
-from rl.outcomes import BASE, Compared, compare, play, table
-from rl.quickstart import QuickstartConfig, stages
-from tracking.runs import RunFolder, read_metrics
 
 RESIDUAL = "practice"  # the residual policy's name: its run folder's
 Row = Mapping[str, Any]
+
+
+class Stage(TypedDict):
+    """What stages/NAME.json says of one that is done."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,10 @@ def conclude(config: QuickstartConfig, run: RunFolder) -> None:
 
 
 def worth_showing(rows: Sequence[Row]) -> list[Told]:
-    """A success that the base policy failed at, if there is one; of the failures the door's furthest and least travel,
-    the residual's before the base's."""
+    """The episodes to show: a success, and of the failures the door's furthest and least travel.
+
+    The success is one that the base policy failed at, if there is one; failures are the residual's before the base's.
+    """
     of = {name: {row["seed"]: row for row in rows if row["policy"] == name} for name in (RESIDUAL, BASE)}
 
     def base_too(row: Row) -> bool:
@@ -92,18 +100,20 @@ def worth_showing(rows: Sequence[Row]) -> list[Told]:
 
 
 def strip_files(config: QuickstartConfig, told: Sequence[Told]) -> list[Path]:
+    """Where each episode's film strip lies."""
     return [config.out / "strips" / f"{one.name.replace(' ', '_')}.png" for one in told]
 
 
 def draw_strips(config: QuickstartConfig) -> None:
-    """Play the episodes worth showing again (a seed gives the same one) and draw them as the reward saw them, into
-    strips/."""
-    torch.set_num_threads(1)  # as evaluation did
+    """Play the episodes worth showing again and draw them as the reward saw them, into strips/.
+
+    A seed gives the same episode.
+    """
     told = worth_showing(read_metrics(config.folder("evaluation")))
-    asked = EvaluateConfig(task=config.task, base=config.folder("base"))
+    asked = EvaluateConfig(f"kitchen:{config.task}", base=config.folder("base"))
     model = PredictedDeltas(load_predictor(config.folder("predictor")))
     track = tracked_from(find_task(config.task), "front", "exact")
-    with kitchen_with_base(asked.setting, "front") as environment:
+    with cpu_threads(1), kitchen_with_base(asked.setting, "front") as environment:  # as evaluation did
         policies = {BASE: None, RESIDUAL: load_residual(asked, config.folder("practice"))}
         for one, file in zip(told, strip_files(config, told), strict=True):
             again = play(environment, policies[one.row["policy"]], one.row["seed"])
@@ -112,27 +122,27 @@ def draw_strips(config: QuickstartConfig) -> None:
             assert environment.finished is not None
             with track(environment.finished) as clip:
                 scored = score_clip(clip, model)
-                title = f"{one.name}: mean agreement {float(agreements(scored).mean()):.3f}"
+                title = f"{one.name}: mean agreement {mean_agreement(scored):.3f}"
                 draw_strip(file, clip.frames, scored, clip.times, title)
 
 
 def reward_figures(config: QuickstartConfig) -> dict[str, float | None]:
-    """Directional agreement of opening and closing (exact tracks; an oracle has 1, a random direction 0.32), and the
-    mean agreement a step of misses, tracked with Lucas-Kanade."""
+    """What the reward makes of opening, closing and missing.
+
+    Directional agreement of opening and closing (exact tracks; an oracle has 1, a random direction 0.32), and the mean
+    agreement a step of misses, tracked with Lucas-Kanade.
+    """
     raw = Raw(config.folder("reward"))
     at = {"task": config.task, "row": "motion"}
     opening, closing = (direction(raw, {**at, "tracker": "exact", "kind": kind}) for kind in ("opening", "closing"))
-    agreement, _, steps = raw.select({**at, "tracker": "lucas_kanade", "kind": "miss"}, MOVED)
-    figures = {"open": opening, "close": closing, "miss_lk": mean(agreement / steps)}
+    agreement, _, steps = raw.select({**at, "tracker": "lucas_kanade", "kind": "miss"}, MOTION_THRESHOLD_PX)
+    figures = {"open": opening, "close": closing, "miss_lk": mean(agreement / steps, UNIT)}
     return {name: None if np.isnan(figure.value) else figure.value for name, figure in figures.items()}
 
 
 def seconds(config: QuickstartConfig, run: RunFolder) -> dict[str, float]:
     """Of the whole, by the clock on the wall, with attempts that were killed; and of each stage's last attempt."""
-    each = {
-        name: float(json.loads((config.out / "stages" / f"{name}.json").read_text())["seconds"])
-        for name in stages(config)
-    }
+    each = {name: read_row(config.out / "stages" / f"{name}.json", Stage)["seconds"] for name in stages(config)}
     return {"total": max(row["wall"] for row in run.metrics()), **each}
 
 
@@ -163,7 +173,7 @@ def story(
         base_rate=f"{summary['base']['success_rate']['value']:.0%}",
         table="\n".join(lines),
         pictures="\n\n".join(pictures),
-        films=shown(*(film.relative_to(config.out) for film in films)),
+        films=media_markdown(*(film.relative_to(config.out) for film in films)),
         times="\n".join(f"| {name} | {one.words} | {took[name]:.0f} |" for name, one in stage.items()),
         total=f"{took['total']:.0f}",
         memory=f"{summary['peak_memory_gb']:.1f}",
@@ -227,8 +237,8 @@ mpr find --folder VIDEOS --out runs/found                              # what th
 mpr track --manifest runs/found/manifest.jsonl --out runs/tracked      # clips of it, and a page to review them
 mpr train --clips runs/tracked/clips --out runs/predictor              # a predictor of how the object moves
 mpr score --predictor runs/predictor --video VIDEO --box x0,y0,x1,y1 --out runs/score
-mpr finetune --task {task} --reward motion --predictor runs/predictor --base BASE --demos DEMOS --out runs/finetune
+mpr finetune --env kitchen:{task} --base BASE --demos DEMOS --reward motion --predictor runs/predictor --out runs/tuned
 ```
 
-Which reward teaches best is what `mpr experiment reach` asks. A session on a real arm is not built yet.
+Which reward teaches best is what `mpr experiment reach` asks. Sessions on a real arm are in `docs/robot.md`.
 """

@@ -1,7 +1,8 @@
-"""What became of episodes: one line each, rates with intervals, differences of policies paired on their seeds."""
+"""What became of episodes: one line each, success with intervals, differences of policies on the same starts."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.intervals import Interval, mean_over_runs, success_rate
-from rl.residual.environment import ResidualEnvironment
-from rl.residual.policy import ResidualPolicy
-
-BASE = "base"  # the base policy's name in tables
+from mpr.core.report.intervals import Interval, difference_over_runs, mean_over_runs, success_rate
+from rl.environments.practice import PracticeEnvironment
+from rl.evaluation.config import BASE
+from rl.evaluation.rows import measured
+from rl.policies.residual import ResidualPolicy
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Residual:
     """A residual policy and how far it reaches."""
 
     policy: ResidualPolicy
-    alpha: float
+    residual_scale: float
 
 
 @dataclass(frozen=True)
@@ -30,40 +31,68 @@ class Outcome:
 
     policy: str
     seed: int
-    success: bool  # the environment's word
+    success: bool | None  # the environment's word; None where it has none
     steps: int
     opened: bool = False  # whether the object came as far as we call open (slide cabinet: 0.25 m)
     travel: float = 0.0  # radians or metres at the end
+    returned: float | None = None  # sum of the environment's own rewards, where it has no word of success
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """A line of metrics.jsonl: what there is, the return under its name."""
+        told = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return {"return" if name == "returned" else name: value for name, value in told.items()}
 
 
-def play(environment: ResidualEnvironment, residual: Residual | None, seed: int, name: str = BASE) -> Outcome:
-    """One episode with the residual's mean action, or (None) with the base policy alone. `seed` decides the start and
-    the base policy's sampling noise, so policies that are given the same seed meet the same episode."""
-    if residual is not None:
-        environment.alpha = residual.alpha
-    observation, info = environment.reset(seed=seed)
-    rest = np.zeros(environment.action_space.shape or (), np.float32)
-    over, steps = False, 0
-    while not over:
-        action = rest if residual is None else residual.policy.predict(observation, deterministic=True)[0]
-        observation, _, terminated, truncated, info = environment.step(action)
-        over, steps = terminated or truncated, steps + 1
+def play(environment: PracticeEnvironment, residual: Residual | None, seed: int, name: str = BASE) -> Outcome:
+    """Play one episode with the residual's mean action, or (None) with the base policy alone.
+
+    `seed` decides the start and the base policy's sampling noise, so policies that are given the same seed meet the
+    same episode.
+    """
+    before = environment.residual_scale
+    environment.residual_scale = before if residual is None else residual.residual_scale
+    try:
+        observation, info = environment.reset(seed=seed)
+        rest = np.zeros(environment.action_space.shape or (), np.float32)
+        over, steps, returned = False, 0, 0.0
+        while not over:
+            action = rest if residual is None else residual.policy.predict(observation, deterministic=True)[0]
+            observation, reward, terminated, truncated, info = environment.step(action)
+            over, steps, returned = terminated or truncated, steps + 1, returned + float(reward)
+    finally:
+        environment.residual_scale = before
     seen: dict[str, Any] = {key: info[key] for key in ("opened", "travel") if key in info}
+    if not environment.has_success:
+        return Outcome(name, seed, None, steps, **seen, returned=returned)
     return Outcome(name, seed, bool(info["is_success"]), steps, **seen)
 
 
-def successes(rows: Iterable[Mapping[str, Any]], policy: str, seeds: Sequence[int]) -> NDArray[np.float64]:
-    """1 or 0 for each of `seeds`, in their order. Raises KeyError where an episode is missing."""
-    found = {row["seed"]: float(row["success"]) for row in rows if row["policy"] == policy}
+def successes(
+    rows: Iterable[Mapping[str, Any]], policy: str, seeds: Sequence[int], measure: str = "success"
+) -> NDArray[np.float64]:
+    """1 or 0 (or what else is measured) for each of N `seeds`, in their order: [N].
+
+    Raises KeyError where an episode is missing.
+    """
+    found = {row["seed"]: measured(row, measure) for row in rows if row["policy"] == policy}
     return np.array([found[seed] for seed in seeds])
+
+
+def of_runs(
+    rows: Sequence[Mapping[str, Any]], policies: Sequence[str], measure: str = "success"
+) -> NDArray[np.float64]:
+    """Success (or what else is measured) [policies, starts] on the starts of the first, in their order."""
+    seeds = sorted({row["seed"] for row in rows if row["policy"] == policies[0]})
+    return np.array([successes(rows, policy, seeds, measure) for policy in policies])
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Runs of one kind beside the base policy, on the same evaluation seeds."""
+    """Runs of one kind beside the base policy, on the same starts."""
 
-    success: Interval  # pooled over runs
-    gain: Interval  # success minus the base policy's, paired by seed
+    success: Interval  # of several runs: of such runs, on such starts; of one: of that policy
+    gain: Interval  # success minus that of the base policy, a fixed thing, on the same starts
     steps: float | None  # mean to success, of the episodes that succeed (each policy's own); None where none does
     runs: tuple[float, ...]  # success of each
 
@@ -71,41 +100,31 @@ class Compared:
 def compare(rows: Sequence[Mapping[str, Any]], policies: Sequence[str], base: str = BASE) -> Compared:
     """Policies trained alike but for their seed, against `base`.
 
-    One policy's rate has Wilson's interval; for several runs, and every difference, see `mean_over_runs`.
+    The base policy is one, and its interval speaks of that one on other starts: not of what another training run of it
+    would be, and nor does the gain's.
     """
-    seeds = sorted({row["seed"] for row in rows if row["policy"] == base})
-    reference = successes(rows, base, seeds)
-    each = np.array([successes(rows, policy, seeds) for policy in policies])
+    each, reference = of_runs(rows, [base, *policies])[1:], of_runs(rows, [base])
     lengths = [row["steps"] for row in rows if row["policy"] in policies and row["success"]]
     return Compared(
-        success=success_rate(each[0]) if len(each) == 1 else mean_over_runs(each).within(0, 1),
-        gain=mean_over_runs(each - reference),
+        success=success_rate(each[0]) if len(each) == 1 else mean_over_runs(each),
+        gain=difference_over_runs(each, reference),
         steps=float(np.mean(lengths)) if lengths else None,
         runs=tuple(float(v) for v in each.mean(1)),
     )
 
 
-def table(rows: Sequence[Mapping[str, Any]], arms: Mapping[str, Sequence[str]], base: str = BASE) -> list[str]:
-    """Markdown lines: the base policy, then each arm's runs, with intervals of 95 %."""
+def table(rows: Sequence[Mapping[str, Any]], variants: Mapping[str, Sequence[str]], base: str = BASE) -> list[str]:
+    """Markdown lines: the base policy, then each variant's runs, with intervals of 95 %."""
     lines = ["| policy | success | minus base | of each run | steps, where it succeeds |", "|---|---|---|---|---|"]
-    for arm, policies in {base: [base], **arms}.items():
+    for variant, policies in {base: [base], **variants}.items():
         c = compare(rows, policies, base)
-        gain = "" if arm == base else c.gain
+        gain = "" if variant == base else c.gain
         runs = ", ".join(f"{value:.2f}" for value in c.runs) if len(c.runs) > 1 else ""
-        lines.append(f"| {arm} | {c.success} | {gain} | {runs} | {'–' if c.steps is None else round(c.steps)} |")
+        lines.append(f"| {variant} | {c.success} | {gain} | {runs} | {'–' if c.steps is None else round(c.steps)} |")
     return lines
 
 
 def contrast(rows: Sequence[Mapping[str, Any]], ones: Sequence[str], others: Sequence[str]) -> Interval:
-    """Success of runs minus that of others, paired by training seed (both in the same order) and episode."""
-    seeds = sorted({row["seed"] for row in rows if row["policy"] == ones[0]})
-    one, other = (np.array([successes(rows, policy, seeds) for policy in which]) for which in (ones, others))
-    return mean_over_runs(one - other)
-
-
-def contrast_lines(rows: Sequence[Mapping[str, Any]], arms: Mapping[str, Sequence[str]], against: str) -> list[str]:
-    """Markdown lines: every arm minus the arm `against` (none: no lines)."""
-    if not against:
-        return []
-    lines = ["", f"| arm | success minus that of `{against}` |", "|---|---|"]
-    return lines + [f"| {arm} | {contrast(rows, arms[arm], arms[against])} |" for arm in arms if arm != against]
+    """Success of runs minus that of others, on the same starts."""
+    both = of_runs(rows, [*ones, *others])
+    return difference_over_runs(both[: len(ones)], both[len(ones) :])

@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
 
 EXPERIMENTS = {
     "direction": ("rl.experiments.direction:main", "does the reward know which way the door goes?"),
     "base": ("rl.experiments.base:main", "how many demonstrations make a base policy worth improving"),
     "reach": ("rl.experiments.reach:main", "does the motion reward teach a robot? five rewards, doors ajar"),
     "practice": ("rl.experiments.practice:main", "rewards, and parts of the method, beside the base policy"),
+    "ceiling": ("rl.experiments.ceiling:main", "how far a residual reaches: the scripted expert held to what it adds"),
 }
 
 
 def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr experiment`: hands over to the experiment named first; UserError for one that does not exist."""
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: mpr experiment NAME [--config FILE] [--key value ...] [--out DIR] [--dry-run] [--help]\n")
         print("\n".join(f"  {name:<11} {text}" for name, (_, text) in EXPERIMENTS.items()))

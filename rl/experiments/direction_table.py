@@ -1,4 +1,4 @@
-"""The table of `mpr experiment direction`, made from its raw per-episode numbers alone."""
+"""The table of `mpr experiment direction`, made only from its raw per-episode numbers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.intervals import Interval, difference_of_ratios, mean, ratio
-from mpr.reward import MOVED, MOVED_REPORTED
-from tracking.errors import UserError
-from tracking.runs import write_atomic
+from mpr.core.errors import UserError
+from mpr.core.report.intervals import UNIT, Interval, difference_of_ratios, mean, ratio
+from mpr.core.runs import write_atomic
+from mpr.reward.agreement import MOTION_THRESHOLD_PX, MOTION_THRESHOLDS_PX
+from rl.experiments.direction import KINDS
 
 MET = {True: "yes", False: "**no**", None: "not decided: not scored"}
-KINDS = ("opening", "closing", "jiggling", "partial", "miss")
 Where = Mapping[str, str]  # column name -> value
 
 
@@ -36,7 +36,9 @@ class Raw:
         """Distinct values of a column, in order of appearance."""
         return list(dict.fromkeys(r[name] for r in self.rows))
 
-    def select(self, wanted: Where, moved: float = MOVED, views: str = "") -> tuple[NDArray, NDArray, NDArray]:
+    def select(
+        self, wanted: Where, threshold_px: float = MOTION_THRESHOLD_PX, views: str = ""
+    ) -> tuple[NDArray, NDArray, NDArray]:
         """Σ agreement, Σ moved share and steps of every episode [n] with these column values.
 
         `views`: "held_out" keeps views nobody looked at during development, "development" the others.
@@ -44,26 +46,39 @@ class Raw:
         chosen = [r for r in self.rows if all(r[k] == v for k, v in wanted.items())]
         if views:
             chosen = [r for r in chosen if r["view"].startswith("held_out") == (views == "held_out")]
-        columns = (f"agreement_{moved}", f"share_{moved}", "steps")
+        columns = (f"agreement_{threshold_px}", f"share_{threshold_px}", "steps")
         agreement, share, steps = (np.array([float(r[c]) for r in chosen]) for c in columns)
         return agreement, share, steps
 
 
-def direction(raw: Raw, wanted: Where, moved: float = MOVED, views: str = "") -> Interval:
+def direction(raw: Raw, wanted: Where, threshold_px: float = MOTION_THRESHOLD_PX, views: str = "") -> Interval:
     """Directional agreement over the chosen episodes."""
-    agreement, share, _ = raw.select(wanted, moved, views)
-    return ratio(agreement, share)
+    agreement, share, _ = raw.select(wanted, threshold_px, views)
+    return ratio(agreement, share, UNIT)
 
 
 def opening_minus_closing(raw: Raw, wanted: Where) -> Interval:
+    """Opening's directional agreement less closing's, with its interval."""
     opening, closing = (raw.select({**wanted, "kind": kind})[:2] for kind in ("opening", "closing"))
-    return difference_of_ratios(opening, closing)
+    return difference_of_ratios(opening, closing, UNIT)
+
+
+def episodes_told(raw: Raw, tracker: str, task: str) -> str:
+    """How full a table is: "56 episodes of each kind", or how many of which."""
+    found = {kind: set[str]() for kind in KINDS}
+    for row in raw.rows:
+        if row["tracker"] == tracker and row["task"] == task:
+            found[row["kind"]].add(row["episode"])
+    counts = {kind: len(names) for kind, names in found.items()}
+    if len(set(counts.values())) == 1:
+        return f"{counts[KINDS[0]]} episodes of each kind"
+    return ", ".join(f"{kind} {count}" for kind, count in counts.items()) + " episodes"
 
 
 def table(raw: Raw, tracker: str, task: str) -> list[str]:
-    """Markdown: a line a row (motion and stand-ins); directional agreement by kind, and the miss's mean agreement."""
+    """Markdown: a line a row (motion and baselines); directional agreement by kind, and the miss's mean agreement."""
     lines = [
-        f"\n### {task}, {tracker} tracks\n",
+        f"\n### {task}, {tracker} tracks: {episodes_told(raw, tracker, task)}\n",
         "| row | opening | closing | opening − closing | jiggling | partial | miss: mean agreement |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -73,9 +88,8 @@ def table(raw: Raw, tracker: str, task: str) -> list[str]:
         cells += [opening_minus_closing(raw, at)]
         cells += [direction(raw, {**at, "kind": kind}) for kind in ("jiggling", "partial")]
         agreement, _, steps = raw.select({**at, "kind": "miss"})
-        miss = mean(agreement / steps) if len(steps) else None
-        last = digits(miss) if miss else "–"
-        lines.append(f"| {row} | " + " | ".join(str(c) for c in cells) + f" | {last} |")
+        miss = mean(agreement / steps, UNIT).text(4)  # two digits would show it as 0
+        lines.append(f"| {row} | " + " | ".join(str(c) for c in cells) + f" | {miss} |")
     return lines
 
 
@@ -84,7 +98,7 @@ def variations(raw: Raw, tracker: str, task: str) -> list[str]:
     at = {"tracker": tracker, "task": task, "row": "motion"}
     lines = []
     groups: list[tuple[str, dict[str, Any]]] = [
-        *((f"threshold {m} px", {"moved": m}) for m in MOVED_REPORTED),
+        *((f"threshold {m} px", {"threshold_px": m}) for m in MOTION_THRESHOLDS_PX),
         ("development cameras", {"views": "development"}),
         ("held-out cameras", {"views": "held_out"}),
     ]
@@ -109,24 +123,19 @@ def verdicts(raw: Raw, tracker: str, task: str) -> dict[str, Any]:
     opening = direction(raw, {**at, "kind": "opening", "row": "motion"})
     closing = direction(raw, {**at, "kind": "closing", "row": "motion"})
     agreement, _, steps = raw.select({**at, "kind": "miss", "row": "motion"})
-    miss = mean(agreement / steps) if len(steps) else Interval(np.nan, np.nan, np.nan, 0)
-    above = all(own.above(r) for r in rivals.values()) if rivals else None  # None: no stand-in was scored
+    miss = mean(agreement / steps, UNIT)
+    above = all(own.above(r) for r in rivals.values()) if rivals else None  # None: no baseline was scored
     return {
         "opening >= 0.6": (str(opening), decided(opening, opening.value >= 0.6)),
         "closing <= 0.2": (str(closing), decided(closing, closing.value <= 0.2)),
-        "opening - closing above every stand-in": (str(own), decided(own, above)),
-        "miss <= 0.02": (digits(miss), decided(miss, miss.value <= 0.02)),
+        "opening - closing above every baseline": (str(own), decided(own, above)),
+        "miss <= 0.02": (miss.text(4), decided(miss, miss.value <= 0.02)),
     }
 
 
 def decided(figure: Interval, met: bool | None) -> bool | None:
     """None where what an aim is about was not scored."""
     return None if met is None or np.isnan(figure.value) else bool(met)
-
-
-def digits(small: Interval) -> str:
-    """Four of them, for figures that two would show as 0."""
-    return "–" if np.isnan(small.value) else f"{small.value:.4f} [{small.low:.4f}, {small.high:.4f}]"
 
 
 def write_table(folder: Path) -> dict[str, Any]:
@@ -137,7 +146,7 @@ def write_table(folder: Path) -> dict[str, Any]:
         "# Which way the door goes",
         "",
         "Directional agreement = Σ agreement / Σ share of object points that moved (oracle 1, random direction 0.32),",
-        "with 95 % bootstrap intervals over episodes; `any_motion` is 1 by construction. Miss: mean agreement a step.",
+        "with 95 % intervals over episodes; `any_motion` is 1 by construction. Miss: mean agreement a step.",
         "The object is the whole appliance; a point moved if tracked >= 0.5 px of 256.",
     ]
     for task, tracker in pairs:

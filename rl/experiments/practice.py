@@ -1,7 +1,7 @@
 """`mpr experiment practice`: which reward, and which parts of the method, make an hour's practice pay.
 
-All runs share base policy, demonstrations, seeds and every setting but the ones an arm names. An arm is a reward, and
-settings of `mpr finetune` that differ: "dense", "dense layer_norm=false". Each run is a folder of its own.
+All runs share base policy, demonstrations, seeds and every setting but the ones a variant names. A variant is a reward,
+and settings of `mpr finetune` that differ: "dense", "dense layer_norm=false". Each run is a folder of its own.
 """
 
 from __future__ import annotations
@@ -13,46 +13,49 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+from mpr.core.config import parse, print_plan, with_settings
+from mpr.core.errors import UserError
+from mpr.core.processes import check_engine
+from rl.environments.setting import ZERO
+from rl.environments.starts import SELECTION
+from rl.residual.config import NO_DEMONSTRATIONS, FinetuneConfig
 
-from mpr.page import shown, write_page
-from rl.curves import draw_curves, practised_successes
-from rl.evaluate import EvaluateConfig, evaluate
-from rl.kitchen.with_base import ZERO, base_digest, kitchen_with_base
-from rl.outcomes import BASE, compare, contrast_lines, table
-from rl.residual.environment import SELECTION
-from rl.residual.rewards import find_reward
-from rl.residual.train import FinetuneConfig, find_demonstrations, finetune
-from tracking.config import as_dict, parse, print_plan, with_settings
-from tracking.errors import UserError
-from tracking.processes import check_engine, mapped
-from tracking.runs import RunFolder, write_atomic
-
-SHARED = ("task", "base", "demos", "count", "predictor", "view", "ddim_steps", "ajar", "fully")  # by all runs
+SHARED = ("base", "demos", "num_demos", "predictor", "view", "ddim_steps", "ajar", "full_open")  # by all runs
 FREE = ("out", "workers", "engine", "videos")  # may differ when an experiment is resumed
-EVALUATED = ("task", "base", "ddim_steps", "ajar", "fully")  # of these, what evaluation needs too
+PRESETS: dict[str, dict[str, Any]] = {
+    "check": {"seeds": 1, "practice_episodes": 5, "episodes": 5, "videos": 0},
+    "report": {"seeds": 3, "practice_episodes": 100, "episodes": 100},
+    "paper": {
+        "seeds": 8,
+        "practice_episodes": 1000,
+        "episodes": 100,
+    },  # all starts a run has; half of its steps
+}
+PRACTICE_S, EVALUATION_S = 3.3, 0.7  # core-seconds an episode
 
 
 @dataclass(frozen=True)
 class PracticeConfig:
-    """Arms of residual practice beside the base policy: training seeds, final policies, evaluation on paired seeds."""
+    """Arms of residual practice beside the base policy: training seeds, final policies, all on the same starts."""
 
     task: str = "microwave"  # microwave, hinge or slide
     base: Path = Path("runs/bc")  # run folder of `mpr bc`
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`
-    count: int = 0  # the first this many, by seed: as many as the base policy learned from; 0: all
-    arms: list[str] = field(default_factory=lambda: ["none", "sparse", "dense"])  # reward, then settings that differ
-    against: str = ""  # an arm that the others are compared with too, training seed by training seed
+    num_demos: int = 0  # the first this many, by seed: as many as the base policy learned from; 0: all
+    variants: list[str] = field(
+        default_factory=lambda: ["none", "sparse", "dense"]
+    )  # reward, then settings that differ
+    against: str = ""  # a variant that the others are compared with too
     predictor: Path | None = None  # run folder of `mpr train`, for reward motion
     view: str = "front"  # camera of rewards that see
-    seeds: int = 3  # training runs an arm: seeds 0, 1, ..
+    seeds: int = 3  # training runs a variant: seeds 0, 1, ..
     practice_episodes: int = 100  # of each run
     episodes: int = 100  # of evaluation, each final policy and the base
     seed: int = SELECTION  # of the first evaluation episode: 500,000 and up to choose anything, 700,000 to report, once
     ddim_steps: int = 10  # network evaluations for one chunk of the base policy
     ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
-    fully: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
-    settings: str = ""  # of `mpr finetune`, for every arm: "ratio=2 half=false pretrain=0"
+    full_open: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
+    settings: str = ""  # of `mpr finetune`, for every variant: "utd=2 demos=none"
     videos: int = 2  # evaluation episodes filmed
     workers: int = 2  # runs at a time, one thread each
     engine: str = "local"  # where runs go, or ray: to the cluster of RAY_ADDRESS, which shares these folders
@@ -61,75 +64,47 @@ class PracticeConfig:
     def __post_init__(self) -> None:
         if min(self.seeds, self.practice_episodes, self.episodes, self.workers) < 1:
             raise UserError("seeds, practice_episodes, episodes and workers are at least 1")
-        runs = [dataclasses.replace(self.run_of(arm, 0), out=Path()) for arm in self.arms]  # refuses wrong settings now
+        runs = [
+            dataclasses.replace(self.run_of(variant, 0), out=Path()) for variant in self.variants
+        ]  # refuses wrong settings now
         if not runs or any(run in runs[:k] for k, run in enumerate(runs)):
-            raise UserError("arms are at least one, and no two mean the same")
+            raise UserError("variants are at least one, and no two mean the same")
         check_engine(self.engine)
-        if self.against and self.against not in self.arms:
-            raise UserError(f"--against {self.against}: it is one of the arms, {', '.join(self.arms)}")
+        if self.against and self.against not in self.variants:
+            raise UserError(f"--against {self.against}: it is one of the variants, {', '.join(self.variants)}")
 
-    def folder(self, arm: str, seed: int) -> Path:
-        return self.out / "runs" / f"{re.sub('[^a-z0-9_.=-]+', ',', arm)}_seed_{seed}"
+    def folder(self, variant: str, seed: int) -> Path:
+        return self.out / "runs" / f"{re.sub('[^a-z0-9_.=-]+', ',', variant)}_seed_{seed}"
 
-    def run_of(self, arm: str, seed: int) -> FinetuneConfig:
-        """The finetuning run of an arm and training seed. Raises UserError naming a setting that does not exist."""
-        reward, _, changes = arm.partition(" ")
-        mine: dict[str, Any] = {name: getattr(self, name) for name in SHARED}
-        mine |= {"out": self.folder(arm, seed), "reward": reward, "episodes": self.practice_episodes, "seed": seed}
-        run = with_settings(FinetuneConfig, f"{self.settings} {changes}", f"arm '{arm}' with --settings", mine)
+    def run_of(self, variant: str, seed: int) -> FinetuneConfig:
+        """The finetuning run of a variant and training seed. Raises UserError naming a setting that does not exist."""
+        reward, _, changes = variant.partition(" ")
+        mine: dict[str, Any] = {name: getattr(self, name) for name in SHARED} | {"env": f"kitchen:{self.task}"}
+        mine |= {"out": self.folder(variant, seed), "reward": reward, "episodes": self.practice_episodes, "seed": seed}
+        what = f"variant '{variant}' with --settings"
+        run = with_settings(FinetuneConfig, f"{self.settings} {changes}", what, mine.keys() - {"demos"})
+        if not run.demonstrated:
+            mine["demos"] = NO_DEMONSTRATIONS
+        elif run.demos != FinetuneConfig.demos:
+            raise UserError(f"{what}: demos is decided by the experiment, but for demos=none")
         return dataclasses.replace(run, **mine)
 
 
 def main(argv: Sequence[str]) -> None:
-    experiment(*parse(PracticeConfig, argv, "mpr experiment practice"), "practice")
+    """Entry of `mpr experiment practice`: practises, evaluates and reports."""
+    experiment(*parse(PracticeConfig, argv, "mpr experiment practice", PRESETS), "practice")
 
 
 def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:
     """Practise, evaluate and report what is missing of the experiment of that name."""
-    units = [config.run_of(arm, seed) for seed in range(config.seeds) for arm in config.arms]
+    units = [config.run_of(variant, seed) for seed in range(config.seeds) for variant in config.variants]
     if dry_run:
-        facts = {"runs": len(config.arms) * config.seeds, "evaluated policies": 1 + len(config.arms) * config.seeds}
+        seconds = len(units) * config.practice_episodes * PRACTICE_S + (1 + len(units)) * config.episodes * EVALUATION_S
+        facts = {"runs": len(units), "evaluated policies": 1 + len(units), "core-hours, about": f"{seconds / 3600:.1f}"}
         inputs = {"base": config.base} if config.base != ZERO else {}
-        inputs |= {"demos": config.demos} if any(unit.half for unit in units) else {}
+        inputs |= {"demos": config.demos} if any(unit.demonstrated for unit in units) else {}
         inputs |= {"predictor": config.predictor} if config.predictor else {}
         return print_plan(config, inputs, facts, config.out)
-    with kitchen_with_base(units[0].setting) as environment:  # refused now, not after the folder is made
-        for unit in units[: len(config.arms)]:  # one of each arm
-            find_demonstrations(unit, environment)
-            find_reward(unit.reward, unit.task, unit.seeing)
-    made_of = {"base_weights": base_digest(config.base)}
-    run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, FREE)
-    practising = mapped(finetune, units, config.workers, engine=config.engine)
-    for _ in tqdm(practising, total=len(units), desc=name, unit="run"):
-        pass
-    evaluated = evaluate(evaluation(config))
-    report(config, run, evaluated)
+    from rl.experiments.practice_runs import practise
 
-
-def evaluation(config: PracticeConfig) -> EvaluateConfig:
-    """Every final policy and the base, on the same seeds."""
-    runs = tuple(config.folder(arm, seed) for arm in config.arms for seed in range(config.seeds))
-    where = {name: getattr(config, name) for name in (*EVALUATED, "episodes", "seed", "videos", "workers")}
-    return EvaluateConfig(**where, residuals=runs, out=config.out / "evaluation")
-
-
-def report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> None:
-    """table.md, curves.png, page.html and summary.json out of the runs' own files."""
-    rows = evaluated.metrics()
-    arms = {arm: [config.folder(arm, seed).name for seed in range(config.seeds)] for arm in config.arms}
-    lines = table(rows, arms)
-    title = f"# {config.task}: {config.practice_episodes} episodes of practice, {config.seeds} training seeds"
-    under = f"{config.episodes} evaluation episodes from seed {config.seed:,}, the same for all; final policies."
-    contrasts = contrast_lines(rows, arms, config.against)
-    text = "\n".join([title, "", under, "", *lines, *contrasts]) + "\n"
-    write_atomic(run.path / "table.md", text)
-    base = compare(rows, [BASE])
-    seeds = range(config.seeds)
-    curves = {arm: [practised_successes(config.folder(arm, seed)) for seed in seeds] for arm in config.arms}
-    curves_file = run.path / "curves.png"
-    draw_curves(curves_file, curves, base.success, config.task)
-    films = sorted((evaluated.path / "films").glob("*.mp4"))
-    write_page(run.path / "page.html", text + "\n" + shown(*(p.relative_to(run.path) for p in (curves_file, *films))))
-    compared = {arm: dataclasses.asdict(compare(rows, names)) for arm, names in arms.items()}
-    run.finish({BASE: dataclasses.asdict(base), "arms": compared})
-    print("\n".join([*lines, *contrasts]))
+    practise(config, units, name)

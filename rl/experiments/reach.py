@@ -1,8 +1,8 @@
 """`mpr experiment reach`: does the motion reward teach a robot? The claim of the project, put so that it can fail.
 
 Five rewards, all else identical: base policy, demonstrations, training and evaluation seeds, -1 a step, bonus,
-termination (`sparse` alone pays 0 and 1). The door starts ajar, so that moving it the wrong way is possible. What the
-motion reward adds is its arm minus `none`.
+termination (only `sparse` pays 0 and 1). The door starts ajar, so that moving it the wrong way is possible. What the
+motion reward adds is its variant minus `none`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rl.experiments.practice import PracticeConfig, experiment
-from tracking.config import parse
+from mpr.core.config import parse
+from rl.experiments.practice import PRESETS, PracticeConfig, experiment
 
-ARMS = ("motion", "motion tracker=lucas_kanade", "none", "any_motion", "dense", "sparse")
+VARIANTS = ("motion", "motion tracker=lucas_kanade", "none", "any_motion", "dense", "sparse")
 
 
 @dataclass(frozen=True)
 class ReachConfig(PracticeConfig):
     """Motion, no, any-motion, dense and sparse reward beside the base policy, on doors that start ajar."""
 
-    arms: list[str] = field(default_factory=lambda: list(ARMS))  # reward, then settings that differ
-    against: str = "none"  # an arm that the others are compared with too, training seed by training seed
+    variants: list[str] = field(default_factory=lambda: list(VARIANTS))  # reward, then settings that differ
+    against: str = "none"  # a variant that the others are compared with too
     ajar: bool = True  # the door starts ajar: up to 0.35 rad, slide 0.05 m
     out: Path = Path("runs/reach")  # run folder
 
 
 def main(argv: Sequence[str]) -> None:
-    experiment(*parse(ReachConfig, argv, "mpr experiment reach"), "reach")
+    """Entry of `mpr experiment reach`: practises, evaluates and reports."""
+    experiment(*parse(ReachConfig, argv, "mpr experiment reach", PRESETS), "reach")

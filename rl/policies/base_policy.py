@@ -11,9 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.demonstrations import FrameSize
+from rl.data.demonstrations import FrameSize
+from rl.policies.registry import Around
 
-Look = Callable[[int], Mapping[str, NDArray[np.uint8]]]  # step of the episode -> camera -> frame [H, W, 3] of that step
+# Step of the episode -> camera -> its frame of that step, [H, W, 3].
+CameraFrames = Callable[[int], Mapping[str, NDArray[np.uint8]]]
 
 
 class BasePolicy(Protocol):
@@ -24,7 +26,7 @@ class BasePolicy(Protocol):
         """The cameras that it sees with, and how large their frames are; none: the observation is all it is given."""
         ...
 
-    def reset(self, seed: int, look: Look | None = None) -> None:
+    def reset(self, seed: int, look: CameraFrames | None = None) -> None:
         """Begin an episode: forget the action chunk and every history, and draw all sampling noise from `seed`.
 
         `look` shows it this episode's frames; without, it looks where it always does.
@@ -37,17 +39,26 @@ class BasePolicy(Protocol):
 
 
 class ZeroPolicy:
-    """Always the zero action: a residual policy on it is plain reinforcement learning."""
+    """Always the same action: zero, or the middle [A] of what the environment takes.
 
-    def __init__(self, width: int) -> None:
-        self.width = width
+    A residual policy on it is plain reinforcement learning.
+    """
+
+    def __init__(self, width: int, middle: NDArray[np.floating[Any]] | float = 0.0) -> None:
+        self.width, self.middle = width, middle
 
     @property
     def cameras(self) -> Mapping[str, FrameSize]:
         return {}
 
-    def reset(self, seed: int, look: Look | None = None) -> None:
+    def reset(self, seed: int, look: CameraFrames | None = None) -> None:
         """It remembers nothing and draws nothing."""
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        return np.zeros(self.width, np.float32)
+        """The same action [A] for any observation [D]."""
+        return np.full(self.width, self.middle, np.float32)
+
+
+def zero(around: Around) -> ZeroPolicy:
+    """By the name in the registry."""
+    return ZeroPolicy(around.action, around.middle)

@@ -15,11 +15,10 @@ from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from rl.policies.actor import INITS, LOG_STD
 
 NORM_EPS = 1e-5
-INITS = ("zero", "orthogonal", "default")
-LOG_STD = -1.0  # of a zero-initialised actor: noise of 0.37 alpha to begin with (as in ResiP)
 
 
 class Layer(NamedTuple):
@@ -32,15 +31,18 @@ class Layer(NamedTuple):
 
 
 def by_kind(layers: Sequence[Layer]) -> list[Tensor]:
-    """The layers' tensors in the order of StackedCritics' parameters: all weights, all biases, scales, shifts."""
+    """The layers' tensors in the order of StackedCritics' parameters: all weights, all biases, scales, shifts.
+
+    Their shapes are those of `Layer`: [K, in, out] and [K, 1, out].
+    """
     return [tensor for kind in zip(*layers, strict=True) for tensor in kind if tensor is not None]
 
 
 class StackedCritics(ContinuousCritic):
-    """K critics, each Linear -> LayerNorm -> ReLU a hidden layer and Linear at the end, held as stacked weights so
-    that one batched product serves all.
+    """K critics, held as stacked weights so that one batched product serves all.
 
-    `layers` holds the same parameters once more, in order.
+    Each is Linear -> LayerNorm -> ReLU a hidden layer and Linear at the end. `layers` holds the same parameters once
+    more, in order.
     """
 
     def __init__(
@@ -74,17 +76,19 @@ class StackedCritics(ContinuousCritic):
         return tuple(torch.baddbmm(self.layers[-1].bias, x, self.layers[-1].weight).unbind(0))
 
     def q1_forward(self, obs: Tensor, actions: Tensor) -> Tensor:
+        """The first critic's Q values [B, 1] of observations [B, D] and actions [B, A]."""
         return self.forward(obs, actions)[0]
 
 
 class ResidualPolicy(SACPolicy):
     """SACPolicy with StackedCritics, three hidden layers of 256 and a choice of how the actor starts.
 
-    zero: mean 0 in every state, log standard deviation `log_std`; the base policy plus small noise.
+    zero: mean 0 in every state, log standard deviation `log_std`; the base policy plus small noise (not with gSDE,
+    which starts as stable-baselines3 has it).
     orthogonal: orthogonal hidden layers, gain 1, heads as PyTorch makes them (the authors' code); mean not 0.
     default: stable-baselines3's.
 
-    average: below 1, a second actor, `averaged`, moves towards the actor after each round of updates (`follow`), by
+    actor_ema: below 1, a second actor, `averaged`, moves towards the actor after each round of updates (`follow`), by
     this share for each of them, and deterministic predictions are asked of it. An actor updated hundreds of times
     after every episode is a good one after this episode and a poor one after the next.
     """
@@ -95,13 +99,17 @@ class ResidualPolicy(SACPolicy):
         actor_init: str = "zero",
         log_std: float = LOG_STD,
         layer_norm: bool = True,
-        average: float = 1.0,
+        actor_ema: float = 1.0,
         **kwargs: Any,
     ) -> None:
         if actor_init not in INITS:
             raise UserError(f"no actor initialisation '{actor_init}'; there is {', '.join(INITS)}")
+        if log_std != LOG_STD and (actor_init != "zero" or kwargs.get("use_sde")):
+            raise UserError(f"log_std={log_std} is for actor_init 'zero', without use_sde")
+        if not 0 < actor_ema <= 1:
+            raise UserError(f"actor_ema={actor_ema}: above 0 and at most 1")
         self.actor_init, self.initial_log_std, self.layer_norm = actor_init, log_std, layer_norm
-        self.average = average
+        self.actor_ema = actor_ema
         kwargs.setdefault("net_arch", [256, 256, 256])
         if kwargs.get("optimizer_class") is None:  # Adam in one kernel
             kwargs["optimizer_kwargs"] = {"fused": True} | (kwargs.get("optimizer_kwargs") or {})
@@ -124,17 +132,19 @@ class ResidualPolicy(SACPolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
         self.averaged: Actor | None = None
-        if self.average < 1:
+        if self.actor_ema < 1:
             self.averaged = self.make_actor().requires_grad_(False)
             self.averaged.load_state_dict(self.actor.state_dict())
             self.averaged.set_training_mode(False)
 
     @torch.no_grad()
     def follow(self, updates: int) -> None:
-        """Move the average towards the actor as it stands, as far as `average` so many times. Called once an episode,
-        it averages the actors that episodes ended with."""
+        """Move the average towards the actor as it stands, as far as `actor_ema` so many times.
+
+        Called once an episode, it averages the actors that episodes ended with.
+        """
         if self.averaged is not None:
-            share = 1 - (1 - self.average) ** updates
+            share = 1 - (1 - self.actor_ema) ** updates
             torch._foreach_lerp_(list(self.averaged.parameters()), list(self.actor.parameters()), share)  # type: ignore[attr-defined]
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
@@ -147,5 +157,5 @@ class ResidualPolicy(SACPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         mine = {"actor_init": self.actor_init, "log_std": self.initial_log_std, "layer_norm": self.layer_norm}
-        mine["average"] = self.average
+        mine["actor_ema"] = self.actor_ema
         return super()._get_constructor_parameters() | mine

@@ -1,12 +1,14 @@
 """SAC for residual RL: stable-baselines3's class, with its whole interface, and what a good base policy asks for.
 
-Different from SAC: half of each batch from demonstrations, critics trained on these before the first episode, a number
+Different from SAC: part of each batch from demonstrations, critics trained on these before the first episode, a number
 of updates proportional to an episode's length, a warm-up that leaves the base policy alone, and faster updates.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -19,26 +21,31 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import ReplayBufferSamples, RolloutReturn
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from stable_baselines3.sac import SAC
 
-from rl.residual.adam import Stepper, Steppers, apply_gradients, written_out
+from mpr.core.errors import UserError
+from rl.environments.starts import learners_start
+from rl.policies.residual import ResidualPolicy, StackedCritics
 from rl.residual.buffer import ResidualBuffer
-from rl.residual.compiled import compiled, refuse_to_compile
-from rl.residual.policy import ResidualPolicy, StackedCritics
-from rl.residual.update import actor_forward, actor_gradients, critic_gradients, polyak, td_target
-from tracking.errors import UserError
+from rl.residual.fast.adam import Stepper, Steppers, apply_gradients, written_out
+from rl.residual.fast.compiled import compiled, refuse_to_compile
+from rl.residual.fast.update import actor_forward, actor_gradients, critic_gradients, polyak, td_target
+from rl.residual.returns import buffer_class, buffer_settings, check_alike, check_returns
 
 
 class ResidualSAC(SAC):
     """stable_baselines3.SAC, with ResidualPolicy as its MlpPolicy, and:
 
-    update_ratio: with `gradient_steps=-1`, updates per environment step of the last rollout (the hardware preset: 4).
-    warmup: before `learning_starts`, residuals are U[-warmup, warmup]; 0 is the base policy alone, 1 SAC's own way.
-    fast: updates by rl.residual.update where they apply (ResidualPolicy on flat observations, no gSDE); else, and with
-    fast=False, by stable-baselines3's own `train`. Both compute the same.
-    compile: fast updates as one compiled function (rl.residual.compiled): a third faster, other last bits. UserError
-    where nothing can be compiled, or where fast updates do not apply.
+    n_steps, gamma, replay_buffer_class, replay_buffer_kwargs: agree, or are refused (rl.residual.returns). A buffer
+    gets what it was not given, and `n_steps` is what its returns have, whoever said so.
+    utd: with `gradient_steps=-1`, updates per environment step of the last rollout (the hardware preset: 4).
+    warmup: before `learning_starts`, residuals are U[-warmup, warmup] without noise; 0 is the base policy alone, 1
+    SAC's own way. With use_sde_at_warmup the policy acts, as in SAC.
+    fast: updates by rl.residual.fast.update where they apply (ResidualPolicy on flat observations, no gSDE); else, and
+    with fast=False, by stable-baselines3's own `train`. Both compute the same.
+    compile: fast updates as one compiled function (rl.residual.fast.compiled): a third faster, other last bits.
+    UserError where nothing can be compiled, or where fast updates do not apply.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = SAC.policy_aliases | {"MlpPolicy": ResidualPolicy}
@@ -48,35 +55,81 @@ class ResidualSAC(SAC):
         policy: str | type[ResidualPolicy] = ResidualPolicy,
         env: Any = None,
         *args: Any,
-        update_ratio: float = 1.0,
+        utd: float = 1.0,
         warmup: float = 0.0,
         fast: bool = True,
         compile: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.update_ratio, self.warmup, self.fast, self.compile = update_ratio, warmup, fast, compile
+        for name, value in (("utd", utd), ("warmup", warmup)):
+            if not 0 <= value < float("inf"):
+                raise UserError(f"{name}={value}: it is at least 0")
+        self.utd, self.warmup, self.fast, self.compile = utd, warmup, fast, compile
+        if "n_steps" not in inspect.signature(SAC.__init__).bind_partial(self, policy, env, *args, **kwargs).arguments:
+            kwargs["n_steps"] = None  # nobody asked: as the buffer has it
         super().__init__(policy, env, *args, **kwargs)
+        asked = kwargs.get("device") or "auto"
+        if str(asked) != "auto" and torch.device(asked).type != self.device.type:
+            warnings.warn(f"device={asked}: this machine has no GPU that torch can use; it is cpu", stacklevel=2)
 
     def _setup_model(self) -> None:
-        if self.replay_buffer_class is None and isinstance(self.observation_space, Box) and self.n_steps == 1:
-            self.replay_buffer_class = ResidualBuffer  # else stable-baselines3's own choice
-        super()._setup_model()
-        buffer = self.replay_buffer
-        if isinstance(buffer, ResidualBuffer) and buffer.n_steps > 1 and buffer.gamma != self.gamma:
-            raise ValueError(
-                f"the buffer's returns have gamma {buffer.gamma}, the critics' {self.gamma}: make them one"
+        self._setup_buffer()
+        if self.utd != 1 and self.gradient_steps >= 0:
+            warnings.warn(
+                f"utd={self.utd} goes unused: it is for gradient_steps=-1, not {self.gradient_steps}",
+                stacklevel=2,
             )
         if self.log_ent_coef is not None:  # one number: stable-baselines3's optimizer spends more on it than it costs
             self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1), fused=True)
         if self.compile:
             if not self._fast_applies:
                 raise UserError(
-                    "compile is for fast updates alone: it takes fast=True, flat observations, a ResidualPolicy with "
+                    "compile is only for fast updates: it takes fast=True, flat observations, a ResidualPolicy with "
                     "hidden layers, and no gSDE"
                 )
             _ = self._written_out  # refuses other optimizers
             refuse_to_compile(self.device)
             self._compiled = compiled(self._update_by)
+
+    def _setup_buffer(self) -> None:
+        """stable-baselines3's own setup, around a buffer that agrees with the learner."""
+        asked, given = self.n_steps, self.replay_buffer_kwargs
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"gamma={self.gamma}: it lies in 0 to 1")
+        if self.n_envs > self.buffer_size:
+            raise ValueError(f"buffer_size={self.buffer_size} holds no step of each of {self.n_envs} environments")
+        if self.replay_buffer_class is None:
+            self.replay_buffer_class = buffer_class(self.observation_space, asked)
+        kind, space = self.replay_buffer_class, self.observation_space
+        self.replay_buffer_kwargs = buffer_settings(kind, given, space, asked, self.gamma)
+        self.n_steps = 1  # or it would say that a class that is given ignores it
+        super()._setup_model()
+        assert self.replay_buffer is not None
+        self.n_steps = check_returns(self.replay_buffer, asked, self.gamma, self._vec_normalize_env is not None)
+        self.replay_buffer_kwargs = given
+
+    def set_env(self, env: Any, force_reset: bool = True) -> None:
+        """As stable-baselines3. Raises ValueError for one that the buffer's returns cannot be made of."""
+        if self.replay_buffer is not None:
+            normalised = isinstance(env, VecEnv) and unwrap_vec_normalize(env) is not None
+            check_returns(self.replay_buffer, self.n_steps, self.gamma, normalised)
+        super().set_env(env, force_reset)
+
+    def load_replay_buffer(self, path: Any, truncate_last_traj: bool = True) -> None:
+        """As stable-baselines3. Raises ValueError for a buffer of other spaces, environments or returns."""
+        own = self.replay_buffer
+        super().load_replay_buffer(path, truncate_last_traj)
+        loaded = self.replay_buffer
+        assert loaded is not None
+        try:
+            if loaded.n_envs != self.n_envs:
+                raise ValueError(f"the buffer is of {loaded.n_envs} environments, the learner has {self.n_envs}")
+            if own is not None:
+                check_alike(own, loaded, "the loaded buffer")
+            check_returns(loaded, self.n_steps, self.gamma, self._vec_normalize_env is not None)
+        except ValueError:
+            self.replay_buffer = own
+            raise
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_compiled"]
@@ -87,24 +140,37 @@ class ResidualSAC(SAC):
             raise ValueError(f"demonstrations go into a ResidualBuffer, this is a {type(self.replay_buffer).__name__}")
         return self.replay_buffer
 
-    def set_demonstrations(self, demonstrations: ResidualBuffer) -> None:
-        """Draw half of every batch from these from now on. They are not part of `save`. Raises ValueError where their
-        returns are made otherwise than those of what is practised."""
-        for name in ("n_steps", "gamma"):
-            here, there = getattr(self.buffer, name), getattr(demonstrations, name)
-            if here != there:
-                raise ValueError(f"demonstrations' returns have {name} {there}, those of practice {here}")
-        self.buffer.demonstrations = demonstrations
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """As stable-baselines3; environments with starts of their own (rl.environments.starts) begin at training's,
+        whatever the seed, and environment k draws as that of number k: the same seed gives the same episodes."""
+        super().set_random_seed(seed)
+        if seed is None or self.env is None or not self.env.has_attr("number_instance"):
+            return
+        roles = [self.env.env_method("number_instance", k, indices=[k])[0] for k in range(self.env.num_envs)]
+        if "training" in roles:
+            self.env.seed(learners_start(seed))
+
+    def set_demonstrations(self, demonstrations: ResidualBuffer, fraction: float = 0.5) -> None:
+        """Draw that fraction of every batch, rounded down, from these from now on. They are not part of `save`. Raises
+        ValueError where there are none, or none or all of a batch would be theirs, or where they are of other spaces
+        or returns than what is practised."""
+        check_alike(self.buffer, demonstrations, "demonstrations")
+        if demonstrations.size() == 0:
+            raise ValueError("there are no demonstrations in that buffer")
+        if not 0 < int(self.batch_size * fraction) < self.batch_size:
+            raise ValueError(f"batch_size={self.batch_size} has no part of {fraction:g} for demonstrations")
+        self.buffer.demonstrations, self.buffer.demo_fraction = demonstrations, fraction
 
     def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
         """The number of steps returned is what `learn` makes that many updates of, where gradient_steps is -1."""
         rollout = super().collect_rollouts(env, *args, **kwargs)
-        return rollout._replace(episode_timesteps=round(self.update_ratio * rollout.episode_timesteps))
+        return rollout._replace(episode_timesteps=round(self.utd * rollout.episode_timesteps))
 
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[NDArray, NDArray]:
-        if self.num_timesteps >= learning_starts or self.warmup >= 1:
+        by_policy = self.use_sde and self.use_sde_at_warmup
+        if self.num_timesteps >= learning_starts or self.warmup >= 1 or by_policy:
             return super()._sample_action(learning_starts, action_noise, n_envs)
         shape = (n_envs, *(self.action_space.shape or ()))
         scaled = np.random.uniform(-self.warmup, self.warmup, shape).astype(np.float32)
@@ -173,40 +239,40 @@ class ResidualSAC(SAC):
         rows = len(batch.observations)
         batch = as_floats(batch)
         acted = actor_forward(self.actor, torch.cat([batch.observations, batch.next_observations]), noise)
-        entropy = self._temperature(acted.log_prob[:rows], by.temperature)
-        wanted = td_target(target, batch, acted.action[rows:], acted.log_prob[rows:], entropy, self.gamma)
+        ent_coef = self._temperature(acted.log_prob[:rows], by.temperature)
+        wanted = td_target(target, batch, acted.action[rows:], acted.log_prob[rows:], ent_coef, self.gamma)
         critic_loss, gradients = critic_gradients(critic, batch, wanted)
         apply_gradients(by.critic, gradients)
-        actor_loss, gradients = actor_gradients(self.actor, critic, acted, rows, entropy)
+        actor_loss, gradients = actor_gradients(self.actor, critic, acted, rows, ent_coef)
         apply_gradients(by.actor, gradients)
         if move_target:
             polyak(critic, target, self.tau)
-        return critic_loss, actor_loss, entropy.squeeze(), acted.log_prob[:rows].mean()
+        return critic_loss, actor_loss, ent_coef.squeeze(), acted.log_prob[:rows].mean()
 
     def _temperature(self, log_prob: torch.Tensor, by: Stepper | None) -> torch.Tensor:
         """The entropy coefficient as it stands, then its own step where it is learned."""
         if self.log_ent_coef is None or by is None:
             return self.ent_coef_tensor
-        entropy = self.log_ent_coef.exp()
+        ent_coef = self.log_ent_coef.exp()
         apply_gradients(by, [-(log_prob + float(self.target_entropy)).mean().reshape(1)])
-        return entropy
+        return ent_coef
 
     def pretrain_critic(
         self, steps: int, batch_size: int = 64, report: Callable[[int, float], None] | None = None
     ) -> None:
-        """Critic updates (target included) on demonstrations alone, before the first episode. `report(step, loss)` is
+        """Critic updates (target included) only on demonstrations, before the first episode. `report(step, loss)` is
         called every 100 steps."""
         demonstrations = self.buffer.demonstrations
         critic, target = self.critic, self.critic_target
         if demonstrations is None or not isinstance(critic, StackedCritics) or not isinstance(target, StackedCritics):
             raise ValueError("pretrain_critic needs set_demonstrations first, and a ResidualPolicy")
         with torch.no_grad(), quick_arithmetic():
-            entropy = self.ent_coef_tensor if self.log_ent_coef is None else self.log_ent_coef.exp()
+            ent_coef = self.ent_coef_tensor if self.log_ent_coef is None else self.log_ent_coef.exp()
             for step in range(1, steps + 1):
-                batch = as_floats(demonstrations.sample(batch_size))
+                batch = as_floats(demonstrations.sample(batch_size, self._vec_normalize_env))
                 noise = torch.randn_like(batch.actions)
                 acted = actor_forward(self.actor, batch.next_observations, noise)
-                wanted = td_target(target, batch, acted.action, acted.log_prob, entropy, self.gamma)
+                wanted = td_target(target, batch, acted.action, acted.log_prob, ent_coef, self.gamma)
                 loss, gradients = critic_gradients(critic, batch, wanted)
                 apply_gradients(critic.optimizer, gradients)
                 polyak(critic, target, self.tau)
@@ -221,9 +287,12 @@ def as_floats(batch: ReplayBufferSamples) -> ReplayBufferSamples:
 
 @contextmanager
 def quick_arithmetic() -> Iterator[None]:
-    """On a CPU: float32 products by oneDNN where they stay float32, denormals as zero (Adam's second moments decay
-    into them). Both as they were afterwards."""
-    before = torch.get_float32_matmul_precision()
+    """Set a CPU's arithmetic for speed, as long as this is open.
+
+    Float32 products by oneDNN where they stay float32, denormals as zero (Adam's second moments decay into them). Both
+    as they were afterwards.
+    """
+    before, flushed = torch.get_float32_matmul_precision(), bool(torch.tensor(1e-40) * 1 == 0)
     torch.set_flush_denormal(True)
     torch.set_float32_matmul_precision("medium")
     if not _products_exact():
@@ -232,7 +301,7 @@ def quick_arithmetic() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(flushed)
 
 
 @functools.cache

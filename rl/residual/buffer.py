@@ -1,7 +1,8 @@
-"""Replay for episodes whose reward is known only when they are over, and half batches of demonstrations."""
+"""Replay for episodes whose reward is known only when they are over, and demonstrations in every batch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,47 +15,94 @@ from stable_baselines3.common.vec_env import VecNormalize
 ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
-def buffer_bytes(rows: int, observation: int, action: int) -> int:
-    """Bytes of a float32 buffer: two observations, an action, reward, done and time-out a row."""
-    return 4 * rows * (2 * observation + action + 3)
+LEFT_OUT = ("gap", "unsent")  # what an info says of a step that is no sample: a gap (mpr.core.data.steps), an arm held
 
 
 class ResidualBuffer(ReplayBuffer):
     """stable-baselines3's replay buffer, whose last episode's rewards can be rewritten.
 
-    Time-outs are kept apart from terminations: a sample's `dones` is 1 for success alone. Once `demonstrations` is
-    set, the smaller half of every batch is drawn from there. Draws come from NumPy's global generator.
+    A step whose info holds "gap" or "unsent" is left out, and counted in `left_out`. The row before it ends as at a
+    time-out: returns do not run on over what is missing, they are bootstrapped there.
+
+    Time-outs are kept apart from terminations: a sample's `dones` is 1 only for success. Once `demonstrations` is
+    set, `demo_fraction` of every batch, rounded down, is drawn from there. Draws come from NumPy's global generator.
 
     n_steps, gamma: samples hold n-step returns as stable_baselines3's NStepReplayBuffer makes them: the discounted
-    rewards of up to so many steps, cut at an episode's end, and the discount of what follows.
+    rewards of up to so many steps, cut at an episode's end, and the discount of what follows. Raises ValueError where
+    they are none, or of several environments or optimize_memory_usage, of which it makes only returns of one step.
     """
 
     demonstrations: ReplayBuffer | None = None
+    demo_fraction: float = 0.5
+    left_out: int = 0
+    _kept: Sequence[bool] = ()  # which steps of the last episode are rows
+    _over: bool = True
 
     def __init__(self, *args: Any, n_steps: int = 1, gamma: float = 0.99, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.n_steps, self.gamma = n_steps, gamma
+        if n_steps < 1 or n_steps != int(n_steps) or not 0 <= gamma <= 1:
+            raise ValueError(f"n_steps={n_steps}, gamma={gamma}: a whole number of steps, at least 1, and 0 to 1")
+        if n_steps > 1 and (self.n_envs > 1 or self.optimize_memory_usage):
+            what = f"{self.n_envs} environments" if self.n_envs > 1 else "optimize_memory_usage"
+            raise ValueError(
+                f"n_steps={n_steps} with {what}: ResidualBuffer makes such returns of one environment and all it saw; "
+                "stable-baselines3's NStepReplayBuffer takes several"
+            )
+        self.n_steps, self.gamma = int(n_steps), gamma
 
     @property
     def nbytes(self) -> int:
-        return sum(getattr(self, name).nbytes for name in ARRAYS)
+        return sum(getattr(self, name).nbytes for name in ARRAYS if hasattr(self, name))
+
+    def add(
+        self,
+        obs: NDArray,
+        next_obs: NDArray,
+        action: NDArray,
+        reward: NDArray,
+        done: NDArray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Keep a transition of each of E environments: observations [E, D], actions [E, A], rewards and dones [E].
+
+        Raises ValueError for a step to be left out where rows cannot stand alone: of several environments at once, or
+        with `optimize_memory_usage`.
+        """
+        keep = not any(info.get(flag) for info in infos for flag in LEFT_OUT)
+        if not keep and (self.n_envs > 1 or self.optimize_memory_usage):
+            raise ValueError("a gap can be left out only where there is one environment, without optimize_memory_usage")
+        self._kept = (*(() if self._over else self._kept), keep)
+        self._over = bool(np.any(done))
+        if keep:
+            super().add(obs, next_obs, action, reward, done, infos)
+            return
+        self.left_out += 1
+        if self._kept[-2:-1] == (True,):
+            self.dones[self.pos - 1] = self.timeouts[self.pos - 1] = 1
 
     def rewrite_rewards(self, rewards: NDArray[np.float32]) -> None:
-        """Replace the rewards of the last episode, float32 [T]; it must be complete and the last thing stored."""
+        """Replace the rewards of the last episode, float32 [T], those of steps that were left out included; it must be
+        complete and the last thing stored."""
         steps = len(rewards)
-        if self.n_envs != 1 or not 0 < steps <= self.size():
+        kept = np.array(self._kept or [True] * steps, bool)
+        count = int(kept.sum())
+        if self.n_envs != 1 or not steps or len(kept) != steps or count > self.size():
             raise ValueError(f"cannot rewrite {steps} rewards: {self.size()} rows of {self.n_envs} environments")
-        rows = (self.pos - steps + np.arange(steps)) % self.buffer_size
-        begins = steps == self.size() or self.dones[rows[0] - 1, 0] == 1
-        if not begins or self.dones[rows[-1], 0] != 1 or self.dones[rows[:-1], 0].any():
+        if not count:
+            return
+        rows = (self.pos - count + np.arange(count)) % self.buffer_size
+        ends = np.append(~kept[1:], True)[kept]  # of the episode, and before what was left out
+        begins = count == self.size() or self.dones[rows[0] - 1, 0] == 1
+        if not self._over or not begins or (self.dones[rows, 0] != ends).any():
             raise ValueError(f"the last {steps} transitions are not one complete episode")
-        self.rewards[rows, 0] = rewards
+        self.rewards[rows, 0] = np.asarray(rewards)[kept]
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
         if self.demonstrations is None:
             return super().sample(batch_size, env)
+        of_demonstrations = int(batch_size * self.demo_fraction)
         return joined(
-            super().sample(batch_size - batch_size // 2, env), self.demonstrations.sample(batch_size // 2, env)
+            super().sample(batch_size - of_demonstrations, env), self.demonstrations.sample(of_demonstrations, env)
         )
 
     def _get_samples(self, batch_inds: NDArray, env: VecNormalize | None = None) -> ReplayBufferSamples:
@@ -88,11 +136,14 @@ class ResidualBuffer(ReplayBuffer):
         return rows[np.arange(len(rows)), steps], torch.from_numpy(rewards).to(to), torch.from_numpy(discounts).to(to)
 
     def arrays(self) -> dict[str, NDArray]:
-        """The rows in use, and where the next one goes: all there is to save."""
+        """The N rows in use, [N, E, ...] by name, and where the next one goes: all there is to save."""
         return {name: getattr(self, name)[: self.size()] for name in ARRAYS} | {"pos": np.array(self.pos)}
 
     def restore(self, arrays: dict[str, NDArray]) -> None:
-        """Take over what `arrays` gave. Raises ValueError where it does not fit this buffer."""
+        """Take over what `arrays` gave, [N, E, ...] by name.
+
+        Raises ValueError where it does not fit this buffer.
+        """
         rows = len(arrays["rewards"])
         for name in ARRAYS:
             here, there = getattr(self, name), arrays[name]
@@ -100,6 +151,7 @@ class ResidualBuffer(ReplayBuffer):
                 raise ValueError(f"{name} is {there.shape} there, at most {here.shape} here")
             here[:rows] = there
         self.pos, self.full = int(arrays["pos"]), rows == self.buffer_size
+        self._kept, self._over = (), True
 
 
 def joined(first: ReplayBufferSamples, second: ReplayBufferSamples) -> ReplayBufferSamples:

@@ -9,15 +9,16 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
-from mpr.episode import Episode
-from mpr.reward import BONUS
-from mpr.rewards import RewardModel
+from mpr.core.data.episode import Episode
+from mpr.core.errors import UserError
+from mpr.reward.agreement import BONUS
+from mpr.reward.model import RewardModel
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.rewards import step_rewards
 
 
 class EpisodeRewards(BaseCallback):
-    """Asks `reward` about each finished episode. For `train_freq=(1, "episode")` and a ResidualEnvironment.
+    """Asks `reward` about each finished episode. For `train_freq=(1, "episode")` and a PracticeEnvironment.
 
     `episode`, `rewards` [T], `seconds` (spent scoring) and `rollout_seconds` tell of the last one.
     """
@@ -34,6 +35,8 @@ class EpisodeRewards(BaseCallback):
         assert isinstance(model, OffPolicyAlgorithm)
         if not isinstance(model.replay_buffer, ResidualBuffer):
             raise ValueError(f"rewards can be rewritten in a ResidualBuffer, this is a {type(model.replay_buffer)}")
+        if model.n_envs != 1:
+            raise ValueError(f"rewards come episode by episode, of one environment: these are {model.n_envs}")
         if model.train_freq != TrainFreq(1, TrainFrequencyUnit.EPISODE):
             raise ValueError(f'rewards come episode by episode: train_freq=(1, "episode"), not {model.train_freq}')
 
@@ -46,6 +49,8 @@ class EpisodeRewards(BaseCallback):
     def _on_rollout_end(self) -> None:
         (episode,) = self.training_env.get_attr("finished")
         buffer = getattr(self.model, "replay_buffer")  # noqa: B009  BaseAlgorithm does not declare it
+        if len(episode) > buffer.buffer_size:
+            raise UserError(f"--buffer {buffer.buffer_size}: an episode of {len(episode)} steps does not fit into it")
         start = time.perf_counter()
         self.rollout_seconds = start - self._started
         self.rewards = step_rewards(self.reward, episode, self.bonus)

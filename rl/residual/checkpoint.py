@@ -1,62 +1,98 @@
-"""Checkpoints of residual RL between two episodes: weights, optimizers, replay, generators. Nothing is unpickled that
-could run code.
+"""Checkpoints of residual RL between two episodes (`mpr.core.checkpoints`): weights, optimizers, replay, generators.
 
-A checkpoint is a folder `checkpoints/<episodes>` that appears whole or not at all. An episode is decided by its seed
-(rl.residual.environment), so the environment's part is one number.
+An episode is decided by its seed (rl.environments.residual), so the environment's part of `checkpoints/<episodes>` is
+where its starts stand (rl.environments.starts).
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 
-from mpr.checkpoint import (
+from mpr.core.checkpoints import (
+    ABOUT,
+    WEIGHTS,
     BadCheckpoint,
-    checkpoint_info,
-    drop_others,
+    CheckpointKind,
     fitting_weights,
-    last_checkpoint,
+    put_optimizer,
+    read_about,
     reading,
-    write_state,
-    write_weights,
+    wanted_checkpoint,
+    write_checkpoint,
 )
+from rl.policies.residual import ResidualPolicy
 from rl.residual.algorithm import ResidualSAC
-from rl.residual.policy import ResidualPolicy
-from tracking.runs import atomic_folder
 
-FORMAT = 2  # 2: the averaged actor beside the actor
-ARCHITECTURE = "residual SAC"
+LEARNER, REPLAY = "learner.pt", "replay.npz"
 SMALL_CHANGE = 100_000  # bytes: generators, file headers
 COUNTERS = ("num_timesteps", "_episode_num", "_n_updates")
+MOST_NUMBERS = 100_000  # of an observation, an action or a layer that a file tells
+
+
+class Counters(TypedDict):
+    """Of stable-baselines3: COUNTERS."""
+
+    num_timesteps: int
+    _episode_num: int
+    _n_updates: int
+
+
+class _Always(TypedDict):
+    episodes: int
+    observation: list[int]
+    action: list[int]
+    net_arch: list[int]
+    n_critics: int
+    layer_norm: bool
+    next_seed: int | None
+    counters: Counters
+
+
+RENAMED = {"alpha": "residual_scale", "average": "actor_ema", "fully": "full_open"}  # before -> now
+
+
+class About(_Always, total=False):
+    """What checkpoint.json holds beside `mpr.core.checkpoints.Named`; the last of it is `rl.residual.train`'s."""
+
+    starts: dict[str, Any]
+    env: str
+    env_options: str
+    residual_scale: float
+    task: str  # of the kitchen, before there were other environments
+    actor_ema: float
+    alpha: float  # see RENAMED
+    average: float
+    fully: bool
+    ddim_steps: int
+    ajar: bool
+    full_open: bool
+    base: str
+    base_weights: str
+
+
+KIND = CheckpointKind("residual", "mpr finetune", "residual SAC", 2, About, digits=5)  # 2: averaged actor beside actor
 
 
 def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[str, Any]) -> None:
     """Write checkpoints/<episodes>, drop the ones before it. `about`: what the policy needs around it (JSON values)."""
-    home = Path(run) / "checkpoints"
-    with atomic_folder(home / f"{episodes:05d}") as temporary:
-        write_weights(temporary / "model.safetensors", model.policy.state_dict())
-        write_state(temporary / "learner.pt", _learner(model))
-        np.savez(temporary / "replay.npz", **model.buffer.arrays())  # type: ignore[arg-type]
-        meta = {
-            "format": FORMAT,
-            "architecture": ARCHITECTURE,
-            "episodes": episodes,
-            "observation": model.policy.observation_space.shape,
-            "action": model.policy.action_space.shape,
-            "net_arch": model.policy.net_arch,
-            "n_critics": model.critic.n_critics,
-            "layer_norm": model.policy.layer_norm,  # pyright: ignore
-            "average": model.policy.average,  # pyright: ignore
-            "next_seed": _next_seed(model),
-            "counters": {name: getattr(model, name) for name in COUNTERS},
-            **about,
-        }
-        (temporary / "checkpoint.json").write_text(json.dumps(meta, indent=2) + "\n")
-    drop_others(home, episodes)
+    meta = {
+        "episodes": episodes,
+        "observation": model.policy.observation_space.shape,
+        "action": model.policy.action_space.shape,
+        "net_arch": model.policy.net_arch,
+        "n_critics": model.critic.n_critics,
+        "layer_norm": model.policy.layer_norm,  # pyright: ignore
+        "actor_ema": model.policy.actor_ema,  # pyright: ignore
+        **_starts(model),
+        "counters": {name: getattr(model, name) for name in COUNTERS},
+        **about,
+    }
+    weights, states = {WEIGHTS: model.policy.state_dict()}, {LEARNER: _learner(model)}
+    write_checkpoint(run, episodes, KIND, meta, weights, states, {REPLAY: model.buffer.arrays()})
 
 
 def checkpoint_bytes(model: ResidualSAC) -> int:
@@ -66,37 +102,44 @@ def checkpoint_bytes(model: ResidualSAC) -> int:
     return weights + 2 * trained + model.buffer.nbytes + SMALL_CHANGE
 
 
-def restore(folder: Path, model: ResidualSAC) -> int:
-    """Put a freshly made learner where the checkpoint's was; returns the episodes done. Raises BadCheckpoint."""
-    about = checkpoint_info(folder, ARCHITECTURE, FORMAT)
+def restore(folder: Path, model: ResidualSAC) -> None:
+    """Put a freshly made learner where the checkpoint's was. Raises BadCheckpoint."""
+    about = read_about(folder, KIND)
     for name, space in (("observation", model.observation_space), ("action", model.action_space)):
         if list(space.shape or ()) != about[name]:
             here = list(space.shape or ())
             raise BadCheckpoint(f"{folder} is of another {name} space: {about[name]} there, {here} here")
-    model.policy.load_state_dict(fitting_weights(folder / "model.safetensors", model.policy.state_dict()))
-    with reading(folder / "learner.pt"):
-        state = torch.load(folder / "learner.pt", weights_only=True, map_location=model.device)
-        model.actor.optimizer.load_state_dict(state["actor"])
-        model.critic.optimizer.load_state_dict(state["critic"])
+    model.policy.load_state_dict(fitting_weights(folder / WEIGHTS, model.policy.state_dict()))
+    with reading(folder / LEARNER):
+        state = torch.load(folder / LEARNER, weights_only=True, map_location=model.device)
+        put_optimizer(model.actor.optimizer, state["actor"])
+        put_optimizer(model.critic.optimizer, state["critic"])
         if model.log_ent_coef is not None and model.ent_coef_optimizer is not None:
             model.log_ent_coef.data.copy_(state["log_ent_coef"])
-            model.ent_coef_optimizer.load_state_dict(state["temperature"])
-    with reading(folder / "replay.npz"), np.load(folder / "replay.npz", allow_pickle=False) as z:
+            put_optimizer(model.ent_coef_optimizer, state["temperature"])
+    with reading(folder / REPLAY), np.load(folder / REPLAY, allow_pickle=False) as z:
         model.buffer.restore(dict(z))
     for name, value in about["counters"].items():
         setattr(model, name, value)
     model._last_obs = None  # so that `learn` resets, to the episode that was to begin
     if about["next_seed"] is not None:
         model.get_env().seed(about["next_seed"])  # pyright: ignore[reportOptionalMemberAccess]
-    _restore_generators(state)
-    return int(about["episodes"])
+        if "starts" in about:  # before there were streams, the seed was all there is
+            with reading(folder / ABOUT):
+                model.get_env().env_method("resume_starts", about["starts"])  # pyright: ignore[reportOptionalMemberAccess]
+    with reading(folder / LEARNER):
+        _restore_generators(state)
 
 
-def _next_seed(model: ResidualSAC) -> int | None:
-    """Of the episode that has already been reset to; None before the first reset, which the learner's seed decides."""
+def _starts(model: ResidualSAC) -> dict[str, Any]:
+    """The seed of the episode that has already been reset to, and of which stream it is; without a seed before the
+    first reset, which the learner's seed decides."""
     environment = model.get_env()
     assert environment is not None
-    return None if model._last_obs is None else int(environment.get_attr("seed")[0])
+    if model._last_obs is None:
+        return {"next_seed": None}
+    state = environment.get_attr("starts")[0].state()
+    return {"next_seed": state["start"], "starts": state}
 
 
 def _learner(model: ResidualSAC) -> dict[str, Any]:
@@ -122,16 +165,23 @@ def load_policy(run: Path, device: str = "cpu") -> tuple[ResidualPolicy, dict[st
     """A run's newest policy, to `predict` with, and checkpoint.json. Raises BadCheckpoint."""
     import gymnasium
 
-    folder = last_checkpoint(run)
-    if folder is None:
-        raise BadCheckpoint(f"{run} holds no residual checkpoint: train one with `mpr finetune --out {run}`")
-    about = checkpoint_info(folder, ARCHITECTURE, FORMAT)
-    with reading(folder / "checkpoint.json"):
+    folder, about = wanted_checkpoint(run, KIND)
+    about = _named_now(about)
+    with reading(folder / ABOUT):
+        sizes = (*about["observation"], *about["action"], *about["net_arch"], about["n_critics"])
+        if not all(0 < size <= MOST_NUMBERS for size in sizes):
+            raise ValueError(f"its spaces and networks have {sizes[:9]} numbers")
         spaces = (
             gymnasium.spaces.Box(-np.inf, np.inf, tuple(about["observation"]), np.float32),
             gymnasium.spaces.Box(-1.0, 1.0, tuple(about["action"]), np.float32),
         )
-        shape = {name: about[name] for name in ("net_arch", "n_critics", "layer_norm", "average")}
+        shape = {name: about[name] for name in ("net_arch", "n_critics", "layer_norm", "actor_ema")}
         policy = ResidualPolicy(*spaces, lambda _: 0.0, **shape)
-    policy.load_state_dict(fitting_weights(folder / "model.safetensors", policy.state_dict()))
+    policy.load_state_dict(fitting_weights(folder / WEIGHTS, policy.state_dict()))
     return policy.to(device), about
+
+
+def _named_now(about: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of its policy, under today's names."""
+    named = {"env": f"kitchen:{about['task']}"} if "task" in about else {}
+    return about | named | {now: about[before] for before, now in RENAMED.items() if before in about}

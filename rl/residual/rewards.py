@@ -1,75 +1,34 @@
 """From a reward model's agreement to the rewards that are learned from; and the rewards known by name.
 
-r_t = agreement_t - 1 + bonus * [success at step t] for every reward. What `agreement` is, is the reward's business.
+r_t = agreement_t - 1 + bonus * [success at step t] for every reward but the environment's own, which is taken as it is.
+What `agreement` is, is the reward's business; an action that was not sent agrees with nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode
-from mpr.reward import BONUS, MOVED, training_reward
-from mpr.rewards import RewardModel
-from mpr.rewards.any_motion import AnyMotionReward
-from mpr.rewards.motion import MotionReward
-from mpr.rewards.none import NoReward
-from mpr.rewards.sparse import SparseReward
-from mpr.tracked import TRACKERS
-from tracking.errors import UserError
-
-REWARDS = ("motion", "none", "any_motion", "dense", "sparse")
-SEEING = ("motion", "any_motion")  # rewards that track what a camera saw: they need recordings
+from mpr.core.data.episode import Episode
+from mpr.reward.agreement import BONUS, training_reward
+from mpr.reward.model import Given, RewardModel
+from mpr.reward.registry import reward_class
+from rl.environments.registry import kind_of
+from rl.environments.setting import RewardView, Setting
+from rl.residual.config import check_reward
 
 
-@dataclass(frozen=True)
-class Seeing:
-    """How a reward that sees looks at an episode."""
+def find_reward(name: str, setting: Setting, reward_view: RewardView | None = None) -> RewardModel:
+    """The reward of that name in an environment.
 
-    predictor: Path | None = None  # run folder of `mpr train`: for `motion`
-    tracker: str = "exact"  # or lucas_kanade
-    view: str = "front"  # camera
-    moved: float = MOVED  # pixels of 256: a point tracked to move less counts 0
-
-
-def check_reward(name: str, seeing: Seeing) -> None:
-    """Raises UserError for a reward that does not exist, or that lacks its predictor."""
-    if name not in REWARDS:
-        raise UserError(f"no reward '{name}' here; there is {', '.join(REWARDS)}")
-    if name == "motion" and seeing.predictor is None:
-        raise UserError("reward 'motion' needs --predictor RUN, a run folder of `mpr train`")
-    if seeing.tracker not in TRACKERS:
-        raise UserError(f"tracker '{seeing.tracker}': there is {', '.join(TRACKERS)}")
-
-
-def find_reward(name: str, task: str, seeing: Seeing | None = None) -> RewardModel:
-    """The reward of that name for a kitchen task. Raises UserError as `check_reward` does, for a view that does not
-    exist, BadCheckpoint for a predictor that cannot be read or is still in training, and NoGL where a reward that sees
-    could not."""
-    seeing = seeing or Seeing()
-    check_reward(name, seeing)
-    if name == "none":
-        return NoReward()
-    if name == "sparse":
-        return SparseReward()
-    from rl.kitchen.dense import DenseReward
-    from rl.kitchen.tasks import find_task
-    from rl.kitchen.tracked import tracked_from
-
-    if name == "dense":
-        return DenseReward(find_task(task))
-    track = tracked_from(find_task(task), seeing.view, seeing.tracker)
-    if name == "any_motion":
-        return AnyMotionReward(track, seeing.moved)
-    from mpr.checkpoint import load_predictor, refuse_unfinished
-    from mpr.predicted import PredictedDeltas
-
-    assert seeing.predictor is not None
-    refuse_unfinished(seeing.predictor, "mpr train")
-    return MotionReward(PredictedDeltas(load_predictor(seeing.predictor)), track, seeing.moved)
+    Raises UserError as `check_reward` does, for a view that does not exist, BadCheckpoint for a predictor that cannot
+    be read or is still in training, and NoGL where a reward that sees could not.
+    """
+    reward_view = reward_view or RewardView()
+    check_reward(name, setting.env, reward_view)
+    reward = reward_class(name)
+    track = kind_of(setting.env).track(setting, reward_view) if reward.sees else None
+    return reward.of(Given(setting.name, reward_view.predictor, track, reward_view.motion_threshold_px))
 
 
 def step_rewards(reward: RewardModel, episode: Episode, bonus: float = BONUS) -> NDArray[np.float32]:
@@ -77,6 +36,9 @@ def step_rewards(reward: RewardModel, episode: Episode, bonus: float = BONUS) ->
     agreement = reward.score(episode)
     if agreement.shape != (len(episode),):
         raise ValueError(f"{type(reward).__name__} gave {agreement.shape} for an episode of {len(episode)} steps")
+    if reward.whole:
+        return agreement
+    agreement = np.where(episode.log.unsent(len(episode)), np.float32(0), agreement)
     success = np.zeros(len(episode), bool)
     success[-1] = episode.success
     return training_reward(agreement, success, bonus)

@@ -1,194 +1,89 @@
-"""`mpr finetune`: a frozen base policy in the kitchen, a residual policy that practises. Killed at any moment, it
-resumes at the last checkpoint and ends as an unbroken run."""
+"""Residual practice: a frozen base policy in an environment, a residual policy that practises.
+
+Killed at any moment, it resumes at the last checkpoint and ends as an unbroken run.
+"""
 
 from __future__ import annotations
 
+import gc
 import time
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 from tqdm import tqdm
 
-from mpr.checkpoint import last_checkpoint, weights_digest
-from mpr.reward import MOVED
-from mpr.rewards import RewardModel
-from rl.demonstrations import Demonstration, check_shown, load_demonstrations
-from rl.diffusion.views import fingerprint
-from rl.kitchen.environment import STEP_LIMIT
-from rl.kitchen.with_base import ACTION, STATE, ZERO, Setting, base_digest, kitchen_with_base
+from mpr.core.checkpoints import weights_digest
+from mpr.core.config import as_dict
+from mpr.core.data.episode import Episode
+from mpr.core.data.steps import spacing, spacing_summary
+from mpr.core.fit import Fit
+from mpr.core.processes import cpu_threads
+from mpr.core.runs import RunFolder, refuse_full_disk
+from mpr.reward.model import RewardModel
+from mpr.reward.registry import reward_class
+from rl.data.demonstrations import check_shown, load_demonstrations
+from rl.environments.kind import base_digest
+from rl.environments.practice import PracticeEnvironment, Stopped
+from rl.environments.starts import FIRST_SEED, InTurn
+from rl.policies.diffusion.views import fingerprint
+from rl.policies.residual import ResidualPolicy
 from rl.residual.algorithm import ResidualSAC
-from rl.residual.board import Board
-from rl.residual.buffer import ResidualBuffer, buffer_bytes
+from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import checkpoint_bytes, restore, save_checkpoint
+from rl.residual.config import FREE, SEEDS_A_RUN, FinetuneConfig
 from rl.residual.demonstrations import check_fit, check_recorded, demonstration_buffer
-from rl.residual.environment import FIRST_SEED, SELECTION, ResidualEnvironment
-from rl.residual.policy import ResidualPolicy
-from rl.residual.rewards import SEEING, Seeing, check_reward, find_reward
-from tracking.config import Range, as_dict, check_ranges, parse, print_plan
-from tracking.device import check_device, resolved_device
-from tracking.errors import UserError
-from tracking.runs import RunFolder, refuse_full_disk
-
-SEEDS_A_RUN = 1_000  # so runs of different seeds share no episode
-MOST_RUNS = (SELECTION - FIRST_SEED) // SEEDS_A_RUN
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """Train a residual policy on a frozen base policy, by SAC. The defaults are the paper's for its robot, but for an
-    actor that starts at zero, a warm-up that is the base policy's own, returns of five steps, and an average of the
-    actor to evaluate."""
-
-    task: str = "microwave"  # microwave, hinge or slide
-    base: Path = Path("runs/bc")  # run folder of `mpr bc`; zero: no base policy
-    demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`: half of every batch
-    count: int = 0  # practise with the first this many, by seed (as many as the base policy learned from); 0: all
-    out: Path = Path("runs/finetune")  # run folder
-    reward: str = "dense"  # motion, none, any_motion, dense or sparse
-    predictor: Path | None = None  # run folder of `mpr train`: for reward motion
-    tracker: str = "exact"  # of rewards motion and any_motion: exact or lucas_kanade
-    view: str = "front"  # camera that these two look through
-    moved: float = MOVED  # pixels of 256: for these two, a point tracked to move less counts 0
-    bonus: float = 1.0  # added to the reward of the step that succeeds
-    episodes: int = 100  # to practise
-    ddim_steps: int = 10  # network evaluations for one chunk of the base policy
-    alpha: float = 0.1  # residual scale: executed = base + alpha * residual
-    ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
-    fully: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
-    seed: int = 0  # weights, sampling, and 1,000 episode seeds of its own
-    pretrain: int = 10_000  # critic updates on demonstrations before the first episode
-    ratio: float = 4.0  # updates per environment step, made after each episode
-    warmup_steps: int = 300  # environment steps before the first update
-    warmup: float = 0.0  # until then residuals are U[-warmup, warmup]; 0: the base policy alone
-    batch: int = 64  # transitions an update, the smaller half from demonstrations
-    half: bool = True  # false: no demonstrations in batches (then pretrain is 0)
-    layer_norm: bool = True  # in the critics
-    lr: float = 1e-4  # of actor, critics and entropy coefficient
-    gamma: float = 0.99  # discount a step
-    n_steps: int = 5  # rewards summed before the target critics are asked about the rest (the paper: 1)
-    tau: float = 0.005  # target critics follow by this share an update
-    average: float = 2e-4  # the actor evaluated moves to the one practising by this share an update; 1: it is that one
-    entropy: str = "0.05"  # entropy coefficient: a number, or auto
-    actor_init: str = "zero"  # zero, orthogonal or default
-    log_std: float = -1.0  # zero-initialised actor: log standard deviation to begin with
-    buffer: int = 20_000  # transitions kept, at least an episode's 150
-    checkpoint_every: int = 10  # episodes
-    threads: int = 1  # CPU threads; another number gives other last bits
-    compile: bool = False  # updates by a C++ compiler, a third faster; other last bits
-    device: str = "cpu"  # cpu or cuda
-
-    def __post_init__(self) -> None:
-        check_reward(self.reward, self.seeing)
-        check_ranges(self, RANGES)
-        if self.entropy != "auto" and _number(self.entropy) not in Range(0):
-            raise UserError(f"--entropy {self.entropy}: it is auto or a number, at least 0")
-        if not self.half and self.pretrain:
-            raise UserError("--half false leaves no demonstrations to pretrain on: add --pretrain 0")
-        check_device(self.device)
-        if not 0 <= self.seed < MOST_RUNS or self.episodes > SEEDS_A_RUN:
-            raise UserError(
-                f"seed lies in 0 .. {MOST_RUNS - 1}, episodes in 1 .. {SEEDS_A_RUN}: each run has that many seeds of "
-                "its own, below those of selection and evaluation"
-            )
-
-    @property
-    def setting(self) -> Setting:
-        device = resolved_device(self.device)
-        return Setting(self.task, self.base, self.alpha, self.ddim_steps, self.ajar, self.fully, device)
-
-    @property
-    def seeing(self) -> Seeing:
-        return Seeing(self.predictor, self.tracker, self.view, self.moved)
-
-    @property
-    def returns(self) -> dict[str, Any]:
-        return {"n_steps": self.n_steps, "gamma": self.gamma}
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
-
-
-RANGES: dict[str, Range] = {
-    **dict.fromkeys(("episodes", "batch", "checkpoint_every", "threads", "n_steps", "ddim_steps"), Range(1)),
-    **dict.fromkeys(("count", "pretrain", "warmup_steps", "ratio", "bonus", "moved"), Range(0)),
-    **dict.fromkeys(("alpha", "lr"), Range(0, above=True)),
-    **dict.fromkeys(("gamma", "warmup"), Range(0, 1)),
-    **dict.fromkeys(("tau", "average"), Range(0, 1, above=True)),
-    "log_std": Range(LOG_STD_MIN, LOG_STD_MAX),  # where stable-baselines3 clips it
-    "buffer": Range(STEP_LIMIT),  # an episode's rewards come at its end: it must be there whole
-}
-FREE = ("out", "checkpoint_every")  # may differ when a run is resumed
-
-
-def main(argv: Sequence[str]) -> None:
-    config, dry_run = parse(FinetuneConfig, argv, prog="mpr finetune")
-    if dry_run:
-        return _plan(config)
-    finetune(config)
+from rl.residual.rewards import find_reward
 
 
 def finetune(config: FinetuneConfig) -> None:
     """The run that `config` describes, from wherever it stands."""
-    torch.set_num_threads(config.threads)
-    reward = find_reward(config.reward, config.task, config.seeing)
-    with kitchen_with_base(config.setting, config.view if config.reward in SEEING else "") as environment:
+    try:
+        _finetune(config)
+    finally:
+        gc.collect()  # learner and environment refer to one another: their 0.3 GB go now, not by and by
+
+
+def _finetune(config: FinetuneConfig) -> None:
+    reward = find_reward(config.reward, config.setting, config.reward_view)
+    view = config.view if config.sees else ""
+    with cpu_threads(config.threads), config.kind.open(config.setting, view) as environment:
         Finetuning(config, environment, reward).run()
 
 
-def find_demonstrations(config: FinetuneConfig, environment: ResidualEnvironment) -> list[Demonstration]:
+def find_demonstrations(config: FinetuneConfig, environment: PracticeEnvironment) -> list[Episode]:
     """Those that a run practises with; none where it takes none. Raises BadDemonstration where they do not serve."""
-    if not config.half:
+    if not config.demonstrated:
         return []
-    found = load_demonstrations(config.demos, config.count)
+    found = load_demonstrations(config.demos, config.num_demos)
     check_fit(found, environment)
-    check_shown(found, config.setting.goal)
-    if config.reward in SEEING:
+    if goal := config.kind.goal(config.setting):
+        check_shown(found, goal)
+    if config.sees:
         check_recorded(found)
     return found
-
-
-def _plan(config: FinetuneConfig) -> None:
-    from rl.kitchen.tasks import find_task
-
-    find_task(config.task)
-    inputs = {"demos": config.demos} if config.half else {}
-    if config.base != ZERO:
-        inputs["base"] = config.base
-    if config.reward == "motion" and config.predictor is not None:
-        inputs["predictor"] = config.predictor
-    facts = {"replay buffer, MB": round(buffer_bytes(config.buffer, STATE + ACTION, ACTION) / 1e6, 1)}
-    facts["updates at most"] = config.pretrain + round(config.ratio * STEP_LIMIT * config.episodes)
-    print_plan(config, inputs, facts, config.out)
 
 
 class Finetuning:
     """One run: environment, learner, loop over episodes."""
 
-    def __init__(self, config: FinetuneConfig, environment: ResidualEnvironment, reward: RewardModel) -> None:
+    def __init__(self, config: FinetuneConfig, environment: PracticeEnvironment, reward: RewardModel) -> None:
         self.config, self.environment, self.reward = config, environment, reward
         self.model = make_learner(config, environment)
         print(f"the replay buffer takes {self.model.buffer.nbytes / 1e6:.1f} MB")
         self.clipped: float | None = None
+        self._points: dict[str, float] = {}  # of the last episode, on the board
         found = find_demonstrations(config, environment)  # refused now, not after the folder is made
-        self.base_weights = base_digest(config.base)  # of what was loaded: the path may hold another one by and by
-        seen = [d.recording.to_bytes() for d in found if d.recording] if config.reward in SEEING else []
+        self.base_weights = base_digest(config.base, config.kind)  # of what was loaded: the path may hold another soon
+        seen = [d.recording.to_bytes() for d in found if d.recording] if config.sees else []
         made_of = {
             "base_weights": self.base_weights,
             "data": fingerprint(found, *map(zlib.crc32, seen)) if found else "",
         }
-        if config.reward == "motion" and config.predictor is not None:
+        if config.predictor is not None and reward_class(config.reward).predicts:
             made_of["predictor_weights"] = weights_digest(config.predictor)
         self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FREE)
         if not self.folder.finished:
@@ -196,14 +91,16 @@ class Finetuning:
         if found and not self.folder.finished:
             self._take_demonstrations(found)
 
-    def _take_demonstrations(self, found: Sequence[Demonstration]) -> None:
+    def _take_demonstrations(self, found: Sequence[Episode]) -> None:
         config = self.config
         buffer, self.clipped = demonstration_buffer(
             found, self.environment, self.reward, config.bonus, config.device, **config.returns
         )
-        self.model.set_demonstrations(buffer)
+        self.model.set_demonstrations(buffer, config.demo_fraction)
+        come = spacing_summary(spacing(*((d.times, d.gaps) for d in found)))
+        left_out = f" ({come}: left out)" if buffer.left_out else ""
         print(
-            f"{len(found)} demonstrations, {buffer.size()} transitions, {buffer.nbytes / 1e6:.1f} MB; "
+            f"{len(found)} demonstrations, {buffer.size()} transitions{left_out}, {buffer.nbytes / 1e6:.1f} MB; "
             f"{self.clipped:.0%} of their labels are further from the base policy than a residual reaches"
         )
 
@@ -211,42 +108,45 @@ class Finetuning:
         config = self.config
         if self.folder.finished:
             return print(f"{config.out} is finished: {config.episodes} episodes")
-        done = self._resume()
-        self.model.set_logger(Logger(None, [Board(config.out / "tensorboard", done + 1)]))
-        rewards = EpisodeRewards(self.reward, config.bonus)
-        with tqdm(total=config.episodes, initial=done, unit="episode", desc="finetune") as bar:
-            for episode in range(done + 1, config.episodes + 1):
-                row = self._episode(episode, rewards)
-                self.folder.log(**row)
-                if episode % config.checkpoint_every == 0 or episode == config.episodes:
-                    self._save(episode)
-                bar.update()
-                bar.set_postfix(success=f"{self._recent_success():.0%} of the last 20", refresh=False)
-        self._finish()
+        self.model.set_logger(Logger(None, []))
+        fit = Fit("finetune", "episode", config.episodes, config.checkpoint_every, config.out, self.folder)
+        done = fit.resume(lambda checkpoint: restore(checkpoint, self.model))
+        if done is None:
+            self._pretrain()
+            done = 0
+        fit.loop(
+            done, self._rows(done), self._save, self._summary,
+            beside=lambda row: self._recent()[0], points=lambda row: self._points,
+        )  # fmt: skip
 
-    def _resume(self) -> int:
-        """Episodes already done; with none, the critics' lessons from demonstrations come first."""
-        found = last_checkpoint(self.config.out)
-        done = restore(found, self.model) if found else 0
-        self.folder.keep_metrics(lambda row: row["episode"] <= done)
-        if found:
-            print(f"resuming after episode {done} of {self.config.episodes}")
-        elif self.config.pretrain:
-            with tqdm(total=self.config.pretrain, unit="update", desc="critics, on demonstrations") as bar:
+    def _pretrain(self) -> None:
+        """The critics' lessons from demonstrations, where there are any; what they learned is a checkpoint."""
+        if not (lessons := self.config.critic_lessons):
+            return
+        with tqdm(total=lessons, unit="update", desc="critics, on demonstrations") as bar:
 
-                def report(step: int, loss: float) -> None:
-                    bar.update(step - bar.n)
-                    bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            def report(step: int, loss: float) -> None:
+                bar.update(step - bar.n)
+                bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
 
-                self.model.pretrain_critic(self.config.pretrain, self.config.batch, report)
-            self._save(0)
-        return done
+            self.model.pretrain_critic(lessons, self.config.batch, report)
+        self._save(0)
 
     def _save(self, episodes: int) -> None:
-        same = ("task", "alpha", "ddim_steps", "ajar", "fully")
+        same = ("env", "env_options", "residual_scale", "ddim_steps", "ajar", "full_open")
         about = {name: getattr(self.config, name) for name in same}
         about |= {"base": str(self.config.base), "base_weights": self.base_weights}
         save_checkpoint(self.config.out, episodes, self.model, about)
+
+    def _rows(self, done: int) -> Iterator[dict[str, Any]]:
+        """One episode after another; none any more where an operator ends practice."""
+        rewards = EpisodeRewards(self.reward, self.config.bonus)
+        for episode in range(done + 1, self.config.episodes + 1):
+            try:
+                row = self._episode(episode, rewards)
+            except Stopped:
+                return print(f"stopped in episode {episode}: the same command goes on after its last checkpoint")
+            yield row
 
     def _episode(self, number: int, rewards: EpisodeRewards) -> dict[str, Any]:
         """One episode, then its updates. What is returned does not depend on the clock, but for seconds."""
@@ -254,13 +154,15 @@ class Finetuning:
         self.model.learn(1, rewards, log_interval=10**9, reset_num_timesteps=False)
         seconds = time.perf_counter() - start
         episode = self.environment.finished
-        assert episode is not None
-        losses = {k.split("/")[1]: v for k, v in self.model.logger.name_to_value.items() if k.startswith("train/")}
-        self.model.logger.dump(number)
+        assert episode is not None and episode.residual_actions is not None
+        logger = self.model.logger
+        losses = {k.split("/")[1]: v for k, v in logger.name_to_value.items() if k.startswith("train/")}
+        hidden = {name for name, formats in logger.name_to_excluded.items() if "tensorboard" in formats}
+        self._points = {name: value for name, value in logger.name_to_value.items() if name not in hidden}
+        logger.dump(number)  # to nowhere: the next episode's values begin anew
         return {
-            "episode": number,
-            "seed": episode.about["seed"],
-            "success": episode.success,
+            "seed": episode.seed,
+            **self._outcome(episode),
             "steps": len(episode),
             "reward": float(rewards.rewards.sum()),
             "residual": float(np.abs(episode.residual_actions).mean()),
@@ -269,24 +171,38 @@ class Finetuning:
             "seconds": {"all": seconds, "rollout": rewards.rollout_seconds, "reward": rewards.seconds},
         }
 
-    def _recent_success(self) -> float:
-        return float(np.mean([row["success"] for row in self.folder.metrics()[-20:]]))
+    def _outcome(self, episode: Episode) -> dict[str, Any]:
+        """Success, or where the environment tells of none the sum of its own rewards."""
+        if self.environment.has_success:
+            return {"success": episode.success}
+        assert episode.log.reward is not None  # every environment to practise in notes it
+        return {"return": float(episode.log.reward.sum())}
 
-    def _finish(self) -> None:
-        rows = self.folder.metrics()
-        summary = {
-            "episodes": len(rows),
-            "success_last_20": self._recent_success(),
+    def _recent(self) -> tuple[str, dict[str, float]]:
+        """How the last 20 episodes ended, in a few words and for the summary."""
+        rows = self.folder.metrics()[-20:]
+        if any("success" in row for row in rows):  # some environments speak of success only when there is one
+            share = float(np.mean([row.get("success", False) for row in rows]))
+            return f"success {share:.0%} of the last 20", {"success_last_20": share}
+        mean = float(np.mean([row["return"] for row in rows]))
+        return f"return {mean:.4g}, mean of the last 20", {"return_last_20": mean}
+
+    def _summary(self) -> dict[str, Any]:
+        """How far the run came; the success of its last episodes is also said."""
+        words, recent = self._recent()
+        print(f"{words} episodes, while exploring: no comparison")
+        return {
+            "episodes": len(self.folder.metrics()),
+            **recent,
             "steps": self.model.num_timesteps,
             "updates": self.model._n_updates,
             "clipped_labels": self.clipped,
         }
-        self.folder.finish(summary)
-        print(f"{summary['success_last_20']:.0%} of the last 20 episodes succeeded (while exploring: no comparison)")
 
 
-def make_learner(config: FinetuneConfig, environment: ResidualEnvironment) -> ResidualSAC:
-    """The SAC that a config describes, its episodes' seeds set."""
+def make_learner(config: FinetuneConfig, environment: PracticeEnvironment) -> ResidualSAC:
+    """The SAC that a config describes; its episodes are those of the run's own seeds, in turn."""
+    environment.starts = InTurn()
     model = ResidualSAC(
         ResidualPolicy,
         environment,
@@ -300,16 +216,16 @@ def make_learner(config: FinetuneConfig, environment: ResidualEnvironment) -> Re
         gradient_steps=-1,
         replay_buffer_class=ResidualBuffer,
         replay_buffer_kwargs=config.returns,
-        ent_coef=config.entropy if config.entropy == "auto" else float(config.entropy),
+        ent_coef=config.ent_coef if config.ent_coef == "auto" else float(config.ent_coef),
         policy_kwargs={
             "actor_init": config.actor_init,
             "log_std": config.log_std,
             "layer_norm": config.layer_norm,
-            "average": config.average,
+            "actor_ema": config.actor_ema,
         },
         seed=config.seed,
         device=config.device,
-        update_ratio=config.ratio,
+        utd=config.utd,
         warmup=config.warmup,
         compile=config.compile,
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from robot.arm import ArmError
-from robot.pose import Pose, Vector
+from robot.hardware.arm import ArmError
+from robot.hardware.pose import Pose, Vector
 
 HOME = np.array([0, -np.pi / 4, 0, -3 * np.pi / 4, 0, np.pi / 2, np.pi / 4])  # joints, radians: the hand points down
 HOME_POSE = Pose(np.array([0.3069, 0, 0.4869]), np.array([1.0, 0, 0, 0]))  # of the end effector there
@@ -37,8 +37,10 @@ def normal(quaternion: ArrayLike) -> Vector:
 
 
 def wished(width: float, told: float, widest: float) -> float:
-    """The width in metres that the hand is to be told: the one it was told last, unless the wish is another. 0 is to
-    close with force on whatever is there. Raises ArmError for what is no width."""
+    """The width in metres that the hand is to be told: the one it was told last, unless the wish is another.
+
+    0 is to close with force on whatever is there. Raises ArmError for what is no width.
+    """
     if not np.isfinite(width):
         raise ArmError(f"a gripper width of {width} m: a finite number")
     wish = 0.0 if width < SHUT else min(float(width), widest)

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from robot.arm import ArmError, ArmFeatures, ArmState, Mode, Target
 from robot.arms.franka import HOME, HOME_POSE, HOMED, normal
 from robot.arms.franky_hand import Hand
-from robot.arms.franky_link import Link, Reading, told
-from robot.clock import Clock, WallClock
-from robot.pose import Pose
-from robot.within import within
+from robot.arms.franky_link import Link, Reading, arm_errors
+from robot.arms.registry import ArmDriver, Reached
+from robot.hardware.arm import ArmError, ArmFeatures, ArmState, Mode, Target
+from robot.hardware.clock import Clock, WallClock
+from robot.hardware.pose import Pose
+from robot.hardware.within import within
 
 CLOSING = 5.0  # seconds for the controller to come to rest
 LONG = 60.0  # seconds for the way home, or to recover
@@ -116,7 +117,7 @@ class FrankyArm:
         link, hand = self._connected()
         if self._going_home:
             self._stopped = True
-            with told("the arm does not stop"):
+            with arm_errors("the arm does not stop"):
                 link.robot.stop()
             return
         hand.drop()
@@ -138,7 +139,7 @@ class FrankyArm:
             hand.open()
             self._controlled()  # still: a button pressed and released meanwhile leaves no error behind
             self._end()
-            with told("on the way home"):
+            with arm_errors("on the way home"):
                 self._go_home(link)
         except BaseException:  # a person's Ctrl-C, too
             with suppress(Exception):
@@ -161,7 +162,7 @@ class FrankyArm:
         link, _ = self._connected()
         reading = link.fresh()
         if reading.errors or reading.mode is Mode.REFLEX:
-            with told("the arm does not recover"):
+            with arm_errors("the arm does not recover"):
                 if not within(LONG, link.robot.recover_from_errors):
                     raise ArmError(f"the arm does not recover ({link.fresh()})")
             link.wait(lambda reading: reading.mode.obeys, "the arm does not recover")
@@ -186,7 +187,7 @@ class FrankyArm:
         reading = link.fresh()
         if reading.errors or not reading.mode.obeys:
             raise ArmError(f"{NOT_RUNNING}, and cannot now ({reading})")
-        with told(f"{NOT_RUNNING}"):
+        with arm_errors(f"{NOT_RUNNING}"):
             posture = self._franky.PostureTask(reading.joints, POSTURE)
             self._tracker = self._franky.CartesianImpedanceTracker(link.robot, posture_task=posture, **self._impedance)
         self._held = True
@@ -200,7 +201,7 @@ class FrankyArm:
         """End the controller, gently. Raises what ended it before, where that was an error."""
         tracker, self._tracker = self._tracker, None
         if tracker is not None:
-            with told("the impedance controller ended"):
+            with arm_errors("the impedance controller ended"):
                 within(CLOSING, tracker.stop)
 
     def _go_home(self, link: Link) -> None:
@@ -218,7 +219,7 @@ class FrankyArm:
             raise ArmError(f"stopped, a joint {off:.2f} rad off")
 
     def _pull(self, pose: Pose) -> None:
-        with told("the target is refused"):
+        with arm_errors("the target is refused"):
             self._tracker.set_target(self._franky.Affine(pose.position, pose.quaternion))
 
     def _connected(self) -> tuple[Link, Hand]:
@@ -233,3 +234,10 @@ class FrankyArm:
         if self._tracker is None or not reading.controlled:
             raise ArmError(f"{NOT_RUNNING} ({reading}): look at the arm, then let it recover")
         return hand
+
+
+def _reached(at: Reached) -> FrankyArm:
+    return FrankyArm(at.host, realtime=at.enforce_real_time, clock=at.clock)
+
+
+FRANKY = ArmDriver(_reached, host="its FCI host name")

@@ -11,10 +11,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from robot.arm import ArmError
 from robot.arms.franka import wished
-from robot.arms.franky_link import told
-from robot.within import Newest, within
+from robot.arms.franky_link import arm_errors
+from robot.hardware.arm import ArmError
+from robot.hardware.within import Newest, within
 
 EVERY = 0.02  # seconds between readings
 STUCK = 10.0  # seconds after which a command that has not ended is a fault
@@ -29,7 +29,7 @@ class Hand:
         self._franky, self._speed, self._force = franky, speed, force
         self._running: Any = None  # the command under way: a franky.BoolFuture
         self._wish: float | None = None
-        with told(f"the gripper of {hostname} is not reached"):
+        with arm_errors(f"the gripper of {hostname} is not reached"):
             self._gripper: Any = within(deadline, lambda: franky.Gripper(hostname))
             self.widest = within(deadline, lambda: float(self._gripper.max_width))
             if not self.widest > OPENING:
@@ -76,7 +76,7 @@ class Hand:
     def _turn(self) -> float:
         """In the thread: read the width, see the command under way end, give the next one."""
         time.sleep(EVERY)
-        with told("the gripper is lost"):
+        with arm_errors("the gripper is lost"):
             width = float(self._gripper.width)
             if self._running is not None:
                 if self._running.wait(0.0):

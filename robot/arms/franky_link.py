@@ -1,5 +1,7 @@
-"""The connection to an arm through franky: read 200 times a second in a thread, so that nobody waits for a packet and a
-reading's age is known. It commands nothing."""
+"""The connection to an arm through franky: reads it 200 times a second in a thread, and commands nothing.
+
+So nobody waits for a packet, and a reading's age is known.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.arm import ArmError, Mode
 from robot.arms.franka import Stamp, normal
-from robot.clock import Clock
-from robot.pose import Pose
-from robot.within import Newest, within
+from robot.hardware.arm import ArmError, Mode
+from robot.hardware.clock import Clock
+from robot.hardware.pose import Pose
+from robot.hardware.within import Newest, within
 
 EVERY = 0.005  # seconds between readings
 RECENT = 0.05  # seconds: of a reading's age, up to which the arm still stands about there
@@ -32,7 +34,7 @@ MODES = {
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def arm_errors(what: str) -> Iterator[None]:
     """Turn what franky raises into an ArmError. Its errors share no base class, and a lost link is a RuntimeError."""
     try:
         yield
@@ -44,6 +46,8 @@ def told(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
+    """What the arm said of itself at one moment."""
+
     pose: Pose
     joints: NDArray[np.float64]  # [7] radians
     time: float  # seconds of our clock
@@ -56,8 +60,10 @@ class Reading:
 
 
 class Link:
-    """Connects at once. Every method raises ArmError where the link was lost: a second after it was, during which the
-    readings grow stale. It never heals; a new one may."""
+    """The connection to one arm, which connects at once and never heals; a new one may.
+
+    Every method raises ArmError where the link was lost: a second after it was, during which the readings grow stale.
+    """
 
     def __init__(
         self, franky: Any, hostname: str, realtime: bool, thresholds: Mapping[str, float], deadline: float, clock: Clock
@@ -65,7 +71,7 @@ class Link:
         self._clock, self._stamp = clock, Stamp()
         self._names = [name for name in dir(franky.Errors) if not name.startswith("_")]
         config = franky.RealtimeConfig.Enforce if realtime else franky.RealtimeConfig.Ignore
-        with told(f"the arm at {hostname} is not reached"):
+        with arm_errors(f"the arm at {hostname} is not reached"):
             self.robot: Any = within(deadline, lambda: franky.Robot(hostname, realtime_config=config, **thresholds))
             self._newest = Newest(self._read, "arm")
             self._newest.start(deadline)
@@ -106,7 +112,7 @@ class Link:
         """In the thread."""
         time.sleep(EVERY)
         asked = self._clock.now()
-        with told("the arm is lost"):
+        with arm_errors("the arm is lost"):
             controlled, state = self.robot.is_in_control, self.robot.state
             mode = MODES.get(state.robot_mode.name, Mode.OTHER)
             errors = self._raised(state.current_errors)

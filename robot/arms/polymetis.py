@@ -1,7 +1,8 @@
-"""A Franka arm through Polymetis, the paper's controller, which lives in another Python: `polymetis_server.py`, to be
-started there, owns it, and this speaks to that.
+"""A Franka arm through Polymetis, the paper's controller, which lives in another Python.
 
-Polymetis knows the flange alone; poses here are of the end effector between the finger tips, as franky has them. After
+`polymetis_server.py`, to be started there, owns it, and this speaks to that.
+
+Polymetis knows only the flange; poses here are of the end effector between the finger tips, as franky has them. After
 a reflex Polymetis clears the error by itself and runs no controller: that shows as mode OTHER, and stays until a person
 lets it recover: neither home, nor stop, nor entering starts one.
 """
@@ -18,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from robot.arm import ArmError, ArmFeatures, ArmState, Mode, Target
 from robot.arms.franka import HAND, HOME, HOME_POSE, HOMED, WIDEST, Stamp, applied, inverse, normal, wished
-from robot.clock import Clock, WallClock
-from robot.pose import Pose
+from robot.arms.registry import ArmDriver, Reached
+from robot.hardware.arm import ArmError, ArmFeatures, ArmState, Mode, Target
+from robot.hardware.clock import Clock, WallClock
+from robot.hardware.pose import Pose
 
 FLANGE = inverse(HAND)  # in the end effector's frame
 ANSWER = 0.1  # seconds: a control period
@@ -36,9 +38,11 @@ class _Busy(ArmError):
 
 
 class PolymetisArm:
-    """An `Arm`. `host` and `port` are those of polymetis_server.py. Once the server is lost, every call says so, at
-    once, until `recover` finds it again. An arm that is entered with something wrong is connected but not controlled;
-    `recover` starts the controller."""
+    """An `Arm` behind the polymetis_server.py that listens at `host` and `port`.
+
+    Once the server is lost, every call says so, at once, until `recover` finds it again. An arm that is entered with
+    something wrong is connected but not controlled; `recover` starts the controller.
+    """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 50080, clock: Clock | None = None) -> None:
         self.host, self.port, self.clock = host, port, clock or WallClock()
@@ -195,3 +199,11 @@ class PolymetisArm:
         if self._socket is not None:
             self._socket.close()
         self._socket = None
+
+
+def _reached(at: Reached) -> PolymetisArm:
+    host, _, port = at.host.partition(":")
+    return PolymetisArm(host, int(port), at.clock)
+
+
+POLYMETIS = ArmDriver(_reached, host="HOST:PORT of its server", host_form=r"[^:]*:\d+")

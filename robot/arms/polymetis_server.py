@@ -23,6 +23,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 SILENCE = 0.5  # seconds without a question, after which the arm is held
 NEWS = 0.05  # seconds within which the arm's state, of 1 kHz, is a new one
@@ -32,14 +34,15 @@ WAITING = 5.0  # seconds after which a gripper that has not taken a command is l
 class Gripper:
     """Told widths without waiting. Polymetis' own client may wait for ever: a thread of ours does it for us."""
 
-    def __init__(self, interface, speed, force):
+    def __init__(self, interface: Any, speed: float, force: float) -> None:
         self.interface, self.speed, self.force = interface, speed, force
-        self.wish = self.told = None
+        self.wish: float | None = None
+        self.told: float | None = None
         self.width, self.error, self.asked = 0.0, "", None
         self.read()
         threading.Thread(target=self.run, daemon=True).start()
 
-    def run(self):
+    def run(self) -> None:
         while not self.error:
             self.asked = time.monotonic()
             try:
@@ -53,18 +56,18 @@ class Gripper:
                 self.error = "the gripper is lost: " + one_line(error)
             time.sleep(0.02)
 
-    def read(self):
+    def read(self) -> bool:
         state = self.interface.get_state()
         self.width = float(state.width)
         return state.is_moving
 
-    def give(self, wish):
+    def give(self, wish: float) -> None:
         if wish <= 0:  # close with force on whatever is there
             self.interface.grasp(speed=self.speed, force=self.force, blocking=False)
         else:
             self.interface.goto(width=wish, speed=self.speed, force=self.force, blocking=False)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         late = self.asked is not None and time.monotonic() - self.asked > WAITING
         error = self.error or ("the gripper takes no command" if late else "")
         return {"width": self.width, "error": error}
@@ -75,13 +78,13 @@ class Arm:
 
     ASKS = ("state", "wrong", "send", "grip", "hold", "begin", "start", "home")
 
-    def __init__(self, robot, gripper, tensor):
+    def __init__(self, robot: Any, gripper: Gripper, tensor: Callable[[Any], Any]) -> None:
         self.robot, self.gripper, self.tensor = robot, gripper, tensor
         self.holds = True  # where it was told to hold, or where its controller was started
         self.goes_home = False
         self.begun = False  # whether a controller was ever started
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         state = self.robot.get_robot_state()
         position, quaternion = self.robot.get_ee_pose()
         return {
@@ -94,9 +97,11 @@ class Arm:
             "gripper": self.gripper.state(),
         }
 
-    def wrong(self):
-        """Why nothing may be started unless a person says so: "" for nothing. In a reflex the state stands still at
-        first; then the error is cleared, by Polymetis, and no controller runs."""
+    def wrong(self) -> str:
+        """Why nothing may be started unless a person says so: "" for nothing.
+
+        In a reflex the state stands still at first; then the error is cleared, by Polymetis, and no controller runs.
+        """
         if not self.tells():
             return "the arm's state stands still"
         code = int(self.robot.get_robot_state().error_code)
@@ -104,7 +109,7 @@ class Arm:
             return f"error code {code}"
         return "no controller runs" if self.begun and not self.robot.is_running_policy() else ""
 
-    def tells(self):
+    def tells(self) -> bool:
         """Whether the arm's state is a new one within a moment."""
         first, until = seconds(self.robot.get_robot_state().timestamp), time.monotonic() + NEWS
         while seconds(self.robot.get_robot_state().timestamp) == first:
@@ -113,7 +118,7 @@ class Arm:
             time.sleep(0.002)
         return True
 
-    def send(self, position, quaternion, width):
+    def send(self, position: list[float], quaternion: list[float], width: float) -> None:
         numbers = floats(position) + floats(quaternion) + floats([width])
         if not all(math.isfinite(number) for number in numbers):
             raise ValueError("a target that is not finite")
@@ -122,9 +127,12 @@ class Arm:
             raise ValueError("no joint angles reach the target: nothing was sent")
         self.gripper.wish = float(width)
 
-    def hold(self):
-        """Once: told again and again to hold where it is, a loaded arm would sink. By joints, not by pose: that cannot
-        fail for want of an inverse. Where no controller runs, nothing of ours moves the arm, and none is started."""
+    def hold(self) -> None:
+        """Hold the arm where it is, once: told so again and again, a loaded arm would sink.
+
+        By joints, not by pose: that cannot fail for want of an inverse. Where no controller runs, nothing of ours moves
+        the arm, and none is started.
+        """
         if self.holds:
             return
         self.gripper.wish = None
@@ -137,24 +145,24 @@ class Arm:
                 raise RuntimeError("the arm's state stands still on the way home: it may have stopped itself")
         self.holds = True
 
-    def begin(self):
+    def begin(self) -> None:
         """A client came: start, unless something is wrong, which is then for a person to see."""
         if not self.wrong():
             self.start()
 
-    def start(self):
+    def start(self) -> None:
         """An update before any controller was set would crash Polymetis' server: so this comes first."""
         self.begun = True
         self.robot.start_cartesian_impedance()
         self.holds, self.goes_home = True, False
 
-    def grip(self, width):
+    def grip(self, width: float) -> None:
         """Before the way home. Given anew although it was told so before: that may have ended short."""
         self.holds = False
         self.gripper.wish = float(width)
         self.gripper.told = None
 
-    def home(self, joints):
+    def home(self, joints: list[float]) -> None:
         """Sets out, at an eighth of the joints' speed; it is there when no controller runs any more."""
         wrong = self.wrong()
         if wrong:
@@ -163,21 +171,24 @@ class Arm:
         self.robot.move_to_joint_positions(self.tensor(joints), blocking=False)
 
 
-def floats(values):
+def floats(values: Iterable[Any]) -> list[float]:
+    """Plain numbers, of a tensor's or a list's."""
     return [float(value) for value in values]
 
 
-def seconds(stamp):
+def seconds(stamp: Any) -> float:
+    """Seconds of a protobuf Timestamp."""
     return stamp.seconds + 1e-9 * stamp.nanos
 
 
-def one_line(error):
+def one_line(error: Any) -> str:
     """grpc's own errors say what they mean in details()."""
     said = error.details() if callable(getattr(error, "details", None)) else str(error)
     return " ".join((said or type(error).__name__).split())
 
 
-def answered(arm, line):
+def answered(arm: Arm, line: bytes) -> dict[str, Any]:
+    """The answer to one line of JSON: {"ok": ...}, or {"error": "..."} for whatever went wrong."""
     try:
         ask = json.loads(line)
         name = ask.pop("ask")
@@ -188,14 +199,15 @@ def answered(arm, line):
         return {"error": one_line(error)}
 
 
-def held(arm):
+def held(arm: Arm) -> None:
+    """Hold the arm; where that fails, say so on the screen and go on."""
     try:
         arm.hold()
     except Exception as error:
         print("the arm could not be held: " + one_line(error), flush=True)
 
 
-def serve(arm, connection):
+def serve(arm: Arm, connection: socket.socket) -> None:
     """Until the client is gone. Holds the arm whenever it falls silent, and in the end."""
     connection.settimeout(SILENCE)
     left = b""
@@ -218,7 +230,8 @@ def serve(arm, connection):
         connection.close()
 
 
-def main():
+def main() -> None:
+    """Own the arm, and serve one client after another until the process is ended."""
     parser = argparse.ArgumentParser(description="Owns a Franka arm through Polymetis.")
     parser.add_argument("--robot", default="localhost", help="address of Polymetis' robot server")
     parser.add_argument("--robot-port", type=int, default=50051)

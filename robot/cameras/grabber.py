@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from robot.camera import CameraError, CameraFeatures, Picture
-from robot.within import Newest
+from robot.hardware.camera import CameraError, CameraFeatures, Picture
+from robot.hardware.within import Newest
 
 
 class Grabber(ABC):

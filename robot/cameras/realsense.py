@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from robot.camera import CameraError, CameraFeatures, Picture
 from robot.cameras.grabber import Grabber
-from robot.clock import Clock, WallClock
-from robot.within import within
+from robot.hardware.camera import CameraError, CameraFeatures, Picture
+from robot.hardware.clock import Clock, WallClock
+from robot.hardware.within import within
 
 WAIT_MS = 500  # for a frame
 STARTING = 20.0  # seconds: the library itself gives up after 15

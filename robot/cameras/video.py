@@ -1,4 +1,4 @@
-"""A recorded video in a camera's place: its frames at its own times, counted from when it was entered.
+"""A recorded video in a camera's place: its frames at their own times, the first when it was entered.
 
 There is no thread: the frame that is due is decoded when it is asked for, by whoever asks (some milliseconds). At the
 end the last frame stays, with its own time, so that it grows stale as a camera's would.
@@ -10,11 +10,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from robot.camera import CameraError, CameraFeatures, Picture
-from robot.clock import Clock, WallClock
-from tracking.errors import BadVideo
-from tracking.video import VideoFrames
+from mpr.core.data.video import VideoFrames
+from mpr.core.errors import BadVideo
+from robot.hardware.camera import CameraError, CameraFeatures, Picture
+from robot.hardware.clock import Clock, WallClock
 
 
 class VideoCamera:
@@ -50,13 +51,17 @@ class VideoCamera:
         for _ in range(2):  # not looked at for long, it catches up with what went by, and others come due meanwhile
             number = self._due(self.clock.now() - self._start)
             if self._picture is None or self._picture.number != number:
-                time = self._start + float(self._frames.times[number])
+                time = self._start + float(self._times[number])
                 self._picture = Picture(self._image(number), time, number)
         assert self._picture is not None
         return self._picture
 
     def _due(self, seconds: float) -> int:
-        return max(int(np.searchsorted(self._frames.times, seconds, side="right")) - 1, 0)
+        return max(int(np.searchsorted(self._times, seconds, side="right")) - 1, 0)
+
+    @cached_property
+    def _times(self) -> NDArray[np.float64]:
+        return self._frames.times - self._frames.times[0]  # whose sound may begin before its pictures
 
     @cached_property
     def _frames(self) -> VideoFrames:

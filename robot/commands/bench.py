@@ -1,5 +1,7 @@
-"""`mpr bench robot`: how well ten commands a second are kept on this machine, in real time: a simulated arm and two
-cameras in a process of their own, a diffusion policy that plans in a thread."""
+"""`mpr bench robot`: how well ten commands a second are kept on this machine, in real time.
+
+A simulated arm and two cameras in a process of their own, a diffusion policy that plans in a thread.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from mpr.figures import new_figure
-from rl.base_policy import BasePolicy
-from robot.action import SIZE
+from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.errors import UserError
+from mpr.core.processes import cpu_threads
+from mpr.core.report.figures import new_figure
+from mpr.core.runs import RunFolder, atomic_path
+from rl.policies.base_policy import BasePolicy
 from robot.commands.run import environment, watched
 from robot.environment import FrankaEnv, Stopped
+from robot.hardware.action import SIZE
 from robot.policies.ahead import AheadActor
 from robot.policies.named import STATE, base_policy
 from robot.session import no_residual
 from robot.station import Station, StationConfig, entered, named
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.runs import RunFolder, atomic_path
 
 PERCENTILES = (50, 90, 99, 99.9, 100)
 
@@ -33,7 +36,7 @@ class RobotBench(StationConfig):
 
     real_time: bool = True
     seconds: float = 600.0  # of control
-    policy: str = ""  # run folder of `mpr bc`; none, of the simulated arm alone: a small one with random weights
+    policy: str = ""  # run folder of `mpr bc`; none, only for the simulated arm: a small one with random weights
     step_limit: int = 200
     out: Path = Path("runs/bench_robot")  # run folder
 
@@ -72,6 +75,7 @@ def main(argv: Sequence[str]) -> None:
         return print_plan(config, {}, {"steps": int(config.seconds * config.rate_hz)}, config.out)
     with ExitStack() as stack:
         at = stack.enter_context(named(config))
+        stack.enter_context(cpu_threads(1))  # the loop and the cameras want the other cores
         policy = stack.enter_context(base_policy(config.policy, at, ahead=True)) if config.policy else random_policy(at)
         stack.enter_context(entered(at))
         run = RunFolder(config.out, "bench robot", as_dict(config))
@@ -89,13 +93,12 @@ def random_policy(at: Station) -> BasePolicy:
     """Of the size that `mpr bc --size tiny` trains, seeing all cameras; what it wants is noise about staying."""
     import torch
 
-    from rl.diffusion.encoders import TrainedResNet18
-    from rl.diffusion.policy import DiffusionPolicy, PolicyShape
-    from rl.diffusion.schedule import Sampler
-    from rl.diffusion.train import SIZES
-    from rl.diffusion.views import Eyes
+    from rl.policies.diffusion.encoders import TrainedResNet18
+    from rl.policies.diffusion.policy import DiffusionPolicy, PolicyShape
+    from rl.policies.diffusion.schedule import Sampler
+    from rl.policies.diffusion.sizes import SIZES
+    from rl.policies.diffusion.views import CameraEncoder
 
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     tiny = SIZES["tiny"]
     sizes = {camera.features.name: (camera.features.height, camera.features.width) for camera in at.cameras}
@@ -106,7 +109,7 @@ def random_policy(at: Station) -> BasePolicy:
         "image": tiny.image,
     }
     policy = DiffusionPolicy(PolicyShape(STATE, SIZE, widths=tiny.widths, **seen)).requires_grad_(False)
-    return AheadActor(policy, Sampler("ddim", 10), Eyes("resnet18", tiny.image, Path()))
+    return AheadActor(policy, Sampler("ddim", 10), CameraEncoder("resnet18", tiny.image, Path()))
 
 
 def measured(env: FrankaEnv, policy: BasePolicy, steps: int) -> Kept:
@@ -136,6 +139,8 @@ def measured(env: FrankaEnv, policy: BasePolicy, steps: int) -> Kept:
 
 
 def figures(kept: Kept, rate_hz: float) -> dict[str, Any]:
+    """What a run kept of its beat, in numbers: lateness, work and pictures' age in milliseconds, and counts."""
+
     def spread(values: list[float]) -> dict[str, float]:
         return {
             f"p{p:g}": round(1e3 * float(v), 2)
@@ -158,7 +163,7 @@ def figures(kept: Kept, rate_hz: float) -> dict[str, Any]:
 
 def draw(kept: Kept, path: Path) -> None:
     """Three histograms, counts on a logarithmic axis."""
-    figure, plt = new_figure(12, 3.5)
+    figure = new_figure(12, 3.5)
     parts = (("late", kept.late), ("busy", kept.busy), ("oldest picture", kept.age))
     for axis, (name, values) in zip(figure.subplots(1, 3), parts, strict=True):
         axis.hist(1e3 * np.array(values), bins=60, log=True, color="#1f9bff")
@@ -167,4 +172,3 @@ def draw(kept: Kept, path: Path) -> None:
     figure.tight_layout()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
-    plt.close(figure)

@@ -8,23 +8,26 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.episode import Episode, load_episode
-from rl.base_policy import BasePolicy
+import numpy as np
+
+from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.data.episode import Episode
+from mpr.core.errors import UserError
+from mpr.core.runs import RunFolder
+from rl.policies.base_policy import BasePolicy
 from robot.commands.run import environment, opened, watched
 from robot.environment import STEP_LIMIT
 from robot.policies.named import EXPERT, base_policy
 from robot.recording.demonstrations import is_demonstration, nothing_teaches, write_demonstrations
+from robot.recording.recorded import load_recorded
 from robot.recording.recorder import Recorder
 from robot.session import session
 from robot.station import Station, StationConfig, station
 from robot.teleop.keyboard_operator import KeyboardOperator
 from robot.teleop.policy import TeleopPolicy
 from robot.teleop.registry import DEVICES, teleop
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.runs import RunFolder
 
-FREE = ("out", "count", "host")  # may differ when a session goes on
+FREE = ("out", "num_demos", "count", "host")  # may differ when a session goes on
 PATIENCE = 10  # episodes in a row that teach nothing, after which it ends where nobody sits there to end it
 
 
@@ -33,22 +36,19 @@ class DemosConfig(StationConfig):
     """Collect demonstrations: lead the arm by hand, mark each success; failures are kept apart."""
 
     teleop: str = ""  # gamepad, spacemouse, keyboard; expert: the simulated arm's own. None: what the arm calls for
-    count: int = 10  # demonstrations that succeed
+    num_demos: int = 10  # demonstrations that succeed
     step_limit: int = 2 * STEP_LIMIT  # steps after which time is up
     out: Path = Path("runs/robot_demos")  # run folder; OUT/demonstrations is what `mpr bc --demos` takes
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.count < 1 or self.step_limit < 1:
-            raise UserError(f"--count {self.count} --step_limit {self.step_limit}: 1 or more")
+        if self.num_demos < 1 or self.step_limit < 1:
+            raise UserError(f"--num_demos {self.num_demos} --step_limit {self.step_limit}: 1 or more")
         if self.leader == EXPERT:
             if self.arm != "simulated":
-                raise UserError(f"--teleop {EXPERT} goes with --arm simulated; there is {', '.join(DEVICES)}")
-        elif self.leader not in DEVICES:
-            raise UserError(
-                f"--teleop {self.leader}: there is {', '.join(DEVICES)}, and for the simulated arm {EXPERT}"
-            )
+                raise UserError(f"--teleop {EXPERT} goes with --arm simulated; there is {', '.join(DEVICES.names())}")
         else:  # whoever leads it sits there, and moves at a person's pace
+            DEVICES.check(self.leader)
             object.__setattr__(self, "operator", "keyboard")
             object.__setattr__(self, "real_time", True)
 
@@ -64,18 +64,18 @@ def main(argv: Sequence[str]) -> None:
         return print_plan(config, {}, {"led by": config.leader, "limits": config.limits}, config.out)
     with ExitStack() as stack:
         at = stack.enter_context(station(config))
-        leader = stack.enter_context(led(config.leader, at))
+        leader = stack.enter_context(leader_of(config.leader, at))
         run = RunFolder(config.out, "robot demos", as_dict(config), FREE)  # last: what is refused leaves none
         recorder = opened(run)
         env = environment(config, at, leader, run, config.step_limit, policy=config.leader)
         stack.enter_context(watched(env, config.wall))
         done, in_vain = demonstrations(recorder), 0
-        while done < config.count:
+        while done < config.num_demos:
             if in_vain == PATIENCE and not config.attended:
                 look = f"look at one (`mpr robot replay --episode {recorder.whole[max(recorder.whole)]}`)"
                 vain = f"not one of the last {PATIENCE} episodes is a demonstration"
                 raise UserError(f"{vain}: {look}, or give more room (--step_limit is {config.step_limit}; --limits)")
-            at.operator.say(f"demonstration {done + 1} of {config.count}: {config.task}")
+            at.operator.say(f"demonstration {done + 1} of {config.num_demos}: {config.task}")
             before, had = len(recorder.whole), done
             for _ in session(env, recorder, before + 1, config.seed, finish=lambda e: finished(e, leader, at)):
                 done = demonstrations(recorder)
@@ -83,14 +83,14 @@ def main(argv: Sequence[str]) -> None:
                 break  # the operator quit
             in_vain = in_vain + 1 if done == had else 0
     made = write_demonstrations(recorder.whole, run.path / "demonstrations")
-    successes = sum(load_episode(folder).success for folder in recorder.whole.values())
+    successes = sum(load_recorded(folder).success for folder in recorder.whole.values())
     summary = {"episodes": len(recorder.whole), "successes": successes, "demonstrations": len(made)}
     run.finish(summary)
     print(f"{run.path / 'demonstrations'}: {len(made)} of {len(recorder.whole)} episodes, for `mpr bc --demos`")
 
 
 @contextmanager
-def led(by: str, at: Station) -> Iterator[BasePolicy]:
+def leader_of(by: str, at: Station) -> Iterator[BasePolicy]:
     """Who leads the arm: a device in an operator's hand, or the simulated arm's expert."""
     if by == EXPERT:
         with base_policy(EXPERT, at, ahead=False) as expert:
@@ -108,11 +108,13 @@ def finished(episode: Episode, leader: BasePolicy, at: Station) -> Episode:
     """The episode, knowing at which of its steps nothing was asked of the arm; said where it teaches nothing."""
     idle = getattr(leader, "idle", None)
     if idle is not None:
-        episode = dataclasses.replace(episode, about={**episode.about, "idle": list(idle)[: len(episode)]})
+        log = dataclasses.replace(episode.log, idle=np.array(list(idle)[: len(episode)], bool))
+        episode = dataclasses.replace(episode, log=log)
     if episode.success and not is_demonstration(episode):
         at.operator.say(f"a success, but no demonstration: {nothing_teaches(episode)}")
     return episode
 
 
 def demonstrations(recorder: Recorder) -> int:
-    return sum(is_demonstration(load_episode(folder)) for folder in recorder.whole.values())
+    """How many whole episodes of a session are demonstrations."""
+    return sum(is_demonstration(load_recorded(folder)) for folder in recorder.whole.values())

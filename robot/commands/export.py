@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mpr.episode import Episode, load_episode
+from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.data.clip import FrameSource
+from mpr.core.data.episode import Episode
+from mpr.core.errors import OddLengths, UserError
+from mpr.core.runs import RunFolder
 from robot.recording import lerobot, minari
 from robot.recording.flags import FLAGS
+from robot.recording.recorded import load_recorded
 from robot.recording.recorder import close_videos, episode_folders
-from tracking.clip import FrameSource
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.runs import RunFolder
 
 FORMATS = ("lerobot", "minari")
 PICTURE_ERROR = {"lerobot": 8.0, "minari": 0.0}  # of 255: encoding once more takes 0.5 to 6 on average; raw is raw
@@ -37,7 +38,7 @@ class ExportConfig:
     episodes: Path = Path("runs/robot/episodes")  # folder of episode folders
     format: str = "lerobot"  # lerobot (pictures are encoded once more) or minari (pictures raw: large)
     name: str = "episodes"  # of the data set: OUT/NAME, or Minari's robot/NAME-v0 in OUT
-    successes: bool = False  # successes alone
+    successes: bool = False  # only successes
     out: Path = Path("runs/export")  # run folder
 
     def __post_init__(self) -> None:
@@ -84,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
         minari.write_minari(episodes, config.out, f"robot/{config.name}-v0")
         back = minari.read_minari_episodes(place)
     compared = compare(source(config.format, episodes), back, len(episodes))
-    print("\n".join([*map(str, compared), *told(config.format, episodes)]))
+    print("\n".join([*map(str, compared), *format_summary(config.format, episodes)]))
     wrong = [one.name for one in compared if not one.within(PICTURE_ERROR[config.format])]
     if wrong:
         raise UserError(f"{place} reads back other than {config.episodes} in {', '.join(wrong)}: do not use it")
@@ -98,10 +99,18 @@ def target(config: ExportConfig) -> Path:
 
 
 def find_episodes(config: ExportConfig) -> list[Episode]:
-    """Those to export, by number, each checked against its checksums. Raises UserError where one fails, or none is."""
-    folders = episode_folders(config.episodes)
-    bar = tqdm(folders.values(), "checking", unit=" episodes", disable=None)
-    found = [load_episode(folder, verify=True) for folder in bar]
+    """The episodes to export, by number, each checked against its checksums.
+
+    One of odd lengths is named and left out. Raises UserError where one fails, or none is left.
+    """
+    folders, found = episode_folders(config.episodes), list[Episode]()
+    for folder in tqdm(folders.values(), "checking", unit=" episodes", disable=None):
+        try:
+            found.append(load_recorded(folder, verify=True))
+        except OddLengths as error:
+            print(f"left out: {error}")
+    if len(found) < len(folders):
+        print(f"{len(folders) - len(found)} of {len(folders)} episodes are left out")
     wanted = [episode for episode in found if episode.success or not config.successes]
     if not wanted:
         raise UserError(f"{config.episodes} holds {len(found)} episodes, none to export: record some first")
@@ -131,14 +140,15 @@ def check_alike(name: str, episodes: Sequence[Episode]) -> None:
                 raise UserError(f"episode {number} in order has {key} of {here}, the first {there}: export it apart")
 
 
-def told(name: str, episodes: Sequence[Episode]) -> list[str]:
+def format_summary(name: str, episodes: Sequence[Episode]) -> list[str]:
     """What the format cannot keep."""
     if name != "lerobot":
-        lost = sorted({key for episode in episodes for key in episode.about} - set(FLAGS))
+        noted = {name.partition("/")[0] for episode in episodes for name in (*episode.about, *episode.log.arrays)}
+        lost = sorted({"seed", "task", "rate_hz"} | noted - set(FLAGS))
         return ["`stale` does not tell which picture was too old", f"left out of the episodes: {', '.join(lost)}"]
     periods = np.concatenate([np.diff(episode.times) for episode in episodes]) * 1000
     return [
-        f"timestamps are nominal, {lerobot.nominal_rate(episodes)} Hz; periods were {periods.min():.1f} to "
+        f"timestamps are nominal, {lerobot.nominal_rate(episodes):g} Hz; periods were {periods.min():.1f} to "
         f"{periods.max():.1f} ms, the measured times are in observation.time",
         "states and actions are float32; an episode's last state and picture, which no action followed, are left out",
     ]

@@ -12,21 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode, load_episode
-from mpr.page import shown, write_page
-from robot.action import HALF_WIDTH, SIZE, STEP, turn_base_of
+from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.data.episode import Episode
+from mpr.core.errors import UserError
+from mpr.core.report.page import media_markdown, write_page
+from mpr.core.runs import RunFolder
 from robot.commands.run import environment, opened, watched
 from robot.environment import Stopped
-from robot.operator import Mark, Operator
-from robot.pose import Pose, between, distance_between, turn_base_between
+from robot.hardware.action import HALF_WIDTH, SIZE, STEP, turn_base_of
+from robot.hardware.pose import Pose, between, distance_between, turn_base_between
 from robot.recording.film import save_film
-from robot.session import one_episode, told
+from robot.recording.recorded import load_recorded
+from robot.session import episode_summary, one_episode
 from robot.station import Station, StationConfig, station
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.runs import RunFolder
+from robot.teleop.operator import Mark, Operator
 
 SLACK = STEP  # metres from the recorded path, up to which it goes on along it: as far as an action pulls
+HALF = 0.5  # of a quaternion's length, 1 as recorded
 SPARE = 10.0  # seconds more than the path should take
 
 
@@ -35,7 +37,7 @@ class ReplayConfig(StationConfig):
     """Show a recorded episode; with --on_arm, let the arm follow it again."""
 
     episode: Path = Path("runs/robot/episodes/episode_000000")  # folder of a recorded episode
-    on_arm: bool = False  # follow its poses with the arm; the pictures alone, else
+    on_arm: bool = False  # follow its poses with the arm; else only the pictures
     speed: float = 0.3  # of the recorded one, 0.01 to 1: on the arm
     out: Path = Path("runs/robot_replay")  # run folder
 
@@ -48,12 +50,14 @@ class ReplayConfig(StationConfig):
         """In the scene of the recorded one, with limits on speed that go with it."""
         names = ("step", "turn", "second", "second_turn")
         limits = dataclasses.replace(self.limits, **{name: self.speed * getattr(self.limits, name) for name in names})
-        return dataclasses.replace(self, limits=limits, seed=int(episode.about.get("seed", self.seed)))
+        return dataclasses.replace(self, limits=limits, seed=self.seed if episode.seed is None else episode.seed)
 
 
 class RecordedPath:
-    """A BasePolicy that follows recorded poses: it moves on along them as the arm comes near, and no faster than
-    `speed` times the recorded pace."""
+    """A BasePolicy that follows recorded poses, no faster than `speed` times the recorded pace.
+
+    It moves on along them as the arm comes near.
+    """
 
     def __init__(self, episode: Episode, speed: float, rate_hz: float) -> None:
         self.poses = [_pose(state) for state in episode.states]
@@ -78,6 +82,7 @@ class RecordedPath:
         return self.at >= self.times[-1]
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """The action [8] towards the recorded pose whose turn it is, for the arm's state [8]."""
         here = _pose(np.asarray(observation, np.float64))
         if distance_between(here, self.pose(self.at)) < SLACK:
             self.at = min(self.at + self.pace, float(self.times[-1]))
@@ -117,9 +122,12 @@ def main(argv: Sequence[str]) -> None:
         return print_plan(config, {"episode": config.episode}, {}, config.out)
     if not config.episode.is_dir():
         raise UserError(f"there is no episode at {config.episode}: `mpr robot run` and `mpr robot demos` record some")
-    episode = load_episode(config.episode, verify=True)
-    if episode.states.shape[1] != SIZE:
-        raise UserError(f"{config.episode} is of another robot: its states have {episode.states.shape[1]} numbers")
+    episode = load_recorded(config.episode, verify=True)
+    widths = episode.states.shape[1], episode.executed_actions.shape[1]
+    if widths != (SIZE, SIZE):
+        raise UserError(f"{config.episode} is of another robot: its states and actions have {widths} numbers")
+    if not (np.linalg.norm(episode.states[:, 3:7], axis=1) > HALF).all():
+        raise UserError(f"{config.episode}: some of its states are no poses; record it again")
     recorded_on = episode.about.get("arm", "")
     if config.on_arm and recorded_on != config.arm:
         raise UserError(f"{config.episode} is of the arm '{recorded_on}': its poses are no use to {config.arm}")
@@ -127,7 +135,7 @@ def main(argv: Sequence[str]) -> None:
         at = stack.enter_context(station(config.beside(episode))) if config.on_arm else None
         run = RunFolder(config.out, "robot replay", as_dict(config), ("out", "host"))
         again = None if at is None else follow(config.beside(episode), at, episode, run)
-    lines = [f"# {config.episode.name}: {told(episode)}", ""]
+    lines = [f"# {config.episode.name}: {episode_summary(episode)}", ""]
     films = [run.path / "recorded.mp4"]
     save_film(episode, films[0])
     summary: dict[str, Any] = {"steps": len(episode)}
@@ -140,7 +148,8 @@ def main(argv: Sequence[str]) -> None:
         lines.append(f"Replayed at {config.speed:g} of its speed: {fault or way}.")
         summary |= {"replayed_steps": len(made), "off_m": off, "fault": fault, "success_marked": marked}
     write_page(
-        run.path / "page.html", "\n".join(lines) + "\n\n" + shown(*(film.relative_to(run.path) for film in films))
+        run.path / "page.html",
+        "\n".join(lines) + "\n\n" + media_markdown(*(film.relative_to(run.path) for film in films)),
     )
     run.finish(summary)
     print("\n".join(lines) + f"\n{run.path / 'page.html'}")
@@ -149,8 +158,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def follow(config: ReplayConfig, at: Station, episode: Episode, run: RunFolder) -> tuple[Episode, bool]:
-    """The arm's attempt, which ends once the path is gone, or the operator says so; and whether a success was marked on
-    the way."""
+    """The arm's attempt at a recorded episode, and whether a success was marked on the way.
+
+    It ends once the path is gone, or the operator says so; UserError where that was to quit.
+    """
     path = RecordedPath(episode, config.speed, config.rate_hz)
     steps = int((episode.times[-1] / config.speed + SPARE) * config.rate_hz)
     recorder, operator = opened(run), UntilOver(at.operator, path)

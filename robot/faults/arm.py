@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from robot.arm import Arm, ArmError, ArmState, Mode, Target
 from robot.faults.through import Through
 from robot.faults.trigger import Trigger
+from robot.hardware.arm import Arm, ArmError, ArmState, Mode, Target
 
 PUSHED = np.array([0.0, 0.25, 0.0])  # metres, by a person's hand
 FOR_GOOD = ("error", "reflex", "reflex without error")  # until a person has it recover

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from robot.camera import Camera, CameraError, Picture
 from robot.faults.through import Through
 from robot.faults.trigger import Trigger
+from robot.hardware.camera import Camera, CameraError, Picture
 
 UNMOVED = "same picture, new times"
 KINDS = (

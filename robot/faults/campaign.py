@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mpr.episode import load_episode
-from robot.clock import Clock
+from mpr.core.data.episode_folder import load_episode
+from mpr.core.runs import RunFolder, read_metrics
 from robot.commands.run import environment
 from robot.environment import FrankaEnv
 from robot.faults import loop, real_time
@@ -23,13 +23,13 @@ from robot.faults.catalogue import EPISODES, Case
 from robot.faults.judge import Judged
 from robot.faults.policy import FaultyPolicy
 from robot.faults.trigger import Trigger
-from robot.operator import Answer, Mark, Operator
+from robot.hardware.clock import Clock
 from robot.policies.named import EXPERT, base_policy
 from robot.recording.recorder import Recorder
 from robot.safety.watchdog import Watchdog
 from robot.session import session
 from robot.station import Station, StationConfig, named
-from tracking.runs import RunFolder, read_metrics
+from robot.teleop.operator import Answer, Mark, Operator
 
 STEPS = 70
 SIZE = 32  # pixels

@@ -7,39 +7,40 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from robot.faults import arm, camera, loop, policy, real_time
+from robot.hardware.fault_kind import FaultKind
 
 SHORT, LONG = 0.35, 2.5  # seconds: over before a person is asked, and not
 EPISODES = 2  # of a session
 COMMANDS = (1, 9, 24, 45)  # on which it begins: at once, on the way, at the handle, pulling
-NAMES = {  # kinds of event of which one has to be told; none: limits alone catch it, and nothing need be said
-    "error": {"arm error"},
-    "error that goes away": {"arm error"},
-    "reflex": {"arm error"},
-    "reflex without error": {"arm error"},
-    "stopped by its user": {"arm error"},
-    "led by hand": {"arm error"},
-    "state from before": {"time backwards", "stale state"},
-    "state ahead of time": {"time ahead"},
-    "width not a number": {"bad state"},
-    "pushed away": {"out of reach"},
-    "state late": {"stale state"},
-    "state lost": {"arm error"},
-    "command lost": {"arm error"},
-    "command lost, and does not stop": {"cannot stop"},
-    "freeze": {"stale picture"},
-    "same picture, new times": {"frozen picture"},
-    "drop": {"stale picture"},
-    "black": {"black picture"},
-    "grey": {"bad picture"},
-    "another size": {"bad picture"},
-    "duplicate stamp": {"duplicate stamp"},
-    "time backwards": {"time backwards", "stale picture"},
-    "time ahead": {"time ahead"},
-    "unplugged": {"camera error"},
-    "not a number": {"bad action"},
-    "one not a number": {"bad action"},
-    "infinite": {"bad action"},
-    "slow": {"stale picture", "stale state", "stale command", "silence"},
+NAMES = {  # kinds of event of which one has to be told; none: only limits catch it, and nothing need be said
+    "error": {FaultKind.ARM_ERROR},
+    "error that goes away": {FaultKind.ARM_ERROR},
+    "reflex": {FaultKind.ARM_ERROR},
+    "reflex without error": {FaultKind.ARM_ERROR},
+    "stopped by its user": {FaultKind.ARM_ERROR},
+    "led by hand": {FaultKind.ARM_ERROR},
+    "state from before": {FaultKind.TIME_BACKWARDS, FaultKind.STALE_STATE},
+    "state ahead of time": {FaultKind.TIME_AHEAD},
+    "width not a number": {FaultKind.BAD_STATE},
+    "pushed away": {FaultKind.OUT_OF_REACH},
+    "state late": {FaultKind.STALE_STATE},
+    "state lost": {FaultKind.ARM_ERROR},
+    "command lost": {FaultKind.ARM_ERROR},
+    "command lost, and does not stop": {FaultKind.CANNOT_STOP},
+    "freeze": {FaultKind.STALE_PICTURE},
+    "same picture, new times": {FaultKind.FROZEN_PICTURE},
+    "drop": {FaultKind.STALE_PICTURE},
+    "black": {FaultKind.BLACK_PICTURE},
+    "grey": {FaultKind.BAD_PICTURE},
+    "another size": {FaultKind.BAD_PICTURE},
+    "duplicate stamp": {FaultKind.DUPLICATE_STAMP},
+    "time backwards": {FaultKind.TIME_BACKWARDS, FaultKind.STALE_PICTURE},
+    "time ahead": {FaultKind.TIME_AHEAD},
+    "unplugged": {FaultKind.CAMERA_ERROR},
+    "not a number": {FaultKind.BAD_ACTION},
+    "one not a number": {FaultKind.BAD_ACTION},
+    "infinite": {FaultKind.BAD_ACTION},
+    "slow": {FaultKind.STALE_PICTURE, FaultKind.STALE_STATE, FaultKind.STALE_COMMAND, FaultKind.SILENCE},
 }
 
 
@@ -60,7 +61,7 @@ class Case:
         return f"{self.part}: {self.kind}, from command {self.command}, {lasts}"
 
     @property
-    def told_as(self) -> frozenset[str]:
+    def told_as(self) -> frozenset[FaultKind]:
         names = real_time.NAMES if self.part == real_time.PART else NAMES
         return frozenset(names.get(self.kind, ()))
 
@@ -83,6 +84,7 @@ class Case:
 
 
 def catalogue(cameras: tuple[str, ...] = ("world", "wrist")) -> Iterator[Case]:
+    """Every fault of a session: each part's, in each of its kinds, at each command, short and long."""
     for command in COMMANDS:
         for kind in arm.KINDS:
             lasting = (math.inf,) if kind in arm.FOR_GOOD else (SHORT, LONG)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.errors import UserError
+from mpr.core.processes import mapped
+from mpr.core.runs import RunFolder, write_atomic
 from robot.faults.campaign import SIZE, as_row, tried
 from robot.faults.catalogue import Case, catalogue
 from robot.faults.processes import ProcessCase, process_catalogue
 from robot.faults.tables import Row, tables
 from robot.safety.limits import Limits
 from robot.station import StationConfig
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.processes import mapped
-from tracking.runs import RunFolder, write_atomic
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def tries(config: FaultsConfig, sessions: Sequence[Case], processes: Sequence[Pr
 
 
 def report(run: RunFolder) -> None:
+    """Write the campaign's table and close its run; UserError where a fault ended badly."""
     rows = run.metrics()
     bad = [row for row in rows if row["bad"]]
     told = "\n".join(tables(rows))

@@ -10,9 +10,9 @@ from collections import deque
 
 import numpy as np
 
-from robot.arm import Arm, ArmState, Target
-from robot.clock import Clock
 from robot.faults.through import Through
+from robot.hardware.arm import Arm, ArmState, Target
+from robot.hardware.clock import Clock
 from robot.safety.limits import Limits
 
 ROUNDING = 1e-6
@@ -20,12 +20,12 @@ KEPT = 8  # calls
 
 
 class Judged(Through):
-    """An Arm that passes everything on. `broken` lists what went beyond the limits, one line each; `calls` holds the
-    names of the last calls but for those of `state`.
+    """An Arm that passes everything on, and keeps what went beyond the limits in `broken`, one line each.
 
-    In lockstep a command is held against where the arm is when it goes out. On a wall's clock the arm has moved on
-    since the guard measured it, by `jitter` seconds or so, which is nobody's mistake: there a command is held against
-    the state that was asked for last, and a second is that much shorter.
+    `calls` holds the names of the last calls but for those of `state`. In lockstep a command is held against where the
+    arm is when it goes out. On a wall's clock the arm has moved on since the guard measured it, by `jitter` seconds or
+    so, which is nobody's mistake: there a command is held against the state that was asked for last, and a second is
+    that much shorter.
     """
 
     def __init__(self, arm: Arm, limits: Limits, clock: Clock, jitter: float = 0.0) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.base_policy import BasePolicy, Look
+from rl.policies.base_policy import BasePolicy, CameraFrames
 from robot.faults.trigger import Trigger
 
 ASKED = {  # instead of the policy's action; the sign of `turn` changes every step
@@ -38,10 +38,11 @@ class FaultyPolicy:
     def cameras(self) -> Mapping[str, Any]:
         return self.policy.cameras
 
-    def reset(self, seed: int, look: Look | None = None) -> None:
+    def reset(self, seed: int, look: CameraFrames | None = None) -> None:
         self.policy.reset(seed, look)
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """The policy's action [8] for the state [8]; while the fault is on, late or another one in its place."""
         action = self.policy.act(observation)
         if not self.trigger.on:
             return action

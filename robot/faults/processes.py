@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mpr.episode import load_episode
+from mpr.core.data.episode_folder import load_episode
+from mpr.core.errors import BadClip
 from robot.recording.recorder import episode_folders
-from tracking.errors import BadClip
 
 EPISODES, STEPS = 3, 12
 SESSION = [
@@ -31,16 +31,16 @@ SESSION = [
     str(STEPS),
 ]
 POINTS = {  # phase of a session: what is called there, and which calls of it
-    "connecting": ("robot.arms.simulated.arm:SimulatedArm.__enter__", (1,)),
-    "going home": ("robot.arms.simulated.arm:SimulatedArm.home", (1, 2, 3)),
-    "waiting for the operator": ("robot.arms.simulated.operator:SimulatedOperator.ask", (1, 3)),
+    "connecting": ("robot.simulated.arm:SimulatedArm.__enter__", (1,)),
+    "going home": ("robot.simulated.arm:SimulatedArm.home", (1, 2, 3)),
+    "waiting for the operator": ("robot.simulated.operator:SimulatedOperator.ask", (1, 3)),
     "looking": ("robot.environment:FrankaEnv._look", (1, 8, 20)),
     "asking the base policy": ("robot.environment:FrankaEnv._ask_base", (2, 15)),
-    "commanding": ("robot.arms.simulated.arm:SimulatedArm.send", (1, 7, 13, 30)),
-    "the end of an episode": ("robot.recording.kept:Kept.episode", (1, 2, 3)),
-    "saving: arrays": ("mpr.episode:np.savez_compressed", (1, 3)),
-    "saving: pictures": ("mpr.episode:write_video", (1, 2, 4)),
-    "saving: checksums": ("mpr.episode:_sum", (1, 3, 7)),
+    "commanding": ("robot.simulated.arm:SimulatedArm.send", (1, 7, 13, 30)),
+    "the end of an episode": ("robot.recording.episode_buffer:EpisodeBuffer.episode", (1, 2, 3)),
+    "saving: arrays": ("mpr.core.data.episode:np.savez_compressed", (1, 3)),
+    "saving: pictures": ("mpr.core.data.episode:write_video", (1, 2, 4)),
+    "saving: checksums": ("mpr.core.checksums:sha256", (1, 3, 7)),
     "saving: the folder's name": ("os:replace", (1, 2, 3)),
     "saving: the log": ("robot.recording.recorder:Recorder._log", (1, 3)),
     "films": ("robot.commands.run:save_film", (1, 3)),
@@ -99,6 +99,7 @@ class ProcessCase:
 
 
 def process_catalogue() -> Iterator[ProcessCase]:
+    """Every fault of a process: killed at each phase, files cut off, full disks, a last episode that is torn."""
     for phase, (point, calls) in POINTS.items():
         for call in calls:
             yield ProcessCase(f"killed: {phase}, call {call}", partial(killed, point, call))
@@ -112,11 +113,13 @@ def process_catalogue() -> Iterator[ProcessCase]:
 
 
 def killed(point: str, call: int, case: str, out: Path) -> Tried:
+    """A session that is killed (SIGKILL) at the `call`-th call of `point`."""
     died = child([sys.executable, "-m", "robot.faults.child", point, str(call)], out)
     return again(case, out, died.returncode == -9)
 
 
 def cut(kilobytes: float, case: str, out: Path) -> Tried:
+    """A session whose files cannot grow beyond some kilobytes, as where a quota ends."""
     limit = f"import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, ({int(1024 * kilobytes)},) * 2)"
     code = f"{limit}; import sys; from mpr.cli import main; sys.exit(main(sys.argv[1:]))"
     ended = child([sys.executable, "-c", code], out)
@@ -159,6 +162,7 @@ def torn(file: str, how: str, case: str, out: Path) -> Tried:
 
 
 def child(command: list[str], out: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own on the session of this campaign, to its end."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, *SESSION, "--out", str(out)], capture_output=True, text=True, check=False, env=environment
@@ -166,8 +170,10 @@ def child(command: list[str], out: Path) -> subprocess.CompletedProcess[str]:
 
 
 def again(case: str, out: Path, happened: bool, said: str = "") -> Tried:
-    """What is whole, and what is once the command was typed again, and its run closed. `said`: of a fault that does
-    not end its process, on its way out."""
+    """What was whole after a fault, and what is once the command was typed again and its run closed.
+
+    `said`: of a fault that does not end its process, on its way out.
+    """
     before = episodes(out)
     ended = child(MPR, out)
     after = episodes(out)

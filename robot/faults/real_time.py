@@ -1,5 +1,7 @@
-"""Faults of a session on the wall's clock, with the watchdog beside it: what hangs, and a simulation that is killed or
-stopped as a process. Few, since each takes as long as it takes."""
+"""Faults of a session on the wall's clock, with the watchdog beside it.
+
+What hangs, and a simulation that is killed or stopped as a process. Few, since each takes as long as it takes.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from typing import Any
 from robot.environment import FrankaEnv
 from robot.faults.loop import Pressed
 from robot.faults.trigger import Trigger, once
+from robot.hardware.fault_kind import FaultKind
 from robot.station import Station
 
 PART = "real time"
@@ -21,19 +24,21 @@ JITTER = 0.03  # seconds between the guard's look at the clock and the judge's
 HANGS, STOPPED, FROZEN = 1.5, 2.0, 2.5  # seconds
 KILLED, FROZE, CTRL_C = "simulation killed", "camera frozen", "Ctrl-C in pace.wait"
 NAMES = {  # kinds of event of which one has to be told
-    "policy hangs": {"silence"},
-    "command hangs": {"silence"},
-    KILLED: {"arm error", "camera error", "cannot stop"},
-    "simulation stopped": {"stale state", "stale picture", "silence"},
-    FROZE: {"stale picture"},
-    "reflex": {"arm error"},
+    "policy hangs": {FaultKind.SILENCE},
+    "command hangs": {FaultKind.SILENCE},
+    KILLED: {FaultKind.ARM_ERROR, FaultKind.CAMERA_ERROR, FaultKind.CANNOT_STOP},
+    "simulation stopped": {FaultKind.STALE_STATE, FaultKind.STALE_PICTURE, FaultKind.SILENCE},
+    FROZE: {FaultKind.STALE_PICTURE},
+    "reflex": {FaultKind.ARM_ERROR},
     CTRL_C: set(),
 }
 
 
 def inject(kind: str, at: Station, env: FrankaEnv, trigger: Trigger) -> None:
-    """Have it happen once, after the trigger's command. `at` holds the parts themselves, `env` what was put before
-    them: a frozen camera is there already."""
+    """Have a fault happen once, after the trigger's command.
+
+    `at` holds the parts themselves, `env` what was put before them: a frozen camera is there already.
+    """
     arm: Any = at.arm
     if kind == "policy hangs":
         once(env.base, "act", trigger, lambda: time.sleep(HANGS))
@@ -50,6 +55,7 @@ def inject(kind: str, at: Station, env: FrankaEnv, trigger: Trigger) -> None:
 
 
 def press() -> None:
+    """Press Ctrl-C: raise what it raises."""
     raise Pressed("injected into pace.wait")
 
 
@@ -61,6 +67,7 @@ def simulation() -> int:
 
 
 def stop_for_a_while(pid: int) -> None:
+    """Stop a process (SIGSTOP), and let it go on after STOPPED seconds."""
     os.kill(pid, signal.SIGSTOP)
     going_on = threading.Timer(STOPPED, os.kill, (pid, signal.SIGCONT))
     going_on.daemon = True

@@ -9,6 +9,7 @@ Row = dict[str, Any]
 
 
 def tables(rows: Sequence[Row]) -> list[str]:
+    """The whole report of a campaign, as lines of Markdown."""
     sessions = [row for row in rows if row["what"] == "session"]
     processes = [row for row in rows if row["what"] == "process"]
     bad = [row for row in rows if row["bad"]]
@@ -48,6 +49,7 @@ def session_table(rows: Sequence[Row]) -> list[str]:
 
 
 def process_table(rows: Sequence[Row]) -> list[str]:
+    """What became of each fault of a process, as lines of a Markdown table."""
     heads = ("fault", "episodes whole after it", "typed again", "lost", "taken for whole", "bad")
     lines = []
     for row in rows:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from robot.clock import Clock
+from robot.hardware.clock import Clock
 
 
 class Trigger:
@@ -38,8 +38,10 @@ class Trigger:
 
 
 def once(holder: Any, name: str, trigger: Trigger, do: Callable[[], object]) -> None:
-    """Have `do` run before the first call of that method of that object after the fault began; what it raises comes
-    out of the call. Later calls are as ever."""
+    """Have `do` run before the first call of a method after the fault began; what it raises comes out of the call.
+
+    The method is the one called `name`, of `holder`. Later calls are as ever.
+    """
     whole, done = getattr(holder, name), False
 
     @wraps(whole)

@@ -1,12 +1,14 @@
-"""The 8-d action, as the paper's authors have it (FACTS 1.2): what the numbers mean, and how a residual corrects them.
+"""The 8-d action, as the paper's authors have it: what the numbers mean, and how a residual corrects them.
+
+The paper is arXiv 2602.11393; its authors' code is github.com/MVerghese/FrankaControl (Franka_Gym_Environment).
 
 action = (dx, dy, dz, qx, qy, qz, qw, g) in -1..1
 target position  = measured position + 0.05 m · (dx, dy, dz)
 target rotation  = R(q / |q|) · measured rotation          base's axes, from the left; q = 0 turns nothing
 gripper width    = 0.04 m + 0.04 m · g                     absolute
 
-executed: position and gripper = base + alpha · residual
-          rotation             = R(alpha · 0.1 · rotvec(residual)) · R(base), the residual from the left
+executed: position and gripper = base + residual_scale · residual
+          rotation             = R(residual_scale · 0.1 · rotvec(residual)) · R(base), the residual from the left
 
 What is not finite stays so, for the guard to refuse: it is neither clipped to something nor taken for no turn.
 """
@@ -17,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from robot.arm import ArmState, Target
-from robot.pose import turn_base_between
+from robot.hardware.arm import ArmState, Target
+from robot.hardware.pose import turn_base_between
 
 SIZE = 8
 STEP = 0.05  # metres a unit
 HALF_WIDTH = 0.04  # metres of gripper width a unit, and at 0
 ROTATION_FACTOR = 0.1  # of a residual's turn
+HALF_TURN = np.pi * (1 - 1e-6)  # radians: the most that a quaternion says, and at half a turn itself not which way
 SMALL = 1e-6  # a quaternion shorter than this turns nothing
 
 Action = NDArray[np.float64]  # [8]
@@ -67,12 +70,28 @@ def action_of(target: Target, state: ArmState) -> Action:
     return np.concatenate([by, quaternion, [target.width / HALF_WIDTH - 1]])
 
 
-def composed(base: Action, residual: Action, alpha: float) -> Action:
-    """A base action [8] corrected by a residual [8], of which no more than -1..1 counts; all NaN where either is not
-    finite."""
+def composed(base: Action, residual: Action, residual_scale: float) -> Action:
+    """A base action [8] corrected by a residual [8], of which no more than -1..1 counts.
+
+    All NaN where either is not finite.
+    """
     base, residual = np.asarray(base, np.float64), np.asarray(residual, np.float64)
     if not np.isfinite([base, residual]).all():
         return np.full(SIZE, np.nan)
-    turn_base = Rotation.from_rotvec(alpha * ROTATION_FACTOR * turn_base_of(residual).as_rotvec()) * turn_base_of(base)
-    linear = np.clip(base + alpha * bounded(residual), -1, 1)
-    return np.concatenate([linear[:3], turn_base.as_quat(canonical=True), linear[7:]])
+    turn = Rotation.from_rotvec(residual_scale * ROTATION_FACTOR * turn_base_of(residual).as_rotvec())
+    linear = np.clip(base + residual_scale * bounded(residual), -1, 1)
+    return np.concatenate([linear[:3], (turn * turn_base_of(base)).as_quat(canonical=True), linear[7:]])
+
+
+def correction_between(base: Action, wanted: Action, residual_scale: float) -> tuple[Action, NDArray[np.bool_]]:
+    """The residual [8] in -1..1 that makes `wanted` [8] of a base action [8] (`composed`), or comes nearest to it.
+
+    Nearest by its position, turn and width. Also where it falls short, bool [8].
+    """
+    needed = (np.asarray(wanted, np.float64) - base) / residual_scale
+    turn = (turn_base_of(wanted) * turn_base_of(base).inv()).as_rotvec() / (residual_scale * ROTATION_FACTOR)
+    far = float(np.linalg.norm(turn)) / HALF_TURN
+    quaternion = Rotation.from_rotvec(turn / max(1.0, far)).as_quat(canonical=True)
+    short = np.abs(needed) > 1.0
+    short[3:7] = far > 1.0
+    return np.concatenate([np.clip(needed[:3], -1, 1), quaternion, np.clip(needed[7:], -1, 1)]), short

@@ -14,8 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.pose import Pose
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from robot.hardware.fault_kind import FaultKind
+from robot.hardware.pose import Pose
 
 
 class Mode(Enum):
@@ -67,7 +68,7 @@ class ArmFeatures:
 class ArmError(UserError):
     """The arm cannot be reached, or did not do what it was told: one line, in the controller's words."""
 
-    reason = "arm error"
+    reason = FaultKind.ARM_ERROR
 
 
 class Arm(AbstractContextManager["Arm"], Protocol):

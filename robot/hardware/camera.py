@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.view import View
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from robot.hardware.fault_kind import FaultKind
+from robot.hardware.view import View
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class CameraFeatures:
 class CameraError(UserError):
     """The camera cannot be reached, or gives nothing: one line."""
 
-    reason = "camera error"
+    reason = FaultKind.CAMERA_ERROR
 
 
 class Camera(AbstractContextManager["Camera"], Protocol):

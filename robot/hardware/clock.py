@@ -79,8 +79,10 @@ class Pace:
 
 
 def collect_now() -> None:
-    """Python's full collection of garbage, so that none comes while there is a pace to keep: it stops all threads, for
-    0.3 s where torch is loaded (half a million objects). What is left is not gone through again before the next call.
+    """Run Python's full collection of garbage now, so that none comes while there is a pace to keep.
+
+    It stops all threads, for 0.3 s where torch is loaded (half a million objects). What is left is not gone through
+    again before the next call.
     """
     gc.unfreeze()
     gc.collect()

@@ -20,8 +20,10 @@ NO_TURN = 1e-12  # radians: a turn without an axis
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """Position [3] in metres and quaternion [4], xyzw, made exactly unit. Raises ValueError where one is not finite,
-    or the quaternion not of length 1."""
+    """Position [3] in metres and quaternion [4], xyzw, made exactly unit.
+
+    Raises ValueError where one is not finite, or the quaternion not of length 1.
+    """
 
     position: Vector
     quaternion: Vector
@@ -72,8 +74,11 @@ def between(start: Pose, stop: Pose, share: float) -> Pose:
 
 
 def arc(start: Pose, stop: Pose) -> tuple[float, Vector]:
-    """The shortest turn as an arc of the sphere that unit quaternions lie on: half its angle h, and the unit vector u
-    [4] square to `start`, such that the turn passes cos(x) · start + sin(x) · u for x in 0..h."""
+    """The shortest turn as an arc of the sphere that unit quaternions lie on.
+
+    Half its angle h (radians), and the unit vector u [4] square to `start`, such that the turn passes cos(x) · start +
+    sin(x) · u for x in 0..h.
+    """
     half = _half_angle(start.quaternion, stop.quaternion)
     if half < NO_TURN:
         return 0.0, np.zeros(4)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from itertools import combinations, product
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from robot.pose import Pose
-from robot.safety.limits import Limits
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from mpr.core.json_files import read_object
+from robot.hardware.pose import Pose
 
 NEAR = 0.05  # metres before the camera: nothing nearer is drawn
 
@@ -34,24 +33,20 @@ class View:
         return np.where(there[:, 2:] > NEAR, seen, np.nan)
 
 
+class _Calibration(TypedDict):
+    position: tuple[float, float, float]
+    quaternion: tuple[float, float, float, float]
+    focal: tuple[float, float]
+    centre: tuple[float, float]
+
+
 def read_view(path: Path) -> View:
     """From JSON: {"position": [3], "quaternion": [4, xyzw], "focal": [2], "centre": [2]}. Raises UserError."""
     try:
-        values = json.loads(Path(path).read_text())
+        values = read_object(Path(path), _Calibration)
         pose = Pose(np.array(values["position"], float), np.array(values["quaternion"], float))
-        focal, centre = (tuple(float(v) for v in values[name]) for name in ("focal", "centre"))
-        if len(focal) != 2 or len(centre) != 2 or not np.isfinite([*focal, *centre]).all():
-            raise ValueError("focal and centre are two finite numbers each")
-        return View(pose, focal, centre)
+        return View(pose, tuple(values["focal"]), tuple(values["centre"]))
     except OSError as error:
         raise UserError(f"no calibration of the camera at {path} ({error.strerror}): see docs/robot.md") from error
-    except (KeyError, ValueError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is no calibration of a camera ({type(error).__name__}: {error})") from error
-
-
-def box_edges(limits: Limits, pieces: int = 24) -> NDArray[np.float64]:
-    """The workspace's twelve edges as points [12, pieces, 3], metres, so that one half behind the camera shows."""
-    corners = np.array(list(product(*zip(limits.low, limits.high, strict=True))))
-    edges = [(a, b) for a, b in combinations(corners, 2) if np.sum(a != b) == 1]
-    share = np.linspace(0, 1, pieces)[:, None]
-    return np.array([a + share * (b - a) for a, b in edges])

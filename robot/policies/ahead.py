@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rl.base_policy import Look
-from rl.demonstrations import FrameSize
-from rl.diffusion.policy import DiffusionPolicy
-from rl.diffusion.samples import CAMERA, Batch
-from rl.diffusion.schedule import Sampler, generator
-from rl.diffusion.views import Eyes
-from robot.action import HALF_WIDTH, NOTHING
+from rl.data.demonstrations import FrameSize
+from rl.policies.base_policy import CameraFrames
+from rl.policies.diffusion.policy import DiffusionPolicy
+from rl.policies.diffusion.samples import CAMERA, Batch
+from rl.policies.diffusion.schedule import Sampler, generator
+from rl.policies.diffusion.views import CameraEncoder
+from robot.hardware.action import HALF_WIDTH, NOTHING
 
 Chunk = NDArray[np.float32]  # [K, 8]: actions of a step and those after it
 Observed = tuple[NDArray[np.float32], Mapping[str, NDArray[np.uint8]]]  # state, camera -> frame
@@ -35,11 +35,11 @@ class AheadActor:
     """A BasePolicy of the arm. Close it, or its thread stays.
 
     `starved` counts steps without an action since the last reset. What the thread raised, `act` raises. What it plans
-    depends on how fast it is: in simulated time use `rl.diffusion.policy.DiffusionActor`.
+    depends on how fast it is: in simulated time use `rl.policies.diffusion.policy.DiffusionActor`.
     """
 
-    def __init__(self, policy: DiffusionPolicy, sampler: Sampler, eyes: Eyes | None = None) -> None:
-        self.policy, self.sampler, self.eyes = policy.eval(), sampler, eyes
+    def __init__(self, policy: DiffusionPolicy, sampler: Sampler, camera_encoder: CameraEncoder | None = None) -> None:
+        self.policy, self.sampler, self.camera_encoder = policy.eval(), sampler, camera_encoder
         self.starved = 0
         self._thread = ThreadPoolExecutor(1, "plan")
         self._plan: Future[Chunk] | None = None
@@ -49,7 +49,7 @@ class AheadActor:
     def cameras(self) -> Mapping[str, FrameSize]:
         return self.policy.shape.cameras
 
-    def reset(self, seed: int, look: Look | None = None) -> None:
+    def reset(self, seed: int, look: CameraFrames | None = None) -> None:
         """Begin an episode; a plan still at work on the last one is dropped."""
         self._look, self._noise = look, generator(seed)
         self._history.clear()
@@ -57,7 +57,7 @@ class AheadActor:
         self._step = self._begun = self._chunk_begun = self.starved = 0
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """The action of this step. Until an episode's first plan is there, the arm stays."""
+        """The action [8] of this step, for the state [8]. Until an episode's first plan is there, the arm stays."""
         frames = self._look(self._step) if self._look and self.cameras else {}
         now = np.asarray(observation, np.float32).copy(), frames
         if self._step == 0:
@@ -75,6 +75,11 @@ class AheadActor:
         self._grip = float(self._chunk[at, 7])
         return self._chunk[at]
 
+    def wait(self) -> None:
+        """Return when the plan that is being made, if any, is made: for states that come faster than an arm's do."""
+        if self._plan is not None:
+            self._plan.result()
+
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
 
@@ -83,8 +88,8 @@ class AheadActor:
         device = next(self.policy.parameters()).device
         seen: Batch = {"state": torch.from_numpy(np.stack([state for state, _ in history]))[None].to(device)}
         for name in self.cameras:
-            assert self.eyes is not None
-            frames = self.eyes(np.stack([pictures[name] for _, pictures in history]))
+            assert self.camera_encoder is not None
+            frames = self.camera_encoder(np.stack([pictures[name] for _, pictures in history]))
             seen[CAMERA + name] = torch.from_numpy(frames)[None].to(device)
         chunk = self.policy.predict(seen, self.sampler, noise)[0].cpu().numpy()
         return chunk[len(history) - 1 :]

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.checkpoint import refuse_unfinished
-from rl.base_policy import BasePolicy, ZeroPolicy
-from robot.action import HALF_WIDTH, NOTHING, SIZE
+from mpr.core.checkpoints import refuse_unfinished
+from mpr.core.device import resolved_device
+from mpr.core.errors import UserError
+from mpr.core.processes import cpu_threads
+from rl.policies.base_policy import BasePolicy, ZeroPolicy
+from rl.policies.registry import BASE_POLICIES, Around, is_named, named_policy
+from robot.hardware.action import HALF_WIDTH, NOTHING, SIZE
 from robot.station import Station
-from tracking.device import resolved_device
-from tracking.errors import UserError
 
 EXPERT, STAY = "expert", "stay"
 STATE = 8  # numbers in the state that policies know
@@ -25,19 +27,25 @@ class StayPolicy(ZeroPolicy):
     """The arm stays, and the gripper as wide as it is: 0 would be half open."""
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """The action [8] that stays where the arm is, its gripper as wide as the state [8] has it."""
         return np.array([*NOTHING[:7], observation[7] / HALF_WIDTH - 1], np.float32)
 
 
 @contextmanager
 def base_policy(name: str, at: Station, ahead: bool, ddim_steps: int = 10, device: str = "cpu") -> Iterator[BasePolicy]:
-    """The policy named `expert` or `stay`, or of a run folder of `mpr bc`, which plans ahead of the control loop where
-    that keeps to the wall clock. Raises UserError, and BadCheckpoint for one of another arm."""
+    """The policy named `expert` or `stay`, a registered one, or that of a run folder of `mpr bc`.
+
+    The last plans ahead of the control loop where that keeps to the wall clock (`ahead`). Raises UserError, and
+    BadCheckpoint for one of another arm.
+    """
     if name == STAY:
         yield StayPolicy(SIZE)
     elif name == EXPERT:
         if at.expert is None:
-            raise UserError(f"--policy {EXPERT}: the simulated arm alone has one; give a run folder of `mpr bc`")
+            raise UserError(f"--policy {EXPERT}: only the simulated arm has one; give a run folder of `mpr bc`")
         yield at.expert
+    elif is_named(name) and name not in BASE_POLICIES.ours:
+        yield named_policy(name, Around(STATE, SIZE))
     else:
         with trained(Path(name), ahead, ddim_steps, device) as policy:
             there = {camera.features.name: (camera.features.height, camera.features.width) for camera in at.cameras}
@@ -49,21 +57,24 @@ def base_policy(name: str, at: Station, ahead: bool, ddim_steps: int = 10, devic
 
 @contextmanager
 def trained(run: Path, ahead: bool, ddim_steps: int, device: str) -> Iterator[BasePolicy]:
+    """The policy of a run folder of `mpr bc`, which plans in a thread if `ahead`.
+
+    Raises UserError where there is no such folder, or it is not finished.
+    """
     if not run.is_dir():
-        raise UserError(f"no policy '{run}'; there is {EXPERT}, {STAY}, and run folders of `mpr bc`")
+        there = [EXPERT, STAY, *(name for name in BASE_POLICIES.names() if name not in BASE_POLICIES.ours)]
+        raise UserError(f"no policy '{run}'; there is {', '.join(there)}, and run folders of `mpr bc`")
     refuse_unfinished(run, "mpr bc")
     device = resolved_device(device)
-    import torch
-
-    torch.set_num_threads(1)  # the loop and the cameras want the other cores
-    from rl.diffusion.checkpoint import load_actor, load_eyes, load_policy
-    from rl.diffusion.schedule import Sampler
+    from rl.policies.diffusion.checkpoint import load_actor, load_camera_encoder, load_policy
+    from rl.policies.diffusion.schedule import Sampler
     from robot.policies.ahead import AheadActor
 
     sampler = Sampler("ddim", ddim_steps)
-    if not ahead:
-        yield load_actor(run, sampler, lambda step: {}, device, state=STATE, action=SIZE)
-        return
-    policy, about = load_policy(run, device, state=STATE, action=SIZE)
-    with closing(AheadActor(policy, sampler, load_eyes(policy.shape, about, device))) as actor:
-        yield actor
+    with cpu_threads(1):  # the loop and the cameras want the other cores
+        if not ahead:
+            yield load_actor(run, sampler, lambda step: {}, device, state=STATE, action=SIZE)
+            return
+        policy, about = load_policy(run, device, state=STATE, action=SIZE)
+        with closing(AheadActor(policy, sampler, load_camera_encoder(policy.shape, about, device))) as actor:
+            yield actor

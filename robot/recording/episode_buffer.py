@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode
-from robot.action import Action
-from robot.arm import ArmState
-from robot.clock import Beat
-from robot.operator import Mark
+from mpr.core.data.episode import Episode
+from mpr.core.data.step_log import AND, StepLog
+from robot.hardware.action import Action
+from robot.hardware.arm import ArmState
+from robot.hardware.clock import Beat
 from robot.safety.guard import Event, Held, Sent
 from robot.safety.watch import Seen
+from robot.teleop.operator import Mark
 
 
 def state_vector(state: ArmState) -> NDArray[np.float64]:
@@ -23,61 +23,43 @@ def state_vector(state: ArmState) -> NDArray[np.float64]:
     return np.concatenate([state.pose.position, state.pose.quaternion, [state.width]])
 
 
-class Kept:
+class EpisodeBuffer:
     """T actions between T+1 views of arm and cameras, in memory until the episode is over."""
 
-    def __init__(self, about: dict[str, Any]) -> None:
-        self.about = about  # JSON values
+    def __init__(
+        self, seed: int = 0, task: str = "", rate_hz: float = 0.0, about: Mapping[str, Any] | None = None
+    ) -> None:
+        self.seed, self.task, self.rate_hz, self.about = seed, task, rate_hz, about or {}  # JSON values
         self._seen: list[Seen] = []
-        self._stale: dict[str, list[int]] = {}  # camera, or "state" -> views in which it was too old
+        self._stale: list[tuple[str, ...]] = []  # of each view: cameras, or "state", that were too old
         self._actions: list[tuple[Action, Action, Action]] = []
         self._sent_at: list[float] = []
-        self._unsent: list[bool] = []
-        self._late: list[float] = []
-        self._missed = 0
-        self._met: Counter[str] = Counter()
-        self._held: Counter[str] = Counter()
+        self._outcomes: list[Sent | Held] = []
+        self._beats: list[Beat] = []
 
     def __len__(self) -> int:
         return len(self._actions)
 
     def saw(self, seen: Seen, stale: tuple[str, ...]) -> None:
-        for name in stale:
-            self._stale.setdefault(name, []).append(len(self._seen))
         self._seen.append(seen)
+        self._stale.append(stale)
 
     def acted(
         self, base: Action, residual: Action, executed: Action, outcome: Sent | Held, at: float, beat: Beat
     ) -> None:
         self._actions.append((np.nan_to_num(base, posinf=1, neginf=-1), residual, executed))
         self._sent_at.append(at)
-        self._unsent.append(isinstance(outcome, Held))
-        self._late.append(beat.late)
-        self._missed += beat.missed
-        self._met.update(outcome.met if isinstance(outcome, Sent) else ())
-        self._held.update([outcome.event.kind] if isinstance(outcome, Held) else ())
+        self._outcomes.append(outcome)
+        self._beats.append(beat)
 
     def episode(self, success: bool, truncated: bool, mark: Mark | None, fault: Event | None, overruns: int) -> Episode:
-        """All of it. `times` are the clock's, from the episode's first view; `about` tells what went wrong."""
+        """All of it. `times` are the clock's, from the episode's first view; `about` says what went wrong."""
         base, residual, executed = (np.array(column, np.float64) for column in zip(*self._actions, strict=True))
         times = np.array([seen.time for seen in self._seen])
-        lateness = np.percentile(self._late, [50, 99, 100])
-        told = {
+        ended = {
             "mark": mark.value if mark else "",
             "fault": f"{fault.kind}: {fault.message}" if fault else "",
-            "held": dict(self._held),
-            "unsent": self._unsent,  # of each action: the arm was held instead
-            "met": dict(self._met),
-            "stale": self._stale,
-            # Seconds from the episode's first view, before which what it shows was measured:
-            "state_times": rounded(seen.state.time - times[0] for seen in self._seen),
-            "picture_times": {name: self._picture_times(name, times[0]) for name in self._seen[0].pictures},
-            "sent_times": rounded(at - times[0] for at in self._sent_at),
-            "joints": [rounded(seen.state.joints) for seen in self._seen],
-            "late": rounded(self._late),
-            "late_s": dict(zip(("median", "p99", "worst"), lateness.tolist(), strict=True)),
             "overruns": overruns,
-            "missed": self._missed,
         }
         return Episode(
             frames={name: Views(self._seen, name) for name in self._seen[0].pictures},
@@ -89,11 +71,28 @@ class Kept:
             terminated=success,
             truncated=truncated,
             success=success,
-            about=self.about | told,
+            log=self._log(times[0]),
+            seed=self.seed,
+            task=self.task,
+            rate_hz=self.rate_hz,
+            about={**self.about, **ended},
         )
 
-    def _picture_times(self, name: str, start: float) -> list[float]:
-        return rounded(seen.pictures[name].time - start for seen in self._seen)
+    def _log(self, start: float) -> StepLog:
+        """Seconds from the episode's first view, before which what it shows was measured."""
+        seen, outcomes = self._seen, self._outcomes
+        old = sorted({name for stale in self._stale for name in stale})
+        return StepLog(
+            held=np.array([one.event.kind if isinstance(one, Held) else "" for one in outcomes]),
+            met=np.array([AND.join(one.met) if isinstance(one, Sent) else "" for one in outcomes]),
+            sent_s=np.array(self._sent_at) - start,
+            late_s=np.array([beat.late for beat in self._beats]),
+            missed=np.array([beat.missed for beat in self._beats]),
+            state_s=np.array([one.state.time for one in seen]) - start,
+            joints_rad=np.array([one.state.joints for one in seen], np.float64),
+            stale={name: np.array([name in stale for stale in self._stale]) for name in old},
+            frame_s={c: np.array([one.pictures[c].time for one in seen]) - start for c in seen[0].pictures},
+        )
 
 
 class Views:
@@ -107,8 +106,3 @@ class Views:
 
     def __getitem__(self, t: int, /) -> NDArray[np.uint8]:
         return self._pictures[t]
-
-
-def rounded(values: Iterable[float]) -> list[float]:
-    """To a microsecond, or a microradian."""
-    return [round(float(value), 6) for value in values]

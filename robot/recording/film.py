@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode
-from robot.action import STEP
-from tracking.errors import UserError
-from tracking.overlay import write_text
-from tracking.runs import atomic_path
-from tracking.video import write_video
+from mpr.core.data.episode import Episode
+from mpr.core.data.video import write_video
+from mpr.core.errors import UserError
+from mpr.core.report.drawing import write_text
+from mpr.core.runs import atomic_path
+from robot.hardware.action import STEP
 
 HEIGHT = 256  # pixels of each camera's picture
 

@@ -3,7 +3,7 @@
 LeRobot keeps T observations beside T actions, and counts time as frame_index / fps. So the last state and picture of an
 episode, which no action followed, stay behind; and the measured times are a column of their own, `observation.time`:
 seconds since the episode's first observation, float64, of which LeRobot makes float32. (Its policies take their state
-from `observation.state` alone.) Other columns have names of their own, `base_action` and not `action.base`: what begins
+only from `observation.state`.) Other columns have names of their own, `base_action` and not `action.base`: what begins
 with `action` LeRobot gives its policies to predict. How an episode ended and what it tells about itself lie as JSON in
 the column `about` of the list of episodes. All episodes share one table and one video file a camera, encoded anew.
 """
@@ -18,37 +18,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode
+from mpr.core.data.boundaries import STAMPS, Boundaries, frames_of
+from mpr.core.data.clip import FrameSource, FrameWindow
+from mpr.core.data.episode import OPTIONAL, Episode
+from mpr.core.data.video import VideoFrames, write_video
+from mpr.core.errors import UserError
+from mpr.core.runs import atomic_folder
 from robot.recording import lerobot_format as v3
 from robot.recording.flags import flags
 from robot.recording.recorder import close_videos
-from tracking.clip import FrameSource, FrameWindow
-from tracking.errors import UserError
-from tracking.runs import atomic_folder
-from tracking.video import VideoFrames, write_video
 
 PICTURES = "observation.images."
+NEAR = 0.005  # rates this near are one: 30 and 29.97
+AS_ASKED = 0.02  # a loop that was asked for a rate, and is this late, keeps it
+ROUND_HZ = (0.5, 0.25, 0.1, 0.01)
 LOOKED_AT = 32  # pictures an episode, and every fourth pixel of them: statistics of pictures are a sample
 NOTE = """---
 license: unknown
 tags: [LeRobot]
 ---
 Episodes recorded on a robot arm. `timestamp` is nominal (frame_index / fps); `observation.time` holds the measured
-seconds since the episode's first observation. `action` is what was really sent; `base_action` and `residual_action` are
-what it was made of. `unsent`: the arm was held instead. `idle`: the operator asked for nothing. `stale`: a picture of
-this observation was too old. Each episode's last observation, which no action followed, is left out. The column `about`
-of meta/episodes holds, as JSON, how an episode ended and what else is known of it: faults, times of pictures.
+seconds since the episode's first observation. `action` is what was really sent; `base_action` and `residual_action`,
+where there are such, are what it was made of. `unsent`: the arm was held instead. `idle`: the operator asked for
+nothing. `gap`: the step took longer than 1.5 usual ones. `stale`: a picture of this observation was too old. Each
+episode's last observation, which no action followed, is left out. The column `about` of meta/episodes holds, as JSON,
+how an episode ended and what else is known of it: faults; and, under `log`, when each picture was taken, what was late,
+what held the arm.
 """
 
 
 def columns(episode: Episode) -> dict[str, NDArray[Any]]:
-    """What the data set holds of an episode but for pictures and numbering: arrays of T rows."""
+    """What the data set holds of an episode but for pictures and numbering: arrays [T] or [T, D] by name."""
+    parts = {name.removesuffix("s"): episode.arrays[name] for name in OPTIONAL if name in episode.arrays}
     return {
         "observation.state": episode.states[:-1].astype(np.float32),
         "observation.time": episode.times[:-1] - episode.times[0],
         "action": episode.executed_actions.astype(np.float32),
-        "base_action": episode.base_actions.astype(np.float32),
-        "residual_action": episode.residual_actions.astype(np.float32),
+        **{name: actions.astype(np.float32) for name, actions in parts.items()},
         **{name: values[: len(episode)] for name, values in flags(episode).items()},
         "next.success": (np.arange(len(episode)) == len(episode) - 1) & episode.success,
     }
@@ -59,9 +65,22 @@ def pictures(episode: Episode) -> dict[str, FrameSource]:
     return {PICTURES + camera: FrameWindow(f, 0, len(episode)) for camera, f in sorted(episode.frames.items())}
 
 
-def nominal_rate(episodes: Sequence[Episode]) -> int:
-    """Whole hertz, as LeRobot counts: of the median measured period."""
-    return max(1, round(1 / float(np.median(np.concatenate([np.diff(episode.times) for episode in episodes])))))
+def nominal_rate(episodes: Sequence[Episode]) -> float:
+    """The rate in hertz that LeRobot's stamps count by.
+
+    It is the rate at which the steps were asked for, where the median measured period agrees with it, else the roundest
+    one near that. Whole hertz are an int: 10, but 12.5.
+    """
+    periods = np.concatenate([np.diff(episode.times) for episode in episodes])
+    period_s = float(np.median(periods))
+    spread = 1.4826 * float(np.median(np.abs(periods - period_s))) / period_s
+    near = max(NEAR, 3 * 1.2533 * spread / np.sqrt(len(periods)))  # three standard errors of the median
+    asked = [episode.rate_hz for episode in episodes]
+    told = [rate for rate in asked[:1] if rate and all(other == rate for other in asked)]
+    rounded = [step * max(1, round(1 / period_s / step)) for step in ROUND_HZ]
+    likely = [(rate, max(near, AS_ASKED)) for rate in told] + [(rate, near) for rate in rounded]
+    rate = next((float(rate) for rate, by in likely if abs(rate * period_s - 1) <= by), round(1 / period_s, 3))
+    return int(rate) if rate.is_integer() else rate
 
 
 def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
@@ -81,8 +100,7 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
         tables.append({**columns(episode), **own})
         samples.append({**tables[-1], **{key: _sample(frames) for key, frames in pictures(episode).items()}})
         row = v3.episode_row(number, _task(episode), start, total, rate, list(sizes), samples[-1])
-        ended = {"terminated": episode.terminated, "truncated": episode.truncated}
-        rows.append(row | {"about": json.dumps({**episode.about, **ended})})
+        rows.append(row | {"about": json.dumps(_about(episode))})
         close_videos(episode)
     if total < 2:
         raise UserError("one step is no data set: LeRobot's needs two at least")
@@ -109,7 +127,7 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
 def read_lerobot(root: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, FrameSource]]]:
     """What a data set that `write_lerobot` wrote holds of each episode: columns, and pictures by their feature's name.
 
-    Raises KeyError, ValueError, OSError or pyarrow's errors where it is none.
+    Columns are [T] or [T, D]. Raises KeyError, ValueError, OSError or pyarrow's errors where it is none.
     """
     _, parquet = _arrow()
     about = json.loads((root / v3.INFO).read_text())
@@ -125,8 +143,9 @@ def read_lerobot(root: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str
         arrays = {name: np.array(found[name].to_pylist(), features[name]["dtype"]) for name in found.column_names}
         frames: dict[str, FrameSource] = {}
         for key, video in videos.items():
-            place = round(row[f"videos/{key}/from_timestamp"] * about["fps"])
-            frames[key] = FrameWindow(video, place, place + steps)
+            start, stop = (row[f"videos/{key}/{name}_timestamp"] for name in ("from", "to"))
+            place = frames_of(video.times, start, stop, Boundaries(STAMPS, start, stop, stop_included=False))
+            frames[key] = FrameWindow(video, place.start, place.stop)
         yield arrays, frames
 
 
@@ -138,7 +157,14 @@ def _arrow() -> tuple[Any, Any]:
 
 
 def _task(episode: Episode) -> str:
-    return str(episode.about.get("task") or "unnamed")
+    return episode.task or "unnamed"
+
+
+def _about(episode: Episode) -> dict[str, Any]:
+    """What no column holds, as JSON: how it ended, its seed and rate, its log."""
+    more = {name: getattr(episode, name) for name in ("terminated", "truncated", "seed", "task", "rate_hz")}
+    log = {name: values.tolist() for name, values in episode.log.arrays.items()}
+    return {**episode.about, **more, "log": log}
 
 
 def _all_pictures(episodes: Sequence[Episode], key: str) -> Iterator[NDArray[np.uint8]]:

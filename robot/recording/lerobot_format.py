@@ -26,8 +26,8 @@ ONE_FILE = {"chunk_index": 0, "file_index": 0}
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def numbering(episode: int, start: int, steps: int, task: int, rate: int) -> dict[str, NDArray[Any]]:
-    """LeRobot's own columns of an episode whose first row is `start`."""
+def numbering(episode: int, start: int, steps: int, task: int, rate: float) -> dict[str, NDArray[Any]]:
+    """LeRobot's own columns [T] of an episode of T = `steps` rows, the first of which is `start`."""
     at = np.arange(steps)
     return {
         "timestamp": (at / rate).astype(np.float32),  # nominal: rows are matched with pictures by it
@@ -39,7 +39,7 @@ def numbering(episode: int, start: int, steps: int, task: int, rate: int) -> dic
 
 
 def episode_row(
-    episode: int, task: str, start: int, stop: int, rate: int, videos: Sequence[str], sample: Arrays
+    episode: int, task: str, start: int, stop: int, rate: float, videos: Sequence[str], sample: Arrays
 ) -> dict[str, Any]:
     """An episode in the list of episodes: rows start .. stop-1 of the table, and of each video."""
     row: dict[str, Any] = {"episode_index": episode, "tasks": [task], "length": stop - start}
@@ -63,11 +63,11 @@ def statistics(values: NDArray[Any]) -> dict[str, list[Any]]:
 
 
 def feature(values: NDArray[Any]) -> dict[str, Any]:
-    """How info.json describes a column."""
+    """How info.json describes a column of values [T] or [T, ...]."""
     return {"dtype": str(values.dtype), "shape": list(values.shape[1:]) or [1], "names": None}
 
 
-def video_feature(shape: tuple[int, ...], rate: int) -> dict[str, Any]:
+def video_feature(shape: tuple[int, ...], rate: float) -> dict[str, Any]:
     """How it describes a camera of pictures [H, W, 3]."""
     height, width, channels = shape
     film = {"height": height, "width": width, "codec": "h264", "pix_fmt": "yuv420p", "is_depth_map": False}
@@ -76,7 +76,10 @@ def video_feature(shape: tuple[int, ...], rate: int) -> dict[str, Any]:
     return {"dtype": "video", "shape": list(shape), "names": ["height", "width", "channels"], "info": about}
 
 
-def info(features: Mapping[str, Any], rate: int, episodes: int, frames: int, tasks: int, robot: str) -> dict[str, Any]:
+def info(
+    features: Mapping[str, Any], rate: float, episodes: int, frames: int, tasks: int, robot: str
+) -> dict[str, Any]:
+    """What info.json says of a data set: how much it holds, where its files lie, which features they have."""
     return {
         "codebase_version": "v3.0",
         "robot_type": robot,

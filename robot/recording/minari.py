@@ -1,9 +1,9 @@
 """Recorded episodes as a Minari data set (0.5), and back, exactly: arrays in float64, pictures as they are on disk.
 
 Observations are {"state": [S], "images": {camera: [H, W, 3]}}, T+1 of them; `actions` are the executed ones, so that
-transitions are true; infos hold the measured "time", "base_action", "residual_action", and the flags that mark a step
-or view as no ordinary one (`robot.recording.flags`). The reward is 1 with the last action of a success, else 0.
-Terminations and truncations are the episode's own: it may have terminated in failure.
+transitions are true; infos hold the measured "time", "base_action" and "residual_action" where there are such, and the
+flags that mark a step or view as no ordinary one (`robot.recording.flags`). The reward is 1 with the last action of a
+success, else 0. Terminations and truncations are the episode's own: it may have terminated in failure.
 
 One episode is in memory at a time, its pictures raw. Minari's collector (which needs jax) is not used.
 """
@@ -17,25 +17,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode
-from rl.minari_data import write_storage
+from mpr.core.data.clip import FrameSource
+from mpr.core.data.episode import OPTIONAL, Episode
+from rl.environments.kitchen.minari_data import write_storage
 from robot.recording.flags import FLAGS, flags
 from robot.recording.recorder import close_videos
-from tracking.clip import FrameSource
 
-INFOS = ("time", "base_action", "residual_action", *FLAGS)
+PARTS = {name.removesuffix("s"): name for name in OPTIONAL}  # info -> the episode's array
+INFOS = ("time", *FLAGS)
 DESCRIPTION = "Episodes recorded on a robot arm; infos['time'] holds the measured seconds"
 
 
 def columns(episode: Episode) -> dict[str, NDArray[Any]]:
-    """What the data set holds of an episode but for pictures. A fact of an action has T rows, one of a state T+1."""
+    """What the data set holds of an episode but for pictures, by name.
+
+    A fact of an action is [T, ...], one of a state [T+1, ...].
+    """
     last = np.arange(len(episode)) == len(episode) - 1
     return {
         "state": episode.states,
         "time": episode.times,
         "action": episode.executed_actions,
-        "base_action": episode.base_actions,
-        "residual_action": episode.residual_actions,
+        **{info: episode.arrays[name] for info, name in PARTS.items() if name in episode.arrays},
         **flags(episode),
         "reward": (last & episode.success).astype(np.float64),
         "termination": last & episode.terminated,
@@ -56,7 +59,7 @@ def write_minari(episodes: Sequence[Episode], root: Path, name: str) -> Path:
 def read_minari_episodes(folder: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, FrameSource]]]:
     """What a data set that `write_minari` wrote holds of each episode: columns and pictures.
 
-    Raises KeyError, ValueError or OSError where it is none.
+    Columns are [T, ...] or [T+1, ...], as `columns` has them. Raises KeyError, ValueError or OSError where it is none.
     """
     import minari
 
@@ -65,6 +68,7 @@ def read_minari_episodes(folder: Path) -> Iterator[tuple[dict[str, NDArray[Any]]
             "state": episode.observations["state"],
             "action": episode.actions,
             **{name: episode.infos[name] for name in INFOS},
+            **{name: episode.infos[name] for name in PARTS if name in episode.infos},
             "reward": episode.rewards,
             "termination": episode.terminations,
             "truncation": episode.truncations,
@@ -100,5 +104,5 @@ def _buffer(number: int, episode: Episode) -> Any:
         rewards=found["reward"],
         terminations=found["termination"],
         truncations=found["truncation"],
-        infos={name: found[name] for name in INFOS},
+        infos={name: found[name] for name in (*INFOS, *PARTS) if name in found},
     )

@@ -1,6 +1,6 @@
 """The episodes of a session on disk: each is whole, flushed and checksummed before the next begins.
 
-    ROOT/episode_000000/   mpr.episode's folder, written beside and renamed
+    ROOT/episode_000000/   mpr.core.data.episode's folder, written beside and renamed
     ROOT/episodes.jsonl    a line an episode, for people and tables
 
 The truth is in the folders: the log is mended from them, and its last line may be torn. It only adds the numbers that
@@ -15,13 +15,16 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from mpr.episode import Episode, check_filmable, load_episode, picture_size, save_episode
-from robot.camera import CameraFeatures
-from tracking.errors import NO_ROOM, BadClip, UserError
-from tracking.runs import free_bytes, own, write_atomic
-from tracking.video import VideoFrames
+from mpr.core.data.episode import Episode
+from mpr.core.data.episode_folder import check_filmable, frame_size, save_episode
+from mpr.core.data.video import VideoFrames
+from mpr.core.errors import NO_ROOM, BadClip, UserError
+from mpr.core.json_files import check, parsed
+from mpr.core.runs import free_bytes, own, write_atomic
+from robot.hardware.camera import CameraFeatures
+from robot.recording.recorded import load_recorded
 
 PREFIX = "episode_"
 LOG = "episodes.jsonl"
@@ -36,6 +39,7 @@ class DiskFull(UserError):
 
 
 def episode_folder(root: Path, number: int) -> Path:
+    """Where episode `number` lies below `root`."""
     return Path(root) / f"{PREFIX}{number:06d}"
 
 
@@ -77,7 +81,7 @@ class Recorder:
         self._rows, torn = _read_log(self.root / LOG)
         for number, folder in episode_folders(self.root).items():
             try:
-                episode = load_episode(folder, verify=True)
+                episode = load_recorded(folder, verify=True)
             except BadClip as error:
                 self.damaged[number] = str(error)
                 continue
@@ -124,7 +128,7 @@ class Recorder:
             if error.errno not in NO_ROOM:
                 raise
             shutil.rmtree(folder, ignore_errors=True)  # refused is refused
-            sizes = {camera: picture_size(frames[0]) for camera, frames in episode.frames.items()}
+            sizes = {camera: frame_size(frames[0]) for camera, frames in episode.frames.items()}
             raise DiskFull(
                 f"episode {number} is not saved: {self.root} has {_mb(free_bytes(self.root))} free, it may need "
                 f"{_mb(most_bytes(len(episode), sizes))}; the {len(self.whole)} before it are whole. Free some "
@@ -147,12 +151,19 @@ class Recorder:
 
 
 def _remove_leftovers(root: Path) -> list[str]:
-    """The folder is ours alone: whoever wrote these is gone."""
+    """Only this recorder writes here: whoever wrote these is gone."""
     names = []
     for left in sorted(root.glob(".episode*.tmp")):
         names.append(left.name.split(".")[1])
         shutil.rmtree(left)
     return names
+
+
+class _Line(TypedDict):
+    """What a line of the log is asked for."""
+
+    episode: int
+    success: bool
 
 
 def _read_log(file: Path) -> tuple[dict[int, dict[str, Any]], bool]:
@@ -161,9 +172,10 @@ def _read_log(file: Path) -> tuple[dict[int, dict[str, Any]], bool]:
     lines = file.read_bytes().split(b"\n") if file.exists() else [b""]
     for line in lines[:-1]:
         try:
-            row = json.loads(line)
-            rows[int(row["episode"])] = {**row, "success": bool(row["success"])}
-        except (ValueError, KeyError, TypeError):
+            row = parsed(line)
+            check(row, _Line)
+            rows[row["episode"]] = row
+        except ValueError:
             torn = True
     return rows, torn or lines[-1] != b""
 
@@ -171,7 +183,7 @@ def _read_log(file: Path) -> tuple[dict[int, dict[str, Any]], bool]:
 def _row(number: int, folder: Path, episode: Episode) -> dict[str, Any]:
     return {
         "episode": number,
-        "task": episode.about.get("task", ""),
+        "task": episode.task,
         "success": bool(episode.success),
         "steps": len(episode),
         "seconds": round(float(episode.times[-1] - episode.times[0]), 3),

@@ -15,12 +15,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from robot.action import Action, target_of
-from robot.arm import Arm, ArmState, Target
-from robot.clock import Clock
-from robot.pose import Pose
-from robot.safety.limits import Limits, Step, broken, limited, within_second
-from robot.safety.watch import AHEAD, JUMP, Seen, Watch
+from robot.hardware.action import Action, target_of
+from robot.hardware.arm import Arm, ArmState, Target
+from robot.hardware.clock import Clock
+from robot.hardware.fault_kind import FaultKind
+from robot.hardware.pose import Pose
+from robot.safety.limits import Limits, OutOfReach, Step, broken, limited, within_second
+from robot.safety.watch import AHEAD, Seen, Watch
 
 ONCE = 1.0  # second without it, in which commands went out, after which an event is told again
 
@@ -30,7 +31,7 @@ class Event:
     """Something that a person should know."""
 
     time: float  # seconds of the clock
-    kind: str  # a few words, to be counted: "stale picture", "arm error", ...
+    kind: FaultKind
     message: str  # one line
     ask: bool  # whether a person has to look before it goes on
 
@@ -51,15 +52,15 @@ class Held:
 
 
 class Guard:
-    """Between any policy and one arm. `told` hears of every event, once where it lasts; it has to return at once.
+    """Between any policy and one arm. `on_event` hears of every event, once where it lasts; it has to return at once.
 
     Safe to use from two threads: the control loop's and the watchdog's.
     """
 
     def __init__(
-        self, arm: Arm, limits: Limits, clock: Clock, told: Callable[[Event], None] = lambda event: None
+        self, arm: Arm, limits: Limits, clock: Clock, on_event: Callable[[Event], None] = lambda event: None
     ) -> None:
-        self.arm, self.limits, self.clock, self.told = arm, limits, clock, told
+        self.arm, self.limits, self.clock, self.on_event = arm, limits, clock, on_event
         self.latched: Event | None = None
         self.log: list[Event] = []
         self._lock = threading.RLock()
@@ -85,17 +86,20 @@ class Guard:
                 try:
                     wish = target_of(action, seen.state)
                 except ValueError as error:
-                    return self._refuse(Event(now, "bad action", f"the policy's action is none: {error}", ask=False))
+                    why = f"the policy's action is none: {error}"
+                    return self._refuse(Event(now, FaultKind.BAD_ACTION, why, ask=False))
                 return self._send(wish, seen.state, now)
             except BaseException as error:  # a mistake of ours, or Ctrl-C: never with the arm in motion
-                self._hold(Event(self._now, "guard failed", f"{type(error).__name__}: {error}", ask=True))
+                self._hold(Event(self._now, FaultKind.GUARD_FAILED, f"{type(error).__name__}: {error}", ask=True))
                 raise
 
     def watch(self) -> None:
-        """Stop an arm that has heard no command for too long, since the loop that commands it hangs, and ask where that
-        lasts; try again where it did not stop. Called by a watchdog, several times a second."""
+        """Stop an arm that has heard no command for too long, since the loop that commands it hangs.
+
+        Ask where that lasts; try again where it did not stop. Called by a watchdog, several times a second.
+        """
         if not self._lock.acquire(timeout=self.limits.silence):  # it hangs in the arm itself: no time for manners
-            self._hold(Event(self._now, "silence", "the arm does not answer: told to stop", ask=True))
+            self._hold(Event(self._now, FaultKind.SILENCE, "the arm does not answer: told to stop", ask=True))
             return
         try:
             now = self.clock.now()
@@ -104,13 +108,14 @@ class Guard:
                 if not self._still:
                     self._hold(self.latched)
             elif silent > self.limits.lost:
-                self._hold(Event(now, "silence", f"no command for {silent:.1f} s", ask=True))
+                self._hold(Event(now, FaultKind.SILENCE, f"no command for {silent:.1f} s", ask=True))
             elif not self._still and not 0 <= silent <= self.limits.silence:
-                self._hold(self._backwards(now) or Event(now, "silence", f"no command for {silent:.2f} s", ask=False))
+                short = Event(now, FaultKind.SILENCE, f"no command for {silent:.2f} s", ask=False)
+                self._hold(self._backwards(now) or short)
         finally:
             self._lock.release()
 
-    def fault(self, kind: str, message: str) -> Held:
+    def fault(self, kind: FaultKind, message: str) -> Held:
         """Hold and ask: of something that was noticed elsewhere."""
         with self._lock:
             return self._hold(Event(self.clock.now(), kind, message, ask=True))
@@ -147,28 +152,28 @@ class Guard:
         self._now, state = now, seen.state
         if troubled := self._troubled(state, now):
             return troubled
-        kind, message = self._watch.wrong(seen, now)
-        if not kind and self._last is None and state.time < self._stopped - AHEAD:
-            kind, message = "stale state", "the arm's state is from before it stopped"
-        return Event(now, kind, message, ask=kind == JUMP) if kind else None
+        wrong = self._watch.wrong(seen, now)
+        if wrong is None and self._last is None and state.time < self._stopped - AHEAD:
+            wrong = FaultKind.STALE_STATE, "the arm's state is from before it stopped"
+        return Event(now, *wrong, ask=wrong[0] == FaultKind.ARM_JUMPED) if wrong else None
 
     def _troubled(self, state: ArmState, now: float) -> Event | None:
         if not state.errors and state.mode.obeys:
             return None
         named = ", ".join(state.errors) or "no error named"
-        return Event(now, "arm error", f"the arm is in mode '{state.mode.value}' ({named})", ask=True)
+        return Event(now, FaultKind.ARM_ERROR, f"the arm is in mode '{state.mode.value}' ({named})", ask=True)
 
     def _silent(self, now: float) -> Event | None:
         """Nothing is wrong any more, but for so long nothing was sent that who knows what stands there now."""
         silent = 0.0 if self._since is None else now - self._since
         if silent <= self.limits.lost:
             return None
-        return Event(now, "silence", f"nothing was sent for {silent:.1f} s", ask=True)
+        return Event(now, FaultKind.SILENCE, f"nothing was sent for {silent:.1f} s", ask=True)
 
     def _backwards(self, now: float) -> Event | None:
         if now >= self._now:
             return None
-        return Event(now, "clock backwards", f"the clock went from {self._now:.3f} to {now:.3f} s", ask=True)
+        return Event(now, FaultKind.CLOCK_BACKWARDS, f"the clock went from {self._now:.3f} to {now:.3f} s", ask=True)
 
     def _refuse(self, event: Event) -> Held:
         """Hold; and ask, once nothing was sent for too long, for whatever reasons."""
@@ -182,12 +187,12 @@ class Guard:
     def _send(self, wish: Target, state: ArmState, now: float) -> Sent | Held:
         last = self._last or state.pose
         used = within_second(self._steps, now)
-        found = limited(wish, last, state, used, self.limits)
-        if isinstance(found, str):  # a matter of time, if it would do with nothing used up
-            ask = isinstance(limited(wish, last, state, (0, 0), self.limits), str)
-            return self._refuse(Event(now, "out of reach", found, ask=ask))
+        try:
+            found = limited(wish, last, state, used, self.limits)
+        except OutOfReach as error:
+            return self._refuse(Event(now, FaultKind.OUT_OF_REACH, str(error), ask=self._lasts(wish, last, state)))
         if wrong := broken(found.target, last, state, used, self.limits):
-            return self._refuse(Event(now, "limit", f"a command would break: {', '.join(wrong)}", ask=True))
+            return self._refuse(Event(now, FaultKind.LIMIT, f"a command would break: {', '.join(wrong)}", ask=True))
         while self._steps and self._steps[0].time < now - 2:
             self._steps.popleft()
         self._steps.append(Step(now, found.step, found.turn))  # and if it fails: the arm may have heard it
@@ -195,12 +200,20 @@ class Guard:
         try:
             sent = self.arm.send(found.target)
         except Exception as error:  # an adapter may let through what its library raises
-            return self._refuse(Event(now, "arm error", _line(error), ask=True))
+            return self._refuse(Event(now, FaultKind.ARM_ERROR, _line(error), ask=True))
         self._last, self._still, self._since = sent.pose, False, now
         if self.latched is not None:  # by the watchdog, while the arm did not answer
             return self._hold(self.latched)
         self._lasting = {key: time for key, time in list(self._lasting.items()) if now - time <= ONCE}
         return Sent(sent, found.met)
+
+    def _lasts(self, wish: Target, last: Pose, state: ArmState) -> bool:
+        """Whether a wish that is out of reach would be so with nothing used up: else it is a matter of time."""
+        try:
+            limited(wish, last, state, (0, 0), self.limits)
+        except OutOfReach:
+            return True
+        return False
 
     def _hold(self, event: Event) -> Held:
         """Stop first, then say so."""
@@ -216,7 +229,8 @@ class Guard:
         try:
             self.arm.stop()
         except Exception as error:
-            events.append(Event(self.clock.now(), "cannot stop", f"the arm did not stop: {_line(error)}", ask=True))
+            why = f"the arm did not stop: {_line(error)}"
+            events.append(Event(self.clock.now(), FaultKind.CANNOT_STOP, why, ask=True))
             self.latched, self._still = self.latched or events[-1], False
         else:
             self._stopped = self._stopped if self._still else self.clock.now()
@@ -231,10 +245,10 @@ class Guard:
             return
         self.log.append(event)
         try:
-            self.told(event)
+            self.on_event(event)
         except Exception as error:  # nobody hears: then it does not go on
             self.latched = self.latched or replace(event, ask=True)
-            self.log.append(Event(self._now, "cannot tell", f"nobody was told: {_line(error)}", ask=True))
+            self.log.append(Event(self._now, FaultKind.CANNOT_TELL, f"nobody was told: {_line(error)}", ask=True))
 
 
 def _line(error: Exception) -> str:

@@ -18,12 +18,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 
 import numpy as np
+from numpy.typing import NDArray
 
-from robot.arm import ArmState, Target
-from robot.pose import Pose, Vector, angle_between, arc, between, distance_between
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from robot.hardware.arm import ArmState, Target
+from robot.hardware.pose import Pose, Vector, angle_between, arc, between, distance_between
 
 SLACK = 1e-9  # metres, of rounding
 SLACK_TURN = 1e-6  # radians: a budget that is used up is met by an arc cosine near 1
@@ -96,6 +98,10 @@ class Step:
     angle: float  # radians
 
 
+class OutOfReach(ValueError):
+    """No command within the limits leads from where the arm is to where it should be: one line says why."""
+
+
 @dataclass(frozen=True)
 class Limited:
     """A command that may be sent, and which limits it met."""
@@ -106,8 +112,8 @@ class Limited:
     met: tuple[str, ...]
 
 
-def limited(wish: Target, last: Pose, state: ArmState, used: tuple[float, float], limits: Limits) -> Limited | str:
-    """The command for a wish: the wish itself where it meets no limit; or, in one line, why there is none.
+def limited(wish: Target, last: Pose, state: ArmState, used: tuple[float, float], limits: Limits) -> Limited:
+    """The command for a wish: the wish itself where it meets no limit. Raises OutOfReach where there is none.
 
     `last` is the pose in force: commanded last, or where the arm was stopped. `used` is the distance and the angle that
     the commands of the last second add up to.
@@ -117,10 +123,10 @@ def limited(wish: Target, last: Pose, state: ArmState, used: tuple[float, float]
     moved = _moved(wish.pose.position, last.position, state.pose.position, step, limits)
     if moved is None:
         apart, where = distance_between(last, state.pose), state.pose.position.round(3)
-        return f"the arm, at {where} m, is {apart:.3f} m from where it was sent, or outside its workspace"
+        raise OutOfReach(f"the arm, at {where} m, is {apart:.3f} m from where it was sent, or outside its workspace")
     turned = _turned(wish.pose, last, state.pose, turn, limits)
     if turned is None:
-        return f"the arm is turned {angle_between(last, state.pose):.2f} rad from where it was sent"
+        raise OutOfReach(f"the arm is turned {angle_between(last, state.pose):.2f} rad from where it was sent")
 
     width = min(max(wish.width, limits.narrowest), limits.widest)
     met = moved[1] + turned[1] + (("gripper",) if width != wish.width else ())
@@ -208,3 +214,11 @@ def _share_in_turn(start: Pose, stop: Pose, centre: Pose, radius: float) -> floa
     nearest, largest = math.atan2(sign * beside, sign * along), math.hypot(along, beside)
     leaves = nearest + math.acos(min(1.0, math.cos(radius / 2) / largest))
     return min(1.0, max(0.0, leaves / half)) if half > 0 else 1.0
+
+
+def box_edges(limits: Limits, pieces: int = 24) -> NDArray[np.float64]:
+    """The workspace's twelve edges as points [12, pieces, 3], metres, so that one half behind the camera shows."""
+    corners = np.array(list(product(*zip(limits.low, limits.high, strict=True))))
+    edges = [(a, b) for a, b in combinations(corners, 2) if np.sum(a != b) == 1]
+    share = np.linspace(0, 1, pieces)[:, None]
+    return np.array([a + share * (b - a) for a, b in edges])

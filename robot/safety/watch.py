@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from robot.arm import ArmState
-from robot.camera import Picture
-from robot.pose import Pose, distance_between
+from robot.hardware.arm import ArmState
+from robot.hardware.camera import Picture
+from robot.hardware.fault_kind import FaultKind
+from robot.hardware.pose import Pose, distance_between
 from robot.safety.limits import Limits
 
 AHEAD = 0.01  # seconds: clocks of two devices agree no better
 BLACK, LIT = 16, 0.01  # of 255, which this share of a picture reaches in any lit room; the noise of a dark one does not
 MOVED = 0.03  # metres of the arm, after which no camera that sees it shows the same picture
 FASTEST = 3.0  # metres per second: no arm of ours moves faster
-JUMP = "arm jumped"  # a kind of fault
 
-Wrong = tuple[str, str]  # a kind of fault, to be counted, and one line about it
+Wrong = tuple[FaultKind, str]  # and one line about it
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +47,16 @@ def bad_state(state: ArmState) -> Wrong | None:
     """A state that is none: not finite."""
     if np.isfinite(state.joints).all() and math.isfinite(state.width):
         return None
-    return "bad state", f"the arm's state is not finite: joints {state.joints}, width {state.width}"
+    return FaultKind.BAD_STATE, f"the arm's state is not finite: joints {state.joints}, width {state.width}"
 
 
 def bad_picture(name: str, picture: Picture, size: tuple[int, int] | None = None) -> Wrong | None:
     """A picture that is none: not uint8 [H, W, 3]; or not of the size (H, W) that the camera gives."""
     image = picture.image
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        return "bad picture", f"camera {name}: {image.dtype} {image.shape} is no picture"
+        return FaultKind.BAD_PICTURE, f"camera {name}: {image.dtype} {image.shape} is no picture"
     if size is not None and image.shape[:2] != size:
-        return "bad picture", f"camera {name}: a picture of {image.shape[:2]} pixels, it gives {size}"
+        return FaultKind.BAD_PICTURE, f"camera {name}: a picture of {image.shape[:2]} pixels, it gives {size}"
     return None
 
 
@@ -70,16 +70,15 @@ class Watch:
         self._pictures: dict[str, Picture] = {}  # the newest of each camera
         self._shown: dict[str, Shown] = {}
 
-    def wrong(self, seen: Seen, now: float) -> Wrong:
-        """Empty where nothing is wrong."""
+    def wrong(self, seen: Seen, now: float) -> Wrong | None:
+        """The first thing that is wrong with what is seen; none where nothing is."""
         found = self._wrong_state(seen.state, now)
         for name in sorted(self._names - seen.pictures.keys()):
-            found = found or ("no picture", f"camera {name} gives no picture")
+            found = found or (FaultKind.NO_PICTURE, f"camera {name} gives no picture")
         for name, picture in seen.pictures.items():
             self._names.add(name)
             found = found or self._wrong_picture(name, picture, seen.state, now)
-        found = found or self._wrong_time("command", "what the command is made of", seen.time, now)
-        return found or ("", "")
+        return found or self._wrong_time(FaultKind.STALE_COMMAND, "what the command is made of", seen.time, now)
 
     def looked(self, now: float) -> None:
         """A person has looked, or the arm was brought elsewhere: it may stand anywhere. Where the clock was set back,
@@ -92,12 +91,12 @@ class Watch:
         before = self._state
         if bad := bad_state(state):
             return bad
-        if old := self._wrong_time("state", "the arm's state", state.time, now, before and before.time):
+        if old := self._wrong_time(FaultKind.STALE_STATE, "the arm's state", state.time, now, before and before.time):
             return old
         if before is not None:
             later, moved = state.time - before.time, distance_between(before.pose, state.pose)
             if moved > MOVED + FASTEST * later:
-                return JUMP, f"the arm stands {moved:.3f} m from where it was {later:.3f} s before"
+                return FaultKind.ARM_JUMPED, f"the arm stands {moved:.3f} m from where it was {later:.3f} s before"
         self._state = state
         return None
 
@@ -105,27 +104,35 @@ class Watch:
         what, image, before = f"camera {name}", picture.image, self._pictures.get(name)
         if before is not None and (picture.number == before.number) != (picture.time == before.time):
             numbers, times = f"{before.number}, {picture.number}", f"{before.time:.3f}, {picture.time:.3f}"
-            return "duplicate stamp", f"{what}: two pictures, numbers {numbers}, taken at {times} s"
-        if old := self._wrong_time("picture", f"the picture of {what}", picture.time, now, before and before.time):
+            return FaultKind.DUPLICATE_STAMP, f"{what}: two pictures, numbers {numbers}, taken at {times} s"
+        then = before and before.time
+        if old := self._wrong_time(FaultKind.STALE_PICTURE, f"the picture of {what}", picture.time, now, then):
             return old
         if bad := bad_picture(name, picture):
             return bad
         some = image[::4, ::4]
         if np.count_nonzero(some >= BLACK) < LIT * some.size:
-            return "black picture", f"{what} shows black"
+            return FaultKind.BLACK_PICTURE, f"{what} shows black"
         self._pictures[name] = picture
         return self._frozen(name, picture, state)
 
-    def _wrong_time(self, kind: str, what: str, time: float, now: float, before: float | None = None) -> Wrong | None:
-        age, most = now - time, getattr(self.limits, f"{kind}_age")
+    def _wrong_time(
+        self, stale: FaultKind, what: str, time: float, now: float, before: float | None = None
+    ) -> Wrong | None:
+        ages = {
+            FaultKind.STALE_STATE: self.limits.state_age,
+            FaultKind.STALE_PICTURE: self.limits.picture_age,
+            FaultKind.STALE_COMMAND: self.limits.command_age,
+        }
+        age, most = now - time, ages[stale]
         if not math.isfinite(age):
-            return "bad time", f"{what} has no time"
+            return FaultKind.BAD_TIME, f"{what} has no time"
         if before is not None and time < before:
-            return "time backwards", f"{what} is {before - time:.3f} s older than the one before"
+            return FaultKind.TIME_BACKWARDS, f"{what} is {before - time:.3f} s older than the one before"
         if age < -AHEAD:
-            return "time ahead", f"{what} is {-age:.3f} s ahead of the clock"
+            return FaultKind.TIME_AHEAD, f"{what} is {-age:.3f} s ahead of the clock"
         if age > most:
-            return f"stale {kind}", f"{what} is {age:.3f} s old, {most:g} s at most"
+            return stale, f"{what} is {age:.3f} s old, {most:g} s at most"
         return None
 
     def _frozen(self, name: str, picture: Picture, state: ArmState) -> Wrong | None:
@@ -135,7 +142,7 @@ class Watch:
             self._shown[name] = Shown(picture, state.pose)
             return None
         if picture.time > shown.moved:
-            return "frozen picture", f"camera {name} shows the same as before the arm moved"
+            return FaultKind.FROZEN_PICTURE, f"camera {name} shows the same as before the arm moved"
         if distance_between(shown.pose, state.pose) > MOVED:
             self._shown[name] = replace(shown, moved=min(shown.moved, state.time))
         return None

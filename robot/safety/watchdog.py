@@ -6,14 +6,17 @@ import threading
 from contextlib import suppress
 from typing import Self
 
+from robot.hardware.fault_kind import FaultKind
 from robot.safety.guard import Guard
 
 RATE_HZ = 20.0
 
 
 class Watchdog:
-    """While entered, asks the guard several times a second whether a command is overdue. Where the guard fails at that,
-    nobody watches: the arm is held, a person asked."""
+    """While entered, asks the guard several times a second whether a command is overdue.
+
+    Where the guard fails at that, nobody watches: the arm is held, a person asked.
+    """
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
@@ -41,7 +44,7 @@ class Watchdog:
     def _told(self, message: str) -> bool:
         """The guard tells once what lasts. Where it cannot even do that, the arm is stopped without it."""
         try:
-            self.guard.fault("watchdog", message)
+            self.guard.fault(FaultKind.WATCHDOG, message)
         except Exception:
             with suppress(Exception):
                 self.guard.arm.stop()

@@ -11,16 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from robot.arm import ArmError, ArmFeatures, ArmState, Target
-from robot.arms.simulated.physics import WIDEST
-from robot.arms.simulated.world import World
-from robot.pose import Pose
-
-HOME_POSE = Pose(np.array([0.093814, 0.586678, 0.041864]), np.array([-0.092093, 0.701263, 0.092093, 0.700905]))
+from robot.hardware.arm import ArmError, ArmFeatures, ArmState, Target
+from robot.simulated.physics import WIDEST
+from robot.simulated.world import World
 
 
 class SimulatedArm:
-    """An Arm. Pictures of it come from `robot.arms.simulated.cameras`."""
+    """An Arm. Pictures of it come from `robot.simulated.cameras`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -28,7 +25,7 @@ class SimulatedArm:
 
     @property
     def features(self) -> ArmFeatures:
-        return ArmFeatures("simulated", real=False, home=HOME_POSE)
+        return ArmFeatures("simulated", real=False, home=self._world.task.home_pose)
 
     def __enter__(self) -> SimulatedArm:
         self._world.order("hold")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from robot.arms.simulated.operator import SimulatedOperator
-from robot.operator import Answer
+from robot.simulated.operator import SimulatedOperator
 from robot.teleop.keyboard_operator import KeyboardOperator
 from robot.teleop.keys import Keys
+from robot.teleop.operator import Answer
 
 
 class AttendedOperator(KeyboardOperator):

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from rl.kitchen.camera import FOVY, SIZE
-from rl.kitchen.pictures import KitchenPictures
-from rl.kitchen.recording import scene_recording
-from rl.kitchen.tasks import MICROWAVE
-from robot.arms.simulated.physics import Snapshot
-from tracking.scene import CameraPath
+from mpr.core.data.scene import CameraPath
+from rl.environments.kitchen.camera import FOVY, SIZE
+from rl.environments.kitchen.pictures import KitchenPictures
+from rl.environments.kitchen.recording import scene_recording
+from rl.environments.kitchen.tasks import Task
+from robot.simulated.physics import Snapshot
 
 WORLD, WRIST = "world", "wrist"
 CAMERAS = (WORLD, WRIST)
@@ -26,17 +26,18 @@ WRIST_AT = np.array([0.08, 0.0, -0.12])  # metres, end-effector frame: on the ha
 WRIST_TILT = np.deg2rad(20.0)  # towards the fingers' tips
 
 
-class Eyes:
+class CameraRenderer:
     """One renderer for both cameras, opened when asked for, and used by one thread."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, task: Task, size: tuple[int, int]) -> None:
+        self.task = task
         self.size = size  # height, width: pixels
         self._pictures: KitchenPictures | None = None
 
     def open(self) -> None:
         """Raises NoGL where nothing can be rendered."""
         if self._pictures is None:
-            pictures = KitchenPictures(MICROWAVE, (VIEW,), max(self.size))
+            pictures = KitchenPictures(self.task, (VIEW,), max(self.size))
             pictures.open()
             self._pictures = pictures
 
@@ -46,9 +47,9 @@ class Eyes:
             self._pictures = None
 
     def look(self, snapshot: Snapshot, camera: str) -> NDArray[np.uint8]:
-        """RGB [height, width, 3] of an open pair of eyes."""
+        """RGB [height, width, 3] of an open pair of renderer."""
         assert self._pictures is not None
-        recording = scene_recording(MICROWAVE, snapshot.base_offset, snapshot.qpos[None], VIEW)
+        recording = scene_recording(self.task, snapshot.base_offset, snapshot.qpos[None], VIEW)
         if camera == WRIST:
             recording = replace(recording, camera=_wrist(snapshot))
         square = self._pictures.look(recording).frame(0)

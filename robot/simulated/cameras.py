@@ -8,17 +8,16 @@ from contextlib import suppress
 
 from scipy.spatial.transform import Rotation
 
-from rl.kitchen.camera import camera_path
-from rl.kitchen.tasks import MICROWAVE
-from robot.arm import ArmError
-from robot.arms.simulated.eyes import VIEW, WORLD
-from robot.arms.simulated.physics import PICTURES_HZ
-from robot.arms.simulated.world import World
-from robot.camera import CameraError, CameraFeatures, Picture
-from robot.pose import Pose
-from robot.view import View
+from rl.environments.kitchen.camera import camera_path
+from robot.hardware.arm import ArmError
+from robot.hardware.camera import CameraError, CameraFeatures, Picture
+from robot.hardware.pose import Pose
+from robot.hardware.view import View
+from robot.simulated.camera_renderer import VIEW, WORLD
+from robot.simulated.physics import PICTURES_HZ
+from robot.simulated.world import World
 
-FIRST = 10.0  # seconds to wait for a first picture
+FIRST = 60.0  # seconds, at most, until a first picture: a busy machine takes long to begin with OpenGL
 
 
 class SimulatedCamera:
@@ -71,7 +70,7 @@ class SimulatedCamera:
 
     def _seen_from(self, base: Pose) -> View:
         """Of the camera that stands, in the frame of the arm's base, which the operator moves."""
-        path = camera_path(MICROWAVE, VIEW, 1)
+        path = camera_path(self._world.task.kitchen, VIEW, 1)
         height, width = self._world.size
         focal = max(height, width) / 2 / math.tan(path.fovy / 2)
         turn = base.rotation.inv() * Rotation.from_quat(path.quaternions[0]) * Rotation.from_rotvec([math.pi, 0, 0])

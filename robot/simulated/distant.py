@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from robot.arm import ArmError
-from robot.arms.simulated.impedance import Gains
-from robot.arms.simulated.physics import Measured
-from robot.arms.simulated.process import Channels, simulate
-from robot.camera import Picture
-from tracking.processes import spawn
+from mpr.core.processes import spawn
+from robot.hardware.arm import ArmError
+from robot.hardware.camera import Picture
+from robot.simulated.impedance import Gains
+from robot.simulated.physics import Measured
+from robot.simulated.process import Channels, simulate
+from robot.simulated.tasks import TwinTask
 
 AT_ONCE = ("pull", "hold")
 STARTING = 60.0  # seconds, at most, until a simulation has started
@@ -24,14 +25,14 @@ LOOKING = 0.004  # seconds between two looks for an answer
 class Distant:
     """A World in a process of its own. A context manager: leaving ends the process, and never hangs."""
 
-    def __init__(self, size: tuple[int, int], gains: Gains | None = None) -> None:
-        self.size, self._gains = size, gains
+    def __init__(self, task: TwinTask, size: tuple[int, int], gains: Gains | None = None) -> None:
+        self.task, self.size, self._gains = task, size, gains
         self._writing = threading.Lock()  # the control loop and a watchdog both give orders
 
     def __enter__(self) -> Distant:
         context: Any = spawn()
         self._channels = Channels.of(context, self.size)
-        arguments = (self.size, self._gains, self._channels)
+        arguments = (self.task, self.size, self._gains, self._channels)
         self._process = context.Process(target=simulate, args=arguments, name="simulation", daemon=True)
         self._process.start()
         try:
@@ -74,7 +75,7 @@ class Distant:
             raise outcome
 
     def open_eyes(self) -> None:
-        self.order("open eyes")
+        self.order("open renderer")
 
     def picture(self, camera: str) -> Picture | None:
         self._alive()

@@ -1,4 +1,4 @@
-"""Where the microwave's door is: what a person would have measured with a ruler from the arm's base."""
+"""Where the door is that is to be opened: what a person would have measured with a ruler from the arm's base."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.kitchen.expert import GRASPS
-from rl.kitchen.tasks import MICROWAVE
+from rl.environments.kitchen.tasks import Task
 
 BASE = "panda0_link0"  # body whose frame the arm's poses are in
 
@@ -24,11 +23,12 @@ class Door:
     sign: float  # of its turn about z when it opens
 
 
-def microwave_door(model: Any, data: Any) -> Door:
-    """Of a kitchen whose microwave is shut, posed (mj_kinematics) as it stands."""
+def door_of(task: Task, model: Any, data: Any) -> Door:
+    """Of a kitchen in which the task's thing is shut, posed (mj_kinematics) as it stands."""
     base = data.body(BASE)
     to_world, origin = base.xmat.reshape(3, 3), base.xpos
-    c, s = np.cos(GRASPS["microwave"].yaw), np.sin(GRASPS["microwave"].yaw)
+    yaw = task.grasp.yaw if task.grasp else 0.0
+    c, s = np.cos(yaw), np.sin(yaw)
     facing = np.array([[0.0, -c, -s], [0.0, -s, c], [-1.0, 0.0, 0.0]])  # gripper to world
-    handle, hinge = data.site(MICROWAVE.handle).xpos, data.xanchor[model.joint(MICROWAVE.joint).id]
-    return Door((handle - origin) @ to_world, (hinge - origin) @ to_world, to_world.T @ facing, MICROWAVE.sign)
+    handle, hinge = data.site(task.handle).xpos, data.xanchor[model.joint(task.joint).id]
+    return Door((handle - origin) @ to_world, (hinge - origin) @ to_world, to_world.T @ facing, task.sign)

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from rl.base_policy import Look
-from rl.demonstrations import FrameSize
-from robot.action import STEP
-from robot.arms.simulated.door import Door
-from robot.pose import Pose, turn_base_between
+from rl.data.demonstrations import FrameSize
+from rl.policies.base_policy import CameraFrames
+from robot.hardware.action import STEP
+from robot.hardware.pose import Pose, turn_base_between
+from robot.simulated.door import Door
 
 STANDOFF = 0.12  # metres before the handle
 CLOSE = 0.025  # metres from the standoff at which the approach begins
@@ -33,8 +33,11 @@ OPEN, SHUT = 1.0, -1.0  # gripper
 
 
 class DoorExpert:
-    """A BasePolicy: state [8] (position, quaternion xyzw, width) to action [8], ten times a second. `door` tells where
-    the door is when an episode begins. The same states, the same actions: it draws nothing."""
+    """A BasePolicy that opens a hinged door, ten times a second: the arm's state [8] to action [8].
+
+    The state is position, quaternion xyzw, width. `door` tells where the door is when an episode begins. The same
+    states, the same actions: it draws nothing.
+    """
 
     def __init__(self, door: Callable[[], Door]) -> None:
         self._where = door
@@ -43,12 +46,13 @@ class DoorExpert:
     def cameras(self) -> Mapping[str, FrameSize]:
         return {}
 
-    def reset(self, seed: int, look: Look | None = None) -> None:
+    def reset(self, seed: int, look: CameraFrames | None = None) -> None:
         self._door = self._where()
         self._facing = Rotation.from_matrix(self._door.facing)
         self.stage, self._gripped = "reach", 0
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """The action [8] of this stage (reach, approach, grip, pull), for the arm's state [8]."""
         seen = np.asarray(observation, np.float64)
         hand = Pose(seen[:3], seen[3:7])
         handle, forward = self._door.handle, self._door.facing[:, 2]

@@ -29,7 +29,7 @@ class Gains:
     stiffness: float = 400.0  # N/m
     turn_stiffness: float = 30.0  # N m/rad
     damping_ratio: float = 1.0
-    posture_stiffness: float = 10.0  # N m/rad, in the null space alone
+    posture_stiffness: float = 10.0  # N m/rad, only in the null space
     furthest: float = 0.1  # metres: a target further off pulls no harder than one here
     furthest_turn: float = 0.5  # radians
 
@@ -44,8 +44,10 @@ def pose_error(position: NDArray, rotation: NDArray, target: NDArray, target_rot
 
 
 def rotation_vector(r: NDArray) -> NDArray[np.float64]:
-    """Of a rotation matrix [3, 3]; radians. Half turns, whose axis its odd part does not show, included. A tenth of
-    scipy's time, a thousand times a second."""
+    """The rotation vector [3], in radians, of a rotation matrix [3, 3].
+
+    Half turns, whose axis its odd part does not show, included. A tenth of scipy's time, a thousand times a second.
+    """
     axis = 0.5 * np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])
     sine, cosine = float(np.sqrt(axis @ axis)), 0.5 * (r[0, 0] + r[1, 1] + r[2, 2] - 1.0)
     if sine > 1e-6:

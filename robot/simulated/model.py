@@ -2,7 +2,7 @@
 
 The stock arm is a stiff servo in thick oil (100 N m s/rad at the shoulder): it cannot be pushed and does not feel a
 door. Here each joint has a motor with a Panda's torque limits, the rotor inertia and friction of MuJoCo Menagerie's
-Panda, and no more. Joint order is the kitchen's, so a qpos from here poses `rl.kitchen.scene.build()` alike.
+Panda, and no more. Joint order is the kitchen's, so a qpos from here poses the kitchen's `scene.build()` alike.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from rl.kitchen.scene import model_path
-from rl.kitchen.tasks import ARM, FINGERS
-from tracking.gl import mujoco
+from rl.environments.kitchen.scene import model_path
+from rl.environments.kitchen.tasks import ARM, FINGERS
+from tracking.simulator.gl import mujoco
 
 TIMESTEP = 0.001  # seconds: 1 kHz, as a Franka's control box
 TORQUE = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])  # N m

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from rl.kitchen.tasks import ARM, FINGERS
-from robot.arm import ArmError, Mode, Target
-from robot.arms.simulated.model import TIMESTEP
-from robot.arms.simulated.physics import HOME, JOINT_ZERO, WIDEST, Physics
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from rl.environments.kitchen.tasks import ARM, FINGERS
+from robot.hardware.arm import ArmError, Mode, Target
+from robot.simulated.model import TIMESTEP
+from robot.simulated.physics import JOINT_ZERO, WIDEST, Physics
 
 DRAW_BACK = 0.1  # metres along the hand: out of what it held, before the joints go their straight way
 DRAW_BACK_TIME = 1.0  # seconds
@@ -28,11 +28,13 @@ Lasting = Iterator[None]
 
 
 def pull(physics: Physics, target: Target) -> None:
+    """Have the hand be pulled to a target."""
     physics.mode = Mode.MOVING
     physics.pull(target)
 
 
 def hold(physics: Physics) -> None:
+    """Have the arm stay where it is, unless a reflex already stopped it."""
     if physics.mode is not Mode.REFLEX:
         physics.mode = Mode.IDLE
         physics.stay()
@@ -59,7 +61,7 @@ def home(physics: Physics) -> Lasting:
         if physics.data.qpos[FINGERS].sum() > 0.99 * WIDEST:
             break
         yield from _step(physics)
-    if np.abs(_joints(physics) - HOME).max() > THERE:
+    if np.abs(_joints(physics) - physics.home).max() > THERE:
         yield from _back(physics)
         yield from _along_joints(physics)
     hold(physics)
@@ -124,12 +126,12 @@ def _back(physics: Physics) -> Lasting:
 
 def _along_joints(physics: Physics) -> Lasting:
     start = _joints(physics)
-    seconds = np.abs(HOME - start).max() / JOINT_SPEED
+    seconds = np.abs(physics.home - start).max() / JOINT_SPEED
     for share in np.linspace(0, 1, _steps(seconds) + 2):
-        physics.joints = start + share * share * (3 - 2 * share) * (HOME - start)
+        physics.joints = start + share * share * (3 - 2 * share) * (physics.home - start)
         yield from _step(physics)
     for _ in range(_steps(PATIENCE)):
-        off = np.abs(_joints(physics) - HOME)
+        off = np.abs(_joints(physics) - physics.home)
         if off.max() < THERE / 2 and np.abs(physics.data.qvel[ARM]).max() < THERE:
             return
         yield from _step(physics)

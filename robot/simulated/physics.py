@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
-from rl.kitchen.scene import move_base
-from rl.kitchen.tasks import ARM, END_EFFECTOR, FINGERS, MICROWAVE
-from robot.arm import ArmState, Mode, Target
-from robot.arms.simulated.door import BASE, Door, microwave_door
-from robot.arms.simulated.impedance import Gains, hand_torques, joint_torques, pose_error
-from robot.arms.simulated.model import TIMESTEP, TORQUE, torque_model
-from robot.pose import Pose
-from tracking.gl import mujoco
+from rl.environments.kitchen.scene import move_base
+from rl.environments.kitchen.tasks import ARM, END_EFFECTOR, FINGERS
+from robot.hardware.arm import ArmState, Mode, Target
+from robot.hardware.pose import Pose
+from robot.simulated.door import BASE, Door, door_of
+from robot.simulated.impedance import Gains, hand_torques, joint_torques, pose_error
+from robot.simulated.model import TIMESTEP, TORQUE, torque_model
+from robot.simulated.tasks import TwinTask
+from tracking.simulator.gl import mujoco
 
 PICTURES_HZ = 30
 WIDEST = 0.08  # metres between the fingers
 FINGER_SPEED = 0.05  # m/s of each finger: the width changes twice as fast
 JOINT_ZERO = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.57, 0.7854])  # radians a Franka reads where the kitchen's model has 0
-HOME = np.array([1.649, 0.935, 0.13, -1.86, -1.705, 1.51, 0.426])  # radians: before the microwave, far from any limit
 SPEED = np.array([2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61])  # rad/s at which a Panda stops itself
 TOO_FAST = "joint_velocity_violation"  # libfranka's name
 
@@ -48,7 +48,7 @@ class Measured:
 
     state: ArmState
     cause: str  # of a reflex, one line; empty without one
-    travel: float  # radians that the microwave stands open
+    travel: float  # radians or metres that the thing stands open
     door: Door
     base: Pose  # of the arm's base, in the kitchen's frame
     skipped: float = 0.0  # seconds of the wall's that the simulation stood still for
@@ -57,8 +57,9 @@ class Measured:
 class Physics:
     """`target`, `joints` and `finger` are what the arm is drawn to. `origin` is the clock's time of the first step."""
 
-    def __init__(self, gains: Gains | None = None, fastest: NDArray[np.float64] = SPEED) -> None:
-        self.gains, self.fastest = gains or Gains(), fastest
+    def __init__(self, task: TwinTask, gains: Gains | None = None, fastest: NDArray[np.float64] = SPEED) -> None:
+        self.task, self.gains, self.fastest = task, gains or Gains(), fastest
+        self.home = np.array(task.home)  # radians, Franka's count
         self.model = torque_model()
         self.data = mujoco.MjData(self.model)
         self._site, self._base = self.model.site(END_EFFECTOR).id, self.model.body(BASE).id
@@ -68,23 +69,24 @@ class Physics:
         self.finger = WIDEST / 2
         self.mode, self.errors, self.cause = Mode.IDLE, (), ""
         self.place()
-        self.snapshot = self._snapshot()
+        self.snapshot = self.look()
 
     @property
     def time(self) -> float:
         """Seconds of the clock."""
         return self.origin + self.steps * TIMESTEP
 
-    def place(self, joints: ArrayLike = HOME, base_offset: ArrayLike = (0.0, 0.0)) -> None:
-        """The kitchen shut, the arm at rest in `joints` [7] (radians), open, its base so many metres (x, y) from the
-        stock place. Neither time nor a reflex is touched."""
+    def place(self, joints: ArrayLike | None = None, base_offset: ArrayLike = (0.0, 0.0)) -> None:
+        """The kitchen shut, the arm at rest in `joints` [7] (radians; none: home), open, its base so many metres (x, y)
+        from the stock place. Neither time nor a reflex is touched."""
         self._offset = np.array(base_offset, np.float64)
         move_base(self.model, self._offset.tolist())
         mujoco.mj_resetDataKeyframe(self.model, self.data, 0)
-        self.data.qpos[ARM], self.data.qpos[FINGERS] = np.asarray(joints) - JOINT_ZERO, WIDEST / 2
+        stands = self.home if joints is None else np.asarray(joints)
+        self.data.qpos[ARM], self.data.qpos[FINGERS] = stands - JOINT_ZERO, WIDEST / 2
         self.data.ctrl[FINGERS] = self.finger = WIDEST / 2
         mujoco.mj_forward(self.model, self.data)
-        self.door = microwave_door(self.model, self.data)
+        self.door = door_of(self.task.kitchen, self.model, self.data)
         self.stay()
 
     def stay(self) -> None:
@@ -117,7 +119,7 @@ class Physics:
             mode=self.mode,
             errors=self.errors,
         )
-        return Measured(state, self.cause, float(MICROWAVE.travel(qpos)), self.door, self._base_pose())
+        return Measured(state, self.cause, float(self.task.kitchen.travel(qpos)), self.door, self._base_pose())
 
     def _base_pose(self) -> Pose:
         return Pose(self.data.xpos[self._base], self.data.xquat[self._base][[1, 2, 3, 0]])
@@ -143,7 +145,7 @@ class Physics:
             speeds = f"{abs(d.qvel[joint]):.2f} rad/s, its limit is {self.fastest[joint]:.2f}"
             self.latch((TOO_FAST,), f"joint {joint + 1} at {speeds}")
         if self.steps * PICTURES_HZ // round(1 / TIMESTEP) != self.snapshot.number:
-            self.snapshot = self._snapshot()
+            self.snapshot = self.look()
 
     def _torques(self) -> NDArray[np.float64]:
         m, d = self.model, self.data
@@ -155,7 +157,7 @@ class Physics:
         to_base = d.xmat[self._base].reshape(3, 3).T
         jacobian = np.concatenate([to_base @ self._jacobian[:3, ARM], to_base @ self._jacobian[3:, ARM]])
         error = pose_error(*self._hand(), self._target, self._target_rotation)
-        return hand_torques(error, jacobian, mass, q, qd, HOME - JOINT_ZERO, bias, self.gains)
+        return hand_torques(error, jacobian, mass, q, qd, self.home - JOINT_ZERO, bias, self.gains)
 
     def _hand(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Position [3] and rotation [3, 3] in the base's frame, as of the last kinematics."""
@@ -163,7 +165,8 @@ class Physics:
         position = (d.site_xpos[self._site] - d.xpos[self._base]) @ to_world
         return position, to_world.T @ d.site_xmat[self._site].reshape(3, 3)
 
-    def _snapshot(self) -> Snapshot:
+    def look(self) -> Snapshot:
+        """The scene as it stands now."""
         d = self.data
         mujoco.mj_kinematics(self.model, d)
         number = self.steps * PICTURES_HZ // round(1 / TIMESTEP)

@@ -1,5 +1,6 @@
-"""The process that a simulated world on the wall's clock lives in: physics follows the wall, two cameras look at 30 Hz
-whether anybody looks at their pictures or not.
+"""The process that a simulated world on the wall's clock lives in.
+
+Physics follows the wall, two cameras look at 30 Hz whether anybody looks at their pictures or not.
 
     orders ─────────────────────────▶  every 4 ms: the newest order, physics up to now
     measured, replies, pictures ◀────  a thread: the newest snapshot, rendered
@@ -16,20 +17,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
 
-from robot.arms.simulated.eyes import CAMERAS, Eyes
-from robot.arms.simulated.impedance import Gains
-from robot.arms.simulated.model import TIMESTEP
-from robot.arms.simulated.orders import Controller
-from robot.arms.simulated.physics import Physics
-from robot.arms.simulated.slots import Slots
-from robot.camera import Picture
-from robot.clock import collect_now
-from tracking.errors import UserError
-from tracking.processes import end_with_parent
+from mpr.core.errors import UserError
+from mpr.core.processes import end_with_parent
+from robot.hardware.camera import Picture
+from robot.hardware.clock import collect_now
+from robot.simulated.camera_renderer import CAMERAS, CameraRenderer
+from robot.simulated.impedance import Gains
+from robot.simulated.model import TIMESTEP
+from robot.simulated.orders import Controller
+from robot.simulated.physics import Physics
+from robot.simulated.slots import Slots
+from robot.simulated.tasks import TwinTask
 
 ROUND = 0.004  # seconds: what the simulation sleeps between its rounds
 BEHIND = 0.1  # seconds behind the wall at which the simulation skips what it missed, instead of running after it
-ENDING = 1.0  # seconds for its eyes to close
+ENDING = 1.0  # seconds for its renderer to close
 ROOM = 8192  # bytes of a message that is no picture
 
 
@@ -49,13 +51,13 @@ class Channels:
         return cls(orders, replies, measured, {name: Slots(context, room) for name in CAMERAS})
 
 
-def simulate(size: tuple[int, int], gains: Gains | None, channels: Channels) -> None:
+def simulate(task: TwinTask, size: tuple[int, int], gains: Gains | None, channels: Channels) -> None:
     """The process: until it is told to leave, or its parent ends."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    physics = Physics(gains)
+    physics = Physics(task, gains)
     physics.origin = time.monotonic()
-    controller, seeing, handled, skipped = Controller(physics), Seeing(physics, size, channels), 0, 0.0
+    controller, seeing, handled, skipped = Controller(physics), CameraLoop(physics, size, channels), 0, 0.0
     answered = True
     collect_now()
     while True:
@@ -66,7 +68,7 @@ def simulate(size: tuple[int, int], gains: Gains | None, channels: Channels) -> 
             if name == "leave":
                 seeing.close()
                 return
-            if name == "open eyes":
+            if name == "open renderer":
                 controller.begin(seeing.opening())
             else:
                 controller.order(name, *arguments)
@@ -83,11 +85,11 @@ def simulate(size: tuple[int, int], gains: Gains | None, channels: Channels) -> 
         time.sleep(ROUND)
 
 
-class Seeing:
+class CameraLoop:
     """A thread that renders the newest snapshot for both cameras, and the next one when that is there."""
 
     def __init__(self, physics: Physics, size: tuple[int, int], channels: Channels) -> None:
-        self._physics, self._eyes, self._channels = physics, Eyes(size), channels
+        self._physics, self._renderer, self._channels = physics, CameraRenderer(physics.task.kitchen, size), channels
         self._thread: threading.Thread | None = None
         self._open, self._leave = threading.Event(), threading.Event()
         self._failed: UserError | None = None
@@ -109,7 +111,7 @@ class Seeing:
 
     def _see(self) -> None:
         try:
-            self._eyes.open()
+            self._renderer.open()
         except UserError as error:
             self._failed = error
             return
@@ -123,5 +125,5 @@ class Seeing:
                 continue
             seen = snapshot.number
             for camera, slots in self._channels.pictures.items():
-                slots.write(Picture(self._eyes.look(snapshot, camera), snapshot.time, seen))
-        self._eyes.close()
+                slots.write(Picture(self._renderer.look(snapshot, camera), snapshot.time, seen))
+        self._renderer.close()

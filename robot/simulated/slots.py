@@ -21,8 +21,10 @@ TRIES = 100  # for a reader whom the writer overtakes
 
 
 class Slots:
-    """One writer, any readers. To be handed to a process when it is spawned. Raises ValueError for a message that is
-    longer than `room` bytes."""
+    """The newest message of one writer, for any readers, in memory that they share.
+
+    To be handed to a process when it is spawned. Raises ValueError for a message that is longer than `room` bytes.
+    """
 
     def __init__(self, context: BaseContext, room: int) -> None:
         self.room = room

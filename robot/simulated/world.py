@@ -1,5 +1,6 @@
-"""The world that arm, cameras and operator share: what they may ask of it, wherever it runs; and the one that runs
-here, in step with whoever sleeps on its clock.
+"""The world that arm, cameras and operator share: what they may ask of it, wherever it runs.
+
+And the one that runs here, in step with whoever sleeps on its clock.
 """
 
 from __future__ import annotations
@@ -7,18 +8,24 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from robot.arms.simulated.eyes import Eyes
-from robot.arms.simulated.impedance import Gains
-from robot.arms.simulated.model import TIMESTEP
-from robot.arms.simulated.orders import Controller
-from robot.arms.simulated.physics import Measured, Physics
-from robot.camera import Picture
+from robot.hardware.camera import Picture
+from robot.simulated.camera_renderer import CameraRenderer
+from robot.simulated.impedance import Gains
+from robot.simulated.model import TIMESTEP
+from robot.simulated.orders import Controller
+from robot.simulated.physics import Measured, Physics
+from robot.simulated.tasks import TwinTask
 
 ROUNDING = 1e-6  # of a step: by which a deadline may lie beyond it
 
 
 class World(Protocol):
-    """Orders are those of `robot.arms.simulated.orders`. Every method raises ArmError for a world that is gone."""
+    """Orders are those of `robot.simulated.orders`. Every method raises ArmError for a world that is gone."""
+
+    @property
+    def task(self) -> TwinTask:
+        """What the arm stands before."""
+        ...
 
     @property
     def size(self) -> tuple[int, int]:
@@ -47,11 +54,11 @@ class Lockstep:
     the same times everything is the same to the last bit.
     """
 
-    def __init__(self, size: tuple[int, int], gains: Gains | None = None) -> None:
-        self.size = size
-        self.physics = Physics(gains)
+    def __init__(self, task: TwinTask, size: tuple[int, int], gains: Gains | None = None) -> None:
+        self.task, self.size = task, size
+        self.physics = Physics(task, gains)
         self._controller = Controller(self.physics)
-        self._eyes = Eyes(size)
+        self._renderer = CameraRenderer(task.kitchen, size)
         self._taken: dict[str, Picture] = {}
 
     def now(self) -> float:
@@ -72,14 +79,14 @@ class Lockstep:
             raise self._controller.outcome
 
     def open_eyes(self) -> None:
-        self._eyes.open()
+        self._renderer.open()
 
     def picture(self, camera: str) -> Picture:
         snapshot, taken = self.physics.snapshot, self._taken.get(camera)
         if taken is None or taken.number != snapshot.number:
-            taken = Picture(self._eyes.look(snapshot, camera), snapshot.time, snapshot.number)
+            taken = Picture(self._renderer.look(snapshot, camera), snapshot.time, snapshot.number)
             self._taken[camera] = taken
         return taken
 
     def close(self) -> None:
-        self._eyes.close()
+        self._renderer.close()

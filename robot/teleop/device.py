@@ -1,6 +1,6 @@
 """What a person's hand tells the arm, whatever device it holds, and the action that follows from it.
 
-Devices tell deflections alone: they know no arm, no limits and no episode.
+Devices tell only deflections: they know no arm, no limits and no episode.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
-from robot.action import Action
-from robot.operator import Mark
+from robot.hardware.action import Action
+from robot.teleop.operator import Mark
 
 POSITION, TURN = 0.5, 0.1  # of a full deflection: units of action, radians (the authors' own)
 DEADZONE = 0.1  # deflections below are none: a hand on the device is not an order
@@ -63,8 +63,10 @@ class Teleop(AbstractContextManager["Teleop"], Protocol):
 
 
 class LetGo:
-    """Lets a deflection through once its axis has been seen at rest. A trigger that SDL has not heard of yet reads half
-    pressed; a stick may be held while the pad is plugged in."""
+    """Lets a deflection through once its axis has been seen at rest.
+
+    A trigger that SDL has not heard of yet reads half pressed; a stick may be held while the pad is plugged in.
+    """
 
     def __init__(self, axes: int) -> None:
         self._seen = np.zeros(axes, bool)

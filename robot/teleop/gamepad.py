@@ -2,7 +2,7 @@
 
 Not the joystick interface: there the order of the axes differs between drivers, and triggers rest at -1, or at 0 until
 they are first touched. No window and no screen is needed. Presses are taken from SDL's events, so that a tap
-between two readings counts; from those alone, since pygame 2.6 fails (SystemError) over the news that a joystick is
+between two readings counts; only from those, since pygame 2.6 fails (SystemError) over the news that a joystick is
 gone that it never opened.
 """
 
@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.clock import Clock, WallClock
-from robot.operator import Mark, most_careful
+from mpr.core.errors import UserError
+from mpr.core.processes import defaults
+from robot.hardware.clock import Clock, WallClock
 from robot.teleop.device import OPEN, SHUT, LetGo, Wish
-from tracking.errors import UserError
+from robot.teleop.keys import Keys
+from robot.teleop.operator import Mark, most_careful
 
 # SDL's numbers, the same for every model
 AXES = ("left x", "left y", "right x", "right y", "left trigger", "right trigger")  # right and down are positive
@@ -60,16 +62,15 @@ options       success    create  failure    triangle  redo"""
         self._said: list[Mark] = []
 
     def __enter__(self) -> Gamepad:
-        for name in SETTINGS:
-            os.environ.setdefault(name, "1")
-        try:
-            self._pygame = importlib.import_module("pygame")
-            self._sdl = importlib.import_module("pygame._sdl2.controller")
-        except ModuleNotFoundError as error:
-            raise UserError("a gamepad needs the package pygame: pip install -e '.[teleop]'") from error
-        with _variable("SDL_VIDEODRIVER", "dummy"):  # SDL's events go through its video part
-            self._pygame.display.init()
-        self._sdl.init()
+        with defaults(**dict.fromkeys(SETTINGS, "1")):  # read as they are imported and as they begin
+            try:
+                self._pygame = importlib.import_module("pygame")
+                self._sdl = importlib.import_module("pygame._sdl2.controller")
+            except ModuleNotFoundError as error:
+                raise UserError("a gamepad needs the package pygame: pip install -e '.[teleop]'") from error
+            with _variable("SDL_VIDEODRIVER", "dummy"):  # SDL's events go through its video part
+                self._pygame.display.init()
+            self._sdl.init()
         self.rest()
         if self._pad is None:
             self._close()
@@ -145,3 +146,8 @@ def _variable(name: str, value: str) -> Iterator[None]:
     finally:
         os.environ.pop(name)
         os.environ.update({} if before is None else {name: before})
+
+
+def device(keys: Keys) -> Gamepad:
+    """By the name in the registry."""
+    return Gamepad()

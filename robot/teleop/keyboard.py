@@ -13,9 +13,9 @@ from types import TracebackType
 
 import numpy as np
 
-from robot.operator import Mark
 from robot.teleop.device import OPEN, SHUT, Wish
 from robot.teleop.keys import Keys
+from robot.teleop.operator import Mark
 
 HELD = 0.25  # seconds: longer than the time between two readings and two repeats (30 to 90 ms) together
 MOVES = {"i": (0, 1), "k": (0, -1), "j": (1, 1), "l": (1, -1), "u": (2, 1), "o": (2, -1)}  # key: axis, sign
@@ -28,8 +28,11 @@ KEYS = frozenset({*AXES, *SPEEDS, *GRIPS})
 
 
 class KeyboardTeleop(AbstractContextManager["KeyboardTeleop"]):
-    """As `about` has it, seen by who stands behind the arm's base and looks where it looks. `keys` is entered and left
-    by whoever made it. None of its keys is an operator's."""
+    """The keys of a terminal as a device, as `about` has it.
+
+    Directions are as seen by who stands behind the arm's base and looks where it looks. `keys` is entered and left by
+    whoever made it. None of its keys is an operator's.
+    """
 
     about = """i, k or up, down      forward, back (x of the base)
 j, l or left, right   left, right (y)
@@ -69,3 +72,8 @@ x, z                  shut, open the gripper
     def mark(self) -> Mark | None:
         """Never: marks are the operator's keys."""
         return None
+
+
+def device(keys: Keys) -> KeyboardTeleop:
+    """By the name in the registry."""
+    return KeyboardTeleop(keys)

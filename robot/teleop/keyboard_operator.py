@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from robot.operator import Answer, Mark, most_careful
 from robot.teleop.keys import Keys
+from robot.teleop.operator import Answer, Mark, most_careful
 
 MARKS = {"s": Mark.SUCCESS, "f": Mark.FAILURE, "r": Mark.REDO, "q": Mark.QUIT}
 # No key of an answer but `q` is one of a mark: who means "redo" and is late must not clear the arm's errors.

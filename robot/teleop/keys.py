@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
 
-from robot.clock import Clock, WallClock
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from robot.hardware.clock import Clock, WallClock
 
 NAMED = {
     "\n": "enter",
@@ -52,8 +52,11 @@ class Key:
 
 
 class Keys(AbstractContextManager["Keys"]):
-    """The terminal at `fd`, standard input by default. Entering raises UserError where that is no terminal, reading
-    where the terminal is gone. Used from one thread; the clock is a wall's, since that is what hands keep to."""
+    """The keys typed at the terminal `fd`, standard input by default.
+
+    Entering raises UserError where that is no terminal, reading where the terminal is gone. Used from one thread; the
+    clock is a wall's, since that is what hands keep to.
+    """
 
     def __init__(self, fd: int | None = None, clock: Clock | None = None) -> None:
         self.fd, self.clock = fd, clock or WallClock()

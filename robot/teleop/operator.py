@@ -42,13 +42,17 @@ class Operator(Protocol):
         ...
 
     def mark(self) -> Mark | None:
-        """What was said since it was last asked, if anything, the most careful of several; never waits. Who begins an
-        episode without a question before it calls it once, to drop what was said too late."""
+        """What was said since it was last asked, if anything, the most careful of several; never waits.
+
+        Who begins an episode without a question before it calls it once, to drop what was said too late.
+        """
         ...
 
     def ask(self, question: str, answers: tuple[Answer, ...] = (Answer.GO, Answer.QUIT)) -> Answer:
-        """Wait for one of the answers. Nothing said before the question answers it, nothing said before the answer is a
-        mark."""
+        """Wait for one of the answers.
+
+        Nothing said before the question answers it, nothing said before the answer is a mark.
+        """
         ...
 
     def say(self, text: str) -> None:

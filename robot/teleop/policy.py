@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.base_policy import Look
-from rl.demonstrations import FrameSize
+from rl.data.demonstrations import FrameSize
+from rl.policies.base_policy import CameraFrames
 from robot.teleop.device import OPEN, Teleop, action_of_wish
 
 
 class TeleopPolicy:
-    """A `rl.base_policy.BasePolicy` of 8-d actions; `device` is entered. `told` hears in one line, once, that the
-    device cannot be heard, and that it can be heard again."""
+    """A BasePolicy of 8-d actions, which a person makes; `device` is entered.
+
+    `told` hears in one line, once, that the device cannot be heard, and that it can be heard again.
+    """
 
     def __init__(self, device: Teleop, told: Callable[[str], None] = lambda text: None) -> None:
         self.device, self.told = device, told
@@ -30,7 +32,7 @@ class TeleopPolicy:
         """It sees for itself."""
         return {}
 
-    def reset(self, seed: int, look: Look | None = None) -> None:
+    def reset(self, seed: int, look: CameraFrames | None = None) -> None:
         """An episode begins with the gripper open, and with the hand off the device."""
         self.device.rest()
         self.idle, self._grip = [], OPEN

@@ -1,20 +1,21 @@
-"""Teleoperation devices by name."""
+"""Teleoperation devices by name: functions of the operator's keys. Imports none of them."""
 
 from __future__ import annotations
 
+from mpr.core.registry import Registry
 from robot.teleop.device import Teleop
-from robot.teleop.gamepad import Gamepad
-from robot.teleop.keyboard import KeyboardTeleop
 from robot.teleop.keys import Keys
-from robot.teleop.spacemouse import SpaceMouse
-from tracking.errors import UserError
 
-DEVICES = ("gamepad", "spacemouse", "keyboard")
+DEVICES = Registry(
+    "teleoperation device",
+    "mpr.teleop",
+    {name: f"robot.teleop.{name}:device" for name in ("gamepad", "spacemouse", "keyboard")},
+)
 
 
 def teleop(name: str, keys: Keys) -> Teleop:
-    """The device, not yet opened. `keys` are the operator's own, which the keyboard shares. Raises UserError for a name
-    that is none."""
-    if name not in DEVICES:
-        raise UserError(f"teleoperation device '{name}': there is {', '.join(DEVICES)}")
-    return {"gamepad": Gamepad, "spacemouse": SpaceMouse, "keyboard": lambda: KeyboardTeleop(keys)}[name]()
+    """The teleoperation device of that name, not yet opened.
+
+    `keys` are the operator's own, which the keyboard shares. Raises UserError for a name that is none.
+    """
+    return DEVICES.load(name)(keys)

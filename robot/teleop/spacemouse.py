@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.clock import Clock, WallClock
-from robot.operator import Mark
+from mpr.core.errors import UserError
+from robot.hardware.clock import Clock, WallClock
 from robot.teleop.device import OPEN, SHUT, LetGo, Wish
-from tracking.errors import UserError
+from robot.teleop.keys import Keys
+from robot.teleop.operator import Mark
 
 SILENT = 0.1  # seconds without a report, after which the cap is at rest, or lost
 PAUSE = 0.2  # seconds between two readings, beyond which the kernel has dropped reports
@@ -120,3 +121,8 @@ left, right   (its first two buttons) shut, open the gripper"""
         if device is not None:
             with suppress(self._gone):
                 device.close()
+
+
+def device(keys: Keys) -> SpaceMouse:
+    """By the name in the registry."""
+    return SpaceMouse()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import psutil
 import pytest
 
-from tracking.attempts import Failed, attempted
-from tracking.errors import BadVideo, MissingWeights, UserError
+from mpr.core.attempts import Failed, attempted
+from mpr.core.errors import BadVideo, MissingWeights, NotReady, UserError
+from mpr.core.processes import cpu_threads
+from tests.apart import apart
 
 each_engine = pytest.mark.parametrize(
     "engine", ["local", pytest.param("ray", marks=pytest.mark.slow)]
@@ -33,6 +38,10 @@ def strange(unit: tuple[str, str]) -> int:
     return len(kind)
 
 
+def all_attempted(work: Callable[[Any], Any], units: Sequence[Any], workers: int, engine: str) -> list[tuple[int, Any]]:
+    return list(attempted(work, units, workers, engine))
+
+
 @each_engine
 @pytest.mark.parametrize("workers", [1, 2])
 def test_each_unit_gives_its_result_or_says_why_not(tmp_path: Path, engine: str, workers: int) -> None:
@@ -41,7 +50,7 @@ def test_each_unit_gives_its_result_or_says_why_not(tmp_path: Path, engine: str,
     for kind in kinds:
         (tmp_path / kind).mkdir()
         units.append((kind, str(tmp_path / kind)))
-    found = dict(attempted(strange, units, workers, engine))
+    found = dict(apart(all_attempted, strange, units, workers, engine))
     assert sorted(found) == list(range(len(kinds)))
     by_kind = {kinds[index]: result for index, result in found.items()}
     assert [by_kind[kind] for kind in ("good", "fine", "once", "great")] == [4, 4, 4, 5]
@@ -61,7 +70,7 @@ def weightless(_: int) -> int:
 @each_engine
 def test_what_no_unit_could_do_without_is_not_tried_again_and_again(engine: str) -> None:
     with pytest.raises(MissingWeights, match="no weights at"):
-        list(attempted(weightless, [1, 2, 3], 2, engine))
+        apart(all_attempted, weightless, [1, 2, 3], 2, engine)
 
 
 def full_disk(unit: int) -> int:
@@ -88,6 +97,26 @@ def test_a_worker_that_is_killed_while_it_waits_costs_no_unit_a_try() -> None:
         time.sleep(0.01)
     (_, second), (_, third) = found
     assert second == third != first
+
+
+@pytest.mark.parametrize("wanted", [3, 1])
+def test_no_worker_outlives_its_units(wanted: int) -> None:
+    """Nor the first result, where nobody asks for a second. Workers left to the interpreter's end kept their process
+    waiting for ever where multiprocessing had started it."""
+    found = attempted(own_pid, [0, 1, 2], 2)
+    pids = [next(found)[1] for _ in range(wanted)]
+    found.close()  # type: ignore[attr-defined]
+    assert pids and not multiprocessing.active_children()
+
+
+def not_ready(_: int) -> None:
+    raise NotReady("nothing to do it with")
+
+
+def test_no_worker_outlives_what_stops_them_all() -> None:
+    with pytest.raises(NotReady):
+        list(attempted(not_ready, [0, 1, 2], 2))
+    assert not multiprocessing.active_children()
 
 
 def seen_gpu(_: int) -> tuple[int, str | None]:
@@ -118,5 +147,6 @@ def opencv_threads(_: int) -> int:
 
 
 def test_a_worker_is_one_thread_whatever_opencv_takes() -> None:
-    cv2.setNumThreads(2)
-    assert [found for _, found in attempted(opencv_threads, [0, 1], 2)] == [1, 1]
+    with cpu_threads(1, opencv=True):
+        cv2.setNumThreads(2)
+        assert [found for _, found in attempted(opencv_threads, [0, 1], 2)] == [1, 1]

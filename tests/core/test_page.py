@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mpr.page import shown, write_page
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from mpr.core.report.page import media_markdown, write_page
 
 
 class Read(HTMLParser):
@@ -27,7 +27,7 @@ def test_a_page_holds_its_tables_pictures_and_films_and_asks_for_nothing(tmp_pat
     files = [tmp_path / "a & b.png", tmp_path / "c.mp4"]
     for file in files:
         file.write_bytes(b"\x89\x00\xff" * 10)
-    text = "# <Title>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n" + shown(files[0], Path("c.mp4"))
+    text = "# <Title>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n" + media_markdown(files[0], Path("c.mp4"))
     write_page(tmp_path / "page.html", text)
     text = (tmp_path / "page.html").read_text()
     page = Read(text)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mpr.core.data.clip_folder import clip_folders, save_clip
+from mpr.core.data.review import Shown, rejected, write_review
+from mpr.core.errors import UserError
 from tests.toy_clips import toy_clip
-from tracking.corpus.review import Shown, rejected, write_review
-from tracking.errors import UserError
-from tracking.store import clip_folders, save_clip
 
 
 def test_a_rejected_clip_is_left_out(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import subprocess
@@ -13,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tracking import runs
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.runs import RunFolder, atomic_folder, atomic_path, write_atomic
+from mpr.core import runs
+from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.errors import UserError
+from mpr.core.runs import RunFolder, atomic_folder, atomic_path, write_atomic
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path):
     assert os.listdir(tmp_path) == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("damaged", [b'{"n": 1', b"\xff\xfe", b"[1, 2]", b"null", b""])
+@pytest.mark.parametrize("damaged", [b'{"n": 1', b"\xff\xfe", b"[1, 2]", b"null", b"[" * 100_000])
 def test_a_damaged_line_of_metrics_is_refused_by_number(tmp_path, damaged):
     run = RunFolder(tmp_path / "run", "train", {})
     run.log(n=0)
@@ -113,7 +114,30 @@ def test_a_damaged_line_of_metrics_is_refused_by_number(tmp_path, damaged):
         RunFolder(tmp_path / "run", "train", {})
 
 
-@pytest.mark.parametrize("damaged", [b"a: b: c", b"size: \xff", b"just words", b"- 1", b"a: \0", b"{"])
+def test_blank_lines_of_metrics_are_no_rows(tmp_path):
+    run = RunFolder(tmp_path / "run", "train", {})
+    run.log(n=0)
+    with (run.path / "metrics.jsonl").open("ab") as file:
+        file.write(b"\n \t\n\r\n")
+    run.log(n=1)
+    assert [row["n"] for row in RunFolder(tmp_path / "run", "train", {}).metrics()] == [0, 1]
+
+
+def test_a_row_without_what_is_asked_of_it_is_refused_by_line(tmp_path):
+    run = RunFolder(tmp_path / "run", "train", {})
+    run.log(step=1)
+    run.log(loss=0.5)
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2 has no 'step'"):
+        run.keep_metrics(lambda row: row["step"] < 2)
+    (run.path / "metrics.jsonl").write_text('{"step": "two"}\n')
+    with pytest.raises(UserError, match=r"line 1 is damaged \(step is 'two', a whole number is needed\)"):
+        run.metrics()
+
+
+TAGS = [b"a: !!bool x", b"a: !!timestamp x", b"a: !!int ''", b"a: !!python/object:os.system x", b"1: a\nb: c", b"? [a]"]
+
+
+@pytest.mark.parametrize("damaged", [b"a: b: c", b"size: \xff", b"just words", b"- 1", b"a: \0", b"{", *TAGS])
 def test_a_damaged_config_of_a_run_is_refused_by_name(tmp_path, damaged):
     RunFolder(tmp_path / "run", "train", {"size": 1})
     (tmp_path / "run" / "config.yaml").write_bytes(damaged)
@@ -151,8 +175,11 @@ def test_finished_only_with_a_whole_summary(tmp_path, monkeypatch):
         with pytest.raises(OSError):
             run.finish({"loss": 1})
     assert not run.finished
-    run.finish({"loss": 1})
+    run.finish({"loss": 1, "rate": {"value": 0.5, "limits": [float("nan"), (float("inf"),)]}})
     assert run.finished
+    text = (run.path / "summary.json").read_text()
+    found = json.loads(text, parse_constant=pytest.fail)  # NaN and Infinity are no JSON
+    assert found == {"loss": 1, "rate": {"value": 0.5, "limits": [None, [None]]}}
 
 
 def test_a_row_that_the_disk_has_no_room_for_leaves_nothing_of_itself(tmp_path):
@@ -270,8 +297,8 @@ def test_the_plan_touches_nothing_and_names_missing_inputs(tmp_path, capsys):
 OTHER = """
 import sys
 from pathlib import Path
-from tracking.errors import UserError
-from tracking.runs import RunFolder
+from mpr.core.errors import UserError
+from mpr.core.runs import RunFolder
 try:
     RunFolder(Path(sys.argv[1]), "train", {})
 except UserError as error:

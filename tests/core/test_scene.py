@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from tracking.clip import CROP_SIZE, FrameWindow, Square
-from tracking.crop import cut
-from tracking.errors import BadClip, UserError
-from tracking.gl import mujoco
-from tracking.mujoco_render import RayMasks, RenderedFrames, RenderedMasks, SceneRenderer
-from tracking.mujoco_scene import ExactTracker, RecordedScene, build_model
-from tracking.scene import CameraPath, SceneRecording
-from tracking.segments import track_segments
+from mpr.core.data.clip import CROP_SIZE, FrameWindow, Square
+from mpr.core.data.crop import cut
+from mpr.core.data.scene import CameraPath, SceneRecording
+from mpr.core.errors import BadClip, UserError
+from tracking.motion.segments import track_segments
+from tracking.simulator.gl import mujoco
+from tracking.simulator.mujoco_render import RayMasks, RenderedFrames, RenderedMasks, SceneRenderer
+from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene, build_model
 
 DOOR = """
 <mujoco><worldbody>
@@ -76,7 +76,7 @@ def test_recording_survives_its_bytes_and_refuses_others():
     assert again.object_bodies == ("box", "door") and again.camera.width == 320
     with pytest.raises(BadClip, match="not a whole scene recording"):
         SceneRecording.from_bytes(recording.to_bytes()[:200])
-    with pytest.raises(UserError, match="no such scene"):
+    with pytest.raises(UserError, match="no scene 'toy'"):
         build_model(recording)
 
 
@@ -167,7 +167,7 @@ def test_the_camera_that_never_sees_the_object_is_refused():
 def test_a_process_that_renders_can_still_make_an_optimizer():
     """Was a segmentation fault: software GL's LLVM before triton's."""
     code = (
-        "import tests.test_scene as t; from tracking.mujoco_render import SceneRenderer\n"
+        "import tests.core.test_scene as t; from tracking.simulator.mujoco_render import SceneRenderer\n"
         "s = t.scene()\n"
         "with SceneRenderer(s, s.crop()) as renderer: renderer.frame(0)\n"
         "import torch; torch.optim.AdamW([torch.nn.Parameter(torch.zeros(3))])"

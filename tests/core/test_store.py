@@ -11,9 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from tracking.clip import Source, Square, TrackedClip, TrackSegment
-from tracking.errors import BadClip, UserError
-from tracking.store import clip_folders, load_clip, save_clip, save_tracks
+from mpr.core.data.clip import Source, Square, TrackedClip, TrackSegment
+from mpr.core.data.clip_folder import clip_folders, load_clip, save_clip, save_tracks
+from mpr.core.errors import BadClip, UserError
 
 SIZE, T, N = 32, 6, 9
 CORNER, TRACKER = Square(-3.5, 2.25, 41.0), "exact, privileged"

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking.errors import BadVideo
+from mpr.core.data.video import VideoFrames, write_video
+from mpr.core.errors import BadVideo
 from tracking.sources.videos import probe
-from tracking.video import VideoFrames, write_video
 
 W, H, N = 64, 48, 40
 BASE = Fraction(1, 50)
@@ -36,11 +36,15 @@ def number(image: np.ndarray) -> int:
     return round((float(np.median(image)) - 30) / 5)
 
 
-def encode(path: Path, options=None, pts=lambda i: 2 * i, codec="libx264", container=None, form=None, n=N) -> Path:
+def encode(
+    path: Path, options=None, pts=lambda i: 2 * i, codec="libx264", container=None, form=None, n=N, **more
+) -> Path:
     with av.open(str(path), "w", format=form, options=container or {}) as file:
         stream = file.add_stream(codec, rate=25, options=options or {})
         stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"  # type: ignore[union-attr]
         stream.time_base = stream.codec_context.time_base = BASE
+        for name, value in more.items():
+            setattr(stream.codec_context, name, value)
         for i in range(n):
             frame = av.VideoFrame.from_ndarray(picture(i), format="rgb24")
             frame.pts, frame.time_base = pts(i), BASE

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpr import bench_tracking
-from mpr.bench_tracking import followed, iou, opened, paid
 from mpr.cli import main as mpr
-from tracking.clip import PointTracker, Tracks
-from tracking.mujoco_scene import ExactTracker, RecordedScene
-from tracking.store import load_recording
+from mpr.commands import tracking_accuracy
+from mpr.commands.tracking_accuracy import followed, iou, opened, paid
+from mpr.core.data.clip import PointTracker, Tracks
+from mpr.core.data.clip_folder import load_recording
+from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
 
 
 class Shaken:
@@ -80,7 +80,7 @@ def test_the_bench_writes_its_table_and_goes_on(clips: Path, tmp_path: Path, mon
     lines = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "out" / "metrics.jsonl").write_text("".join(lines[:3]))  # killed before the last masks
     seen = []
-    monkeypatch.setattr(bench_tracking, "measured", lambda folder, *_: seen.append(folder.name) or iter(()))
+    monkeypatch.setattr(tracking_accuracy, "measured", lambda folder, *_: seen.append(folder.name) or iter(()))
     assert mpr(asked) == 0
     assert seen == [rows[2]["clip"]]
 
@@ -105,6 +105,6 @@ def test_stages_and_memory_of_a_video(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert [row["what"] for row in rows] == ["stages", "action", "action"] and rows[0]["frames"] == 10
     assert all(rows[0][stage] > 0 for stage in ("decode", "masks", "points", "store", "overlay"))
-    assert all(0.05 < row["peak_gb"] < 3 and row["clips"] == 1 for row in rows[1:])
+    assert all(0.05 < row["peak_gb"] < 3 and row["num_clips"] == 1 for row in rows[1:])
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert 0.5 < summary["growth"] < 2

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpr.score import ScoreConfig
-from mpr.train import TrainConfig
-from tracking.compensation import ENOUGH, MOTIONS, Compensation, camera_motion, object_motion
-from tracking.config import parse
-from tracking.errors import UserError
-from tracking.points import Transition
+from mpr.commands.score import ScoreConfig
+from mpr.core.config import parse
+from mpr.core.errors import UserError
+from mpr.training.config import TrainConfig
+from tracking.motion.compensation import ENOUGH, MOTIONS, Compensation, camera_motion, object_motion
+from tracking.motion.points import Transition
 
 FITS = ("mean", "median", "similarity", "affine", "homography")
 ROBUST = ("similarity", "homography")

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from mpr.encoders import FrozenDino, SmallViT
-from mpr.predictor import MotionPredictor, PredictorShape, sampled_tokens, sinusoidal
-from mpr.sizes import SIZES, MotionModel, predictor_shape, resized
-from tracking.clip import CROP_SIZE
-from tracking.errors import MissingWeights, NotReady
+from mpr.core.data.clip import CROP_SIZE
+from mpr.core.errors import MissingWeights, NotReady
+from mpr.predictor.encoders import FrozenDino, SmallViT
+from mpr.predictor.model import MotionModel, predictor_shape
+from mpr.predictor.network import MotionPredictor, PredictorShape, sampled_tokens, sinusoidal
+from mpr.predictor.sizes import SIZES, resized
 
 SHAPES = [PredictorShape(32, 2, 2, 16), PredictorShape(32, 2, 2, 16, point_bands=4, local_tokens=True)]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mpr.reward import agreement, directional_agreement, moved_share, point_agreement, training_reward
+from mpr.reward.agreement import agreement, directional_agreement, moved_share, point_agreement, training_reward
 
 deltas = arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), elements=st.floats(-50, 50, allow_nan=False))
 
@@ -22,7 +22,7 @@ def test_eq1_is_the_mean_of_clamped_cosines_and_not_the_clamped_mean():
 def test_a_point_at_rest_counts_nothing_but_counts_in_the_mean():
     predicted = np.array([[1.0, 0], [1, 0]])
     assert agreement(predicted, np.array([[2.0, 0], [0.49, 0]])) == pytest.approx(0.5)
-    assert agreement(predicted, np.array([[2.0, 0], [0.49, 0]]), moved=0.25) == pytest.approx(1.0)
+    assert agreement(predicted, np.array([[2.0, 0], [0.49, 0]]), threshold_px=0.25) == pytest.approx(1.0)
 
 
 def test_a_prediction_of_rest_counts_nothing():

@@ -1,4 +1,4 @@
-"""Samples: which points, compensated how, filtered, re-timed, split; augmentation moves points with the picture."""
+"""Samples: which transitions, re-timed, split; augmentation moves points with the picture."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mpr.augment import (
-    NONE,
-    Augment,
+from mpr.core.data.clip import Source, Square, TrackedClip, TrackSegment
+from mpr.core.data.clip_folder import clip_folders, save_clip
+from mpr.core.errors import UserError
+from mpr.predictor.inputs import (
+    Fill,
+    compensated_targets,
+    normalised,
+)
+from mpr.predictor.samples import refuse_untrainable, retimed, split_groups, stands_out, strided, trainable
+from mpr.training.augment import (
     affine_map,
     box_around,
     changed_frames,
@@ -21,85 +26,11 @@ from mpr.augment import (
     moved_points,
     previous_frame,
 )
-from mpr.clip_cache import cached_clips
-from mpr.samples import (
-    Fill,
-    compensated_targets,
-    draw_points,
-    filled,
-    normalised,
-    refuse_untrainable,
-    retimed,
-    scoring_passes,
-    shares,
-    split_groups,
-    stands_out,
-    strided,
-    trainable,
-)
-from mpr.training import Samples, places
+from mpr.training.clip_cache import cached_clips
+from mpr.training.config import NONE, Augment
+from mpr.training.loop import Samples, places
 from tests.toy_clips import toy_clip
-from tracking.clip import Source, Square, TrackedClip, TrackSegment
-from tracking.errors import UserError
-from tracking.points import Transition
-from tracking.store import clip_folders, save_clip
-
-
-def test_shares_are_two_thirds_and_one_third_of_the_budget() -> None:
-    assert shares(500, 500, 300) == (200, 100)
-    assert shares(500, 500, 96) == (64, 32)
-    assert shares(40, 500, 96) == (40, 20)  # all object points, half as many of the background
-    assert shares(40, 7, 96) == (40, 7)
-
-
-@given(objects=st.integers(0, 60), background=st.integers(0, 60), budget=st.integers(3, 50), seed=st.integers(0, 9))
-def test_drawn_points_are_valid_unique_and_object_first(objects: int, background: int, budget: int, seed: int) -> None:
-    of_object = np.arange(objects + background) < objects
-    for fill in ("pad", "repeat"):
-        rows, valid = draw_points(of_object, ~of_object, budget, np.random.default_rng(seed), fill)
-        n, m = shares(objects, background, budget)
-        assert rows.shape == valid.shape == (budget,)
-        first = rows[: n + m]
-        assert len(set(first)) == n + m
-        assert of_object[first[:n]].all() and not of_object[first[n:]].any()
-        assert valid.sum() == (n + m if fill == "pad" else budget * (n + m > 0))
-        assert set(rows[valid]) == set(first)
-
-
-def test_repeats_go_round() -> None:
-    rows, valid = filled(np.array([7, 8, 9]), 7, "repeat")
-    assert rows.tolist() == [7, 8, 9, 7, 8, 9, 7]
-    assert valid.all()
-
-
-@given(budget=st.integers(3, 90), seed=st.integers(0, 5))
-def test_scoring_takes_every_object_point_exactly_once(budget: int, seed: int) -> None:
-    x = Transition(toy_clip(1), 2)
-    passes = scoring_passes(x, budget, np.random.default_rng(seed))
-    assert sorted(np.concatenate([p.object_rows for p in passes])) == list(range(int(x.object.sum())))
-    object_points, background = x.before[x.object], {tuple(p) for p in x.before[x.background]}
-    for p in passes:
-        k = len(p.object_rows)
-        assert p.points.shape == (budget, 2) and p.valid.shape == (budget,)
-        np.testing.assert_array_equal(p.points[:k], object_points[p.object_rows])
-        assert k <= 2 * budget // 3
-        if budget >= 3 and k + (k + 1) // 2 <= budget:
-            assert sum(tuple(q) in background for q in p.points[k : k + (k + 1) // 2]) == (k + 1) // 2
-
-
-def test_no_object_point_needs_no_pass() -> None:
-    x = Transition(toy_clip(1), 2)
-    x.object = np.zeros_like(x.object)
-    assert scoring_passes(x, 30, np.random.default_rng(0)) == []
-
-
-def test_compensation_leaves_the_objects_own_motion() -> None:
-    x = Transition(toy_clip(3, drift=(2.0, -1.5), speed=4.0), 1)
-    delta = compensated_targets(x) - x.before
-    np.testing.assert_allclose(delta[x.object], [[4.0, 0.0]] * x.object.sum(), atol=1e-3)
-    np.testing.assert_allclose(delta[x.background], 0, atol=1e-3)
-    raw = compensated_targets(x, compensate="none") - x.before
-    np.testing.assert_allclose(raw[x.object], [[6.0, -1.5]] * x.object.sum(), atol=1e-3)
+from tracking.motion.points import Transition
 
 
 def test_motion_filter_is_on_raw_motion_so_a_pan_stays() -> None:
@@ -112,11 +43,12 @@ def test_motion_filter_is_on_raw_motion_so_a_pan_stays() -> None:
 def test_retiming_follows_the_stamps() -> None:
     clip = toy_clip(0, length=30, rate_hz=30.0)
     times = clip.times.copy()
-    times[11:] += 0.2  # a gap: ticks in it show the frame before it
+    times[11:] += 0.2  # a stall: ticks in it show the frames at its ends, once each
     slow = retimed(replace(clip, times=times), 10.0)
     assert (np.diff(slow.times) > 0).all()
     ticks = np.arange(times[0], times[-1] + 1e-6, 0.1)
-    wanted = sorted({max(i for i, s in enumerate(times) if s <= tick + 1e-6) for tick in ticks})
+    wanted = sorted({int(np.abs(times - tick).argmin()) for tick in ticks})
+    assert [i for i in wanted if 9 < i < 12] == [10, 11] and np.flatnonzero(slow.gaps).tolist() == [wanted.index(10)]
     np.testing.assert_array_equal(slow.times, times[wanted])
     np.testing.assert_array_equal(slow.frames[3], clip.frames[wanted[3]])
     x = Transition(slow, 0)

@@ -1,4 +1,4 @@
-"""Scoring a clip: which transitions are predicted, stand-ins, rewards, table and film strip."""
+"""Scoring a clip: which transitions are predicted, baselines, rewards, table and film strip."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from mpr.episode import Episode, load_episode, save_episode
-from mpr.reward import agreement
-from mpr.rewards.any_motion import AnyMotionReward
-from mpr.rewards.motion import MotionReward
-from mpr.rewards.none import NoReward
-from mpr.score import steps_table
-from mpr.scoring import agreements, moved_shares, score_clip, score_moving, summary
-from mpr.standins import ConstantVelocity, FixedDirection, Oracle, RandomDirection, Rest
-from mpr.strip import chosen_steps, draw_film, draw_strip
+from mpr.commands.score import steps_table
+from mpr.core.data.clip import TrackSegment
+from mpr.core.data.episode import Episode
+from mpr.core.data.episode_folder import load_episode, save_episode
+from mpr.core.data.video import VideoFrames
+from mpr.core.errors import BadClip
+from mpr.reward.agreement import agreement
+from mpr.reward.any_motion import AnyMotionReward
+from mpr.reward.baselines import ConstantVelocity, FixedDirection, Oracle, RandomDirection, Rest
+from mpr.reward.motion import MotionReward
+from mpr.reward.none import NoReward
+from mpr.reward.scoring import agreements, moved_shares, score_clip, score_moving, summary
+from mpr.reward.strip import chosen_steps, draw_film, draw_strip
 from tests.toy_clips import square_clip
-from tracking.clip import TrackSegment
-from tracking.errors import BadClip
-from tracking.points import Transition
-from tracking.video import VideoFrames
+from tracking.motion.points import Transition
 
 PATH = np.array([[60, 60], [60, 60], [63, 60], [66, 60], [66, 60], [60, 60]])  # still, right, right, still, back
 
@@ -38,7 +39,8 @@ class Counting(FixedDirection):
 
 def episode(steps: int = 5) -> Episode:
     zeros = np.zeros((steps, 9))
-    return Episode({}, np.zeros((steps + 1, 3)), np.arange(steps + 1) / 12.5, zeros, zeros, zeros, True, False, True)
+    states, times = np.zeros((steps + 1, 3)), np.arange(steps + 1) / 12.5
+    return Episode(states=states, times=times, executed_actions=zeros, terminated=True, truncated=False, success=True)
 
 
 def test_only_moving_transitions_are_predicted_and_nothing_changes_by_it():
@@ -93,7 +95,7 @@ def test_stand_ins_take_out_the_same_camera(how):
     assert not agreements(score_clip(clip, Rest(), how)).any()
 
 
-def test_standins():
+def test_baselines():
     clip = square_clip(PATH)
     assert agreements(score_clip(clip, ConstantVelocity())).tolist() == pytest.approx([0, 0, 1, 0, 0])
     cut = [TrackSegment(t, s.points[t : t + 2], s.visible[t : t + 2]) for s in clip.segments for t in range(5)]
@@ -146,6 +148,6 @@ def test_episode_folder_round_trip_and_refusals(tmp_path):
         load_episode(tmp_path / "missing")
     bad = episode()
     with pytest.raises(BadClip, match="NaN"):
-        Episode({}, np.full((6, 3), np.nan), bad.times, *[bad.base_actions] * 3, True, False, False)
+        dataclasses.replace(bad, states=np.full((6, 3), np.nan))
     with pytest.raises(BadClip, match="6 times"):
-        Episode({}, bad.states, bad.times[:-1], *[bad.base_actions] * 3, True, False, False)
+        dataclasses.replace(bad, times=bad.times[:-1])

@@ -12,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from rl.base_policy import ZeroPolicy
-from rl.demonstrations import Demonstration
-from rl.diffusion import train
-from rl.diffusion.normalise import RANGE_FLOOR, Normaliser
-from rl.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
-from rl.diffusion.samples import Horizons, Windows, window_starts
-from rl.diffusion.schedule import Sampler, add_noise, denoise, generator, schedule
-from rl.diffusion.unet import ConditionalUnet1d, FilmBlock
-from tests.toy_demonstrations import played, states, toy_demonstration
-from tracking.errors import UserError
+from mpr.core.data.episode import Episode
+from mpr.core.errors import UserError
+from rl.data.demonstrations import labels
+from rl.policies.base_policy import ZeroPolicy
+from rl.policies.diffusion.normalise import RANGE_FLOOR, Normaliser
+from rl.policies.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
+from rl.policies.diffusion.samples import Windows, window_starts
+from rl.policies.diffusion.schedule import Sampler, add_noise, denoise, generator, schedule
+from rl.policies.diffusion.sizes import SIZES, Horizons
+from rl.policies.diffusion.unet import ConditionalUnet1d, FilmBlock
+from tests.toy_demonstrations import demonstration, played, states, toy_demonstration
 
 SHAPE = PolicyShape(state=3, action=2, widths=(16, 32), step_embedding=16)
 CPU = torch.device("cpu")
@@ -41,7 +42,7 @@ def test_the_paper_s_configuration_counts_94_810_million_parameters() -> None:
         small = ConditionalUnet1d(action=8, condition=2 * (512 + 8))
     assert f"{sum(p.numel() for p in unet.parameters()) / 1e6:.3f}" == "94.810"
     assert f"{sum(p.numel() for p in small.parameters()) / 1e6:.1f}" == "80.1"  # one camera
-    size = train.SIZES["paper"]
+    size = SIZES["paper"]
     assert size.widths == (256, 512, 1024) and PolicyShape(8, 8, widths=size.widths).step_embedding == 256
 
 
@@ -157,20 +158,20 @@ def test_noise_grows_with_the_step_and_samplers_are_checked() -> None:
 # --- windows
 
 
-def windows(demonstrations: Sequence[Demonstration], seed: int = 0) -> Windows:
+def windows(demonstrations: Sequence[Episode], seed: int = 0) -> Windows:
     return Windows(demonstrations, Horizons(), seed)
 
 
 def test_windows_repeat_an_episode_s_ends_and_never_cross_into_the_next() -> None:
-    first = dataclasses.replace(toy_demonstration(0), actions=np.arange(40, dtype=np.float32).reshape(20, 2))
-    second = dataclasses.replace(toy_demonstration(1), actions=1000 + first.actions)
+    first = dataclasses.replace(toy_demonstration(0), teacher_actions=np.arange(40, dtype=np.float32).reshape(20, 2))
+    second = dataclasses.replace(toy_demonstration(1), teacher_actions=1000 + labels(first))
     both = windows([first, second])
     assert len(both) == 2 * 13 and list(window_starts(20, Horizons(), 7)) == list(range(-1, 12))
     start, end, after = (both.windows_at(np.array([k])) for k in (0, 12, 13))
     steps = torch.arange(-1, 15).clamp(min=0)
-    torch.testing.assert_close(start["action"][0], torch.from_numpy(first.actions)[steps])
+    torch.testing.assert_close(start["action"][0], torch.from_numpy(labels(first))[steps])
     torch.testing.assert_close(start["state"][0], torch.from_numpy(first.states)[[0, 0]])
-    torch.testing.assert_close(end["action"][0], torch.from_numpy(first.actions)[torch.arange(11, 27).clamp(max=19)])
+    torch.testing.assert_close(end["action"][0], torch.from_numpy(labels(first))[torch.arange(11, 27).clamp(max=19)])
     torch.testing.assert_close(end["state"][0], torch.from_numpy(first.states)[[11, 12]])
     torch.testing.assert_close(after["action"], start["action"] + 1000)
     torch.testing.assert_close(after["state"][0], torch.from_numpy(second.states)[[0, 0]])
@@ -251,11 +252,11 @@ def test_an_actor_refuses_what_it_cannot_play() -> None:
 def test_it_learns_both_ways_of_a_teacher_who_takes_either() -> None:
     """Action 0.4 s + 0.5 or 0.4 s - 0.5: squared error would learn the middle, which nobody ever showed."""
 
-    def episode(seed: int) -> Demonstration:
+    def episode(seed: int) -> Episode:
         s, side = np.float32(-1 + 2 * (seed // 2) / 15), 1 if seed % 2 else -1
         flat = np.full((21, 1), s, np.float32)
         actions = np.full((20, 1), 0.4 * s + 0.5 * side, np.float32)
-        return Demonstration(flat, actions, actions, np.arange(21) / 12.5, True, seed)
+        return demonstration(flat, actions, actions, np.arange(21) / 12.5, seed)
 
     taught = windows([episode(seed) for seed in range(32)])
     student = policy(PolicyShape(state=1, action=1, widths=(32, 64), step_embedding=32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mpr.checkpoint import BadCheckpoint, last_checkpoint
-from rl.demonstrations import BadDemonstration, save_demonstration
-from rl.diffusion import train
-from rl.diffusion.checkpoint import load_actor, load_policy
-from rl.diffusion.policy import DiffusionPolicy
-from rl.diffusion.samples import Horizons, Windows
-from rl.diffusion.schedule import Sampler
+from mpr.core.checkpoints import BadCheckpoint, last_checkpoint
+from mpr.core.errors import UserError
+from rl.commands.bc import main
+from rl.data.demonstrations import BadDemonstration, save_demonstration
+from rl.policies.diffusion import sizes, train
+from rl.policies.diffusion.checkpoint import load_actor, load_policy
+from rl.policies.diffusion.policy import DiffusionPolicy
+from rl.policies.diffusion.samples import Windows
+from rl.policies.diffusion.schedule import Sampler
+from rl.policies.diffusion.sizes import Horizons
 from tests.toy_demonstrations import played, states, toy_demonstration
-from tracking.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +35,10 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tiny_size() -> None:
-    train.SIZES["tiny"] = train.Size((16, 32), 24, 12, 4, (0.95, 0.999))
+def tiny_size() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sizes.SIZES, "tiny", sizes.Size((16, 32), 24, 12, 4, (0.95, 0.999)))
+        yield
 
 
 def command(demos: Path, out: Path, *more: str) -> list[str]:
@@ -44,7 +49,7 @@ def command(demos: Path, out: Path, *more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def trained(demos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
-    train.main(command(demos, out))
+    main(command(demos, out))
     return out
 
 
@@ -67,9 +72,9 @@ def test_interrupted_and_resumed_is_bitwise_the_unbroken_run(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(train.Training, "_step", breaking)
-        train.main(command(demos, tmp_path / "run"))
+        main(command(demos, tmp_path / "run"))
     torch.manual_seed(99)  # another process would have another state
-    train.main(command(demos, tmp_path / "run"))
+    main(command(demos, tmp_path / "run"))
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
     for name in ("model", "training"):
         ours, theirs = stored(tmp_path / "run", name), stored(trained, name)
@@ -93,7 +98,7 @@ def test_every_step_has_a_batch_and_noise_of_its_own(
 
     monkeypatch.setattr(Windows, "batch", batch_seen)
     monkeypatch.setattr(DiffusionPolicy, "loss", loss_seen)
-    train.main(command(demos, tmp_path / "run", "--steps", "4"))
+    main(command(demos, tmp_path / "run", "--steps", "4"))
     assert asked == [0, 1, 2, 3] and len(set(drawn)) == 4
 
 
@@ -131,7 +136,7 @@ def test_a_policy_of_another_width_is_refused_by_name(trained: Path, tmp_path: P
     changes = (
         ({"architecture": "GRU"}, "'GRU'"),
         ({"shape": {"state": 3, "action": 2}}, "its shape"),
-        ({"shape": about["shape"] | {"widths": [None, 8]}}, r"checkpoint\.json cannot be read"),
+        ({"shape": about["shape"] | {"widths": [None, 8]}}, r"widths\[0\] is None"),
     )
     for change, message in changes:
         (folder / "checkpoint.json").write_text(json.dumps(about | change))
@@ -141,9 +146,9 @@ def test_a_policy_of_another_width_is_refused_by_name(trained: Path, tmp_path: P
 
 def test_demonstrations_that_cannot_be_learned_from_are_refused_by_name(demos: Path, tmp_path: Path) -> None:
     with pytest.raises(BadDemonstration, match="no demonstrations in"):
-        train.main(command(tmp_path / "nowhere", tmp_path / "run"))
+        main(command(tmp_path / "nowhere", tmp_path / "run"))
     with pytest.raises(BadDemonstration, match="holds 3 demonstrations"):
-        train.main(command(demos, tmp_path / "run", "--count", "4"))
+        main(command(demos, tmp_path / "run", "--num_demos", "4"))
     with pytest.raises(BadDemonstration, match="no demonstrations"):
         Windows([], Horizons(), seed=0)
     with pytest.raises(BadDemonstration, match="demonstration 1 has 4 state"):
@@ -152,22 +157,22 @@ def test_demonstrations_that_cannot_be_learned_from_are_refused_by_name(demos: P
     save_demonstration(toy_demonstration(0), folder)
     with np.load(folder / "arrays.npz") as z:
         arrays = dict(z)
-    arrays["actions"][4, 1] = np.nan
+    arrays["teacher_actions"][4, 1] = np.nan
     np.savez(folder / "arrays.npz", **arrays)
     with pytest.raises(BadDemonstration, match=r"demonstration_000000.*actions holds NaN.*step 4"):
-        train.main(command(tmp_path / "demos", tmp_path / "run"))
+        main(command(tmp_path / "demos", tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_not_resumed_on_other_demonstrations(demos: Path, tmp_path: Path) -> None:
     save_demonstration(toy_demonstration(0), tmp_path / "demos" / "demonstration_000000")
     argv = command(tmp_path / "demos", tmp_path / "run", "--steps", "2")
-    train.main(argv)
+    main(argv)
     save_demonstration(toy_demonstration(5), tmp_path / "demos" / "demonstration_000000")
     with pytest.raises(UserError, match="other demonstrations"):
-        train.main(argv)
+        main(argv)
     with pytest.raises(UserError, match=r"lr: 0\.01 there, 0\.5 asked"):
-        train.main([*argv, "--lr", "0.5"])
+        main([*argv, "--lr", "0.5"])
 
 
 def test_a_full_disk_is_said_before_anything_is_trained(
@@ -176,14 +181,14 @@ def test_a_full_disk_is_said_before_anything_is_trained(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(UserError, match=r"run has 0\.00 GB free, its checkpoints need"):
-        train.main(command(demos, tmp_path / "run"))
+        main(command(demos, tmp_path / "run"))
 
 
 def test_dry_run_touches_nothing(demos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train.main([*command(demos, tmp_path / "run", "--size", "paper", "--epochs", "10"), "--dry-run"])
+    main([*command(demos, tmp_path / "run", "--size", "paper", "--epochs", "10"), "--dry-run"])
     shown = capsys.readouterr().out
     assert not (tmp_path / "run").exists() and "parameters: 6" in shown and "steps: 10\n" in shown
     with pytest.raises(UserError, match="no size 'huge'"):
-        train.main(["--size", "huge"])
+        main(["--size", "huge"])
     with pytest.raises(UserError, match="missing input: demos"):
-        train.main(["--demos", str(tmp_path / "none"), "--out", str(tmp_path / "run"), "--dry-run"])
+        main(["--demos", str(tmp_path / "none"), "--out", str(tmp_path / "run"), "--dry-run"])

@@ -10,14 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rl.demonstrations import save_demonstration
-from rl.diffusion import train
-from rl.diffusion.checkpoint import load_actor
-from rl.diffusion.encoders import FrozenDinoClass, FrozenR3M, TrainedResNet18, frozen_encoder, middle_224
-from rl.diffusion.schedule import Sampler
-from rl.diffusion.views import Eyes, cached_view, shrunk
+from mpr.core.errors import MissingWeights, UserError
+from mpr.predictor.registry import find_encoder
+from rl.commands.bc import main
+from rl.data.demonstrations import save_demonstration
+from rl.policies.diffusion.checkpoint import load_actor
+from rl.policies.diffusion.encoders import FrozenDinoClass, FrozenR3M, TrainedResNet18, middle_224
+from rl.policies.diffusion.schedule import Sampler
+from rl.policies.diffusion.sizes import SIZES, Size
+from rl.policies.diffusion.views import CameraEncoder, cached_view, shrunk
 from tests.toy_demonstrations import toy_demonstration
-from tracking.errors import MissingWeights, UserError
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (2, 240, 320, 3), dtype=np.uint8)
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -51,7 +53,8 @@ def r3m_file(file: Path, depth: str) -> nn.Module:
 @pytest.mark.parametrize(("name", "depth", "width"), [("r3m18", "resnet18", 512), ("r3m50", "resnet50", 2048)])
 def test_r3m_s_file_loads_and_gives_the_library_s_features(name: str, depth: str, width: int, tmp_path: Path) -> None:
     network = r3m_file(tmp_path / "model.pt", depth)
-    encoder = frozen_encoder(name, tmp_path / "model.pt").train()  # frozen: BatchNorm stays as it was trained
+    encoder = find_encoder(name).make_features(tmp_path / "model.pt")
+    encoder.train()  # frozen: BatchNorm stays as it was trained
     assert encoder.width == width and not any(p.requires_grad for p in encoder.parameters())
     with torch.no_grad():
         wanted = network(library_pixels(FRAMES))
@@ -97,7 +100,7 @@ def test_the_trained_encoder_has_no_batch_statistics() -> None:
     encoder = TrainedResNet18()
     kinds = {type(m) for m in encoder.modules()}
     assert nn.GroupNorm in kinds and nn.BatchNorm2d not in kinds
-    assert f"{sum(p.numel() for p in encoder.parameters()) / 1e6:.3f}" == "11.177"  # FACTS: without its classifier
+    assert f"{sum(p.numel() for p in encoder.parameters()) / 1e6:.3f}" == "11.177"  # without its classifier
     pair = torch.from_numpy(np.stack([shrunk(frame, 32) for frame in FRAMES]))
     assert pair.shape == (2, 32, 43, 3)
     torch.testing.assert_close(encoder.train()(pair)[:1], encoder.eval()(pair[:1]), rtol=1e-3, atol=1e-4)
@@ -105,8 +108,8 @@ def test_the_trained_encoder_has_no_batch_statistics() -> None:
 
 def test_frames_are_made_ready_once_in_the_demonstrations_order(tmp_path: Path) -> None:
     demonstrations = [toy_demonstration(i, length=40 + i, cameras=("front",)) for i in range(2)]
-    eyes = Eyes("resnet18", 12, tmp_path)
-    view = cached_view(demonstrations, "front", eyes, tmp_path, "12px")
+    camera_encoder = CameraEncoder("resnet18", 12, tmp_path)
+    view = cached_view(demonstrations, "front", camera_encoder, tmp_path, "12px")
     assert view.shape == (41 + 42, 12, 16, 3) and view.dtype == np.uint8
     for row, (demonstration, t) in {0: (0, 0), 40: (0, 40), 41: (1, 0), 82: (1, 41)}.items():
         np.testing.assert_array_equal(view[row], shrunk(demonstrations[demonstration].frames["front"][t], 12))
@@ -117,7 +120,7 @@ def test_frames_are_made_ready_once_in_the_demonstrations_order(tmp_path: Path) 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "r3m18"])
 def test_a_policy_that_sees_trains_and_acts_by_what_it_sees(encoder: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setitem(train.SIZES, "tiny", train.Size((16, 32), 24, 3, 4, (0.95, 0.999)))
+    monkeypatch.setitem(SIZES, "tiny", Size((16, 32), 24, 3, 4, (0.95, 0.999)))
     weights = tmp_path / "model.pt"
     r3m_file(weights, "resnet18")
     for seed in range(2):
@@ -125,7 +128,7 @@ def test_a_policy_that_sees_trains_and_acts_by_what_it_sees(encoder: str, tmp_pa
         save_demonstration(demonstration, tmp_path / "demos" / f"demonstration_{seed:06d}")
     argv = ["--demos", str(tmp_path / "demos"), "--out", str(tmp_path / "run"), "--size", "tiny", "--device", "cpu"]
     argv += ["--cameras", "[front, wrist]", "--encoder", encoder, "--encoder_weights", str(weights), "--lr", "0.01"]
-    train.main(argv)
+    main(argv)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 3
     rng, asked = np.random.default_rng(2), []
     pictures = {name: rng.integers(0, 256, (24, 32, 3), dtype=np.uint8) for name in ("front", "wrist")}
@@ -145,7 +148,7 @@ def test_a_policy_that_sees_trains_and_acts_by_what_it_sees(encoder: str, tmp_pa
     np.testing.assert_array_equal(first, episode())
     pictures["wrist"] = 255 - pictures["wrist"]
     assert np.abs(first - episode()).max() > 1e-6
-    with pytest.raises(ValueError, match="front, wrist needs eyes and look"):
+    with pytest.raises(ValueError, match="front, wrist needs camera_encoder and look"):
         load_actor(tmp_path / "run", Sampler())
     weights.unlink()
     if encoder == "r3m18":  # its checkpoint says where the weights are, and does not hold them

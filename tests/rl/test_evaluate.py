@@ -10,21 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpr.checkpoint import BadCheckpoint
 from mpr.cli import main
-from mpr.intervals import Interval, mean_over_runs
-from rl.curves import WINDOW, draw_curves, running
-from rl.evaluate import EvaluateConfig, evaluate, load_residual, play_all
-from rl.experiments.base import BaseConfig, first_in_band
-from rl.experiments.practice import PracticeConfig, evaluation
+from mpr.core.checkpoints import BadCheckpoint
+from mpr.core.config import as_dict
+from mpr.core.errors import UserError
+from mpr.core.report.intervals import Interval, difference_over_runs, mean_over_runs
+from mpr.core.runs import RunFolder
+from rl.evaluation.config import BASE, EvaluateConfig
+from rl.evaluation.curves import WINDOW, draw_curves, running
+from rl.evaluation.evaluate import evaluate, load_residual, play_all
+from rl.evaluation.outcomes import Residual, compare, play, table
+from rl.experiments.base import BaseConfig
+from rl.experiments.base_rule import first_in_band
+from rl.experiments.practice import PracticeConfig
+from rl.experiments.practice_runs import evaluation
 from rl.experiments.reach import ReachConfig
-from rl.outcomes import BASE, Residual, compare, contrast, contrast_lines, play, table
 from rl.residual.checkpoint import save_checkpoint
-from rl.residual.train import FinetuneConfig
+from rl.residual.config import FinetuneConfig
 from tests.toy_reach import learner, wrapped
-from tracking.config import as_dict
-from tracking.errors import UserError
-from tracking.runs import RunFolder
+
+PICTURES = {"curves.png", "profiles.png"}
 
 
 class Push:
@@ -38,8 +43,8 @@ class Push:
         return self.action, None
 
 
-def pushing(action, alpha: float) -> Residual:
-    return Residual(Push(action), alpha)  # type: ignore[arg-type]
+def pushing(action, residual_scale: float) -> Residual:
+    return Residual(Push(action), residual_scale)  # type: ignore[arg-type]
 
 
 def test_a_residual_of_nothing_is_the_base_and_a_good_one_is_better():
@@ -56,6 +61,16 @@ def test_a_residual_of_nothing_is_the_base_and_a_good_one_is_better():
     assert again[::-1] == base  # whatever was played before, and with which reach
 
 
+def test_an_environment_reaches_as_far_after_a_played_episode_as_before():
+    environment = wrapped()
+    reach = environment.residual_scale
+    play(environment, pushing([-1, -1], 0.4), 700_000)
+    assert environment.residual_scale == reach
+    with pytest.raises(ValueError, match="shapes"):
+        play(environment, pushing(np.zeros((3, 3)), 0.4), 700_000)  # a residual of no such environment
+    assert environment.residual_scale == reach
+
+
 def test_a_killed_evaluation_goes_on_and_ends_as_an_unbroken_one(tmp_path):
     policies = {BASE: None, "push": pushing([-0.5, -0.5], 0.2)}
     whole, broken = (RunFolder(tmp_path / name, "evaluate", {}) for name in ("whole", "broken"))
@@ -68,7 +83,7 @@ def test_a_killed_evaluation_goes_on_and_ends_as_an_unbroken_one(tmp_path):
 
 
 def test_over_processes_the_same_episodes_are_played_and_none_twice(tmp_path):
-    alone = EvaluateConfig(task="slide", base=Path("zero"), episodes=3, videos=0, out=tmp_path / "alone")
+    alone = EvaluateConfig("kitchen:slide", base=Path("zero"), episodes=3, videos=0, out=tmp_path / "alone")
     expected = evaluate(alone).metrics()
     apart = replace(alone, workers=2, out=tmp_path / "apart")
     RunFolder(apart.out, "evaluate", {**as_dict(apart), "weights": {}}).log(**expected[1])  # as if killed after one
@@ -92,7 +107,9 @@ def test_gains_are_paired_by_seed_and_shown_with_intervals():
     json.dumps(dataclasses.asdict(b), allow_nan=False)
     both = compare(made, ["a", "b"])
     assert both.runs == (0.5, 0.0) and both.success.value == pytest.approx(0.25)
-    assert both.success.low == 0 and both.success.high > 0.45  # runs that differ make it wide
+    assert both.success.low < 0.002 and both.success.high > 0.45  # runs that differ make it wide
+    won = np.array([easy | (np.arange(100) >= 90), np.zeros(100)], float)
+    assert both.success == mean_over_runs(won) and both.gain == difference_over_runs(won, easy[None])
     text = "\n".join(table(made, {"one": ["a"], "both": ["a", "b"]}))
     assert "| base | 0.40 [0.31, 0.50] |" in text and "| both | 0.25 [" in text and "0.50, 0.00" in text
     with pytest.raises(KeyError):
@@ -101,20 +118,20 @@ def test_gains_are_paired_by_seed_and_shown_with_intervals():
 
 def test_a_residual_of_another_task_or_base_is_refused(tmp_path):
     model = learner()
-    about = {"task": "slide", "base": "runs/other", "base_weights": "0123", "alpha": 0.3}
-    about |= {"ddim_steps": 10, "ajar": False, "fully": False}
+    about = {"env": "kitchen:slide", "base": "runs/other", "base_weights": "0123", "residual_scale": 0.3}
+    about |= {"ddim_steps": 10, "ajar": False, "full_open": False}
     save_checkpoint(tmp_path / "run", 1, model, about)
     with pytest.raises(BadCheckpoint, match="not finished: the same `mpr finetune`"):
         load_residual(EvaluateConfig(base=Path("zero")), tmp_path / "run")
     (tmp_path / "run" / "summary.json").write_text("{}")
-    with pytest.raises(BadCheckpoint, match="practised slide, asked is microwave"):
+    with pytest.raises(BadCheckpoint, match="practised kitchen:slide, asked is kitchen:microwave"):
         load_residual(EvaluateConfig(base=Path("zero")), tmp_path / "run")
     with pytest.raises(BadCheckpoint, match=r"another base policy \(runs/other\) than zero"):
-        load_residual(EvaluateConfig(task="slide", base=Path("zero")), tmp_path / "run")
-    save_checkpoint(tmp_path / "run", 2, model, {**about, "base_weights": ""})
-    assert load_residual(EvaluateConfig(task="slide", base=Path("zero")), tmp_path / "run").alpha == 0.3
+        load_residual(EvaluateConfig("kitchen:slide", base=Path("zero")), tmp_path / "run")
+    save_checkpoint(tmp_path / "run", 2, model, {**about, "base": "zero", "base_weights": ""})
+    assert load_residual(EvaluateConfig("kitchen:slide", base=Path("zero")), tmp_path / "run").residual_scale == 0.3
     with pytest.raises(BadCheckpoint, match="--ddim_steps 10, asked is 5"):
-        load_residual(EvaluateConfig(task="slide", base=Path("zero"), ddim_steps=5), tmp_path / "run")
+        load_residual(EvaluateConfig("kitchen:slide", base=Path("zero"), ddim_steps=5), tmp_path / "run")
 
 
 def test_policies_of_one_name_are_refused():
@@ -136,12 +153,12 @@ def test_running_success_is_over_the_last_episodes(tmp_path):
 def test_the_base_policy_is_the_first_within_the_band(monkeypatch):
     rates = {20: 0.9, 10: 0.7, 5: 0.45, 4: 0.4}
     monkeypatch.setattr(
-        "rl.experiments.base.rate_of", lambda config, count, seed: Interval(rates[count], 0.0, 1.0, 100)
+        "rl.experiments.base_rule.rate_of", lambda config, count, seed: Interval(rates[count], 0.0, 1.0, 100)
     )
     assert [count for count, _, _ in first_in_band(BaseConfig())] == [20, 10, 5]
     assert [count for count, _, _ in first_in_band(BaseConfig(counts=[20, 10]))] == [20, 10]
     policy = BaseConfig(settings="size=small lr=5e-4").policy(5, 2)
-    assert (policy.size, policy.lr, policy.count, policy.seed) == ("small", 5e-4, 5, 2)
+    assert (policy.size, policy.lr, policy.num_demos, policy.seed) == ("small", 5e-4, 5, 2)
     for settings, message in (("rate=2", "rate"), ("seed=4", "decided by"), ("training_steps=7", "ddim_steps divides")):
         with pytest.raises(UserError, match=message):
             BaseConfig(settings=settings)
@@ -149,47 +166,33 @@ def test_the_base_policy_is_the_first_within_the_band(monkeypatch):
         BaseConfig(low=0.6, high=0.3)
 
 
-def test_an_arm_is_a_reward_and_what_differs():
-    arms = ["dense", "dense layer_norm=false ratio=2"]
-    config = PracticeConfig(arms=arms, practice_episodes=7, ajar=True, settings="pretrain=50 lr=3e-4 ratio=3")
-    plain, changed = (config.run_of(arm, 2) for arm in config.arms)
-    assert (plain.reward, plain.layer_norm, plain.ratio, plain.seed, plain.episodes) == ("dense", True, 3.0, 2, 7)
-    assert (changed.layer_norm, changed.ratio, changed.pretrain, changed.lr) == (False, 2.0, 50, 3e-4)
+def test_a_variant_is_a_reward_and_what_differs():
+    variants = ["dense", "dense layer_norm=false utd=2"]
+    config = PracticeConfig(variants=variants, practice_episodes=7, ajar=True, settings="pretrain=50 lr=3e-4 utd=3")
+    plain, changed = (config.run_of(variant, 2) for variant in config.variants)
+    assert (plain.reward, plain.layer_norm, plain.utd, plain.seed, plain.episodes) == ("dense", True, 3.0, 2, 7)
+    assert (changed.layer_norm, changed.utd, changed.pretrain, changed.lr) == (False, 2.0, 50, 3e-4)
     assert plain.out != changed.out and " " not in str(changed.out)
     assert plain.ajar and plain.setting.ajar and evaluation(config).ajar
-    wrong = {"dense layers=3": "layers", "best": "no reward 'best'", "dense ratio=fast": "ratio"}
+    wrong = {"dense layers=3": "layers", "best": "no reward 'best'", "dense utd=fast": "utd"}
     wrong |= {"dense ajar=true": "decided by the experiment", "dense dry-run": "lacks its =value"}
     for arm, message in wrong.items():
         with pytest.raises(UserError, match=message):
-            PracticeConfig(arms=[arm])
+            PracticeConfig(variants=[arm])
     with pytest.raises(UserError, match="no two mean the same"):
-        PracticeConfig(arms=["dense", "dense  ratio=4"])
+        PracticeConfig(variants=["dense", "dense  utd=4"])
 
 
 def test_reach_is_five_rewards_and_nothing_else_that_differs():
     config = ReachConfig(predictor=Path("p"))
-    runs = [replace(config.run_of(arm, 1), reward="none", tracker="exact", out=Path()) for arm in config.arms]
+    runs = [replace(config.run_of(arm, 1), reward="none", tracker="exact", out=Path()) for arm in config.variants]
     assert all(run == runs[0] for run in runs) and runs[0].ajar and runs[0].predictor == Path("p")
-    assert {arm.split()[0] for arm in config.arms} == {"motion", "none", "any_motion", "dense", "sparse"}
+    assert {arm.split()[0] for arm in config.variants} == {"motion", "none", "any_motion", "dense", "sparse"}
     assert config.run_of("motion tracker=lucas_kanade", 0).tracker == "lucas_kanade"
     with pytest.raises(UserError, match="needs --predictor"):
         ReachConfig()
-    with pytest.raises(UserError, match="one of the arms"):
+    with pytest.raises(UserError, match="one of the variants"):
         PracticeConfig(against="motion")
-
-
-def test_arms_are_contrasted_training_seed_by_training_seed():
-    rows = [{"policy": BASE, "seed": seed, "success": True, "steps": 9} for seed in (3, 4)]
-    for policy, won in {"a0": (1, 1), "a1": (1, 0), "b0": (0, 1), "b1": (0, 0)}.items():
-        rows += [
-            {"policy": policy, "seed": s, "success": bool(w), "steps": 9} for s, w in zip((4, 3), won, strict=True)
-        ]
-    found = contrast(rows, ["a0", "a1"], ["b0", "b1"])
-    assert found == mean_over_runs(np.array([[0, 1], [0, 1]])) and found.value == 0.5
-    unpaired = contrast(rows, ["a0", "a1"], ["b1", "b0"])
-    assert unpaired.value == 0.5 and unpaired.low < found.low
-    lines = contrast_lines(rows, {"a": ["a0", "a1"], "b": ["b0", "b1"]}, "b")
-    assert lines[-1] == f"| a | {found} |" and contrast_lines(rows, {}, "") == []
 
 
 def test_seeds_of_practice_and_evaluation_are_kept_apart():
@@ -200,25 +203,49 @@ def test_seeds_of_practice_and_evaluation_are_kept_apart():
 
 
 def test_practice_goes_from_runs_to_table_and_resumes(tmp_path, capsys):
-    """Two arms, one episode each, in the kitchen, with no base policy."""
-    asked = ["experiment", "practice", "--task", "slide", "--base", "zero", "--arms", "[none, dense]", "--seeds", "1"]
+    """Two variants, one episode each, in the kitchen, with no base policy."""
+    asked = [
+        "experiment",
+        "practice",
+        "--task",
+        "slide",
+        "--base",
+        "zero",
+        "--variants",
+        "[none, dense]",
+        "--seeds",
+        "1",
+    ]
     asked += ["--practice_episodes", "1", "--episodes", "1", "--videos", "0", "--workers", "1"]
-    asked += ["--settings", "half=false pretrain=0 ratio=0 buffer=200", "--out", str(tmp_path / "p")]
+    asked += ["--settings", "demos=none utd=0 buffer=200", "--out", str(tmp_path / "p")]
     assert main(asked) == 0
     first = (tmp_path / "p" / "table.md").read_text()
-    assert "| base | 0.00 [" in first and "| none | 0.00 [" in first and "| dense | 0.00 [" in first
-    assert json.loads((tmp_path / "p" / "summary.json").read_text())["arms"]["dense"]["gain"]["value"] == 0
+    assert "| base | 0.00 (" in first and "| none | 0.00 (" in first and "| dense | 0.00 (" in first
+    assert "(n = 1: no interval)" in first and {p.name for p in (tmp_path / "p").glob("*.png")} == PICTURES
+    summary = json.loads((tmp_path / "p" / "summary.json").read_text(), parse_constant=pytest.fail)  # NaN is no JSON
+    gain = summary["variants"]["dense"]["gain"]
+    assert (gain["value"], gain["low"]) == (0, None)  # of one episode
     (tmp_path / "p" / "table.md").unlink()
-    assert main(asked) == 0 and "is finished" in capsys.readouterr().out
+    assert main(asked) == 0 and "success while practising" in capsys.readouterr().out
     assert (tmp_path / "p" / "table.md").read_text() == first
     assert main([*asked, "--practice_episodes", "2"]) == 2
 
 
 @pytest.mark.gl
 def test_evaluate_runs_in_the_kitchen_and_films_it(tmp_path):
-    finetune = ["finetune", "--base", "zero", "--half", "false", "--pretrain", "0", "--episodes", "1", "--ratio", "0"]
-    assert main([*finetune, "--task", "slide", "--buffer", "200", "--out", str(tmp_path / "run")]) == 0
-    asked = ["evaluate", "--task", "slide", "--base", "zero", "--residuals", f"[{tmp_path / 'run'}]", "--videos", "1"]
+    finetune = ["finetune", "--base", "zero", "--demos", "none", "--episodes", "1", "--utd", "0"]
+    assert main([*finetune, "--env", "kitchen:slide", "--buffer", "200", "--out", str(tmp_path / "run")]) == 0
+    asked = [
+        "evaluate",
+        "--env",
+        "kitchen:slide",
+        "--base",
+        "zero",
+        "--residuals",
+        f"[{tmp_path / 'run'}]",
+        "--videos",
+        "1",
+    ]
     assert main([*asked, "--episodes", "1", "--seed", "500000", "--out", str(tmp_path / "out")]) == 0
     written = {p.name for p in (tmp_path / "out").iterdir()}
     assert {"table.md", "curves.png", "summary.json", "metrics.jsonl", "films", "page.html"} <= written
@@ -229,7 +256,7 @@ def test_evaluate_runs_in_the_kitchen_and_films_it(tmp_path):
 
 def test_the_base_rule_goes_from_demonstrations_to_a_choice(tmp_path):
     """Two demonstrations, a few steps of training, one episode: any rate is within a band from 0 to 1."""
-    assert main(["demos", "--task", "slide", "--count", "2", "--out", str(tmp_path / "demos")]) == 0
+    assert main(["demos", "--task", "slide", "--num_demos", "2", "--out", str(tmp_path / "demos")]) == 0
     asked = ["experiment", "base", "--task", "slide", "--demos", str(tmp_path / "demos"), "--low", "0", "--high", "1"]
     asked += ["--counts", "[2]", "--settings", "size=tiny steps=2", "--episodes", "1", "--out", str(tmp_path / "rule")]
     assert main(asked) == 0

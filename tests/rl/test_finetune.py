@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mpr.cli import main
-from mpr.rewards.none import NoReward
-from rl.demonstrations import demonstration_folder, save_demonstration
+from mpr.core.checksums import SUMS
+from mpr.core.errors import UserError
+from mpr.reward.none import NoReward
+from rl.data.demonstrations import demonstration_folder, save_demonstration
+from rl.policies import actor
 from rl.residual.checkpoint import checkpoint_bytes, save_checkpoint
-from rl.residual.train import FinetuneConfig, Finetuning
-from tests.test_residual_sac import assert_same_checkpoints, train
+from rl.residual.config import FinetuneConfig
+from rl.residual.train import Finetuning
+from tests.rl.sac_runs import assert_same_checkpoints, train
 from tests.toy_reach import demonstrate, learner, wrapped
-from tracking.errors import UserError
 
 
 def finetuning(out, demos, **settings) -> Finetuning:
     given: dict = {"episodes": 4, "pretrain": 20, "warmup_steps": 10, "batch": 16, "buffer": 150, "checkpoint_every": 2}
     config = FinetuneConfig(demos=demos, out=out, **given | settings)
     return Finetuning(config, wrapped(), NoReward())
+
+
+def interrupt() -> dict[str, Any]:
+    raise KeyboardInterrupt
 
 
 def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch):
@@ -50,18 +59,18 @@ def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch)
     assert [row["seed"] for row in rows[0]] == [10_000, 10_001, 10_002, 10_003]
     for whole, resumed in zip(*rows, strict=True):
         assert {**whole, "seconds": 0} == {**resumed, "seconds": 0}
-    with pytest.raises(UserError, match="alpha"):
-        finetuning(tmp_path / "whole", demos, alpha=0.2)
+    with pytest.raises(UserError, match="residual_scale"):
+        finetuning(tmp_path / "whole", demos, residual_scale=0.2)
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"reward": "nosuch"}, "there is motion, none, any_motion, dense, sparse"),
-        ({"entropy": "much"}, "--entropy much"),
-        ({"half": False}, "--pretrain 0"),
+        ({"reward": "nosuch"}, "there is motion, any_motion, dense, environment, none, sparse"),
+        ({"ent_coef": "much"}, "--ent_coef much"),
+        ({"demos": Path("none"), "pretrain": 20}, "--demos none leaves no demonstrations to pretrain on"),
         ({"batch": 0}, "--batch 0"),
-        ({"alpha": 0.0}, "--alpha 0.0: it is above 0"),
+        ({"residual_scale": 0.0}, "--residual_scale 0.0: it is above 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong, words):
@@ -70,13 +79,13 @@ def test_settings_that_cannot_work_are_refused(wrong, words):
 
 
 NUMBERS = {
-    "above 0": {"alpha": ("nan", "inf"), "lr": ("-1", "0", "nan")},
-    "above 0 and at most 1": {"tau": ("-1", "0", "1.5", "nan"), "average": ("0", "2", "nan")},
-    "at least 0 and at most 1": {"gamma": ("2", "-0.1", "nan"), "warmup": ("1.5", "nan")},
-    "at least -20 and at most 2": {"log_std": ("-30", "3", "nan")},
-    "at least 0": dict.fromkeys(("bonus", "moved", "ratio"), ("-1", "nan", "inf"))
-    | dict.fromkeys(("warmup_steps", "pretrain", "count"), ("-5",))
-    | {"entropy": ("-1", "nan", "inf")},
+    "above 0": {"residual_scale": ("inf",), "lr": ("-1", "0")},
+    "above 0 and at most 1": {"tau": ("-1", "0", "1.5"), "actor_ema": ("0", "2")},
+    "at least 0 and at most 1": {"gamma": ("2", "-0.1"), "warmup": ("1.5",)},
+    "at least -20 and at most 2": {"log_std": ("-30", "3")},
+    "at least 0": dict.fromkeys(("bonus", "motion_threshold_px", "utd"), ("-1", "inf"))
+    | dict.fromkeys(("warmup_steps", "pretrain", "num_demos"), ("-5",))
+    | {"ent_coef": ("-1", "inf")},
     "at least 1": dict.fromkeys(("episodes", "batch", "checkpoint_every", "threads", "n_steps", "ddim_steps"), ("0",)),
     "at least 150": {"buffer": ("149",)},
 }
@@ -95,11 +104,21 @@ def test_numbers_out_of_range_are_refused_on_one_line(tmp_path, capsys, name, va
 
 
 def test_numbers_at_the_edge_of_their_range_are_taken():
-    FinetuneConfig(gamma=1.0, tau=1.0, average=1.0, bonus=0.0, moved=0.0, ratio=0.0, pretrain=0, warmup=1.0, buffer=150)
+    FinetuneConfig(
+        gamma=1.0,
+        tau=1.0,
+        actor_ema=1.0,
+        bonus=0.0,
+        motion_threshold_px=0.0,
+        utd=0.0,
+        pretrain=0,
+        warmup=1.0,
+        buffer=150,
+    )
 
 
-def demonstrated(root: Path) -> Path:
-    for seed in range(3):
+def demonstrated(root: Path, seeds: range = range(3)) -> Path:
+    for seed in seeds:
         save_demonstration(demonstrate(seed), demonstration_folder(root, seed))
     return root
 
@@ -112,7 +131,7 @@ def test_a_full_disk_is_said_before_anything_is_practised(tmp_path, monkeypatch)
 
 
 def test_two_checkpoints_fit_into_what_is_asked_of_the_disk(tmp_path):
-    model = learner(policy_kwargs={"average": 0.1})
+    model = learner(policy_kwargs={"actor_ema": 0.1})
     train(model, 30)
     assert model.buffer.full
     save_checkpoint(tmp_path, 30, model, {})
@@ -143,10 +162,35 @@ def test_a_resumed_run_draws_no_point_twice(tmp_path):
     demos = demonstrated(tmp_path / "demos")
     broken = finetuning(tmp_path / "run", demos)
     broken._save = lambda episodes: None if episodes > 2 else Finetuning._save(broken, episodes)
-    broken._finish = lambda: None  # killed before the last checkpoint
-    broken.run()
+    broken._summary = interrupt  # killed before the last checkpoint
+    with pytest.raises(KeyboardInterrupt):
+        broken.run()
     finetuning(tmp_path / "run", demos).run()
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
-    assert "train/critic_loss" in events.Tags()["scalars"]
+    drawn = events.Tags()["scalars"]
+    assert "train/critic_loss" in drawn and "train/n_updates" not in drawn, "which the learner keeps off the board"
     assert [point.step for point in events.Scalars("train/critic_loss")] == [1, 2, 3, 4]
+
+
+def test_a_run_begun_before_environments_had_streams_goes_on(tmp_path):
+    demos = demonstrated(tmp_path / "demos")
+    finetuning(tmp_path / "whole", demos).run()
+    broken = finetuning(tmp_path / "broken", demos)
+    broken._save = lambda episodes: None if episodes > 2 else Finetuning._save(broken, episodes)
+    broken._summary = interrupt  # killed before the last checkpoint
+    with pytest.raises(KeyboardInterrupt):
+        broken.run()
+    file = tmp_path / "broken/checkpoints/00002/checkpoint.json"
+    about = json.loads(file.read_text())
+    assert about["next_seed"] == about.pop("starts")["start"] == 10_002
+    file.write_text(json.dumps(about))
+    (file.parent / SUMS).unlink()  # nor had they checksums
+    finetuning(tmp_path / "broken", demos).run()
+    assert_same_checkpoints(*(tmp_path / name / "checkpoints/00004" for name in ("whole", "broken")))
+
+
+def test_the_actor_s_bounds_are_those_at_which_stable_baselines3_clips() -> None:
+    from stable_baselines3.sac import policies
+
+    assert (actor.LOG_STD_MIN, actor.LOG_STD_MAX) == (policies.LOG_STD_MIN, policies.LOG_STD_MAX)

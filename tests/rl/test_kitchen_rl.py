@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 pytest.importorskip("gymnasium_robotics")
 
-from mpr.episode import Episode
-from rl.demonstrations import Demonstration
-from rl.kitchen.camera import camera_path
-from rl.kitchen.demonstrate import demonstrate
-from rl.kitchen.dense import DenseReward, dense
-from rl.kitchen.environment import KitchenEnvironment
-from rl.kitchen.expert import SHUT, opening_plan
-from rl.kitchen.pictures import KitchenPictures, with_pictures
-from rl.kitchen.recording import record, scene_recording
-from rl.kitchen.tasks import ARM, TASKS, find_task
+from mpr.core.data.episode import Episode
+from rl.data.demonstrations import labels
+from rl.environments.kitchen.camera import camera_path
+from rl.environments.kitchen.demonstrate import demonstrate
+from rl.environments.kitchen.dense import DenseReward, dense
+from rl.environments.kitchen.environment import KitchenEnvironment
+from rl.environments.kitchen.expert import SHUT, opening_plan
+from rl.environments.kitchen.pictures import KitchenPictures, with_pictures
+from rl.environments.kitchen.recording import record, scene_recording
+from rl.environments.kitchen.tasks import ARM, TASKS, find_task
 
-TASK_NAMES = list(TASKS)
+TASK_NAMES = list(TASKS.ours)
 SEED = 610_000
 
 
@@ -34,7 +34,7 @@ def kitchen(task: str, ajar: bool = False, threshold: float | None = None) -> Ki
 
 
 @lru_cache(maxsize=16)
-def shown(task: str, seed: int = SEED, noise: float = 0.05) -> Demonstration:
+def shown(task: str, seed: int = SEED, noise: float = 0.05) -> Episode:
     return demonstrate(kitchen(task), seed, noise)
 
 
@@ -91,9 +91,8 @@ def test_dense_refuses_what_does_not_fit() -> None:
 def test_dense_of_an_episode_reads_its_states(task: str) -> None:
     made = shown(task)
     assert made.recording is not None
-    t, zeros = find_task(task), np.zeros((len(made), 9))
-    episode = Episode({}, made.states, made.times, zeros, zeros, made.executed, True, False, True)  # type: ignore[arg-type]
-    scored = DenseReward(t).score(episode)
+    t = find_task(task)
+    scored = DenseReward(t).score(made)
     gap, travel = made.states[:, -3:], t.travel(made.recording.qpos)
     np.testing.assert_allclose(
         scored, dense(t, np.zeros_like(gap), gap, travel), atol=0.01
@@ -130,7 +129,7 @@ def test_ajar_doors_stand_open_differently_and_never_solved(task: str) -> None:
 
 
 def test_a_slide_that_counts_as_solved_is_not_yet_called_open() -> None:
-    stock, full = kitchen("slide"), kitchen("slide", threshold=TASKS["slide"].opened)
+    stock, full = kitchen("slide"), kitchen("slide", threshold=find_task("slide").opened)
     ends = {}
     for name, environment in (("stock", stock), ("full", full)):
         for travel in (0.1, 0.26):
@@ -177,7 +176,7 @@ def test_a_recording_on_request_holds_every_frame_of_the_episode() -> None:
 def test_a_demonstration_ends_at_the_first_success(task: str) -> None:
     made, t = shown(task), find_task(task)
     assert made.success and made.recording is not None
-    assert made.states.shape == (len(made) + 1, 62) and made.actions.shape == (len(made), 9) and len(made) < 150
+    assert made.states.shape == (len(made) + 1, 62) and labels(made).shape == (len(made), 9) and len(made) < 150
     solved = [t.solved(q) for q in made.recording.qpos]
     assert solved[-1] and not any(solved[:-1])
 
@@ -186,12 +185,12 @@ def test_what_was_executed_leads_to_the_states_seen() -> None:
     """Labels do not: they are the expert's actions before noise was added."""
     made, environment = shown("microwave"), kitchen("microwave")
     assert made.recording is not None
-    noise = (made.executed - made.actions)[:, ARM]
-    free = np.abs(made.actions[:, ARM]) < 0.8  # where clipping cannot touch it
+    noise = (made.executed_actions - labels(made))[:, ARM]
+    free = np.abs(labels(made)[:, ARM]) < 0.8  # where clipping cannot touch it
     assert 0.04 < noise[free].std() < 0.06 and abs(noise[free].mean()) < 0.01
-    np.testing.assert_array_equal(made.executed[:, 7:], made.actions[:, 7:])
+    np.testing.assert_array_equal(made.executed_actions[:, 7:], labels(made)[:, 7:])
     away = {}
-    for name, actions in (("executed", made.executed), ("labels", made.actions)):
+    for name, actions in (("executed", made.executed_actions), ("labels", labels(made))):
         environment.reset(seed=SEED)
         for action in actions[:30]:
             environment.step(action)
@@ -202,7 +201,7 @@ def test_what_was_executed_leads_to_the_states_seen() -> None:
 def test_without_noise_labels_are_executed() -> None:
     quiet = shown("slide", SEED, 0.0)
     assert quiet.success
-    np.testing.assert_array_equal(quiet.actions, quiet.executed)
+    np.testing.assert_array_equal(quiet.teacher_actions, quiet.executed_actions)
 
 
 def test_speed_is_varied() -> None:
@@ -218,7 +217,7 @@ def test_speed_is_varied() -> None:
 def test_a_demonstration_depends_on_its_seed_alone() -> None:
     first = shown("slide", SEED)
     again = demonstrate(kitchen("slide"), SEED)
-    for name in ("states", "actions", "executed"):
+    for name in ("states", "teacher_actions", "executed_actions"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert first.recording is not None and again.recording is not None
     assert first.recording.to_bytes() == again.recording.to_bytes()
@@ -258,8 +257,8 @@ def test_pictures_of_a_demonstration_fit_its_states() -> None:
     short = replace(
         made,
         states=made.states[:3],
-        actions=made.actions[:2],
-        executed=made.executed[:2],
+        executed_actions=made.executed_actions[:2],
+        teacher_actions=labels(made)[:2],
         times=made.times[:3],
         recording=scene_recording(find_task("slide"), np.array([0.02, 0.05]), made.recording.qpos[:3], "front"),
     )

@@ -16,18 +16,18 @@ import pytest
 pytest.importorskip("gymnasium_robotics")
 
 from mpr.cli import main
-from mpr.intervals import Interval
-from rl.outcomes import BASE
-from rl.quickstart import QuickstartConfig, Stage, go, last_words, stages, waves
-from rl.quickstart_page import RESIDUAL, verdict, worth_showing
-from tracking.errors import UserError
-from tracking.processes import mapped
+from mpr.core.errors import UserError
+from mpr.core.processes import mapped
+from mpr.core.report.intervals import Interval
+from rl.commands.quickstart import QuickstartConfig, Stage, go, last_words, stages, waves
+from rl.commands.quickstart_page import RESIDUAL, verdict, worth_showing
+from rl.evaluation.config import BASE
 
 MINIATURE = [
     "quickstart", "--clips", "3", "--demonstrations", "1", "--episodes", "3", "--evaluation", "2",
     "--reward_episodes", "1", "--predictor", "steps=6 batch=2 points=12 lr=0.01 checkpoint_every=2",
     "--base", "size=tiny steps=6 batch=4 checkpoint_every=2",
-    "--practice", "pretrain=2 ratio=0.1 batch=8 checkpoint_every=1 warmup_steps=0",
+    "--practice", "pretrain=2 utd=0.1 batch=8 checkpoint_every=1 warmup_steps=0",
 ]  # fmt: skip
 
 

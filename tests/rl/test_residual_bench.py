@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("gymnasium_robotics")
 
 from mpr.cli import main
-from rl.residual import bench_episode
-from rl.residual.bench_episode import Watch
-from rl.residual.bench_updates import OURS, PLAIN
-from tracking.errors import NoGL
+from mpr.core.errors import NoGL
+from rl.commands import bench_episode
+from rl.commands.bench_episode import Watch
+from rl.commands.bench_updates import OURS, PLAIN
 
 
 def test_time_inside_another_part_is_counted_once():

@@ -13,29 +13,34 @@ import pytest
 
 pytest.importorskip("gymnasium_robotics")
 
-from mpr.checkpoint import BadCheckpoint, last_checkpoint
 from mpr.cli import main
-from rl.demonstrations import (
+from mpr.core.checkpoints import BadCheckpoint, last_checkpoint
+from mpr.core.checksums import SUMS
+from mpr.core.data.episode import Episode
+from mpr.core.errors import NoGL, UserError
+from rl.data.demonstrations import (
     BadDemonstration,
-    Demonstration,
     demonstration_folder,
     frame_sizes,
+    labels,
     load_demonstrations,
     save_demonstration,
+    seed_of,
 )
-from rl.diffusion.checkpoint import load_actor
-from rl.diffusion.schedule import Sampler
+from rl.environments.kitchen.environment import KitchenEnvironment
+from rl.environments.kitchen.pictures import KitchenPictures, pictures_for
+from rl.environments.kitchen.tasks import find_task
+from rl.environments.kitchen.with_base import kitchen_with_base
+from rl.environments.residual import ResidualEnvironment
+from rl.environments.setting import Setting
+from rl.evaluation.outcomes import Outcome, play
 from rl.experiments.base import BaseConfig
-from rl.kitchen.environment import KitchenEnvironment
-from rl.kitchen.pictures import KitchenPictures, pictures_for
-from rl.kitchen.tasks import find_task
-from rl.kitchen.with_base import Setting, kitchen_with_base
-from rl.outcomes import Outcome, play
+from rl.policies.diffusion.checkpoint import load_actor
+from rl.policies.diffusion.schedule import Sampler
+from rl.residual.config import FinetuneConfig
 from rl.residual.demonstrations import label
-from rl.residual.environment import ResidualEnvironment
-from rl.residual.train import FinetuneConfig, Finetuning, finetune
+from rl.residual.train import Finetuning, finetune
 from tests.toy_demonstrations import toy_demonstration
-from tracking.errors import NoGL, UserError
 
 TASK, SIDE, STEPS = "slide", 40, 20  # episodes are cut at 20 steps: three chunks
 SEED = 610_000
@@ -46,24 +51,24 @@ SAMPLER = Sampler("ddim", 2)
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """demos/: two demonstrations with small pictures, cut short; bc/: a policy that saw them for two steps."""
-    home = tmp_path_factory.mktemp("seeing")
-    whole = ["demos", "--task", TASK, "--count", "2", "--views", "[front]", "--size", str(SIDE)]
+    home = tmp_path_factory.mktemp("reward_view")
+    whole = ["demos", "--task", TASK, "--num_demos", "2", "--views", "[front]", "--size", str(SIDE)]
     assert main([*whole, "--out", str(home / "whole")]) == 0
     for d in load_demonstrations(home / "whole"):
-        save_demonstration(cut(d), demonstration_folder(home / "demos", d.seed))
+        save_demonstration(cut(d), demonstration_folder(home / "demos", seed_of(d)))
     train = ["bc", "--demos", str(home / "demos"), "--cameras", "[front]", "--size", "tiny", "--image", "32"]
     assert main([*train, "--steps", "2", "--batch", "2", "--device", "cpu", "--out", str(home / "bc")]) == 0
     return home
 
 
-def cut(d: Demonstration, steps: int = STEPS) -> Demonstration:
+def cut(d: Episode, steps: int = STEPS) -> Episode:
     frames = {camera: [source[t] for t in range(steps + 1)] for camera, source in d.frames.items()}
     seen = {"states": d.states[: steps + 1], "times": d.times[: steps + 1], "frames": frames, "recording": None}
-    return replace(d, actions=d.actions[:steps], executed=d.executed[:steps], **seen)
+    return replace(d, executed_actions=d.executed_actions[:steps], teacher_actions=labels(d)[:steps], **seen)
 
 
 def setting(home: Path, base: str = "bc") -> Setting:
-    return Setting(TASK, home / base, ddim_steps=SAMPLER.steps)
+    return Setting(f"kitchen:{TASK}", home / base, ddim_steps=SAMPLER.steps)
 
 
 def base_actions(environment: ResidualEnvironment, seed: int) -> np.ndarray:
@@ -118,8 +123,8 @@ def test_evaluate_plays_the_same_twice_and_films_it(
         played.append(environment.finished.states)
         return outcome
 
-    monkeypatch.setattr("rl.evaluate.play", keeping)
-    asked = ["evaluate", "--task", TASK, "--base", str(home / "bc"), "--episodes", "2", "--ddim_steps", "2"]
+    monkeypatch.setattr("rl.evaluation.evaluate.play", keeping)
+    asked = ["evaluate", "--env", f"kitchen:{TASK}", "--base", str(home / "bc"), "--episodes", "2", "--ddim_steps", "2"]
     assert main([*asked, "--videos", "2", "--out", str(tmp_path / "filmed")]) == 0  # two renderers in turns
     assert main([*asked, "--videos", "0", "--out", str(tmp_path / "plain")]) == 0
     rows = [(tmp_path / out / "metrics.jsonl").read_text() for out in ("filmed", "plain")]
@@ -162,8 +167,8 @@ def test_a_killed_finetuning_ends_as_an_unbroken_one(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def config(out: str) -> FinetuneConfig:
-        given = {"episodes": 2, "pretrain": 3, "ratio": 0.1, "warmup_steps": 0, "batch": 8, "checkpoint_every": 1}
-        where = {"task": TASK, "base": home / "bc", "demos": home / "demos", "out": tmp_path / out}
+        given = {"episodes": 2, "pretrain": 3, "utd": 0.1, "warmup_steps": 0, "batch": 8, "checkpoint_every": 1}
+        where = {"env": f"kitchen:{TASK}", "base": home / "bc", "demos": home / "demos", "out": tmp_path / out}
         return FinetuneConfig(**where, **given, buffer=150, ddim_steps=SAMPLER.steps)
 
     finetune(config("whole"))
@@ -207,8 +212,9 @@ def test_demonstrations_without_the_frames_it_needs_are_refused(
     named = {"blind": "has no frames of camera 'front'; it has none: `mpr demos --views [front]`"}
     named |= {"small": "has frames of camera 'front' of 20 x 20 pixels, wanted are 40 x 40: `mpr demos --size`"}
     for demos, message in named.items():
-        for verb in (["finetune"], ["experiment", "practice", "--workers", "1"]):
-            asked = [*verb, "--task", TASK, "--base", str(home / "bc"), "--demos", str(tmp_path / demos)]
+        practice = ["experiment", "practice", "--workers", "1", "--task", TASK]
+        for verb in (["finetune", "--env", f"kitchen:{TASK}"], practice):
+            asked = [*verb, "--base", str(home / "bc"), "--demos", str(tmp_path / demos)]
             assert main([*asked, "--out", str(tmp_path / "out")]) == 2
             error = capsys.readouterr().err
             assert f"mpr: demonstration 0 {message}" in error and not (tmp_path / "out").exists()
@@ -234,6 +240,7 @@ def test_a_policy_that_does_not_say_how_large_its_frames_were_is_refused(home: P
     assert about["shape"]["cameras"] == {"front": [SIDE, SIDE]}
     about["shape"]["cameras"] = ["front"]  # as an earlier version wrote it
     (folder / "checkpoint.json").write_text(json.dumps(about))
+    (folder / SUMS).unlink()  # which it did not write yet
     with (
         pytest.raises(BadCheckpoint, match=r"how large the frames were that it learned from \(front\).*`mpr bc`"),
         kitchen_with_base(setting(tmp_path)),

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from robot.action import NOTHING, Action, action_of, composed, target_of, turn_base_of
-from robot.arm import ArmState, Mode
-from robot.pose import Pose, angle_between
+from robot.hardware.action import NOTHING, Action, action_of, composed, correction_between, target_of, turn_base_of
+from robot.hardware.arm import ArmState, Mode
+from robot.hardware.pose import Pose, angle_between
 
 HALF = np.sqrt(0.5)
 UNITS = st.floats(-1, 1)
 ACTIONS = st.lists(UNITS, min_size=8, max_size=8).map(np.array)
 TURNING = ACTIONS.filter(lambda action: np.linalg.norm(action[3:7]) > 0.01)
-ALPHAS = st.floats(0.05, 1)
+SCALES = st.floats(0.05, 1)
 
 
 def standing(quaternion: tuple[float, ...] = (1, 0, 0, 0)) -> ArmState:
@@ -40,23 +40,23 @@ def test_the_numbers_of_an_action() -> None:
 def test_the_numbers_of_a_residual() -> None:
     base = np.array([0.5, 0, -1, HALF, 0, 0, HALF, 0])  # a quarter about x
     residual = np.array([1, 0, -1, 0, 0, 1, 0, -1])  # half a turn about z
-    made = composed(base, residual, alpha=0.5)
+    made = composed(base, residual, residual_scale=0.5)
     expected = Rotation.from_rotvec([0, 0, 0.5 * 0.1 * np.pi]) * Rotation.from_rotvec([np.pi / 2, 0, 0])
     np.testing.assert_allclose(made[[0, 1, 2, 7]], [1, 0, -1, -0.5])
     np.testing.assert_allclose(made[3:7], expected.as_quat(canonical=True), atol=1e-12)
 
 
 @given(ACTIONS, ACTIONS)
-def test_without_alpha_the_base_acts_alone(base: Action, residual: Action) -> None:
-    made = composed(base, residual, alpha=0)
+def test_with_a_scale_of_nothing_the_base_acts_alone(base: Action, residual: Action) -> None:
+    made = composed(base, residual, residual_scale=0)
     np.testing.assert_allclose(made[[0, 1, 2, 7]], base[[0, 1, 2, 7]])
     same_turn(made, base)
 
 
-@given(ACTIONS, ALPHAS)
-def test_a_residual_of_nothing_leaves_the_base(base: Action, alpha: float) -> None:
+@given(ACTIONS, SCALES)
+def test_a_residual_of_nothing_leaves_the_base(base: Action, residual_scale: float) -> None:
     for nothing in (NOTHING, np.zeros(8)):
-        made = composed(base, nothing, alpha)
+        made = composed(base, nothing, residual_scale)
         np.testing.assert_allclose(made[[0, 1, 2, 7]], base[[0, 1, 2, 7]])
         same_turn(made, base)
 
@@ -109,6 +109,23 @@ def test_what_is_no_action_is_refused(action: object) -> None:
 def test_what_is_not_finite_is_not_composed_away(bad: float, at: int, of: str) -> None:
     parts = {"base": NOTHING.copy(), "residual": NOTHING.copy()}
     parts[of][at] = bad
-    made = composed(**parts, alpha=0.1)
+    made = composed(**parts, residual_scale=0.1)
     with pytest.raises(ValueError, match="8 finite numbers"):
         target_of(made, standing())
+
+
+@given(ACTIONS, ACTIONS, SCALES)
+def test_a_correction_makes_the_wanted_action_or_says_where_it_falls_short(
+    base: Action, wanted: Action, residual_scale: float
+) -> None:
+    residual, short = correction_between(base, wanted, residual_scale)
+    assert np.abs(residual).max() <= 1 + 1e-12
+    made = composed(base, residual, residual_scale)
+    near = ~short
+    linear = np.r_[0:3, 7]
+    np.testing.assert_allclose(made[linear][near[linear]], wanted[linear][near[linear]], atol=1e-9)
+    if near[3]:
+        assert (turn_base_of(made) * turn_base_of(wanted).inv()).magnitude() < 1e-6
+    else:  # turned towards it, as far as a residual turns
+        before = (turn_base_of(base) * turn_base_of(wanted).inv()).magnitude()
+        assert (turn_base_of(made) * turn_base_of(wanted).inv()).magnitude() <= before + 1e-9

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from rl.diffusion.samples import Horizons
-from rl.diffusion.schedule import Sampler
-from robot.action import NOTHING
+from rl.policies.diffusion.schedule import Sampler
+from rl.policies.diffusion.sizes import Horizons
+from robot.hardware.action import NOTHING
 from robot.policies.ahead import AheadActor
 
 HORIZONS = Horizons()
@@ -33,7 +33,7 @@ class Numbered(torch.nn.Module):
     def predict(self, observation: dict[str, Any], sampler: Any, noise: Any) -> torch.Tensor:
         states = observation["state"][0, :, 0]
         self.histories.append(states.tolist())
-        assert self.go.wait(5)
+        assert self.go.wait(60)
         if self.fails:
             raise RuntimeError("out of memory")
         first = states[-1] - (len(states) - 1)

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robot.camera import CameraError, CameraFeatures, Picture
+from mpr.core.data.video import VideoFrames, write_video
 from robot.cameras import realsense
 from robot.cameras.grabber import Grabber
 from robot.cameras.realsense import RealSenseCamera
 from robot.cameras.video import VideoCamera
-from robot.within import Newest, within
+from robot.hardware.camera import CameraError, CameraFeatures, Picture
+from robot.hardware.within import Newest, within
 from tests.waiting import until
-from tracking.video import VideoFrames, write_video
 
 BLANK = np.zeros((4, 6, 3), np.uint8)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robot.clock import Pace, WallClock, collect_now
+from robot.hardware.clock import Pace, WallClock, collect_now
 from tests.toy_arm import ToyClock
 
 WORKS = st.lists(st.one_of(st.floats(0, 0.09), st.floats(0, 0.5), st.sampled_from([0.1, 0.2, 0.3])), max_size=60)

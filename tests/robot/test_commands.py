@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,23 +14,24 @@ import numpy as np
 import pytest
 
 from mpr.cli import main as mpr
-from mpr.episode import Episode, load_episode
-from rl.base_policy import BasePolicy
-from rl.demonstrations import load_demonstrations
-from robot.arm import ArmError
-from robot.arms.simulated.arm import SimulatedArm
-from robot.arms.simulated.cameras import SimulatedCamera
-from robot.arms.simulated.operator import SimulatedOperator
-from robot.camera import Picture
+from mpr.core.data.episode import Episode
+from mpr.core.data.episode_folder import load_episode
+from mpr.core.data.video import VideoFrames, write_video
+from mpr.core.errors import UserError
+from rl.data.demonstrations import load_demonstrations
+from rl.policies.base_policy import BasePolicy
 from robot.commands import demos
 from robot.commands.check import CheckConfig, checked
-from robot.operator import Answer
+from robot.hardware.arm import ArmError
+from robot.hardware.camera import Picture
 from robot.policies.named import base_policy
+from robot.simulated.arm import SimulatedArm
+from robot.simulated.cameras import SimulatedCamera
+from robot.simulated.operator import SimulatedOperator
 from robot.station import Station, StationConfig, named
+from robot.teleop.operator import Answer
 from tests.toy_arm import ToyArm, ToyClock
 from tests.toy_station import ToyOperator
-from tracking.errors import UserError
-from tracking.video import VideoFrames, write_video
 
 SMALL = ["--size", "32"]
 
@@ -62,8 +64,9 @@ def test_run_leaves_marked_episodes_films_and_a_page(ran: Path) -> None:
 
 @pytest.mark.gl
 def test_a_longer_session_goes_on_and_keeps_what_was_there(
-    ran: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    ran = shutil.copytree(ran, tmp_path / "run")  # the others look at one of two episodes
     before = (ran / "episodes" / "episode_000001" / "SHA256SUMS").read_text()
     longer = ["robot", "run", *SMALL, "--episodes", "3", "--films", "1", "--out", str(ran)]
     monkeypatch.setattr("robot.commands.run.session", lambda *_: raised(KeyboardInterrupt()))
@@ -99,7 +102,7 @@ def test_an_episode_is_followed_again_slower_and_near_its_path(ran: Path, tmp_pa
     other = ran / "episodes" / "episode_000000"
     looks = [load_episode(Path(folder)).frames["world"][0].astype(float) for folder in (episode, other)]
     apart = [np.abs(again.frames["world"][0] - look).mean() for look in looks]
-    assert apart[0] < 0.25 * apart[1] and again.about["seed"] == 1, "the scene of the recorded one"
+    assert apart[0] < 0.25 * apart[1] and again.seed == 1, "the scene of the recorded one"
     assert not again.success and summary["success_marked"], "the door opens, and it is no policy's success"
     speed = [
         np.linalg.norm(np.diff(load_episode(folder).states[:, :3], axis=0), axis=1).max()
@@ -110,9 +113,9 @@ def test_an_episode_is_followed_again_slower_and_near_its_path(ran: Path, tmp_pa
 
 @pytest.mark.gl
 def test_demonstrations_are_what_bc_learns_from(tmp_path: Path) -> None:
-    assert mpr(["robot", "demos", *SMALL, "--count", "1", "--out", str(tmp_path / "demos")]) == 0
+    assert mpr(["robot", "demos", *SMALL, "--num_demos", "1", "--out", str(tmp_path / "demos")]) == 0
     (one,) = load_demonstrations(tmp_path / "demos" / "demonstrations")
-    assert one.states.shape[1] == one.actions.shape[1] == 8 and set(one.frames) == {"world", "wrist"}
+    assert one.states.shape[1] == one.executed_actions.shape[1] == 8 and set(one.frames) == {"world", "wrist"}
     bc = ["bc", "--demos", str(tmp_path / "demos" / "demonstrations"), "--size", "tiny", "--steps", "2", "--batch", "4"]
     assert mpr([*bc, "--device", "cpu", "--out", str(tmp_path / "bc")]) == 0
     run = ["robot", "run", *SMALL, "--policy", str(tmp_path / "bc"), "--episodes", "1", "--step_limit", "12"]
@@ -177,7 +180,7 @@ def test_a_check_asks_before_anything_moves_the_hand_too() -> None:
         (["run", "--arm", "franky"], "--arm franky: needs --host, its FCI host name"),
         (["run", "--arm", "polymetis", "--host", "here"], "needs --host, HOST:PORT of its server"),
         (["run", "--arm", "franky", "--host", "h"], "needs --world and --wrist"),
-        (["run", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["run", "--task", "towel"], "no task of the simulated arm 'towel'"),
         (["run", "--policy", "nowhere"], "no policy 'nowhere'; there is expert, stay, and run folders of `mpr bc`"),
         (["run", "--films", "-1"], "--films -1: 0 or more"),
         (["run", "--rate_hz", "1"], "is under two beats of --rate_hz 1"),
@@ -188,22 +191,22 @@ def test_a_check_asks_before_anything_moves_the_hand_too() -> None:
         ),
         (["run", "--episodes", "0"], "--episodes 0: 1 or more"),
         (["run", "--limits.step", "0"], "limit step 0 m: above 0, 0.1 at most"),
-        (["demos", "--teleop", "wheel"], "--teleop wheel: there is gamepad, spacemouse, keyboard"),
+        (["demos", "--teleop", "wheel"], "no teleoperation device 'wheel'; there is gamepad, spacemouse, keyboard"),
         (["check", "--seconds", "0"], "--seconds 0: 0.5 to 60"),
         (["replay", "--episode", "nowhere"], "there is no episode at nowhere"),
         (["faults", "--workers", "0"], "--workers 0: at least 1"),
         (["run", "--size", "33"], "--size 33: 16 to 640 pixels, even"),
         (["run", "--policy", "bc", "--device", "banana"], "no device 'banana'; there is auto, cpu, cuda, cuda:N"),
         (["run", "--operator", "keyboard"], "keys are read from a terminal"),
-        (["demos", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["demos", "--task", "towel"], "no task of the simulated arm 'towel'"),
         (["demos", "--teleop", "keyboard"], "keys are read from a terminal"),
-        (["check", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["check", "--task", "towel"], "no task of the simulated arm 'towel'"),
         (["check", "--operator", "keyboard"], "keys are read from a terminal"),
         (["replay", "--speed", "1e-308"], "--speed 1e-308: 0.01 to 1"),
         (["run", "--world", "film.mp4", "--host", "h"], "--host, --world: of a real arm"),
         (["check", "--wrist", "2"], "--wrist: of a real arm"),
-        (["replay", "--episode", ".", "--task", "towel"], "the simulated arm has no task 'towel'"),
-        (["faults", "--task", "towel"], "the simulated arm has no task 'towel'"),
+        (["replay", "--episode", ".", "--task", "towel"], "no task of the simulated arm 'towel'"),
+        (["faults", "--task", "towel"], "no task of the simulated arm 'towel'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line_and_leaves_no_run_behind(
@@ -282,7 +285,7 @@ def test_an_out_that_cannot_be_made_is_refused(out: str, capsys: pytest.CaptureF
 def test_a_damaged_episode_is_named_left_out_and_made_up_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["robot", "demos", *SMALL, "--count", "1", "--out", str(tmp_path / "demos")]
+    asked = ["robot", "demos", *SMALL, "--num_demos", "1", "--out", str(tmp_path / "demos")]
     assert mpr(asked) == 0
     arrays = tmp_path / "demos" / "episodes" / "episode_000000" / "arrays.npz"
     arrays.write_bytes(arrays.read_bytes() + b"x")
@@ -313,8 +316,8 @@ def test_a_success_in_which_nobody_moved_is_no_demonstration_and_made_up_for(
             expert.idle = IdleAtFirst()  # pyright: ignore[reportAttributeAccessIssue]
             yield expert
 
-    monkeypatch.setattr(demos, "led", led)
-    assert mpr(["robot", "demos", *SMALL, "--count", "1", "--out", str(tmp_path / "demos")]) == 0
+    monkeypatch.setattr(demos, "leader_of", led)
+    assert mpr(["robot", "demos", *SMALL, "--num_demos", "1", "--out", str(tmp_path / "demos")]) == 0
     assert [d.seed for d in load_demonstrations(tmp_path / "demos" / "demonstrations")] == [1]
     said = capsys.readouterr().out
     assert "a success, but no demonstration: not one of its" in said and "episode 0 is left out" in said
@@ -334,7 +337,7 @@ def test_an_expert_that_shows_nothing_is_given_up_where_nobody_sits_there(
         return finished(episode, *more)
 
     monkeypatch.setattr(demos, "finished", counted)
-    asked = ["robot", "demos", *SMALL, "--count", "1", "--step_limit", "2"]
+    asked = ["robot", "demos", *SMALL, "--num_demos", "1", "--step_limit", "2"]
     assert mpr([*asked, "--out", str(tmp_path / "demos")]) == 2
     error = capsys.readouterr().err
     assert "not one of the last 2 episodes is a demonstration" in error and len(error.strip().splitlines()) == 1

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robot.operator import Mark
+from mpr.core.errors import UserError
 from robot.teleop.device import OPEN, SHUT, Wish
 from robot.teleop.gamepad import CIRCLE, CREATE, CROSS, OPTIONS, PAD_LEFT, PAD_RIGHT, SETTLE, TRIANGLE, Gamepad
+from robot.teleop.operator import Mark
 from robot.teleop.spacemouse import SpaceMouse
-from tests.test_robot_operator import Wound
+from tests.robot.test_operator import Wound
 from tests.toy_devices import Cap, FakePad, VirtualPad
-from tracking.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ZERO = np.zeros(3)
 
 
@@ -185,7 +185,7 @@ def test_sdl_leaves_sigterm_alone():
     """SDL takes SIGTERM over where nobody has: `kill` would not end a session."""
     pytest.importorskip("pygame")
     code = (
-        "import os, signal\nfrom robot.teleop.gamepad import Gamepad\nfrom tracking.errors import UserError\n"
+        "import os, signal\nfrom robot.teleop.gamepad import Gamepad\nfrom mpr.core.errors import UserError\n"
         "try:\n    Gamepad().__enter__()\nexcept UserError: pass\n"
         "import pygame._sdl2.controller as c; c.init()\nos.kill(os.getpid(), signal.SIGTERM)\n"
     )

@@ -1,8 +1,7 @@
-"""FrankaEnv on a toy arm: what is seen, sent and kept, how episodes end, and what happens when something is gone."""
+"""FrankaEnv when something is gone, wrong or over: what holds the arm, ends an episode, and who is asked."""
 
 from __future__ import annotations
 
-import gc
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -10,157 +9,18 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
-from robot.action import NOTHING, ROTATION_FACTOR, STEP, composed, turn_base_of
-from robot.arm import ArmFeatures, Mode
-from robot.clock import WallClock
+from mpr.core.errors import UserError
 from robot.commands.run import watched
-from robot.environment import FrankaEnv, Stopped
-from robot.operator import Answer, Mark
-from robot.pose import angle_between
-from robot.session import no_residual, one_episode, told
-from tests.toy_arm import HOME, ToyArm, ToyClock
-from tests.toy_station import Forward, ToyCamera, ToyOperator
-from tracking.errors import UserError
-
-
-class Table:
-    """Everything of a session, at hand."""
-
-    def __init__(self, operator: ToyOperator | None = None, **more) -> None:
-        self.clock = ToyClock(5.0)
-        self.arm, self.operator = ToyArm(self.clock), operator or ToyOperator()
-        self.cameras = [ToyCamera(name, self.clock) for name in ("world", "wrist")]
-        self.base = Forward()
-        self.env = FrankaEnv(
-            self.arm, self.cameras, self.base, self.operator, clock=self.clock, task="toy", **{"step_limit": 10, **more}
-        )
-
-    def steps(self, count: int, residual=None):
-        found = [self.env.step(no_residual({}) if residual is None else residual) for _ in range(count)]
-        return found[-1]
-
-
-def test_an_observation_is_what_the_base_policy_was_shown_at_that_very_beat() -> None:
-    table = Table()
-    observation, info = table.env.reset(seed=3)
-    assert table.env.observation_space.contains(observation) and info["stale"] == ()
-    for _ in range(3):
-        observation, *_ = table.steps(1)
-        np.testing.assert_array_equal(observation["pose"], table.base.states[-1][:7])
-        np.testing.assert_array_equal(observation["world"], table.base.shown[-1]["world"])
-        np.testing.assert_array_equal(observation["base_action"], table.base.action)
-    assert table.base.resets == [3] and table.operator.seeds == [3]
-    assert len({shown["wrist"].tobytes() for shown in table.base.shown}) == 4, "each beat looks anew"
-
-
-def test_what_is_sent_is_base_and_residual_composed_from_the_measured_pose() -> None:
-    table = Table()
-    table.env.reset(seed=0)
-    before = table.arm.state().pose
-    residual = np.array([0.5, -1, 0, 0, 0, 0, 1, 0], np.float32)
-    table.steps(1, residual)
-    (_, sent), *_ = table.arm.sent
-    wanted = composed(table.base.action, residual, 0.1)
-    np.testing.assert_allclose(sent.pose.position - before.position, STEP * wanted[:3], atol=1e-9)
-    assert sent.width == pytest.approx(0.04)
-
-
-def test_a_residual_outside_its_range_is_recorded_as_the_turn_that_was_made() -> None:
-    table = Table()
-    one_episode(table.env, 0, lambda _: np.array([4, 0, 0, 0, 0, 0.3, 3, -2], np.float32))
-    assert table.env.finished is not None
-    recorded = table.env.finished.residual_actions[0]
-    np.testing.assert_allclose(recorded, [1, 0, 0, 0, 0, 0.1, 1, -1], atol=1e-6)
-    made = turn_base_of(table.env.finished.executed_actions[0]).as_rotvec()
-    np.testing.assert_allclose(made, 0.1 * ROTATION_FACTOR * turn_base_of(recorded).as_rotvec(), atol=1e-6)
-
-
-@pytest.mark.parametrize("clock", [ToyClock, WallClock])
-def test_garbage_is_collected_before_an_episode_that_a_wall_clock_drives_and_not_in_its_middle(clock: type) -> None:
-    table = Table()
-    table.env.clock = clock()
-    try:
-        table.env.reset(seed=0)
-        assert bool(gc.get_freeze_count()) == (clock is WallClock)
-    finally:
-        gc.unfreeze()
-
-
-def test_closed_after_the_arm_was_left_it_tells_no_false_alarm() -> None:
-    table = Table()
-    one_episode(table.env, 0)
-    table.arm.raising.add("stop")  # as an arm that is not connected any more
-    table.env.close()
-    assert table.env.guard.latched is None
-
-
-def test_threads_that_a_collection_stopped_have_read_again_before_the_first_look(monkeypatch) -> None:
-    class Wall(ToyClock, WallClock):
-        def sleep_until(self, deadline: float) -> None:
-            super().sleep_until(deadline)
-            table.arm.late = 0.0
-
-    def collected() -> None:
-        table.clock.advance(0.3)
-        table.arm.late = 0.3  # what its thread read before
-
-    table = Table()
-    table.clock.__class__ = Wall
-    monkeypatch.setattr("robot.environment.collect_now", collected)
-    assert table.env.reset(seed=0)[1]["stale"] == ()
-    assert table.steps(1)[4]["event"] is None
-
-
-def test_commands_keep_to_the_beat_and_times_are_measured() -> None:
-    table = Table()
-    episode, mark = one_episode(table.env, 0)
-    times = [time for time, _ in table.arm.sent]
-    np.testing.assert_allclose(np.diff(times), 0.1, atol=1e-9)
-    assert (len(episode), mark, episode.truncated, episode.terminated) == (10, None, True, False)
-    np.testing.assert_allclose(episode.times, np.arange(11) / 10, atol=1e-9)
-    assert episode.about["overruns"] == 0 and episode.about["task"] == "toy" and episode.about["held"] == {}
-
-
-@pytest.mark.parametrize(
-    ("mark", "terminated"), [(Mark.SUCCESS, True), (Mark.FAILURE, False), (Mark.REDO, False), (Mark.QUIT, False)]
-)
-def test_the_operator_s_mark_ends_an_episode_and_success_alone_terminates(mark: Mark, terminated: bool) -> None:
-    table = Table(ToyOperator({4: mark}))
-    episode, said = one_episode(table.env, 0)
-    assert said is mark and len(episode) == 4
-    assert (episode.terminated, episode.truncated, episode.success) == (terminated, not terminated, terminated)
-    assert table.arm.stops[-1] == table.clock.now() > table.arm.sent[-1][0], "it holds where the episode ended"
-
-
-def test_the_next_episode_begins_at_home_with_nothing_of_the_last() -> None:
-    table = Table(ToyOperator({4: Mark.SUCCESS}))
-    one_episode(table.env, 0)
-    assert table.arm.state().pose.position[0] > HOME.position[0] + 0.005
-    observation, _ = table.env.reset()
-    np.testing.assert_allclose(observation["pose"][:3], HOME.position, atol=1e-6)
-    assert table.base.resets == [0, 1] and len(table.env.kept) == 0
-
-
-def test_executed_actions_are_what_was_sent_and_a_held_step_stays() -> None:
-    table = Table()
-    table.base.action = np.array([1, *NOTHING[1:]], np.float32)
-    table.env.reset(seed=0)
-    table.steps(3)
-    table.base.action = np.array([np.nan, *NOTHING[1:]], np.float32)
-    table.steps(1)
-    *_, info = table.steps(1)  # the action of the observation before was not finite
-    assert info["event"].kind == "bad action" and not info["event"].ask
-    table.base.action = Forward().action
-    while not table.steps(1)[3]:
-        pass
-    episode = table.env.finished
-    assert episode is not None and episode.about["held"] == {"bad action": 2}
-    poses = episode.states[:, :3]
-    sent = {round(time - 5.0, 6): target for time, target in table.arm.sent}
-    for k in range(len(episode)):
-        target = sent.get(round(episode.times[k], 6))
-        by = episode.executed_actions[k, :3] * STEP
-        np.testing.assert_allclose(by, 0 if target is None else target.pose.position - poses[k], atol=1e-9)
+from robot.environment import RATE_HZ, Stopped
+from robot.hardware.action import NOTHING, STEP
+from robot.hardware.arm import ArmFeatures, Mode
+from robot.hardware.pose import angle_between
+from robot.recording.flags import flags
+from robot.session import episode_summary, one_episode
+from robot.teleop.operator import Answer, Mark
+from tests.robot.table import Table
+from tests.toy_arm import HOME, ToyArm
+from tests.toy_station import ToyOperator
 
 
 @pytest.mark.parametrize("infinite", [np.inf, -np.inf, np.nan])
@@ -188,7 +48,8 @@ def test_a_picture_that_is_too_old_is_marked_and_holds_the_arm() -> None:
     assert info["event"] is None and len(table.arm.sent) == sent + 1
     while not table.steps(1)[3]:
         pass
-    assert table.env.finished is not None and table.env.finished.about["stale"] == {"wrist": [3, 4]}
+    assert table.env.finished is not None
+    assert {name: np.flatnonzero(at).tolist() for name, at in table.env.finished.log.stale.items()} == {"wrist": [3, 4]}
 
 
 def test_a_camera_that_is_gone_ends_the_episode_which_is_whole_up_to_there() -> None:
@@ -320,7 +181,7 @@ def test_a_state_that_is_too_old_is_marked_in_the_last_view_too() -> None:
     table.arm.late = 0.5
     *_, info = table.steps(1)
     assert info["stale"] == ("state",) and table.env.finished is not None
-    assert table.env.finished.about["stale"] == {"state": [3]}
+    assert {name: np.flatnonzero(at).tolist() for name, at in table.env.finished.log.stale.items()} == {"state": [3]}
 
 
 def test_leaving_a_session_holds_the_arm_before_anything_else_is_let_go() -> None:
@@ -365,7 +226,7 @@ def test_a_fault_in_the_last_view_comes_before_the_mark() -> None:
     *_, terminated, truncated, info = table.steps(1)
     episode = table.env.finished
     assert not terminated and truncated and info["event"].kind == "arm error"
-    assert episode is not None and not episode.success and "joint_reflex" in told(episode)
+    assert episode is not None and not episode.success and "joint_reflex" in episode_summary(episode)
     assert episode.about["mark"] == "", "it was overruled"
 
 
@@ -394,7 +255,7 @@ def test_steps_at_which_nothing_was_sent_are_flagged() -> None:
     for step in range(5):
         table.base.action = np.full(8, np.nan, np.float32) if step == 1 else calm
         table.steps(1)
-    about = table.env.finished.about  # type: ignore[union-attr]
-    assert about["unsent"] == [False, False, True, False, False]
-    assert len(about["sent_times"]) == 5 and len(about["state_times"]) == len(about["joints"]) == 6
-    assert about["arm"] == "toy"
+    episode = table.env.finished
+    assert episode is not None and episode.about["arm"] == "toy" and episode.rate_hz == RATE_HZ
+    assert flags(episode)["unsent"].tolist() == [False, False, True, False, False]
+    assert set(episode.log.arrays) >= {"sent_s", "late_s", "missed", "met", "state_s", "joints_rad", "frame_s/wrist"}

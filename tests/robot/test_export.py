@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 
 from mpr.cli import main as mpr
-from mpr.episode import Episode, load_episode
-from rl.demonstrations import BadDemonstration, load_demonstrations
-from rl.diffusion.samples import Horizons, Windows
+from mpr.core.data.clip import FrameSource, Picked
+from mpr.core.data.episode import Episode
+from mpr.core.data.episode_folder import load_episode
+from mpr.core.data.retime import pick_frames
+from mpr.core.data.step_log import StepLog
+from mpr.core.data.video import VideoFrames
+from mpr.core.errors import OddLengths, UserError
+from rl.data.demonstrations import BadDemonstration, labels, load_demonstrations
+from rl.policies.diffusion.samples import Windows
+from rl.policies.diffusion.sizes import Horizons
 from robot.commands import export
 from robot.recording.demonstrations import to_demonstration, write_demonstrations
 from robot.recording.recorder import Recorder, episode_folders
-from tests.toy_robot_episodes import robot_episode, texture
-from tracking.clip import FrameSource, Picked
-from tracking.errors import UserError
-from tracking.retime import pick_frames
-from tracking.video import VideoFrames
+from tests.toy_robot_episodes import noted, robot_episode, texture
 
 CAMERAS = ("world", "wrist")
 STEPS = (5, 7, 4)
@@ -28,10 +31,10 @@ STEPS = (5, 7, 4)
 
 def told(number: int) -> dict[str, object]:
     """The first step of an odd episode is idle and its third held; in each, two views are stale, the last one too."""
-    about: dict[str, object] = {"task": f"open door {number % 2}", "arm": "simulated", "fault": "reflex"}
-    if number % 2:
-        about |= {name: [t == at for t in range(STEPS[number])] for name, at in (("idle", 0), ("unsent", 2))}
-    return {"about": about | {"stale": {"wrist": [1, STEPS[number]]}}, "success": number != 1}
+    about: dict[str, object] = {"arm": "simulated", "fault": "reflex"}
+    odd, steps = number % 2, STEPS[number]
+    log = noted(steps, [0] if odd else [], [2] if odd else [], wrist=[1, steps])
+    return {"task": f"open door {odd}", "about": about, "log": log, "success": number != 1}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +102,11 @@ def test_its_files_describe_it(robot_data):
     rows = parquet.read_table(robot_data / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
     assert [(row["dataset_from_index"], row["dataset_to_index"]) for row in rows] == [(0, 5), (5, 12), (12, 16)]
     np.testing.assert_allclose(rows[1]["stats/observation.state/count"], [7])
-    assert json.loads(rows[1]["about"]) == {**told(1)["about"], "terminated": True, "truncated": False}  # type: ignore
+    about = json.loads(rows[1]["about"])
+    assert (about["fault"], about["terminated"], about["task"]) == ("reflex", True, "open door 1")
+    assert about["log"]["held"][1:4] == ["", "guard", ""] and about["log"]["stale/wrist"] == [
+        t in (1, 7) for t in range(8)
+    ]
     for name in ("base_action", "residual_action", "idle", "unsent", "stale"):
         assert name in info["features"] and not name.startswith(("action", "observation")), "LeRobot would train on it"
 
@@ -135,7 +142,7 @@ def test_lerobot_itself_reads_every_row_and_picture(session, robot_data, tmp_pat
     episodes = [load_episode(folder) for folder in episode_folders(session).values()]
     for i, (episode, t) in enumerate((one, t) for one in episodes for t in range(len(one))):
         row = data[i]
-        assert row["task"] == episode.about["task"] and row["frame_index"] == t
+        assert row["task"] == episode.task and row["frame_index"] == t
         assert row["next.success"] == (episode.success and t == len(episode) - 1)
         for name, values in export.lerobot.columns(episode).items():
             np.testing.assert_array_equal(row[name], values[t].astype(row[name].numpy().dtype), err_msg=name)
@@ -158,7 +165,7 @@ def test_a_minari_set_is_exact_and_tells_failure_from_time_out(session, tmp_path
     assert run(session, tmp_path / "run", "--format", "minari") == 0
     said = capsys.readouterr().out
     assert "world: 19 pictures, equal" in said and "stale: 19 rows, equal" in said
-    assert "left out of the episodes: arm, fault, task" in said
+    assert "left out of the episodes: arm, fault, held, rate_hz, seed, task" in said
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "run"))
     data = minari.load_dataset("robot/episodes-v0")
     for number, found in enumerate(data):
@@ -277,8 +284,7 @@ def test_episodes_that_do_not_fit_together_are_refused(kind, needs, world, tmp_p
 
 
 def idle_episode(*idle: int, steps: int = 5, **changes: object) -> Episode:
-    flags = [t in idle for t in range(steps)]
-    return robot_episode(0, steps, about={"task": "open", "idle": flags}, **changes)
+    return robot_episode(0, steps, task="open", log=noted(steps, idle), **changes)
 
 
 @pytest.mark.parametrize(
@@ -287,27 +293,27 @@ def idle_episode(*idle: int, steps: int = 5, **changes: object) -> Episode:
 def test_idle_steps_go_and_every_action_stays_beside_what_it_was_made_of(idle, acted):
     episode = idle_episode(*idle)
     made = to_demonstration(episode, 12)
-    assert made.seed == 12 and made.shows == "open" and made.success and len(made) == len(acted)
-    np.testing.assert_array_equal(made.actions, episode.executed_actions[acted].astype(np.float32))
-    np.testing.assert_array_equal(made.executed, made.actions)
+    assert made.seed == 12 and made.task == "open" and made.success and len(made) == len(acted)
+    np.testing.assert_array_equal(made.executed_actions, episode.executed_actions[acted].astype(np.float32))
+    np.testing.assert_array_equal(labels(made), made.executed_actions)
+    assert made.base_actions is None and made.teacher_actions is None
     np.testing.assert_array_equal(made.states, episode.states[[*acted, 5]].astype(np.float32))
     np.testing.assert_array_equal(made.times, episode.times[[*acted, 5]])
     for t, at in enumerate([*acted, 5]):
         assert (made.frames["world"][t] == episode.frames["world"][at]).all()
 
 
-def test_flags_that_do_not_fit_and_nothing_but_idleness_are_refused():
-    with pytest.raises(BadDemonstration, match="demonstration 3: it is empty: no action"):
+def test_notes_that_do_not_fit_and_nothing_but_idleness_are_refused():
+    with pytest.raises(BadDemonstration, match="demonstration 3: not one of its 5 steps teaches"):
         to_demonstration(idle_episode(0, 1, 2, 3, 4), 3)
-    with pytest.raises(UserError, match="5 actions has 2 flags"):
-        to_demonstration(robot_episode(0, about={"idle": [True, False]}), 3)
+    with pytest.raises(OddLengths, match="5 actions need 5 notes of idle, got 2"):
+        robot_episode(0, log=StepLog(idle=np.array([True, False])))
 
 
 def test_steps_at_which_nothing_was_sent_or_seen_teach_nothing():
-    about = {"idle": [True, False, False, False, False], "unsent": [False, True, False, False, False]}
-    found = to_demonstration(robot_episode(0, about={**about, "stale": {"wrist": [3, 5]}}), 3)
+    found = to_demonstration(robot_episode(0, log=noted(5, [0], [1], wrist=[3, 5])), 3)
     whole = robot_episode(0)
-    np.testing.assert_allclose(found.actions, whole.executed_actions[[2, 4]], rtol=1e-6)
+    np.testing.assert_allclose(found.executed_actions, whole.executed_actions[[2, 4]], rtol=1e-6)
     np.testing.assert_allclose(found.states, whole.states[[2, 4, 5]], rtol=1e-6)
 
 

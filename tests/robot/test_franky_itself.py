@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robot.action import NOTHING, Action
-from robot.arm import ArmError, Mode
 from robot.arms.franka import HOME_POSE
 from robot.arms.franky import FrankyArm
-from robot.clock import Pace, WallClock
-from robot.pose import angle_between, distance_between
+from robot.hardware.action import NOTHING, Action
+from robot.hardware.arm import ArmError, Mode
+from robot.hardware.clock import Pace, WallClock
+from robot.hardware.pose import angle_between, distance_between
 from robot.safety.guard import Guard, Held, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import Seen

@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from robot.action import target_of
-from robot.arm import Mode
-from robot.pose import Pose
+from robot.hardware.action import target_of
+from robot.hardware.arm import Mode
+from robot.hardware.pose import Pose
 from robot.safety.guard import Held, Sent
 from robot.safety.watch import Seen
 from tests.toy_arm import HOME

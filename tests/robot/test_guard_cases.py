@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robot.arm import Mode, Target
+from robot.hardware.arm import Mode, Target
 from robot.safety.guard import Held, Sent
 from tests.toy_arm import HOME
 from tests.toy_session import ARM, LIMITS, NAN, RIGHT, SEEN, Session, apart, kinds, run

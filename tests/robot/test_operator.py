@@ -20,13 +20,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from robot.operator import Answer, Mark, most_careful
+from mpr.core.errors import UserError
 from robot.teleop.keyboard import KEYS
 from robot.teleop.keyboard_operator import ANSWERS, MARKS, KeyboardOperator
 from robot.teleop.keys import Keys
-from tracking.errors import UserError
+from robot.teleop.operator import Answer, Mark, most_careful
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Wound:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from robot.pose import Pose, angle_between, arc, between, distance_between, turn_base_between
+from robot.hardware.pose import Pose, angle_between, arc, between, distance_between, turn_base_between
 
 NUMBERS = st.floats(-1, 1)
 POINTS = st.tuples(NUMBERS, NUMBERS, NUMBERS).map(np.array)

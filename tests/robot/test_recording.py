@@ -15,11 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpr.episode import SUMS, load_episode, save_episode
-from robot.camera import CameraFeatures
+from mpr.core.checksums import SUMS
+from mpr.core.data.episode_folder import load_episode, save_episode
+from mpr.core.errors import BadClip
+from robot.hardware.camera import CameraFeatures
 from robot.recording.recorder import DiskFull, Recorder, episode_folders, most_bytes
 from tests.toy_robot_episodes import robot_episode, same_arrays, texture
-from tracking.errors import BadClip
 
 CAMERAS = ("world", "wrist")
 WORLD = CameraFeatures("world", 480, 640, 30.0)
@@ -35,7 +36,7 @@ def saved(tmp_path_factory) -> Path:
 def misuse(*arguments: str) -> dict[str, int]:
     """In a process of its own: it forks, and is killed."""
     command = [sys.executable, "-m", "tests.toy_robot_episodes", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -70,17 +71,6 @@ def test_the_checksums_are_those_of_sha256sum(saved):
     done = subprocess.run(["sha256sum", "-c", SUMS], cwd=saved, capture_output=True, text=True, check=True)
     there = {p.name for p in saved.iterdir()} - {SUMS}
     assert {line.split(":")[0] for line in done.stdout.splitlines()} == there and len(there) == 4
-
-
-def test_a_folder_from_before_pictures_and_checksums_still_loads(tmp_path):
-    save_episode(robot_episode(cameras=()), tmp_path / "e")
-    told = json.loads((tmp_path / "e/episode.json").read_text())
-    del told["cameras"]
-    (tmp_path / "e/episode.json").write_text(json.dumps(told))
-    (tmp_path / "e" / SUMS).unlink()
-    assert same_arrays(load_episode(tmp_path / "e"), robot_episode(cameras=()))
-    with pytest.raises(BadClip, match=f"e has no {SUMS}"):
-        load_episode(tmp_path / "e", verify=True)
 
 
 @pytest.mark.parametrize(
@@ -256,4 +246,4 @@ def test_killed_at_every_phase_no_saved_episode_is_lost_or_half_read(tmp_path):
 
 def test_killed_at_random_no_saved_episode_is_lost_or_half_read(tmp_path):
     found = misuse("random", str(tmp_path))
-    assert found["told"] > 0 and found["leftovers"] > 0, found
+    assert found["told"] > 1 and found["leftovers"] > 0, found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from robot.arm import ArmState, Mode, Target
-from robot.pose import Pose, between
-from robot.safety.limits import Limited, Limits, Step, broken, limited, within_second
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from robot.hardware.arm import ArmState, Mode, Target
+from robot.hardware.pose import Pose, between
+from robot.safety.limits import Limited, Limits, OutOfReach, Step, broken, limited, within_second
 
 LIMITS = Limits(lead_turn=0.4)  # other than the limit of a turn, to tell them apart
 NEAR, FAR = 1e-8, 2e-6  # metres and radians of rounding
@@ -24,6 +25,14 @@ boxed = directions.map(lambda d: np.array([0.55, 0, 0.46]) + d * [0.42, 0.37, 0.
 anywhere = st.tuples(directions, st.sampled_from([0.1, 1.0, 1e6])).map(lambda pair: pair[0] * pair[1])
 facing = st.tuples(directions, st.sampled_from([0.1, 1.0, 3.1])).map(lambda p: DOWN * Rotation.from_rotvec(p[0] * p[1]))
 useds = st.tuples(st.floats(0, 0.36), st.floats(0, 1.6)) | st.just((0.0, 0.0))
+
+
+def answered(*situation: Any) -> Limited | OutOfReach:
+    """What `limited` gives, or why there is none."""
+    try:
+        return limited(*situation)
+    except OutOfReach as error:
+        return error
 
 
 def state_at(pose: Pose) -> ArmState:
@@ -60,8 +69,8 @@ def situations(draw: st.DrawFn) -> tuple[Target, Pose, ArmState, tuple[float, fl
 @given(situations())
 def test_what_comes_out_keeps_every_limit(situation: tuple) -> None:
     wish, last, state, used = situation
-    found = limited(wish, last, state, used, LIMITS)
-    if isinstance(found, str):
+    found = answered(wish, last, state, used, LIMITS)
+    if isinstance(found, OutOfReach):
         return
     (step, turn), (lead, lead_turn) = apart(found.target.pose, last), apart(found.target.pose, state.pose)
     assert (found.step, found.turn) == pytest.approx((step, turn), abs=1e-7)
@@ -86,8 +95,8 @@ def test_a_command_is_refused_only_where_there_is_none(situation: tuple) -> None
     reachable = distance <= step + LIMITS.lead - NEAR and outside <= NEAR and angle <= turn + LIMITS.lead_turn - FAR
     hopeless = distance > step + LIMITS.lead + NEAR or outside > LIMITS.lead + NEAR
     hopeless |= angle > turn + LIMITS.lead_turn + FAR
-    found = limited(wish, last, state, used, LIMITS)
-    assert not (reachable and isinstance(found, str)), found
+    found = answered(wish, last, state, used, LIMITS)
+    assert not (reachable and isinstance(found, OutOfReach)), found
     assert not (hopeless and isinstance(found, Limited))
 
 
@@ -100,7 +109,7 @@ def test_a_wish_within_the_limits_passes_unchanged(
     wish = data.draw(near(last, 0.049, 0.249))
     if not LIMITS.inside(wish):
         wish = replace(wish, position=last.position)
-    found = limited(Target(wish, width), last, state, (0.2, 1.0), LIMITS)
+    found = answered(Target(wish, width), last, state, (0.2, 1.0), LIMITS)
     assert isinstance(found, Limited)
     assert found.target.pose is wish and found.target.width == width and found.met == ()
 
@@ -114,7 +123,7 @@ def test_a_turn_goes_as_far_as_it_may(
     axis = axis / max(1, np.linalg.norm(axis))
     state = state_at(last.moved(np.zeros(3), Rotation.from_rotvec(ahead * axis)))
     wish = pose(position, wished)
-    found = limited(Target(wish, 0.0), last, state, (0, 0), LIMITS)
+    found = answered(Target(wish, 0.0), last, state, (0, 0), LIMITS)
     assert isinstance(found, Limited)
     if "turn" not in found.met and "lead_turn" not in found.met:
         assert apart(found.target.pose, wish)[1] < 1e-7
@@ -135,7 +144,7 @@ def test_a_turn_goes_as_far_as_it_may(
 )
 def test_steps_by_hand(wish: list[float], expected: list[float], met: tuple[str, ...]) -> None:
     last = pose(np.array([0.5, 0, 0.4]))
-    found = limited(Target(pose(np.array(wish)), 0.0), last, state_at(last), (0, 0), LIMITS)
+    found = answered(Target(pose(np.array(wish)), 0.0), last, state_at(last), (0, 0), LIMITS)
     assert isinstance(found, Limited) and found.met == met
     np.testing.assert_allclose(found.target.pose.position, expected, atol=1e-4)
 
@@ -143,28 +152,28 @@ def test_steps_by_hand(wish: list[float], expected: list[float], met: tuple[str,
 def test_what_is_left_of_the_second_is_the_limit() -> None:
     last = pose(np.array([0.5, 0, 0.4]))
     wish = Target(last.moved([0.04, 0, 0], Rotation.from_rotvec([0, 0.2, 0])), 0.0)
-    found = limited(wish, last, state_at(last), (0.34, 1.45), LIMITS)
+    found = answered(wish, last, state_at(last), (0.34, 1.45), LIMITS)
     assert isinstance(found, Limited) and found.met == ("second", "second_turn")
     assert (found.step, found.turn) == pytest.approx((0.01, 0.05), abs=1e-6)
-    found = limited(wish, last, state_at(last), (0.36, 1.6), LIMITS)
+    found = answered(wish, last, state_at(last), (0.36, 1.6), LIMITS)
     assert isinstance(found, Limited) and (found.step, found.turn) == pytest.approx((0, 0), abs=1e-6)
 
 
 def test_a_command_is_drawn_back_to_an_arm_that_was_pushed() -> None:
     last = pose(np.array([0.5, 0, 0.4]))
     state = state_at(pose(np.array([0.5, 0.12, 0.4]), Rotation.from_rotvec([0, 0, 0.5]) * DOWN))
-    found = limited(Target(last, 0.0), last, state, (0, 0), LIMITS)
+    found = answered(Target(last, 0.0), last, state, (0, 0), LIMITS)
     assert isinstance(found, Limited)
     np.testing.assert_allclose(found.target.pose.position, [0.5, 0.03, 0.4], atol=1e-9)
     assert apart(found.target.pose, state.pose)[1] == pytest.approx(0.4, abs=1e-6)
-    assert isinstance(limited(Target(last, 0.0), last, state, (0.33, 0), LIMITS), str)  # 0.02 m left, 0.03 wanted
-    assert isinstance(limited(Target(last, 0.0), last, state, (0, 1.45), LIMITS), str)
+    assert isinstance(answered(Target(last, 0.0), last, state, (0.33, 0), LIMITS), OutOfReach)
+    assert isinstance(answered(Target(last, 0.0), last, state, (0, 1.45), LIMITS), OutOfReach)
 
 
 def test_an_arm_outside_its_workspace_goes_back_by_a_step_or_not_at_all() -> None:
     for outside, may in ((0.04, True), (0.06, False)):
         at = pose(np.array([0.5, LIMITS.high[1] + outside, 0.4]))
-        found = limited(Target(at, 0.0), at, state_at(at), (0, 0), LIMITS)
+        found = answered(Target(at, 0.0), at, state_at(at), (0, 0), LIMITS)
         assert isinstance(found, Limited) == may
         if isinstance(found, Limited):
             assert found.target.pose.position[1] == pytest.approx(LIMITS.high[1]) and found.step == pytest.approx(0.04)

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpr.episode import Episode, load_episode, save_episode
-from robot.camera import Picture
-from robot.operator import Answer, Mark
+from mpr.core.data.episode import Episode
+from mpr.core.data.episode_folder import load_episode, save_episode
+from robot.hardware.camera import Picture
 from robot.recording.recorder import Recorder
-from robot.session import session, told
-from tests.test_robot_environment import Table
+from robot.session import episode_summary, session
+from robot.teleop.operator import Answer, Mark
+from tests.robot.table import Table
 from tests.toy_station import ToyOperator
 
 
@@ -32,8 +33,8 @@ def test_an_episode_is_whole_on_disk_before_the_next_begins(tmp_path: Path) -> N
     assert there == [0, 1, 2] and table.operator.seeds == [40, 41, 42]
     for k in range(3):
         episode = load_episode(tmp_path / f"episode_{k:06d}", verify=True)
-        assert episode.about["seed"] == 40 + k and set(episode.frames) == {"world", "wrist"}
-        times = np.array(episode.about["picture_times"]["wrist"])
+        assert episode.seed == 40 + k and set(episode.frames) == {"world", "wrist"}
+        times = episode.log.frame_s["wrist"]
         age = episode.times - times
         assert ((age >= -1e-6) & (age < 0.038)).all() and age.max() > 0.01, "true times, not the step's"
 
@@ -137,7 +138,7 @@ def test_a_fault_ends_its_episode_not_the_session(tmp_path: Path) -> None:
     table.operator.when_asked = lambda question: setattr(table.arm, "errors", ())
     assert len(run(table, tmp_path, 2)) == 2
     first, second = (load_episode(tmp_path / f"episode_{k:06d}", verify=True) for k in (0, 1))
-    assert len(first) == 5 and "joint_reflex" in first.about["fault"] and "joint_reflex" in told(first)
+    assert len(first) == 5 and "joint_reflex" in first.about["fault"] and "joint_reflex" in episode_summary(first)
     assert len(second) == 10 and second.about["fault"] == ""
 
 

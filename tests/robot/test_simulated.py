@@ -14,25 +14,28 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from stable_baselines3.common import env_checker as sb3_checker
 
-from mpr.episode import Episode
-from rl.kitchen.environment import BASE_OFFSET
-from rl.kitchen.tasks import ARM, MICROWAVE
-from robot.action import NOTHING
-from robot.arm import ArmError, Mode, Target
-from robot.arms.simulated import LIMITS, Twin, simulated
-from robot.arms.simulated.arm import HOME_POSE, SimulatedArm
-from robot.arms.simulated.cameras import SimulatedCamera
-from robot.arms.simulated.eyes import CAMERAS
-from robot.arms.simulated.impedance import Gains, clipped, hand_torques, pose_error, rotation_vector
-from robot.arms.simulated.physics import HOME, WIDEST, Measured, Physics
-from robot.arms.simulated.world import Lockstep
-from robot.camera import CameraError
+from mpr.core.data.episode import Episode
+from mpr.core.data.step_log import counted
+from mpr.core.errors import NoGL, UserError
+from rl.environments.kitchen.environment import BASE_OFFSET
+from rl.environments.kitchen.tasks import ARM, MICROWAVE
 from robot.environment import FrankaEnv
-from robot.operator import Answer, Mark
-from robot.pose import Pose, angle_between, distance_between
+from robot.hardware.action import NOTHING
+from robot.hardware.arm import ArmError, Mode, Target
+from robot.hardware.camera import CameraError
+from robot.hardware.pose import Pose, angle_between, distance_between
+from robot.simulated import Twin, simulated
+from robot.simulated.arm import SimulatedArm
+from robot.simulated.camera_renderer import CAMERAS
+from robot.simulated.cameras import SimulatedCamera
+from robot.simulated.impedance import Gains, clipped, hand_torques, pose_error, rotation_vector
+from robot.simulated.microwave import TWIN
+from robot.simulated.physics import WIDEST, Measured, Physics
+from robot.simulated.tasks import HOME, HOME_POSE
+from robot.simulated.world import Lockstep
 from robot.station import StationConfig, named
 from robot.teleop.keys import Key, Keys
-from tracking.errors import NoGL, UserError
+from robot.teleop.operator import Answer, Mark
 
 READY = np.array([0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi / 4])
 SMALL = (32, 48)
@@ -40,7 +43,7 @@ SMALL = (32, 48)
 
 @pytest.fixture(scope="module")
 def physics() -> Physics:
-    return Physics()
+    return Physics(TWIN)
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def test_home_is_where_the_features_say(physics):
     physics.place(HOME, base_offset=(0.03, 0.05))
     assert distance_between(physics.pose(), HOME_POSE) < 1e-5
     assert angle_between(physics.pose(), HOME_POSE) < 1e-5
-    assert LIMITS.inside(HOME_POSE)
+    assert TWIN.limits.inside(HOME_POSE)
 
 
 @given(st.lists(st.floats(-np.pi, np.pi), min_size=3, max_size=3))
@@ -157,7 +160,7 @@ class Nowhere(Lockstep):
 
 
 def test_a_camera_keeps_the_view_it_had_when_its_world_is_gone():
-    world = Nowhere(SMALL)
+    world = Nowhere(TWIN, SMALL)
     standing, wrist = (SimulatedCamera(world, name) for name in CAMERAS)
     assert standing.features.view is None and standing.features.width == wrist.features.width == SMALL[1]
     world.there = True
@@ -254,7 +257,7 @@ def test_the_clock_passes_by_sleeping_to_the_deadline_and_less_than_a_step_beyon
     assert world.measured().state.time == world.now()
 
 
-CLOCK = Lockstep(SMALL)
+CLOCK = Lockstep(TWIN, SMALL)
 
 
 def test_where_the_operator_puts_things_depends_on_the_episode_s_seed_alone(twin):
@@ -291,7 +294,7 @@ class Pressing(Keys):
 def test_where_a_person_answers_the_scene_is_put_back_all_the_same(twin, monkeypatch, key: str, answer: Answer):
     monkeypatch.setattr("robot.station.Keys", Pressing)
     monkeypatch.setattr(Pressing, "pressed", key)
-    monkeypatch.setattr("robot.arms.simulated.simulated", lambda *_: nullcontext(twin))
+    monkeypatch.setattr("robot.simulated.simulated", lambda *_: nullcontext(twin))
     physics = here(twin).physics
     physics.data.qpos[list(MICROWAVE.joints)] = -0.5
     with named(StationConfig(operator="keyboard")) as at:
@@ -308,7 +311,7 @@ def test_the_door_is_where_the_base_was_put(twin):
     door, physics = twin.world.measured().door, here(twin).physics
     handle = physics.data.site(MICROWAVE.handle).xpos - physics.data.body("panda0_link0").xpos
     assert np.linalg.norm(door.handle) == pytest.approx(np.linalg.norm(handle))
-    assert LIMITS.inside(Pose(door.handle, np.array([0.0, 0, 0, 1])))
+    assert TWIN.limits.inside(Pose(door.handle, np.array([0.0, 0, 0, 1])))
 
 
 def test_what_cannot_be_simulated_is_refused():
@@ -370,7 +373,7 @@ def episode(seed: int) -> Episode:
 def test_the_expert_opens_the_microwave_and_the_same_again_to_the_last_bit():
     first, again = episode(0), episode(0)
     assert first.success and 30 < len(first) < 100
-    assert first.about["held"] == {} and first.about["stale"] == {}
+    assert counted(first.log.held) == {} and first.log.stale == {}
     for name in ("states", "times", "base_actions", "executed_actions"):
         assert np.array_equal(getattr(first, name), getattr(again, name)), name
     assert set(first.frames) == {"world", "wrist"}

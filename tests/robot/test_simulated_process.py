@@ -19,16 +19,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from robot.arm import ArmError, Mode, Target
-from robot.arms.simulated import Twin, simulated
-from robot.arms.simulated.arm import HOME_POSE
-from robot.arms.simulated.distant import Distant
-from robot.arms.simulated.slots import HEADER, Slots
-from robot.camera import CameraError
-from robot.operator import Answer
-from robot.pose import distance_between
+from mpr.core.errors import NoGL
+from robot.hardware.arm import ArmError, Mode, Target
+from robot.hardware.camera import CameraError
+from robot.hardware.pose import distance_between
+from robot.simulated import Twin, simulated
+from robot.simulated.distant import Distant
+from robot.simulated.slots import HEADER, Slots
+from robot.simulated.tasks import HOME_POSE
+from robot.teleop.operator import Answer
 from tests.waiting import until
-from tracking.errors import NoGL
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_a_simulation_that_is_killed_is_an_error_also_while_it_is_waited_for_and
 
 LONELY = """
 import os, signal, sys
-from robot.arms.simulated import simulated
+from robot.simulated import simulated
 if __name__ == "__main__":
     with simulated(size=(32, 32), real_time=True) as twin:
         print(twin.world.pid, flush=True)

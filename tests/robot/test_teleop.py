@@ -13,17 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from robot.action import NOTHING
-from robot.operator import Mark
+from mpr.core.errors import UserError
+from robot.hardware.action import NOTHING
 from robot.teleop.device import DEADZONE, OPEN, POSITION, SHUT, TURN, LetGo, Teleop, Wish, action_of_wish
 from robot.teleop.gamepad import Gamepad
 from robot.teleop.keyboard import AXES, GRIPS, KEYS, SPEEDS, KeyboardTeleop
 from robot.teleop.keys import Keys
+from robot.teleop.operator import Mark
 from robot.teleop.policy import TeleopPolicy
 from robot.teleop.registry import DEVICES, teleop
 from robot.teleop.spacemouse import SpaceMouse
-from tests.test_robot_operator import Wound
-from tracking.errors import UserError
+from tests.robot.test_operator import Wound
 
 DEFLECTION = st.floats(-1.5, 1.5)
 WISH = st.builds(
@@ -180,7 +180,7 @@ def test_the_keyboards_legend_has_every_key():
 
 def test_devices_by_name():
     keys = Keys(0)
-    found: list[Teleop] = [teleop(name, keys) for name in DEVICES]
+    found: list[Teleop] = [teleop(name, keys) for name in DEVICES.ours]
     assert [type(device) for device in found] == [Gamepad, SpaceMouse, KeyboardTeleop]
     assert all(device.about for device in found)
     with pytest.raises(UserError, match="gamepad, spacemouse, keyboard"):

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl.kitchen.camera import camera_path
-from rl.kitchen.tasks import MICROWAVE
-from robot.arm import ArmFeatures, ArmState, Mode
-from robot.arms.simulated import simulated
-from robot.arms.simulated.eyes import VIEW
+from mpr.core.errors import UserError
+from rl.environments.kitchen.camera import camera_path
+from rl.environments.kitchen.tasks import MICROWAVE
 from robot.commands.check import home_line, with_box
-from robot.pose import Pose
-from robot.safety.limits import Limits
-from robot.view import View, box_edges, read_view
-from tracking.errors import UserError
+from robot.hardware.arm import ArmFeatures, ArmState, Mode
+from robot.hardware.pose import Pose
+from robot.hardware.view import View, read_view
+from robot.safety.limits import Limits, box_edges
+from robot.simulated import simulated
+from robot.simulated.camera_renderer import VIEW
 
 # One metre behind the base's origin, looking along x: its right is -y, its down -z.
 QUATERNION = np.array([-0.5, 0.5, -0.5, 0.5])
@@ -68,8 +68,8 @@ def test_another_order_of_the_quaternion_is_told_at_home(order: str, good: bool,
     x, y, z, w = home.quaternion
     said = {"xyzw": (x, y, z, w), "wxyz": (w, x, y, z), "other": (0.5, 0.5, 0.5, 0.5)}[order]
     state = ArmState(Pose(home.position, np.array(said)), np.zeros(7), 0.08, 0.0, Mode.IDLE)
-    line = home_line(ArmFeatures("toy", False, home), state)
-    assert line.startswith("- **") != good and ("wxyz" in line) == hint
+    found = home_line(ArmFeatures("toy", False, home), state)
+    assert found.good == good and ("wxyz" in found.text) == hint
 
 
 def test_the_simulated_camera_s_view_is_the_one_its_pictures_are_rendered_by() -> None:

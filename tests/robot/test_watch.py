@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robot.action import NOTHING
+from robot.hardware.action import NOTHING
 from robot.safety.guard import Held, Sent
 from tests.toy_session import INF, NAN, RIGHT, SEEN, Session, kinds, picture_with, run
 

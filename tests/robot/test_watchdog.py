@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from robot.arm import ArmError, Mode, Target
+from robot.hardware.arm import ArmError, Mode, Target
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import Seen
@@ -125,7 +125,7 @@ def test_the_watchdog_stops_an_arm_whose_send_hangs() -> None:
     assert arm.hangs.wait(60)
     watchdog = threading.Thread(target=guard.watch, daemon=True)
     watchdog.start()
-    watchdog.join(10)
+    watchdog.join(60)
     assert arm.stops and guard.latched is not None and guard.latched.kind == "silence"
     arm.let_go.set()
     loop.join(60)
@@ -189,7 +189,7 @@ def test_a_listener_that_fails_does_not_keep_the_arm_moving() -> None:
         stopped.append(bool(session.arm.stops))
         raise OSError("disk full")
 
-    session.guard.told = fails
+    session.guard.on_event = fails
     session.pass_time(0.1)
     done = session.guard.act(None, session.seen())  # pyright: ignore[reportArgumentType]
     assert isinstance(done, Held) and session.guard.latched is not None

@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 from mpr.cli import main as mpr
-from tests.test_track_video import shifted, texture
+from mpr.core.data.clip_folder import clip_folders, load_clip
+from mpr.core.data.video import write_video
+from tests.apart import apart
+from tests.tracking.moving_scenes import shifted, texture
 from tracking.sources.manifest import Entry, write_manifest
-from tracking.store import clip_folders, load_clip
-from tracking.video import write_video
 
 H, W, FRAMES, RATE = 96, 160, 10, 10.0
 
@@ -163,7 +164,7 @@ def test_a_run_that_is_done_again_is_not_complete_before_it_is(
     def killed(folder: Path, aside: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tracking.corpus.actions.put_aside", killed)
+    monkeypatch.setattr("tracking.clips.actions.put_aside", killed)
     assert mpr(asked) == 130
     assert not (out / "summary.json").exists()
     assert not list((out / "overlays").iterdir()), "of the old video: they would stay beside the new clip"
@@ -195,7 +196,7 @@ def test_killed_with_its_workers_it_goes_on_and_ends_the_same(
     os.kill(command.pid, signal.SIGKILL)
     command.wait()
     time.sleep(3)  # workers end with it
-    assert mpr(asked) == 0
+    assert apart(mpr, asked) == 0
     assert contents(tmp_path / "out") == contents(whole)
     rows = [json.loads(line)["uid"] for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert sorted(rows) == sorted(set(rows)) and len(rows) == 12
@@ -221,7 +222,7 @@ def test_wrong_requests_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--clips", str(tmp_path)], "give one of"),
         (["--workers", "0"], "at least 1"),
         (["--engine", "abacus"], "there is local, ray"),
-        (["--threshold", "nan"], "--threshold nan: it is at least 0 and at most 1"),
+        (["--threshold", "nan"], "--threshold 'nan': a number is needed"),
         ([], "none of the 1 actions gave a clip; most often: video"),
     ):
         assert mpr([*asked, *more]) == 2

@@ -21,11 +21,12 @@ import psutil
 import pytest
 
 from mpr.cli import main as mpr
-from tests.test_corpus import contents, entry, sound, tracked
-from tests.test_video import patched
+from mpr.core.data.clip_folder import clip_folders, load_clip
+from mpr.core.data.video import VideoFrames, write_video
+from tests.apart import apart
+from tests.core.test_video import patched
+from tests.tracking.test_corpus import contents, entry, sound, tracked
 from tracking.sources.manifest import Entry, write_manifest
-from tracking.store import clip_folders, load_clip
-from tracking.video import VideoFrames, write_video
 
 pytestmark = pytest.mark.slow
 GOOD, SECONDS = 190, 1.2
@@ -134,7 +135,7 @@ def test_kill_9_of_workers_and_of_the_command_changes_nothing(
         time.sleep(3)
         done = len(list((tmp_path / "out").glob("clips/*/clip.json")))
         assert done < 190, "it was killed before the end"
-    assert mpr(asked) == 0
+    assert apart(mpr, asked) == 0
     assert contents(tmp_path / "out") == contents(whole)
     assert reasons(tmp_path / "out") == reasons(whole)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from mpr.core.errors import UserError
 from tests.toy_mask_models import DISC, H, W, same, video
-from tracking.errors import UserError
 from tracking.masks.cutie import Cutie, default_config, without_download
 from tracking.masks.object_masks import propagate
 from tracking.masks.registry import object_finder

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from mpr.core.errors import UserError
 from tests.toy_sources import dump, film, read
-from tracking.errors import UserError
 from tracking.sources import ego4d, epic
 from tracking.sources.query import Query
-from tracking.sources.videos import VideoInfo
+from tracking.sources.video_info import VideoInfo
 
 V1, V2 = "001e3e4e-2743", "002d2729-df71"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpr.core.errors import UserError
 from tests.toy_sources import film, read
-from tracking.errors import UserError
 from tracking.sources import epic
 from tracking.sources.query import Query
-from tracking.sources.videos import VideoInfo
+from tracking.sources.video_info import VideoInfo
 
 HEADING = (
     "narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,start_frame,stop_frame,"
@@ -75,6 +75,14 @@ def test_a_table_that_is_not_epics_is_refused_by_line(tmp_path, text, words):
     assert "EPIC_100_train.csv" in str(caught.value) and words in str(caught.value)
 
 
+@pytest.mark.parametrize("instances", ["'door'", "3", "door", "{1: 2}"])
+def test_names_of_a_noun_class_are_a_list(tmp_path, instances):
+    file = epic_table(tmp_path)
+    (tmp_path / "EPIC_100_noun_classes_v2.csv").write_text(f"id,key,instances,category\n3,door,{instances},storage\n")
+    with pytest.raises(UserError, match="line 2: 'instances' is no list of names"):
+        read(epic, file, None)
+
+
 @pytest.mark.shared_data
 def test_the_real_table_holds_what_a_plain_count_finds(shared_data):
     file = shared_data / "annotations/epic100_validation_part.csv"
@@ -88,3 +96,4 @@ def test_the_real_table_holds_what_a_plain_count_finds(shared_data):
         assert plain and plain <= {a.uid for a in found if Query(query).matches(a)}
     rates = [int(r["start_frame"]) / a.start_s for r, a in zip(table, found, strict=True) if a.start_s > 60]
     assert set(np.round(rates)) <= {50, 60}  # what the frame numbers count: not the videos' own rate
+    assert {a.numbering.rate_hz for a in found if a.numbering} == {60} and not any(a.unfit for a in found)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from mpr.cli import main as mpr
+from mpr.core.data.video import VideoFrames
+from mpr.core.errors import BadVideo, MissingWeights
 from tests.toy_sources import dump, film
-from tracking.errors import MissingWeights
 from tracking.sources import check
 from tracking.sources.action import Action
 from tracking.sources.contact_sheet import COLUMNS, HEIGHT, STRIP, WIDTH, choose, draw_sheet, middle
@@ -23,7 +24,7 @@ from tracking.sources.manifest import Entry, read_manifest
 from tracking.sources.query import Query
 from tracking.sources.search import Alike, Found, search
 from tracking.sources.tables import load_json
-from tracking.sources.videos import VideoInfo
+from tracking.sources.video_info import VideoInfo
 
 COLUMN = ("video", "start", "end", "text", "licence", "consent", "perspective")
 ROWS = [
@@ -102,6 +103,18 @@ def test_what_no_file_can_be_called_is_left_out_and_what_no_text_can_hold_is_wri
     ]
     assert entries[6].narration == "opens ? \U0001f600" and entries[7].uid == "_"
     assert "1 left out: its video is not fit for a manifest" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["9" * 300, "a/" * 3000 + "b"])
+def test_a_video_whose_name_is_too_long_for_a_file_is_missing_and_stops_no_other(tmp_path, capsys, name):
+    film(tmp_path / "mine/a.mp4", rate=10.0)
+    row = {"start_s": 0, "stop_s": 1, "narration": "opens the drawer"}
+    dump(tmp_path / "mine/t.json", [row | {"video": name}, row | {"video": "a"}])
+    assert mpr(["find", "--folder", str(tmp_path / "mine"), "--out", str(tmp_path / "run"), "--check"]) == 0
+    entries = read_manifest(tmp_path / "run/manifest.jsonl")
+    assert sorted(Path(e.video).name == "a.mp4" for e in entries) == [False, True]
+    with pytest.raises(BadVideo, match="does not exist"):
+        VideoFrames(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpr.core.data.clip_folder import save_clip
+from mpr.core.data.retime import pick_frames
+from mpr.core.data.video import VideoFrames
+from mpr.core.errors import UserError
 from tests.toy_clips import toy_clip
 from tests.toy_sources import dump, film, read
-from tracking.errors import UserError
-from tracking.retime import pick_frames
 from tracking.sources import clips, folder, lerobot
 from tracking.sources.query import Query
-from tracking.sources.videos import VideoInfo, probe, seconds_of
-from tracking.store import save_clip
-from tracking.video import VideoFrames
+from tracking.sources.video_info import VideoInfo
+from tracking.sources.videos import probe, seconds_of
 
 
 def table_of(folder: Path, name: str, rows: list[dict]) -> None:
@@ -125,6 +126,8 @@ def test_a_headers_length_rate_and_size_are_the_videos(tmp_path):
         ({"video_id": "a", "start": "soon", "end": 1, "text": "t"}, "line 2: 'start_s' is 'soon', not a number"),
         ({"video_id": "a", "start_frame": 1.5, "end_frame": 3, "text": "t"}, "not whole numbers"),
         ({"video_id": "a", "start_frame": 1, "end_frame": 3, "fps": 0, "text": "t"}, "line 2: fps is 0"),
+        ({"video_id": "a", "start_frame": 1, "end_frame": 3, "fps": "30/0", "text": "t"}, "line 2: fps is 0"),
+        ({"video_id": "a", "start_frame": 1, "end_frame": 3, "fps": "30/s", "text": "t"}, "line 2: 'rate_hz' is 's'"),
     ],
 )
 def test_a_row_that_lacks_something_is_refused_by_line(tmp_path, row, words):

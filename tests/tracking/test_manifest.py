@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
 from tracking.sources.manifest import UID, Entry, as_uid, read_manifest, write_manifest
 
 ENTRY = Entry("epic100", "P01_1", "P01.MP4", 1.0, 2.5, "open fridge", "open", "fridge", "CC BY-NC 4.0", "P01")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from mpr.core.errors import ObjectLost, UserError
 from tests.toy_mask_models import (
     BOX,
     DISC,
@@ -25,7 +26,6 @@ from tests.toy_mask_models import (
     save_sam3,
     video,
 )
-from tracking.errors import ObjectLost, UserError
 from tracking.masks import object_masks as rules
 from tracking.masks.object_masks import propagate
 from tracking.masks.owlv2 import Owlv2

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tracking.errors import MissingWeights, ObjectLost, ObjectNotFound, UserError
+from mpr.core.errors import MissingWeights, ObjectLost, ObjectNotFound, UserError
 from tracking.masks.object_masks import object_masks, propagate, refuse_lost, searched_frames
+from tracking.masks.packed_masks import PackedMasks
 from tracking.masks.protocols import Detection
 from tracking.masks.registry import PARTS, object_finder
-from tracking.packed_masks import PackedMasks
 
 H, W = 6, 11  # not square
 BOX = (2.0, 1.0, 9.0, 4.0)

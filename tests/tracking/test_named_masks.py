@@ -13,13 +13,13 @@ import torch
 pytest.importorskip("transformers")
 
 from mpr.cli import main as mpr
-from tests.test_corpus import contents
-from tests.test_video import patched
+from mpr.core.data.clip_folder import clip_folders, load_clip
+from mpr.core.data.video import VideoFrames, write_video
+from tests.core.test_video import patched
 from tests.toy_mask_models import save_owlv2, save_sam2, video
+from tests.tracking.test_corpus import contents
 from tracking.masks.registry import object_finder
 from tracking.sources.manifest import Entry, write_manifest
-from tracking.store import clip_folders, load_clip
-from tracking.video import VideoFrames, write_video
 
 LENGTH, WORDS = 7, "microwave, red cup"
 

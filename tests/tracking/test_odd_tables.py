@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpr.cli import main as mpr
-from tests.test_ego4d import METADATA, NARRATIONS, V1, fho_action, lta
+from mpr.core.data.clip_folder import save_clip
 from tests.toy_clips import toy_clip
 from tests.toy_sources import dump, film
+from tests.tracking.test_ego4d import METADATA, NARRATIONS, V1, fho_action, lta
 from tracking.sources.manifest import read_manifest
-from tracking.store import save_clip
 
 ODD = [None, float("nan"), float("inf"), -1, 10**400, 1e308, True, "", "x", "\ud800", "a\0b", "/", "..", "\n", [], {},
        [None], {"a": None}]  # fmt: skip
@@ -37,7 +37,11 @@ def ego4d(root: Path, content: Any, file: str = "annotations.json") -> Table:
 
 def a_folder(root: Path) -> Table:
     film(root / "a.mp4")
-    return ["--folder", str(root)], root / "t.json", [ROW, FRAMES, {**FRAMES, "fps": None}]
+    return (
+        ["--folder", str(root)],
+        root / "t.json",
+        [ROW, FRAMES, {**FRAMES, "fps": None}, {**ROW, **FRAMES, "uid": "v"}],
+    )
 
 
 def metadata(root: Path) -> Table:

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mpr.core.data.clip import FrameSource, TrackedClip, Tracks
 from tests.toy_clips import square_clip, toy_clip
-from tracking.clip import FrameSource, TrackedClip, Tracks
-from tracking.quality import quality, tracked_back
+from tracking.clips.quality import quality, tracked_back
 
 
 class Sliding:

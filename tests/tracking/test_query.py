@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
 from tracking.sources.action import Action
 from tracking.sources.query import Query
 from tracking.sources.words import WORD, actor, clean, lemmas
@@ -71,6 +71,7 @@ narrations = st.text(st.sampled_from("abcdefgCOopening #ß'_-S,é"), max_size=40
 
 @settings(max_examples=300, deadline=None)
 @given(narrations.filter(lambda text: WORD.search(clean(text))))
+@example("open the drawer; pick up the cup")
 def test_a_query_always_finds_its_own_text(text):
     assert finds(text, text)
     assert Query(text).matches(action(text))  # nobody took the tags off

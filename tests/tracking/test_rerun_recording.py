@@ -11,7 +11,7 @@ import pytest
 
 from mpr.cli import main as mpr
 from tests.toy_clips import toy_clip
-from tracking.rerun_recording import save_recording
+from tracking.clips.rerun_recording import save_recording
 
 
 def test_every_frame_is_there(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_every_frame_is_there(tmp_path: Path) -> None:
 
 
 def test_without_the_package_it_says_so(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("tracking.rerun_recording.find_spec", lambda name: None)
+    monkeypatch.setattr("tracking.clips.config.find_spec", lambda name: None)
     asked = ["track", "--video", "a.mp4", "--box", "1,2,30,40", "--rerun", "--out", str(tmp_path / "no")]
     assert mpr(asked) == 2
     assert "need the package rerun-sdk" in capsys.readouterr().err and not (tmp_path / "no").exists()

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from mpr.cli import main as mpr
-from tests.test_scene import record, scene
-from tracking.clip import CROP_SIZE, Source, TrackedClip
-from tracking.compensation import camera_motion
-from tracking.mujoco_scene import ExactTracker
-from tracking.points import Transition
-from tracking.segments import grid_points, track_segments
-from tracking.store import load_clip, save_clip
+from mpr.core.data.clip import CROP_SIZE, Source, TrackedClip
+from mpr.core.data.clip_folder import load_clip, save_clip
+from tests.core.test_scene import record, scene
+from tracking.motion.compensation import MOTIONS, camera_motion
+from tracking.motion.points import Transition
+from tracking.motion.segments import grid_points, track_segments
+from tracking.simulator.mujoco_scene import ExactTracker
 from tracking.synth import residue
 
 
@@ -65,7 +65,7 @@ def test_the_command_writes_what_each_way_leaves(folder, tmp_path, capsys):
         rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         assert [row["t"] for row in rows] == [0, 2, 4]
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["transitions"] == 3 and set(summary["mean"]) == set(residue.WAYS)
+    assert summary["transitions"] == 3 and set(summary["mean"]) == set(MOTIONS)
     assert summary["mean"]["none"] == pytest.approx(np.mean([row["none"] for row in rows]), abs=1e-3)
     clip = load_clip(folder / "toy")
     first = Transition(clip, 0)

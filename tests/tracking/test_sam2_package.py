@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from mpr.core.errors import UserError
 from tests.toy_mask_models import BOX, DISC, SIDE, SWAPPED, H, W, same, video
-from tracking.errors import UserError
 from tracking.masks import sam2_package
 from tracking.masks.object_masks import propagate
 from tracking.masks.sam2_package import Sam2Package, Sam2PackageVideo, config_of, hydra_of_sam2

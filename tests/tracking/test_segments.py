@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_scene import scene
-from tracking.clip import CROP_SIZE, FrameWindow, Tracks, TrackSegment
-from tracking.lucas_kanade import LucasKanade
-from tracking.mujoco_scene import ExactTracker
-from tracking.points import inside
-from tracking.segments import KEEP, grid_points, segments_of_clips, track_segments
+from mpr.core.data.clip import CROP_SIZE, FrameWindow, Tracks, TrackSegment
+from tests.core.test_scene import scene
+from tracking.motion.points import inside
+from tracking.motion.segments import KEEP, grid_points, segments_of_clips, track_segments
+from tracking.simulator.mujoco_scene import ExactTracker
+from tracking.trackers.lucas_kanade import LucasKanade
 
 MASK = np.ones((16, 16), bool)
 MASK[12:] = False
@@ -138,7 +138,7 @@ def test_lucas_kanade_segments_are_bit_for_bit_those_of_the_plain_loop():
     frames = [np.roll(texture, (t, 2 * t), (0, 1)) for t in range(14)]
     for t, frame in enumerate(frames):
         frame[:, 110 - 6 * t : 130 - 6 * t] = 128  # something flat passes
-    masks = [np.ones((96, 96), bool)] * 14
+    masks = [np.ones((96, 160), bool)] * 14
     found = track_segments(LucasKanade(), frames, masks, grid=12)  # type: ignore[arg-type]
     same(found, plain_segments(LucasKanade(), frames, masks, 12))
     assert len(found) > 1 and any(len(s.points) > 3 for s in found)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking.clip import Tracks
-from tracking.stitching import track_in_windows, window_starts
+from mpr.core.data.clip import Tracks
+from tracking.trackers.stitching import track_in_windows, window_starts
 
 FAR = 1000.0  # pixels between two points: where a query is tells which point it means
 

@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from mpr.cli import main as mpr
-from tracking.errors import UserError
-from tracking.gl import mujoco
-from tracking.mujoco_render import RayMasks
-from tracking.mujoco_scene import RecordedScene
-from tracking.store import load_clip
-from tracking.synth.appliance import DOOR, TASKS
+from mpr.core.data.clip_folder import load_clip
+from mpr.core.errors import UserError
+from tracking.commands.synth import folder_of
+from tracking.simulator.gl import mujoco
+from tracking.simulator.mujoco_render import RayMasks
+from tracking.simulator.mujoco_scene import RecordedScene
+from tracking.synth.appliance import DOOR
 from tracking.synth.clip import record, synthesise
-from tracking.synth.command import folder_of
 from tracking.synth.datacard import degrees_per_second, known_recording, measure, summarise
 from tracking.synth.hand import GRASPS, NQ, Hand, hand_qpos
 from tracking.synth.head import IMAGE, aim, looking
+from tracking.synth.names import TASKS
 from tracking.synth.scene import build, make
 
 tasks = st.sampled_from(TASKS)

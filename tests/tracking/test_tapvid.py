@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tracking.clip import Tracks
-from tracking.errors import UserError
-from tracking.tapvid import THRESHOLDS, TapVid, tapvid
+from mpr.core.data.clip import Tracks
+from mpr.core.errors import UserError
+from tracking.trackers.tapvid import THRESHOLDS, TapVid, tapvid
 
 
 def tracks(points, visible) -> Tracks:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking.clip import Source, Square, TrackedClip, Tracks, TrackSegment
-from tracking.compensation import camera_motion, mean_background
-from tracking.crop import crop_of_masks, cut, square_around
-from tracking.errors import BadClip, UserError
-from tracking.points import Transition, inside
-from tracking.segments import GRID, WINDOW, grid_points, track_segments
+from mpr.core.data.clip import Source, Square, TrackedClip, Tracks, TrackSegment
+from mpr.core.data.crop import crop_of_masks, cut, square_around
+from mpr.core.errors import BadClip, UserError
+from tracking.motion.compensation import camera_motion, mean_background
+from tracking.motion.points import Transition, inside
+from tracking.motion.segments import GRID, WINDOW, grid_points, track_segments
 
 SOURCE = Source("test", "uid", 0.0, 1.0, "", "none", "drawn", "drawn")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking.corpus.trim import GAP, SHORTEST, shown_stretch, windows
-from tracking.errors import ObjectLost
+from mpr.core.errors import ObjectLost
+from tracking.clips.trim import GAP, SHORTEST, shown_stretch, windows
 
 
 @given(st.lists(st.floats(0.01, 40), min_size=1, max_size=200), st.floats(1, 60))

@@ -11,15 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.box_mask import CarriedMasks
-from tracking.clip import FrameSource, MaskSource
-from tracking.errors import ObjectNotFound, UserError
-from tracking.from_video import CARRIED
+from mpr.core.data.clip import FrameSource, MaskSource
+from mpr.core.errors import ObjectNotFound, UserError
+from tracking.clips.config import BY_BOX, check_masks
+from tracking.clips.from_video import CARRIED
+from tracking.masks.box_mask import CarriedMasks
+from tracking.masks.lost import HeldMasks
 from tracking.masks.protocols import Finder
-from tracking.masks.registry import check_names, object_finder
+from tracking.masks.registry import object_finder
 from tracking.sources.manifest import Entry
 
-BY_BOX = "box"
 OFF = 0.5  # seconds: a box that was drawn further from every frame belongs to none of them
 Told = Mapping[str, Any]  # JSON values, for a clip's Source
 
@@ -40,14 +41,18 @@ class ActionMasks(Protocol):
 
     def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, Told]:
         """Masks [T] of the stretch's frames, whose times [T] are seconds of the video, and what a clip should tell of
-        how they came about. Raises UserError where the object is not found, or lost."""
+        how they came about. They are empty where they have let go of the object. Raises UserError where it is not
+        found."""
         ...
 
 
 @dataclass(frozen=True)
 class BoxMasks:
-    """`extra` of the entry holds "box", [x0, y0, x1, y1] in source pixels, and may hold "box_s", seconds of the video
-    at which it was drawn: the action's start, else."""
+    """Masks carried from the box that an action brings along in its manifest's `extra`.
+
+    "box" is [x0, y0, x1, y1] in source pixels; "box_s" may say at which second of the video it was drawn, at the
+    action's start otherwise. Raises NoBox where an action has none.
+    """
 
     name: str = CARRIED
 
@@ -68,7 +73,8 @@ class BoxMasks:
             raise NoBox(
                 f"action {entry.uid} has a box drawn at {seconds:g} s, and frames from {times[0]:g} to {times[-1]:g} s"
             )
-        return CarriedMasks(frames, numbers, frame), {"box": numbers, "box_s": float(times[frame])}
+        carried = CarriedMasks(frames, numbers, frame)
+        return HeldMasks(frames, carried, times, frame), {"box": numbers, "box_s": float(times[frame])}
 
 
 @dataclass(frozen=True)
@@ -92,14 +98,16 @@ class NamedMasks:
             "box": list(found.found.box),
             "found_s": float(times[found.frame]),
         }
-        return found.masks, told
+        return HeldMasks(frames, found.masks, times, found.frame), told
 
 
 @cache
 def finder_of(name: str, weights: Path, device: str, threshold: float) -> Finder:
-    """One a process: loading takes longer than most clips. It drops nothing as lost: that is judged by what is left
-    when the action is trimmed."""
-    from tracking.device import resolved_device
+    """The finder of objects by name, made once a process: loading it takes longer than most clips.
+
+    It drops nothing as lost: that is judged by what is left when the action is trimmed.
+    """
+    from mpr.core.device import resolved_device
 
     return object_finder(name, weights, resolved_device(device), threshold=threshold, lost=1.0)
 
@@ -108,13 +116,3 @@ def action_masks(name: str, words: Sequence[str], weights: Path, device: str, th
     """Masks by box, or by models of that name. Raises UserError for a name that is none's."""
     check_masks(name, words)
     return BoxMasks() if name == BY_BOX else NamedMasks(name, tuple(words), weights, device, threshold)
-
-
-def check_masks(name: str, words: Sequence[str]) -> None:
-    """Raises UserError for a name that is none's, and for words that nobody would look for."""
-    if name != BY_BOX:
-        check_names(name)
-    elif words:
-        raise UserError(
-            f"--words {', '.join(words)}: --masks {BY_BOX} looks for no words; give models, as owlv2+sam2+cutie"
-        )

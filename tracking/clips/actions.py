@@ -13,7 +13,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,21 +22,23 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tracking.attempts import Failed, attempted
-from tracking.clip import FrameSource, MaskSource, Picked, PointTracker, Source
-from tracking.corpus.action_masks import ActionMasks, Told
-from tracking.corpus.review import Shown, write_review
-from tracking.corpus.trim import LONGEST, shown_stretch, windows
-from tracking.errors import BadClip
-from tracking.from_video import stretch_of, track_masked
-from tracking.overlay import save_overlay
-from tracking.quality import measured
-from tracking.rerun_recording import save_recording
-from tracking.runs import RunFolder, versions
+from mpr.core.attempts import Failed, attempted
+from mpr.core.data.clip import REMARKS, FrameSource, MaskSource, Picked, PointTracker, Source
+from mpr.core.data.clip_folder import left_aside, load_clip, put_aside, save_clip, stands, written
+from mpr.core.data.review import Shown, write_review
+from mpr.core.data.steps import Spacing
+from mpr.core.errors import BadClip, ObjectLost
+from mpr.core.runs import RunFolder, versions
+from tracking.clips.action_masks import ActionMasks, Told
+from tracking.clips.from_video import remarks_of, stretch_of, track_masked
+from tracking.clips.overlay import save_overlay
+from tracking.clips.quality import measured
+from tracking.clips.rerun_recording import save_recording
+from tracking.clips.trim import LONGEST, shown_stretch, windows
+from tracking.masks.unseen import unseen
 from tracking.sources.manifest import Entry
 from tracking.sources.videos import video_digest
-from tracking.store import left_aside, load_clip, put_aside, save_clip, stands, written
-from tracking.trackers import make_tracker
+from tracking.trackers.registry import make_tracker
 
 LAST = {"overlay": ".png", "rerun": ".rrd"}  # what is written last of each
 Row = dict[str, Any]
@@ -67,10 +69,12 @@ class Job:
 def track_manifest(
     run: RunFolder, entries: Sequence[Entry], how: How, drawn: Sequence[str], workers: int, engine: str
 ) -> Row:
-    """Track every action that has not been, log a row each in metrics.jsonl, draw what is asked for ("overlay",
-    "rerun") and missing, and write review.html beside the clips.
+    """Track every action that is not tracked yet, draw what is asked for, and write review.html beside the clips.
 
-    Returns the summary: clips, seconds, failures by reason. Raises UserError where no action gave a clip, and NotReady.
+    Each action gets a row in metrics.jsonl. `drawn` names what to draw where it is missing: "overlay", "rerun".
+
+    Returns the summary: clips, seconds, failures by reason, and how many actions were cut short, as a part was lost.
+    Raises UserError where no action gave a clip, and NotReady.
     """
     digest = cache(video_digest)  # there may be hundreds of actions of one
     jobs = [Job(entry, made_of(entry, how, digest(Path(entry.video))), run.path, how) for entry in entries]
@@ -91,7 +95,7 @@ def track_manifest(
                 row |= {name: value for name, value in dataclasses.asdict(result).items() if value}
                 bar.set_postfix(failures)
             else:
-                row |= {"clips": result}
+                row |= result
             run.log(**row)
             bar.update()
     draw(run, put_others_aside(run), drawn, workers, engine)
@@ -99,8 +103,10 @@ def track_manifest(
 
 
 def put_others_aside(run: RunFolder) -> list[str]:
-    """Move clips that are in no row (of an action that failed half way, has changed, or is no longer asked for) out of
-    clips/, where training would find them, into put_aside/. Returns the names of the others."""
+    """Move clips that are in no row out of clips/, where training would find them, into put_aside/.
+
+    They are of actions that failed half way, have changed, or are no longer asked for. Returns the names of the others.
+    """
     named = {clip["clip"] for row in run.metrics() for clip in row.get("clips", ())}
     folders = written(run.path / "clips")
     for folder in folders:
@@ -126,6 +132,7 @@ def draw(run: RunFolder, names: Sequence[str], drawn: Sequence[str], workers: in
 
 
 def draw_one(one: tuple[Path, str, str]) -> None:
+    """Draw one clip into overlays/, given (run folder, clip's name, "overlay" or "rerun")."""
     run, name, what = one
     clip, folder = load_clip(run / "clips" / name), run / "overlays"
     folder.mkdir(exist_ok=True)
@@ -152,21 +159,37 @@ def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
     if shown:
         write_review(run.path / "clips", shown)
     aside = left_aside(run.path / "put_aside", [clip["clip"] for clip in clips])
+    figures = [clip["quality"] for clip in clips]
+    lost = [stretches for row in rows if (stretches := row.get("lost_stretches_s"))]
+    remarks = Counter(remark for clip in clips for remark in clip.get(REMARKS, ()))
     summary: Row = {
         "actions": len(entries),
         "clips": len(clips),
-        "seconds": sum(clip["quality"]["seconds"] for clip in clips),
+        "seconds": sum(q["seconds"] for q in figures),
+        **spacing_of_all(figures),
         "left_out": dict(Counter(row["reason"] for row in rows if "reason" in row).most_common()),
+        "cut_short": {ObjectLost.reason: len(lost)} if lost else {},
+        "lost_s": sum(stop - start for stretches in lost for start, stop in stretches),
         "put_aside": aside,
+        **({REMARKS: dict(remarks)} if remarks else {}),
     }
     run.finish(summary)
     return summary
 
 
+def spacing_of_all(figures: Sequence[Mapping[str, float]]) -> Spacing:
+    """How frames follow each other in clips of these figures; an older run's rows tell of no gap."""
+    return {
+        "gaps": sum(int(q.get("gaps", 0)) for q in figures),
+        "longest_gap_s": max(q.get("longest_gap_s", 0.0) for q in figures),
+        "mean_rate_hz": sum(q["frames"] - 1 for q in figures) / sum(q["seconds"] for q in figures),
+    }
+
+
 def made_of(entry: Entry, how: How, video: bytes) -> str:
     """A digest of all that an action's clips are made of: the entry, the settings, and the video (its digest)."""
     settings = [how.masks.name, how.tracker, how.rate_hz, how.longest]
-    digest = hashlib.sha256(json.dumps([dataclasses.asdict(entry), settings]).encode())
+    digest = hashlib.sha256(json.dumps([entry.as_json(), settings]).encode())
     digest.update(video)
     return digest.hexdigest()
 
@@ -180,27 +203,36 @@ def is_done(out: Path, row: Row | None, digest: str) -> bool:
     return all(stands(out / "clips" / clip["clip"], made_of=digest) for clip in row["clips"])
 
 
-def track_action(job: Job) -> list[Row]:
-    """Make an action's clips: what a worker does. Returns a row for each; raises UserError where it gives none."""
+def track_action(job: Job) -> Row:
+    """Make an action's clips: what a worker does.
+
+    Returns a row for each, and the stretches of the action that do not show the object; raises UserError where it gives
+    none.
+    """
     entry, how = job.entry, job.how
-    frames, times = stretch_of(Path(entry.video), entry.start_s, entry.stop_s, how.rate_hz)
+    frames, times = stretch_of(Path(entry.video), entry.start_s, entry.stop_s, how.rate_hz, entry.boundaries)
     tracker = make_tracker(how.tracker, how.weights, how.device)  # may lack weights, and masks take longest
     masks, told = how.masks(frames, times, entry)
-    first, last = shown_stretch(np.array([masks[t].any() for t in range(len(masks))]), times)
+    shows = np.array([masks[t].any() for t in range(len(masks))])
+    first, last = shown_stretch(shows, times)
     parts = [np.arange(first + a, first + b + 1) for a, b in windows(times[first : last + 1], how.longest)]
     made = []
     for k, at in enumerate(parts):
         part = f"~{k:0{len(str(len(parts) - 1))}d}" if len(parts) > 1 else ""  # ~ is in no uid: no other action's name
         window = Picked(frames, at), Picked(masks, at), times[at]
         made.append(track_window(job, entry.uid + part, *window, tracker, told))
-    return made
+    return {"clips": made, "lost_stretches_s": unseen(shows, times)}
 
 
 def track_window(
     job: Job, name: str, frames: FrameSource, masks: MaskSource, times: np.ndarray, tracker: PointTracker, told: Told
 ) -> Row:
-    """One clip of an action, in its folder."""
+    """Track one window of an action into its clip folder, and return the clip's row.
+
+    T frames [H, W, 3] uint8 RGB, T masks bool [H, W], `times` [T] in seconds of the video.
+    """
     entry, how = job.entry, job.how
+    seen = remarks_of(frames)
     source = Source(
         dataset=entry.dataset,
         uid=name,
@@ -212,9 +244,9 @@ def track_window(
         tracker=tracker.name,
         group=entry.group,
         versions=versions(),
-        extra={**entry.extra, **told, "made_of": job.made_of, "verb": entry.verb, "noun": entry.noun},
+        extra={**entry.extra, **told, **seen, "made_of": job.made_of, "verb": entry.verb, "noun": entry.noun},
     )
     clip = track_masked(frames, masks, times, how.rate_hz, tracker, source)
     figures = measured(clip, tracker)
     save_clip(clip, job.out / "clips" / name)
-    return {"clip": name, "narration": entry.narration, "quality": figures}
+    return {"clip": name, "narration": entry.narration, "quality": figures, **seen}

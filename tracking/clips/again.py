@@ -10,17 +10,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tracking.attempts import Failed, tried
-from tracking.clip import PointTracker, Recent
-from tracking.errors import BadClip
-from tracking.runs import RunFolder
-from tracking.segments import segments_of_clips
-from tracking.store import clip_digest, left_aside, load_clip, put_aside, save_tracks, stands, written
+from mpr.core.attempts import Failed, tried
+from mpr.core.data.clip import PointTracker, Recent
+from mpr.core.data.clip_folder import clip_digest, left_aside, load_clip, put_aside, save_tracks, stands, written
+from mpr.core.errors import BadClip
+from mpr.core.runs import RunFolder
+from tracking.motion.segments import segments_of_clips
 
 
 def track_clips(folders: Sequence[Path], run: RunFolder, tracker: PointTracker, batch: int) -> None:
-    """Clips are independent: one that cannot be read or tracked is named and counted, and the others go on. What is
-    there of the same clip is kept; of one that has changed, or is no longer asked for, it is put aside.
+    """Track the clips of `folders` again, `batch` at a time, into the run folder.
+
+    Clips are independent: one that cannot be read or tracked is named and counted, and the others go on. What is there
+    of the same clip is kept; of one that has changed, or is no longer asked for, it is put aside.
 
     Raises BadClip where none could be tracked.
     """

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tracking.clip import Recent, Source, TrackedClip
-from tracking.mujoco_render import RenderedFrames, RenderedMasks, SceneRenderer
-from tracking.mujoco_scene import ExactTracker, RecordedScene
-from tracking.scene import SceneRecording
-from tracking.segments import track_segments
+from mpr.core.data.clip import Recent, Source, TrackedClip
+from mpr.core.data.scene import SceneRecording
+from tracking.motion.segments import track_segments
+from tracking.simulator.mujoco_render import RenderedFrames, RenderedMasks, SceneRenderer
+from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
 
 
 @contextmanager

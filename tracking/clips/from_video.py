@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.box_mask import CarriedMasks
-from tracking.clip import FrameSource, MaskSource, Picked, PointTracker, Recent, Source, Square, TrackedClip
-from tracking.crop import crop_of_masks, cut
-from tracking.errors import BadVideo
-from tracking.lucas_kanade import LucasKanade
-from tracking.retime import pick_frames
-from tracking.runs import versions
-from tracking.segments import track_segments
-from tracking.video import VideoFrames
+from mpr.core.data.boundaries import BY_SECONDS, Boundaries
+from mpr.core.data.clip import (
+    REMARKS,
+    FrameSource,
+    MaskSource,
+    Picked,
+    PointTracker,
+    Recent,
+    Source,
+    Square,
+    TrackedClip,
+)
+from mpr.core.data.crop import OUTSIDE, crop_of_clips, crop_of_masks, cut, frames_outside
+from mpr.core.data.retime import pick_frames
+from mpr.core.data.video import VideoFrames
+from mpr.core.errors import BadVideo
+from mpr.core.runs import versions
+from tracking.masks.box_mask import CarriedMasks
+from tracking.masks.lost import HeldMasks
+from tracking.motion.segments import track_segments
+from tracking.trackers.lucas_kanade import LucasKanade
 
 CARRIED = "box + GrabCut, carried by optical flow"  # how these masks are made, in a clip's Source
 
@@ -43,16 +56,22 @@ def track_video(
     stop_s: float = np.inf,
     rate_hz: float = 0.0,
     tracker: PointTracker | None = None,
+    like: Sequence[TrackedClip] = (),
 ) -> TrackedClip:
-    """Track what a box holds through a video, or the stretch start_s .. stop_s (seconds from its first frame) of it.
+    """Track what a box holds through a video, or through its frames from `start_s` on and before `stop_s`.
 
-    `box` is (x0, y0, x1, y1) in source pixels on frame `box_frame` of the stretch, as re-timed. `rate_hz` 0 keeps
-    every frame. `tracker` is Lucas-Kanade unless given. Frames and masks are read from the video and a temporary file
-    when asked for; `tracking.store.save_clip` keeps them. Raises BadVideo and UserError.
+    Both are seconds as players count them. `box` is (x0, y0, x1, y1) on frame `box_frame` of the stretch, as re-timed,
+    in pixels as players show them: upright and square. `rate_hz` 0 keeps every frame. `tracker` is Lucas-Kanade unless
+    given. Frames and masks are read from the video and a temporary file when asked for; `save_clip` keeps them. Where
+    the masks have let go of the object they are empty (`tracking.masks.lost`). `like` are clips by the same camera: the
+    square is made of their masks, not of this video's, and the frames in which its mask leaves it are counted. Raises
+    BadVideo and UserError.
     """
     path = Path(path)
     frames, times = stretch_of(path, start_s, stop_s, rate_hz)
-    masks = CarriedMasks(frames, box, box_frame)
+    height, width = frames[0].shape[:2]
+    crop = crop_of_clips(like, (width, height)) if like else None
+    masks = HeldMasks(frames, CarriedMasks(frames, box, box_frame), times, box_frame)
     tracker = tracker or LucasKanade()
     source = Source(
         dataset="file",
@@ -65,19 +84,28 @@ def track_video(
         tracker=tracker.name,
         group=path.stem,
         versions=versions(),
-        extra={"box": [float(v) for v in box], "box_frame": box_frame},
+        extra={"box": [float(v) for v in box], "box_frame": box_frame, **remarks_of(frames)},
     )
-    return track_masked(frames, masks, times, rate_hz, tracker, source)
+    return track_masked(frames, masks, times, rate_hz, tracker, source, crop)
 
 
-def stretch_of(path: Path, start_s: float, stop_s: float, rate_hz: float) -> tuple[Picked, NDArray[np.float64]]:
-    """The frames of a stretch of a video, read when asked for, and their times [T] in seconds from the video's first.
+def stretch_of(
+    path: Path, start_s: float, stop_s: float, rate_hz: float, boundaries: Boundaries = BY_SECONDS
+) -> tuple[Picked, NDArray[np.float64]]:
+    """The frames of a stretch of a video, read when asked for, and their times [T] in seconds of the video.
     Raises BadVideo and UserError."""
     video = VideoFrames(path)
     if len(video) < 2:
         raise BadVideo(f"video {path} has one frame, a transition needs two")
-    picked = pick_frames(video.times, start_s, stop_s, rate_hz)
+    picked = pick_frames(video.times, start_s, stop_s, rate_hz, boundaries)
     return Picked(video, picked), video.times[picked]
+
+
+def remarks_of(frames: FrameSource) -> dict[str, list[str]]:
+    """What a clip's `Source.extra` keeps of what is to be said of its video's pictures. Raises BadVideo."""
+    while isinstance(frames, Picked):
+        frames = frames.source
+    return {REMARKS: list(told)} if (told := getattr(frames, "remarks", ())) else {}
 
 
 def track_masked(
@@ -87,9 +115,17 @@ def track_masked(
     rate_hz: float,
     tracker: PointTracker,
     source: Source,
+    crop: Square | None = None,
 ) -> TrackedClip:
-    """The clip of an object whose masks are known: crop and point tracks. `rate_hz` 0: as the times say."""
-    crop = crop_of_masks(masks)
+    """The clip of an object whose masks are known: crop (the masks' own unless given) and point tracks.
+
+    T frames [H, W, 3] uint8 RGB, T masks bool [H, W], `times` [T] seconds; `rate_hz` 0: as the times say. In how many
+    frames a mask leaves a given crop is kept in the source's `extra`.
+    """
+    if crop is None:
+        crop = crop_of_masks(masks)
+    else:
+        source = replace(source, extra={**source.extra, OUTSIDE: frames_outside(masks, crop)})
     cropped = Recent(Cut(frames, crop))  # segments look at a frame several times; going back in a video is slow
     cropped_masks = Cut(masks, crop)
     segments = track_segments(tracker, cropped, cropped_masks)

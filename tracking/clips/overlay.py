@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import TrackedClip
-from tracking.compensation import mean_background
-from tracking.points import Transition
-from tracking.runs import atomic_path
-from tracking.video import write_video
+from mpr.core.data.clip import TrackedClip
+from mpr.core.data.video import write_video
+from mpr.core.report.drawing import write_text
+from mpr.core.runs import atomic_path
+from tracking.motion.compensation import mean_background
+from tracking.motion.points import Transition
 
 SCALE = 2  # picture pixels per crop pixel
 LENGTHEN = 3.0  # drawn arrow length over true length: a displacement of 1 px could not be seen
@@ -22,8 +23,11 @@ RAW, COMPENSATED = (255, 255, 255), (255, 235, 0)
 
 
 def draw(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
-    """Frame t, uint8 [512, 512, 3]: object points green with arrows to t+1, white raw and yellow compensated;
-    background points orange. The last frame has no arrows."""
+    """Draw frame t of a clip, its object's points and their motion, on an image [512, 512, 3] uint8 RGB.
+
+    Object points are green with arrows to t+1, white raw and yellow compensated; background points are orange. The last
+    frame has no arrows.
+    """
     frame = clip.frames[t].copy()
     mask = clip.masks[t]
     frame[mask] = (0.75 * frame[mask] + 0.25 * np.array(TINT)).astype(np.uint8)
@@ -40,6 +44,7 @@ def draw(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
                 cv2.line(image, _pixel(point), _pixel(point + LENGTHEN * shift), colour, 1, cv2.LINE_AA)
             cv2.circle(image, _pixel(point), 2, OBJECT, -1)
         counts = f"{int(transition.object.sum())} object, {int(transition.background.sum())} background points"
+        counts += f", gap of {transition.step_s:.2f} s" if transition.gap else ""
         write_text(image, counts, 2)
     write_text(image, f"frame {t}, {clip.times[t]:.2f} s", 1)
     return image
@@ -74,10 +79,3 @@ def _contours(image: NDArray, mask: NDArray[np.bool_]) -> list[NDArray]:
 def _pixel(point: NDArray) -> tuple[int, int]:
     x, y = np.rint((point + 0.5) * SCALE - 0.5).astype(int)
     return int(x), int(y)
-
-
-def write_text(image: NDArray[np.uint8], text: str, line: int) -> None:
-    """Write on an image in place, readable on anything; `line` counts from the bottom, 1 is the lowest."""
-    at = (6, image.shape[0] - 20 * line + 12)
-    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import PointTracker, TrackedClip, TrackSegment
-from tracking.compensation import Compensation, camera_motion
-from tracking.points import Transition, inside
-
-LEAST_SHOWN = 0.002  # of the crop's pixels: a mask with fewer shows nothing of the object
+from mpr.core.data.clip import PointTracker, TrackedClip, TrackSegment
+from mpr.core.data.steps import spacing
+from tracking.masks.unseen import frames_showing
+from tracking.motion.compensation import Compensation, camera_motion
+from tracking.motion.points import Transition, inside, transitions
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Lengths in pixels of the crop (256 a side), per frame; NaN where there was nothing to measure."""
+    """Lengths in pixels of the crop (256 a side), per frame, gaps left out; NaN where there was nothing to measure."""
 
     seconds: float
     frames: int
+    mean_rate_hz: float  # measured, gaps included
+    gaps: int  # steps longer than 1.5 usual ones (mpr.core.data.steps)
+    longest_gap_s: float  # 0 without one
     visible_share: float  # of frames whose mask shows the object
     object_points: float  # mean, a transition
-    points_kept: float  # of a segment's first object points, those still visible on its last frame; mean
-    track_length: float  # transitions a segment, mean
+    points_kept: float  # of a segment's first object points, those still visible on its last; mean
+    track_length: float  # transitions a segment, mean; a gap ends one, here and for the share before
     background_raw: float  # median motion of background points, a transition; mean over transitions
     background_left: float  # the same, the camera's motion taken out
     motion_raw: float  # mean motion of object points
@@ -40,17 +44,18 @@ def measured(clip: TrackedClip, tracker: PointTracker) -> dict[str, float]:
 
 def quality(clip: TrackedClip, compensate: Compensation = "mean", there_and_back: float = np.nan) -> Quality:
     """Figures of a clip; `there_and_back` is measured where the tracker is at hand, by `tracked_back`."""
-    rows = np.array([_figures(clip, t, compensate) for t in range(len(clip.times) - 1)])  # a few numbers a frame
+    rows = np.array([_figures(x, compensate) for x in transitions(clip)]).reshape(-1, 5)  # a few numbers a frame
     objects, moved_raw, moved, background_raw, background_left = rows.T
-    shown = [clip.masks[t].mean() >= LEAST_SHOWN for t in range(len(clip.times))]
-    kept = [share for segment in clip.segments if (share := _kept(clip, segment)) is not None]
+    unbroken = list(_unbroken(clip))
+    kept = [share for segment in unbroken if (share := _kept(clip, segment)) is not None]
     return Quality(
         seconds=float(clip.times[-1] - clip.times[0]),
         frames=len(clip.times),
-        visible_share=float(np.mean(shown)),
-        object_points=float(np.mean(objects)),
+        **spacing((clip.times, clip.gaps)),
+        visible_share=float(frames_showing(clip).mean()),
+        object_points=_mean(objects),
         points_kept=_mean(np.array(kept)),
-        track_length=float(np.mean([segment.stop - segment.start for segment in clip.segments])),
+        track_length=_mean(np.array([segment.stop - segment.start for segment in unbroken])),
         background_raw=_mean(background_raw[~np.isnan(background_raw)]),
         background_left=_mean(background_left[~np.isnan(background_left)]),
         motion_raw=_ratio(moved_raw, objects),
@@ -59,9 +64,8 @@ def quality(clip: TrackedClip, compensate: Compensation = "mean", there_and_back
     )
 
 
-def _figures(clip: TrackedClip, t: int, compensate: Compensation) -> tuple[float, float, float, float, float]:
+def _figures(x: Transition, compensate: Compensation) -> tuple[float, float, float, float, float]:
     """Of a transition: object points, their summed motion raw and compensated, background's median motion likewise."""
-    x = Transition(clip, t)
     raw = np.linalg.norm(x.delta, axis=1)
     left = np.linalg.norm(x.delta - camera_motion(x, compensate), axis=1)
     background = _median(raw[x.background]), _median(left[x.background])
@@ -69,9 +73,12 @@ def _figures(clip: TrackedClip, t: int, compensate: Compensation) -> tuple[float
 
 
 def tracked_back(clip: TrackedClip, tracker: PointTracker, segments: int = 3) -> float:
-    """Follow the object's points of the longest segments back from where they ended: median distance, in pixels, from
-    where they had started. NaN where no point lasted. A tracker that is always right has 0."""
-    longest = sorted(clip.segments, key=lambda s: s.start - s.stop)[:segments]
+    """How far, in pixels, points followed back from where they ended come from where they had started: the median.
+
+    Of the object's points in the longest `segments` segments. NaN where no point lasted. A tracker that is always right
+    has 0.
+    """
+    longest = sorted(_unbroken(clip), key=lambda s: s.start - s.stop)[:segments]
     return _median(np.concatenate([np.zeros(0), *(_there_and_back(clip, tracker, segment) for segment in longest)]))
 
 
@@ -84,6 +91,18 @@ def _there_and_back(clip: TrackedClip, tracker: PointTracker, segment: TrackSegm
     back = tracker.track(frames, np.column_stack([np.zeros(len(ends)), ends]).astype(np.float32))
     found = back.visible[-1]
     return np.linalg.norm(back.points[-1] - segment.points[0][lasting], axis=1)[found].astype(float)
+
+
+def _unbroken(clip: TrackedClip) -> Iterator[TrackSegment]:
+    """The clip's segments, cut at gaps."""
+    for segment in clip.segments:
+        start = segment.start
+        while start < segment.stop:
+            stop = min(clip.stretch(start)[1], segment.stop)
+            if start < stop:
+                a, b = start - segment.start, stop - segment.start + 1
+                yield TrackSegment(start, segment.points[a:b], segment.visible[a:b])
+            start = stop + 1
 
 
 def _kept(clip: TrackedClip, segment: TrackSegment) -> float | None:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from tracking.clip import TrackedClip
-from tracking.compensation import Compensation, camera_motion
-from tracking.errors import UserError
-from tracking.overlay import BACKGROUND, COMPENSATED, OBJECT, RAW
-from tracking.points import Transition
-from tracking.runs import atomic_path
-
-
-def check_rerun() -> None:
-    """Raises UserError where the package is not installed."""
-    if not find_spec("rerun"):
-        raise UserError("recordings for rerun need the package rerun-sdk: pip install -e '.[viewer]'")
+from mpr.core.data.clip import TrackedClip
+from mpr.core.runs import atomic_path
+from tracking.clips.overlay import BACKGROUND, COMPENSATED, OBJECT, RAW
+from tracking.motion.compensation import Compensation, camera_motion
+from tracking.motion.points import Transition
 
 
 def save_recording(clip: TrackedClip, file: Path, compensate: Compensation = "mean") -> None:

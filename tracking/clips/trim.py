@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.errors import ObjectLost
+from mpr.core.errors import ObjectLost
 
 LONGEST = 30.0  # seconds: a longer action is cut into windows, so that a clip's memory has a bound
 GAP = 0.5  # seconds: the object may be out of sight that long within a clip (slower videos: no frame)
@@ -16,10 +16,10 @@ SHORTEST = 0.4  # seconds: what shows it for less is no clip of it
 
 
 def windows(times: NDArray[np.float64], longest: float = LONGEST) -> list[tuple[int, int]]:
-    """Frames (first, last) of stretches of about equal length, none longer than `longest` seconds; each starts on the
-    frame on which the one before ends, so that no transition is lost or shown twice.
+    """Cut a clip's frames into stretches of about equal length, none longer than `longest` seconds.
 
-    `times` [T] are seconds. A stretch has two frames at least, however far apart.
+    `times` [T] are seconds. Returns (first, last) frames of each, which starts on the frame on which the one before
+    ends, so that no transition is lost or shown twice. A stretch has two frames at least, however far apart.
     """
     edges = [0]
     while edges[-1] < len(times) - 1:
@@ -31,10 +31,12 @@ def windows(times: NDArray[np.float64], longest: float = LONGEST) -> list[tuple[
 
 
 def shown_stretch(shown: NDArray[np.bool_], times: NDArray[np.float64]) -> tuple[int, int]:
-    """First and last frame (inclusive) of the longest stretch that begins and ends with the object in sight and loses
-    it for no longer than GAP in between. `shown` [T] says where it is in sight, `times` [T] seconds.
+    """First and last frame (inclusive) of the longest stretch that shows the object.
 
-    Raises ObjectLost where that stretch is shorter than SHORTEST.
+    It begins and ends with the object in sight and loses it for no longer than GAP seconds in between. `shown` bool [T]
+    says where it is in sight, `times` [T] are seconds.
+
+    Raises ObjectLost where that stretch is shorter than SHORTEST seconds.
     """
     at = np.flatnonzero(shown)
     if not len(at):

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.processes import mapped
-from tracking.runs import RunFolder
-from tracking.store import save_clip, stands
-from tracking.synth.appliance import TASKS
-from tracking.synth.clip import KINDS, synthesise
+from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.data.clip_folder import save_clip, stands
+from mpr.core.errors import UserError
+from mpr.core.processes import mapped
+from mpr.core.runs import RunFolder
+from tracking.synth.names import KINDS, TASKS
 
 BYTES_PER_CLIP = 350_000  # about
 
@@ -51,6 +50,8 @@ def folder_of(out: Path, task: str, kind: str, seed: int) -> Path:
 
 def make_clip(job: tuple[str, str, int, float, Path]) -> Path:
     """Make one clip folder; what a worker does."""
+    from tracking.synth.clip import synthesise
+
     task, kind, seed, rate_hz, out = job
     folder = folder_of(out, task, kind, seed)
     clip, recording = synthesise(task, kind, seed, rate_hz)

@@ -1,1 +1,1 @@
-"""Masks of the task's object through a clip, from its name, with downloaded weights (without: tracking.box_mask)."""
+"""Masks of the task's object through a clip, from its name, with downloaded weights (without: box_mask)."""

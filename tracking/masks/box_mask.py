@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tracking.clip import FrameSource
-from tracking.errors import UserError
-from tracking.packed_masks import PackedMasks
-from tracking.processes import no_bar
+from mpr.core.data.clip import FrameSource
+from mpr.core.errors import UserError
+from mpr.core.processes import no_bar
+from tracking.masks.packed_masks import PackedMasks
 
 WORK_SIZE = 640  # pixels: longer side of the pictures that are worked on
 SMALLEST = 8  # pixels: a box with a shorter side holds too little to cut out
@@ -88,13 +88,16 @@ class CarriedMasks:
 
 
 def forwards(frames: FrameSource, start: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Frames start+1 .. last."""
+    """Frames start+1 .. last with their indices: (t, [H, W, 3] uint8 RGB)."""
     for t in range(start + 1, len(frames)):
         yield t, frames[t]
 
 
 def backwards(frames: FrameSource, start: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Frames start-1 .. 0, decoded forwards in batches: video seeks to keyframes, which can be far apart."""
+    """Frames start-1 .. 0 with their indices: (t, [H, W, 3] uint8 RGB).
+
+    They are decoded forwards in batches: video seeks to keyframes, which can be far apart.
+    """
     for stop in range(start, 0, -BATCH):
         batch = [(t, frames[t]) for t in range(max(0, stop - BATCH), stop)]
         while batch:
@@ -107,8 +110,9 @@ Colours = tuple[NDArray[np.float64], NDArray[np.float64]]  # GrabCut's backgroun
 def cut_box(picture: NDArray[np.uint8], box: NDArray) -> tuple[NDArray[np.bool_], Colours]:
     """GrabCut of what a box (x0, y0, x1, y1; end exclusive) holds, and the colour models it found.
 
-    Background colours are learnt around the box, as far as half its size; a box that fills the picture is all object.
-    Raises UserError where nothing in the box stands out.
+    `picture` is [H, W, 3] uint8 RGB, `box` [4] in its pixels, the mask bool [H, W]. Background colours are learnt
+    around the box, as far as half its size; a box that fills the picture is all object. Raises UserError where nothing
+    in the box stands out.
     """
     h, w = picture.shape[:2]
     x0, y0, x1, y1 = (int(v) for v in box)
@@ -131,7 +135,10 @@ def cut_box(picture: NDArray[np.uint8], box: NDArray) -> tuple[NDArray[np.bool_]
 
 
 def carry(before: NDArray, after: NDArray, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Move a mask from one picture to the next: each new pixel asks where it was."""
+    """Move a mask, bool [H, W], from one picture to the next: each new pixel asks where it was.
+
+    Both pictures are [H, W, 3] uint8 RGB.
+    """
     if not mask.any():
         return mask
     grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (after, before)]
@@ -142,7 +149,10 @@ def carry(before: NDArray, after: NDArray, mask: NDArray[np.bool_]) -> NDArray[n
 
 
 def refine(picture: NDArray[np.uint8], mask: NDArray[np.bool_], colours: Colours) -> NDArray[np.bool_]:
-    """Decide the band along the mask's edge by colour and contrast; inside and outside of it the mask stands."""
+    """Decide the band along the mask's edge by colour and contrast; inside and outside of it the mask stands.
+
+    `picture` is [H, W, 3] uint8 RGB, masks are bool [H, W], `colours` GrabCut's models as `cut_box` gives them.
+    """
     if not mask.any() or not colours[0].any():
         return mask
     y, x = np.nonzero(mask)
@@ -168,7 +178,7 @@ def window_around(x0: int, y0: int, x1: int, y1: int, margin: int, shape: tuple[
 
 
 def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest connected piece of a mask, its holes kept."""
+    """The largest connected piece of a mask, bool [H, W], its holes kept."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if len(stats) < 2:
         return mask

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from mpr.core.weights import Published, imported
 from tracking.masks.protocols import Box, Follow, Frame, Mask
-from tracking.weights import Published, imported
 
 PUBLISHED = Published(
     "Cutie", "curl -Lo {} https://github.com/hkchengrex/Cutie/releases/download/v1.0/cutie-base-mega.pth", "MIT"

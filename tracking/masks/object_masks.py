@@ -7,16 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from tracking.box_mask import backwards, forwards
-from tracking.clip import FrameSource, MaskSource
-from tracking.errors import ObjectLost, ObjectNotFound, UserError
-from tracking.masks.protocols import Box, Detection, Detector, Mask, Masked, Propagator, Segmenter
-from tracking.packed_masks import PackedMasks
-from tracking.processes import no_bar
+from mpr.core.data.clip import FrameSource, MaskSource
+from mpr.core.errors import ObjectLost, ObjectNotFound, UserError
+from mpr.core.processes import no_bar
+from tracking.masks.box_mask import backwards, forwards
+from tracking.masks.packed_masks import PackedMasks
+from tracking.masks.protocols import LOST, THRESHOLD, Box, Detection, Detector, Mask, Masked, Propagator, Segmenter
 
 SEARCHED = 5  # frames, evenly spaced from the first to the last (paper, VII-A)
-THRESHOLD = 0.1  # score under which the best box is no find
-LOST = 0.25  # of a clip: an object without a mask for longer on end is lost
 
 
 def object_masks(
@@ -72,6 +70,7 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def named(words: Sequence[str]) -> str:
+    """The words in quotation marks, joined by "or", for a message."""
     return " or ".join(f"'{word}'" for word in words)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from mpr.core.weights import Published, load_published
 from tracking.masks.protocols import Detection, Frame
-from tracking.weights import Published, load_published
 
 PUBLISHED = Published(
     "OWLv2", "hf download google/owlv2-base-patch16-ensemble --local-dir {}", "Apache-2.0", ("owlv2",)

@@ -9,12 +9,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import FrameSource, MaskSource
+from mpr.core.data.clip import FrameSource, MaskSource
 
 Frame = NDArray[np.uint8]  # [H, W, 3] RGB
 Mask = NDArray[np.bool_]  # [H, W]
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 Follow = Callable[[Frame], Mask]  # the next frame in the direction of travel -> its mask
+THRESHOLD = 0.1  # score under which the best box is no find
+LOST = 0.25  # of a clip: an object without a mask for longer on end is lost
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tracking.errors import UserError
-from tracking.masks.object_masks import LOST, THRESHOLD, object_masks
-from tracking.masks.protocols import Finder
+from mpr.core.errors import UserError
+from mpr.core.registry import Registry, attribute
+from tracking.masks.protocols import LOST, THRESHOLD, Finder
 
 
 @dataclass(frozen=True)
@@ -19,21 +18,24 @@ class Part:
     """A model that takes part in finding an object."""
 
     role: str
-    load: str  # "module:Class.method" in this package, (weights, device) -> the part
+    load: Callable[[Path, str], Any] | str  # (weights, device) -> the part; or "module:attribute", imported on use
     weights: str  # folder or file below the folder of weights
     needs_mask: bool = False  # of a propagator: does not start from a box
 
 
 PARTS = {
-    "owlv2": Part("detector", "owlv2:Owlv2.load", "owlv2-base-patch16-ensemble"),
-    "sam2": Part("segmenter", "sam2:Sam2.load", "sam2.1-hiera-large"),
-    "sam2_package": Part("segmenter", "sam2_package:Sam2Package.load", "sam2.1_hiera_large.pt"),
-    "cutie": Part("propagator", "cutie:Cutie.load", "cutie-base-mega.pth", needs_mask=True),
-    "sam2_video": Part("propagator", "sam2_video:Sam2Video.load", "sam2.1-hiera-large"),
-    "sam2_package_video": Part("propagator", "sam2_package:Sam2PackageVideo.load", "sam2.1_hiera_large.pt"),
-    "edgetam": Part("propagator", "sam2_video:Sam2Video.load_edgetam", "EdgeTAM-hf"),
-    "sam3": Part("finder", "sam3:Sam3.load", "sam3"),
+    "owlv2": Part("detector", "tracking.masks.owlv2:Owlv2.load", "owlv2-base-patch16-ensemble"),
+    "sam2": Part("segmenter", "tracking.masks.sam2:Sam2.load", "sam2.1-hiera-large"),
+    "sam2_package": Part("segmenter", "tracking.masks.sam2_package:Sam2Package.load", "sam2.1_hiera_large.pt"),
+    "cutie": Part("propagator", "tracking.masks.cutie:Cutie.load", "cutie-base-mega.pth", needs_mask=True),
+    "sam2_video": Part("propagator", "tracking.masks.sam2_video:Sam2Video.load", "sam2.1-hiera-large"),
+    "sam2_package_video": Part(
+        "propagator", "tracking.masks.sam2_package:Sam2PackageVideo.load", "sam2.1_hiera_large.pt"
+    ),
+    "edgetam": Part("propagator", "tracking.masks.sam2_video:Sam2Video.load_edgetam", "EdgeTAM-hf"),
+    "sam3": Part("finder", "tracking.masks.sam3:Sam3.load", "sam3"),
 }
+OTHERS = Registry("model that finds or follows objects", "mpr.mask_models", {})  # other packages' parts
 DEFAULT = "owlv2+sam2+cutie"  # the paper's
 
 
@@ -54,40 +56,53 @@ def object_finder(
     asked = names.split("+")
     check_names(names)
     places = places or {}
-    parts = [_load(PARTS[name], places.get(name, weights / PARTS[name].weights), device) for name in asked]
+    found = {name: find_part(name) for name in asked}
+    parts = [_load(part, places.get(name, weights / part.weights), device) for name, part in found.items()]
     if len(parts) == 1:
         return partial(parts[0], lost=lost)
+    from tracking.masks.object_masks import object_masks  # OpenCV, which the names do without
+
     segmenter = parts[1] if len(parts) == 3 else None
-    found = partial(object_masks, detector=parts[0], segmenter=segmenter, propagator=parts[-1])
-    return partial(found, threshold=threshold, lost=lost)
+    whole = partial(object_masks, detector=parts[0], segmenter=segmenter, propagator=parts[-1])
+    return partial(whole, threshold=threshold, lost=lost)
 
 
 def refuse_missing(names: str, weights: Path) -> None:
     """Raises MissingWeights for the first of these parts whose weights are not there; loads none."""
-    for part in map(PARTS.__getitem__, names.split("+")):
+    for part in map(find_part, names.split("+")):
         if not (weights / part.weights).exists():
             _load(part, weights / part.weights, "cpu")  # it says what is missing, and how to get it
 
 
+def find_part(name: str) -> Part:
+    """The part of that name. Raises UserError naming those that exist, and for what is no part."""
+    if name in PARTS:
+        return PARTS[name]
+    if name not in OTHERS.names():
+        raise UserError(f"no model '{name}' finds or follows objects; there is {_there()}")
+    found = OTHERS.load(name)
+    if not isinstance(found, Part):
+        raise UserError(f"model '{name}' is {found!r}, no Part of tracking.masks.registry")
+    return found
+
+
 def check_names(names: str) -> None:
     """Raises UserError for names of parts that do not exist or do not go together."""
-    there = ", ".join(f"{name} ({part.role})" for name, part in PARTS.items())
-    asked = names.split("+")
-    unknown = [name for name in asked if name not in PARTS]
-    if unknown:
-        raise UserError(f"no model '{unknown[0]}' finds or follows objects; there is {there}")
-    roles = [PARTS[name].role for name in asked]
+    parts = [find_part(name) for name in names.split("+")]
+    roles = [part.role for part in parts]
     if roles not in (["finder"], ["detector", "propagator"], ["detector", "segmenter", "propagator"]):
         raise UserError(
-            f"'{names}' is no detector+segmenter+propagator, detector+propagator or finder; there is {there}"
+            f"'{names}' is no detector+segmenter+propagator, detector+propagator or finder; there is {_there()}"
         )
-    if PARTS[asked[-1]].needs_mask and "segmenter" not in roles:
-        raise UserError(f"'{names}': {asked[-1]} starts from a mask, put a segmenter before it, as in {DEFAULT}")
+    if parts[-1].needs_mask and "segmenter" not in roles:
+        last = names.split("+")[-1]
+        raise UserError(f"'{names}': {last} starts from a mask, put a segmenter before it, as in {DEFAULT}")
+
+
+def _there() -> str:
+    return ", ".join([*(f"{name} ({part.role})" for name, part in PARTS.items()), *OTHERS.names()])
 
 
 def _load(part: Part, weights: Path, device: str) -> Any:
-    module, method = part.load.split(":")
-    made: Any = import_module(f"tracking.masks.{module}")
-    for name in method.split("."):
-        made = getattr(made, name)
+    made = attribute(part.load) if isinstance(part.load, str) else part.load
     return made(weights, device)

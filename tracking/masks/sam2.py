@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mpr.core.weights import Published, load_published
 from tracking.masks.protocols import Box, Frame, Mask
-from tracking.weights import Published, load_published
 
 PUBLISHED = Published(
     "SAM 2",

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tracking.errors import NotReady
+from mpr.core.errors import NotReady
+from mpr.core.weights import Published, imported
 from tracking.masks.protocols import Box, Follow, Frame, Mask
 from tracking.masks.sessions import OneFrame, forget
-from tracking.weights import Published, imported
 
 PUBLISHED = Published(
     "SAM 2",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mpr.core.weights import Published, load_published
 from tracking.masks import sam2
 from tracking.masks.protocols import Box, Follow, Frame, Mask
 from tracking.masks.sessions import OneFrame, forget
-from tracking.weights import Published, load_published
 
 EDGETAM = Published("EdgeTAM", "hf download yonigozlan/EdgeTAM-hf --local-dir {}", "Apache-2.0", ("edgetam_video",))
 

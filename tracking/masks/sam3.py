@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tracking.clip import FrameSource
-from tracking.errors import ObjectNotFound
-from tracking.masks.object_masks import LOST, check_words, named, refuse_lost
+from mpr.core.data.clip import FrameSource
+from mpr.core.errors import ObjectNotFound
+from mpr.core.weights import Published, load_published
+from tracking.masks.object_masks import check_words, named, refuse_lost
 from tracking.masks.owlv2 import refuse_long
-from tracking.masks.protocols import Box, Detection, Mask, Masked
+from tracking.masks.packed_masks import PackedMasks
+from tracking.masks.protocols import LOST, Box, Detection, Mask, Masked
 from tracking.masks.sam2_video import reach, video_pixels
 from tracking.masks.sessions import MadeReady, forget
-from tracking.packed_masks import PackedMasks
-from tracking.weights import Published, load_published
 
 PUBLISHED = Published(
     "SAM 3",

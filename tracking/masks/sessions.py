@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from tracking.clip import FrameSource
+from mpr.core.data.clip import FrameSource
 from tracking.masks.protocols import Frame
 
 

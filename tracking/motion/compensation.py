@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.points import Transition
+from tracking.motion.points import Transition
 
 
 def mean_background(transition: Transition) -> NDArray[np.float32]:
@@ -64,6 +63,8 @@ def similarity_background(transition: Transition) -> NDArray[np.float32]:
     Least median of squares: what moves another way does not count while it is less than half of the background, all
     in one corner too. Where nothing can be fitted the median serves.
     """
+    import cv2  # the names of compensations, which commands check, do without
+
     before, after = _ends(transition)
     fit = cv2.estimateAffinePartial2D(before, after, method=cv2.LMEDS)[0] if len(before) >= ENOUGH else None
     if fit is None or not np.isfinite(fit).all():
@@ -78,6 +79,8 @@ def homography_background(transition: Transition) -> NDArray[np.float32]:
     Least median of squares, like the similarity; which serves where no plane can be fitted, or one that would send a
     visible point to infinity.
     """
+    import cv2  # the names of compensations, which commands check, do without
+
     before, after = _ends(transition)
     fit = cv2.findHomography(before, after, cv2.LMEDS)[0] if len(before) >= ENOUGH else None
     if fit is None or not np.isfinite(fit).all():

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import CROP_SIZE, FrameSource, FrameWindow, MaskSource, PointTracker, Tracks, TrackSegment
-from tracking.points import inside
+from mpr.core.data.clip import CROP_SIZE, FrameSource, FrameWindow, MaskSource, PointTracker, Tracks, TrackSegment
+from tracking.motion.points import inside
 
 GRID = 32  # points a side
 KEEP = 0.7  # share of a segment's first object points that must stay visible
@@ -35,6 +35,7 @@ def track_segments(
 
     Where a segment's first frame shows no object point, the next frame starts a new one. A tracker that has a
     `context` is given that many frames at least, or all there are: near the end also frames from before the segment.
+    Whatever it says, a point outside the picture is not visible.
     """
     return segments_of_clips(tracker, [(frames, masks)], grid)[0]
 
@@ -64,13 +65,16 @@ def _walk(
     """Through one clip: yields what a tracker is to follow, is sent the tracks, returns the segments."""
     last, start, segments = len(frames) - 1, 0, []
     window = shortest = max(FIRST_WINDOW, context - 1)  # transitions
-    points = grid_points(masks[0].shape[0], grid)
+    height, width = masks[0].shape
+    points = grid_points(height, grid)
     while start < last:
         stop = min(start + window, last)
         begin = max(0, min(start, stop + 1 - context))
         queries = np.concatenate([np.full((len(points), 1), start - begin, np.float32), points], 1)
         tracks = yield FrameWindow(frames, begin, stop + 1), queries
-        tracks = Tracks(tracks.points[start - begin :], tracks.visible[start - begin :])
+        places = tracks.points[start - begin :]
+        shown = ((places > -0.5) & (places < (width - 0.5, height - 0.5))).all(-1)
+        tracks = Tracks(places, tracks.visible[start - begin :] & shown)
         first = tracks.visible[0] & inside(masks[start], tracks.points[0])
         if first.any():
             lost = np.flatnonzero(tracks.visible[1:, first].mean(1) < KEEP)

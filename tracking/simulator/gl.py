@@ -1,4 +1,4 @@
-"""Imports MuJoCo with an OpenGL back end that this machine has; `from tracking.gl import mujoco` everywhere.
+"""Imports MuJoCo with an OpenGL back end that this machine has; `from tracking.simulator.gl import mujoco` everywhere.
 
 MuJoCo reads MUJOCO_GL once, at import, so the choice has to come first. The user's own MUJOCO_GL wins. Without any
 back end MuJoCo is imported with rendering disabled: physics and ray casts still work.

@@ -17,10 +17,10 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import CROP_SIZE, Square
-from tracking.errors import NoGL, UserError
-from tracking.gl import INSTRUCTION, mujoco
-from tracking.mujoco_scene import RecordedScene
+from mpr.core.data.clip import CROP_SIZE, Square
+from mpr.core.errors import NoGL, UserError
+from tracking.simulator.gl import INSTRUCTION, mujoco
+from tracking.simulator.mujoco_scene import RecordedScene
 
 
 class SceneRenderer:
@@ -34,15 +34,17 @@ class SceneRenderer:
         if os.environ.get("MUJOCO_GL") == "disable":
             raise NoGL(INSTRUCTION)
         _triton_before_gl()
-        model.vis.quality.offsamples = 0
-        model.vis.global_.offwidth = max(model.vis.global_.offwidth, size)
-        model.vis.global_.offheight = max(model.vis.global_.offheight, size)
+        # A shadow map that nothing reads and pixels beyond the picture's would take 127 of a kitchen renderer's 430 MB.
+        model.vis.quality.offsamples = model.vis.quality.shadowsize = 0
+        model.vis.global_.offwidth = model.vis.global_.offheight = size
         try:
             self._renderer: Any = mujoco.Renderer(model, size, size)
         except Exception as error:  # each back end has its own exception types
             raise NoGL(f"{INSTRUCTION} ({os.environ.get('MUJOCO_GL')}: {error})") from error
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        self._drawn, self._there = mujoco.MjvOption(), mujoco.MjvOption()
+        self._there.sitegroup[:] = 0  # a site is a mark, no thing: it hides nothing from a mask, as from a ray
         mujoco.mj_forward(model, scene.data)  # fills what rendering reads besides kinematics (lights, tendons)
         scene._at = -1
         _open.add(self)
@@ -57,15 +59,18 @@ class SceneRenderer:
     def close(self) -> None:
         self._renderer.close()
 
-    def _update(self, t: int) -> None:
-        """Pose the scene and look through camera 0 moved to the recorded pose, its frustum cut to the crop."""
+    def _update(self, t: int, what: Any) -> None:
+        """Pose the scene and look through camera 0 moved to the recorded pose, its frustum cut to the crop.
+
+        `what` to show is an mjvOption.
+        """
         scene, camera = self.scene, self.scene.recording.camera
         scene.pose(t)
         mujoco.mj_camlight(scene.model, scene.data)
         scene.data.cam_xpos[0] = camera.positions[t]
         scene.data.cam_xmat[0] = camera.rotation(t).ravel()
         scene.model.cam_fovy[0] = np.rad2deg(camera.fovy)
-        self._renderer.update_scene(scene.data, camera=0)
+        self._renderer.update_scene(scene.data, camera=0, scene_option=what)
         left = self.crop.left if not camera.mirrored else camera.width - 1 - (self.crop.left + self.crop.size)
         cx, cy = camera.centre
         for eye in self._renderer.scene.camera:
@@ -76,13 +81,13 @@ class SceneRenderer:
 
     def frame(self, t: int) -> NDArray[np.uint8]:
         """Frame t, uint8 RGB [size, size, 3]."""
-        self._update(t)
+        self._update(t, self._drawn)
         image = self._renderer.render()
         return image[:, ::-1].copy() if self.scene.recording.camera.mirrored else image
 
     def mask(self, t: int, part: bool = False) -> NDArray[np.bool_]:
         """The object's visible pixels at frame t, bool [size, size]."""
-        self._update(t)
+        self._update(t, self._there)
         self._renderer.enable_segmentation_rendering()
         ids = self._renderer.render()
         self._renderer.disable_segmentation_rendering()

@@ -6,43 +6,77 @@ frame of the recording. It is visible where the camera's ray towards it hits not
 
 from __future__ import annotations
 
-import importlib.metadata
+import copy
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import CROP_SIZE, FrameSource, FrameWindow, Square, Tracks
-from tracking.crop import square_around
-from tracking.errors import UserError
-from tracking.gl import mujoco
-from tracking.scene import SceneRecording
+from mpr.core.data.clip import CROP_SIZE, FrameSource, FrameWindow, Square, Tracks
+from mpr.core.data.crop import square_around
+from mpr.core.data.scene import SceneRecording
+from mpr.core.errors import UNREADABLE, BadClip, UserError, in_brief
+from tracking.simulator.gl import mujoco
+from tracking.simulator.scenes import SCENES
 
 VISIBLE_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)  # the geom groups that are drawn; the others only collide
+HIDDEN_GROUP = 5  # one that is not drawn
+UNSET_RGBA = (0.5, 0.5, 0.5, 1.0)  # MuJoCo's colour of a geom that was given none: its material's is drawn
 SURFACE_TOLERANCE = 0.003  # metres: a hit this close to the point is the point
 
 
 @lru_cache(maxsize=4)
 def _build(scene: str, arguments: str) -> Any:
-    found = {e.name: e for e in importlib.metadata.entry_points(group="mpr.scenes")}
-    if scene not in found:
-        raise UserError(f"recording of scene '{scene}': no such scene, there is {', '.join(sorted(found)) or 'none'}")
-    return found[scene].load()(**json.loads(arguments))
+    return SCENES.load(scene)(**json.loads(arguments))
 
 
 def build_model(recording: SceneRecording) -> Any:
-    """The recording's mujoco.MjModel, from the builder registered under its scene name (cached)."""
-    return _build(recording.scene, json.dumps(dict(recording.arguments), sort_keys=True))
+    """The recording's mujoco.MjModel, from the builder registered under its scene name (cached).
+
+    Raises BadClip where the recording does not fit what that builds.
+    """
+    try:
+        model = _build(recording.scene, json.dumps(dict(recording.arguments), sort_keys=True))
+    except UNREADABLE as error:
+        raise BadClip(f"recording of scene '{recording.scene}': it cannot be built ({in_brief(error)})") from error
+    if recording.qpos.shape[1:] != (model.nq,):
+        raise BadClip(f"recording of scene '{recording.scene}': {recording.qpos.shape[1:]} joints, it has {model.nq}")
+    return model
+
+
+def to_look_at(model: Any) -> Any:
+    """A copy of a model in which every ray ends on the geom that is drawn there. Not for physics: nothing collides.
+
+    `mj_multiRay` passes over bodies and geoms whose bounding volumes a ray seems to miss. Those volumes hold only
+    what collides, and their outlines seen from the camera are taken from their corners, so it misses what `mj_ray`
+    hits (MuJoCo 3.10 to 4.0). A body without such volumes is passed over by no ray; collisions, which would read
+    them, are switched off. And both kinds of rays hit what only its own colour makes clear, and miss what only its
+    material would make so; the colour is what is drawn.
+    """
+    model = copy.copy(model)
+    model.body_bvhadr[:] = -1
+    model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
+    alpha, material = model.geom_rgba[:, 3].copy(), model.geom_matid
+    plain = (material >= 0) & (model.geom_rgba == UNSET_RGBA).all(1)
+    alpha[plain] = model.mat_rgba[material[plain], 3]
+    model.geom_group[alpha == 0] = HIDDEN_GROUP
+    drawn = np.unique(material[(material >= 0) & (alpha > 0)])
+    model.mat_rgba[drawn[model.mat_rgba[drawn, 3] == 0], 3] = 1.0
+    return model
 
 
 class RecordedScene:
-    """A recording posed in its model (built by name unless given): ray casts and re-projections in source pixels."""
+    """A recording posed in its model (built by name unless given): ray casts and re-projections in source pixels.
+
+    `model` is a copy of its own, only to be looked at: see `to_look_at`.
+    """
 
     def __init__(self, recording: SceneRecording, model: Any = None) -> None:
         self.recording = recording
-        self.model = build_model(recording) if model is None else model
+        self.model = to_look_at(build_model(recording) if model is None else model)
         self.data = mujoco.MjData(self.model)
         self._at = -1
         body_of_geom = self.model.geom_bodyid
@@ -63,7 +97,10 @@ class RecordedScene:
             self._at = t
 
     def cast(self, pixels: NDArray, t: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """First geom hit (-1: none) [N] and its distance in metres [N] behind source pixels [N, 2] at frame t."""
+        """First geom hit (-1: none) [N] and its distance in metres [N] behind source pixels [N, 2] at frame t.
+
+        As `mj_ray`'s: a plane is hit only from its front, and from within a geom the way out is.
+        """
         self.pose(t)
         n = len(pixels)
         geom, distance = np.full(n, -1, np.int32), np.full(n, -1.0)
@@ -102,24 +139,49 @@ class RecordedScene:
         return pixels, visible
 
     def crop(self, samples: int = 12, stride: int = 8) -> Square:
-        """The episode's fixed square: union of the object's visible pixels, looked at in some frames, plus margin."""
+        """The fixed square: around the object's pixels, looked at in some frames, plus margin.
+
+        Where the model says how far the object opens (`opening`), and the camera stands still, the frames are not this
+        recording's: the object is looked at from shut to open, as if nothing stood before it. So all episodes of a task
+        and view have one square, fixed before the first step, and 0.5 pixels are as much motion in each.
+        """
+        shown = self.opening(samples)
+        shown = self if shown is None else shown
         camera = self.recording.camera
         grid = np.stack(np.meshgrid(np.arange(0, camera.width, stride), np.arange(0, camera.height, stride)), -1)
         grid = grid.reshape(-1, 2).astype(float)
         seen = np.zeros(len(grid), bool)
-        for t in np.unique(np.linspace(0, len(self.recording) - 1, samples).round().astype(int)):
-            seen |= self.object_pixels(grid, int(t))
+        for t in np.unique(np.linspace(0, len(shown.recording) - 1, samples).round().astype(int)):
+            seen |= shown.object_pixels(grid, int(t))
         if not seen.any():
             raise UserError(f"recording of scene '{self.recording.scene}': the camera never sees the object")
         low, high = grid[seen].min(0), grid[seen].max(0)
         return square_around(low, high, (camera.width, camera.height))
+
+    def opening(self, length: int) -> RecordedScene | None:
+        """Only the object, opening over `length` frames before this recording's camera; None where that moves, or
+        where nobody said how far the object opens.
+
+        A model says so with a keyframe that is named after the body that opens: there it is open, and shut in qpos0.
+        """
+        camera, parts = self.recording.camera, self.recording.part_bodies
+        keys = [k for k in range(self.model.nkey) if self.model.key(k).name in parts]
+        if not keys or not camera.still:
+            return None
+        share = np.linspace(0, 1, length)[:, None]
+        qpos = (1 - share) * self.model.qpos0 + share * self.model.key_qpos[keys[0]]
+        opening = replace(self.recording, qpos=qpos, times=np.arange(length), camera=camera.standing(length))
+        alone = RecordedScene(opening, self.model)
+        alone.model.geom_group[~alone.object_geoms] = HIDDEN_GROUP
+        return alone
 
 
 class ExactTracker:
     """Exact tracks by rays, through the PointTracker Protocol. Privileged: it knows the scene, not the pixels.
 
     `frames` must show the recording from its first frame, or be a FrameWindow onto that; its pixels are never read.
-    Queries and tracks are in crop pixels.
+    Queries and tracks are in crop pixels. Masks are drawn, points are cast: within a pixel of a silhouette a point that
+    a mask calls the object's may be one of what passes before it, and moves with that (1 to 3 points of 10,000).
     """
 
     name = "exact, privileged"
@@ -128,6 +190,10 @@ class ExactTracker:
         self.scene, self.crop = scene, crop
 
     def track(self, frames: FrameSource, queries: NDArray[np.float32]) -> Tracks:
+        """Follow queries [N, 3] = (t, x, y), in pixels of the crop, exactly: points [T, N, 2], visible [T, N].
+
+        A query whose ray hits nothing is visible in no frame.
+        """
         length, n = len(frames), len(queries)
         start = frames.start if isinstance(frames, FrameWindow) else 0
         points = np.zeros((length, n, 2), np.float32)

@@ -1,5 +1,7 @@
-"""Whether what was found meets R3M's data needs: first person, 224 x 224 pixels, 5 to 30 frames a second, timed
-narrations of manipulation, consent and licence."""
+"""Whether what was found meets R3M's data needs.
+
+First person, 224 x 224 pixels, 5 to 30 frames a second, timed narrations of manipulation, consent and licence.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 
 from tracking.sources.action import FIRST_PERSON
 from tracking.sources.manifest import Entry
-from tracking.sources.videos import VideoInfo
+from tracking.sources.video_info import VideoInfo
 from tracking.sources.words import forms
 
 # What hands do to things; a narration with none of these ("walks around", "looks at") shows no manipulation.

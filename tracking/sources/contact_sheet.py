@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
 
@@ -12,15 +13,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.errors import BadVideo
-from tracking.overlay import write_text
-from tracking.runs import atomic_path
+from mpr.core.data.video import VideoFrames, is_there
+from mpr.core.errors import BadVideo
+from mpr.core.report.drawing import write_text
+from mpr.core.runs import atomic_path
 from tracking.sources.manifest import Entry
-from tracking.video import VideoFrames
 
 WIDTH, HEIGHT, STRIP = 320, 180, 64  # pixels of a cell's picture, and of the strip with its text
 COLUMNS = 6
 LETTERS = 40  # that fit a line
+
+
+class Absent(StrEnum):
+    """Why there is no picture of an entry."""
+
+    MISSING = "missing"
+    UNREADABLE = "cannot be read"
+
+
+Picture = NDArray[np.uint8] | Absent  # [H, W, 3]
 
 
 def draw_sheet(path: Path, entries: Sequence[Entry], count: int) -> dict[str, int]:
@@ -29,7 +40,7 @@ def draw_sheet(path: Path, entries: Sequence[Entry], count: int) -> dict[str, in
     A video is opened once, and its index read whole. A missing video is drawn as such.
     """
     chosen = choose(entries, count)
-    pictures: dict[str, NDArray[np.uint8] | str] = {}
+    pictures: dict[str, Picture] = {}
     in_order = sorted(chosen, key=lambda e: (e.video, e.start_s + e.stop_s))
     for video, group in groupby(in_order, key=lambda e: e.video):
         pictures |= _middles(Path(video), list(group))
@@ -39,8 +50,8 @@ def draw_sheet(path: Path, entries: Sequence[Entry], count: int) -> dict[str, in
     sheet = np.vstack([np.hstack(cells[k : k + columns]) for k in range(0, len(cells), columns)])
     with atomic_path(path) as temporary:
         cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
-    faults = [picture for picture in pictures.values() if isinstance(picture, str)]
-    missing = faults.count("missing")
+    faults = [picture for picture in pictures.values() if isinstance(picture, Absent)]
+    missing = faults.count(Absent.MISSING)
     return {"shown": len(chosen) - len(faults), "missing": missing, "unreadable": len(faults) - missing}
 
 
@@ -51,7 +62,7 @@ def choose(entries: Sequence[Entry], count: int) -> list[Entry]:
     for k, dataset in enumerate(sorted(sizes, key=lambda d: (sizes[d], d))):  # what a small one leaves goes to others
         left = (count - len(taken)) // (len(sizes) - k)
         of_it = [e for e in entries if e.dataset == dataset]
-        there = {e.uid for e in of_it if Path(e.video).is_file()}
+        there = {e.uid for e in of_it if is_there(Path(e.video))}
         for group in ([e for e in of_it if e.uid in there], [e for e in of_it if e.uid not in there]):
             picked = _spread(group, left)
             taken |= {e.uid for e in picked}
@@ -65,15 +76,15 @@ def _spread(entries: Sequence[Entry], count: int) -> list[Entry]:
 
 
 def middle(times: NDArray[np.float64], start_s: float, stop_s: float) -> int:
-    """The frame nearest to the middle of a window."""
+    """The index of the frame nearest to the middle of a window; `times` [T] in seconds."""
     return int(np.abs(times - (start_s + stop_s) / 2).argmin())
 
 
-def _middles(video: Path, entries: Sequence[Entry]) -> dict[str, NDArray[np.uint8] | str]:
+def _middles(video: Path, entries: Sequence[Entry]) -> dict[str, Picture]:
     """Uid -> middle frame, fitted into a cell, or why there is none. The entries in order of time."""
-    if not video.is_file():
-        return dict.fromkeys((e.uid for e in entries), "missing")
-    found: dict[str, NDArray[np.uint8] | str] = dict.fromkeys((e.uid for e in entries), "cannot be read")
+    if not is_there(video):
+        return dict.fromkeys((e.uid for e in entries), Absent.MISSING)
+    found: dict[str, Picture] = dict.fromkeys((e.uid for e in entries), Absent.UNREADABLE)
     try:
         frames = VideoFrames(video)
         for e in entries:
@@ -96,9 +107,9 @@ def _fitted(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return out
 
 
-def _cell(entry: Entry, picture: NDArray[np.uint8] | str) -> NDArray[np.uint8]:
+def _cell(entry: Entry, picture: Picture) -> NDArray[np.uint8]:
     cell = np.full((HEIGHT + STRIP, WIDTH, 3), 40, np.uint8)
-    if isinstance(picture, str):
+    if isinstance(picture, Absent):
         write_text(cell[:HEIGHT], f"{Path(entry.video).name} {picture}"[-LETTERS:], 4)
     else:
         cell[:HEIGHT] = picture

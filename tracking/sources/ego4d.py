@@ -1,12 +1,13 @@
 """Ego4D's annotation files: narrations, `fho_main` (v2 and v1) and `fho_lta`, told apart by what is in them.
 
 fho_lta names verb, noun, start and stop; fho_main has narrations with start and stop; narrations have a point in time,
-which becomes a window (`windows.around`). A file is read whole: fho_main.json is gigabytes, and takes several times as
-much memory while it is open.
+which becomes a window (`windows.around`). Frame numbers count at 30 a second, unless the seconds beside them tell
+another rate. A file is read whole: fho_main.json is gigabytes, and takes several times as much memory while it is open.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from tracking.errors import UserError
-from tracking.sources.action import FIRST_PERSON, Action
+from mpr.core.data.boundaries import BY_SECONDS, NUMBERS, Boundaries
+from mpr.core.errors import UserError
+from tracking.sources.action import CONTRADICTS, FIRST_PERSON, Action, valid
+from tracking.sources.numbering import Numbering, of_one_row
+from tracking.sources.registry import Place
 from tracking.sources.tables import load_json
-from tracking.sources.videos import VideoInfo, first_there
+from tracking.sources.video_info import MOST, VideoInfo
+from tracking.sources.videos import first_there
 from tracking.sources.windows import around
 from tracking.sources.words import actor, clean
 
@@ -28,7 +33,12 @@ NO_LABEL = ("", "none", "[other]")
 PASSES = ("narration_pass_1", "narration_pass_2")  # two annotators narrated each video, apart from each other
 
 
-def actions(file: Path, videos: Path | None, reasons: Counter[str]) -> Iterator[Action]:
+def source(at: Place, reasons: Counter[str]) -> Iterator[Action]:
+    """`actions`, by the name in the registry."""
+    return actions(at.path, at.videos, reasons, at.unfit_too)
+
+
+def actions(file: Path, videos: Path | None, reasons: Counter[str], unfit_too: bool = False) -> Iterator[Action]:
     """The valid actions of one annotation file; those left out are counted in `reasons`.
 
     Videos are looked for as <uid>.mp4 in `videos`, or in full_scale/ and video_540ss/ beside annotations/. Raises
@@ -49,7 +59,7 @@ def actions(file: Path, videos: Path | None, reasons: Counter[str]) -> Iterator[
             info = _info(one.get("video_metadata") or known.get("video_metadata") or {}, known.get("duration_sec"))
             group = str(known.get("fb_participant_id") or video)
             make = partial(Action, "ego4d", video=path, licence=LICENCE, group=group, info=info)
-            yield from read(one, video, make, reasons)
+            yield from valid(read(one, video, make), reasons, unfit_too)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise UserError(f"{file}: {part or 'a video'}: {why}; is this a file of Ego4D's own layout?") from error
@@ -78,15 +88,13 @@ def _any_has(items: Any, *keys: str) -> bool:
     return any(isinstance(value, dict) and not value.keys().isdisjoint(keys) for value in values)
 
 
-def _narrations(one: Mapping[str, Any], video: str, make: Any, reasons: Counter[str]) -> Iterator[Action]:
+def _narrations(one: Mapping[str, Any], video: str, make: Any) -> Iterator[Action]:
     for name in PASSES:
         said = (one.get(name) or {}).get("narrations") or []
         windows = around([float(n["timestamp_sec"]) for n in said])
         for k, (narration, (start, stop)) in enumerate(zip(said, windows, strict=True)):
-            who = actor(narration["narration_text"])
-            if who != "wearer":
-                reasons[f"left out: {_NOT_WEARER[who]}"] += 1
-                continue
+            who, stamp = actor(narration["narration_text"]), float(narration["timestamp_sec"])
+            numbering, agree = _numbering([(stamp, narration.get("timestamp_frame"))])
             yield make(
                 uid=f"{video}-p{name[-1]}-{k:05d}",
                 start_s=start,
@@ -94,48 +102,67 @@ def _narrations(one: Mapping[str, Any], video: str, make: Any, reasons: Counter[
                 narration=clean(narration["narration_text"]),
                 verbs=(),
                 nouns=(),
-                extra={**ABOUT, "pass": int(name[-1]), "stamp_s": float(narration["timestamp_sec"])},
+                extra={**ABOUT, "pass": int(name[-1]), "stamp_s": stamp},
+                unfit=_NOT_WEARER.get(who, "" if agree else CONTRADICTS),
+                numbering=numbering,
             )
 
 
 _NOT_WEARER = {"other": "another person's action (#O)", "summary": "a summary", "": "says not who acts (no #C)"}
 
 
-def _fho(one: Mapping[str, Any], video: str, make: Any, reasons: Counter[str]) -> Iterator[Action]:
+def _numbering(pairs: list[tuple[Any, Any]]) -> tuple[Numbering | None, bool]:
+    """How an action's frame numbers count that stand beside its seconds, where not at 30, and whether they agree."""
+    told = [p for p in pairs if not any(isinstance(v, bool) or not isinstance(v, int | float) for v in p)]
+    return of_one_row([p for p in told if all(0 <= v < MOST for v in p)], RATE_HZ)
+
+
+def _fho(one: Mapping[str, Any], video: str, make: Any) -> Iterator[Action]:
     for i, interval in enumerate(one["annotated_intervals"]):
-        if interval.get("redacted"):
-            reasons["left out: redacted"] += len(interval.get("narrated_actions") or [])
-            continue
-        for k, action in enumerate(interval["narrated_actions"]):
+        redacted = bool(interval.get("redacted"))
+        narrated = (interval.get("narrated_actions") or []) if redacted else interval["narrated_actions"]
+        for k, action in enumerate(narrated):
             text = action.get("narration_text") or ""
-            flags = [f for f in ("is_rejected", "is_invalid_annotation", "is_partial") if action.get(f)]
+            beside = [(action.get(f"{end}_sec"), action.get(f"{end}_frame")) for end in ("start", "end")]
+            numbering, agree = _numbering(beside)
+            flags = ["redacted"] * redacted
+            flags += [f for f in ("is_rejected", "is_invalid_annotation", "is_partial") if action.get(f)]
             flags += ["is_valid_action is false"] if action.get("is_valid_action") is False else []
             flags += [_NOT_WEARER["other"]] if actor(text) == "other" else []
-            if flags:
-                reasons[f"left out: {flags[0]}"] += 1
-                continue
-            start, stop, window = _fho_window(action)
+            flags += [] if agree else [CONTRADICTS]
+            rate = numbering.rate_hz if numbering and numbering.known else RATE_HZ
+            (start, stop, boundaries), window = (NOWHERE, "") if flags else _fho_window(action, rate)
             yield make(
                 uid=f"{video}-fho-{i:03d}-{k:03d}",
                 start_s=start,
                 stop_s=stop,
+                boundaries=boundaries,
                 narration=clean(text),
                 verbs=names(action.get("structured_verb") or action.get("freeform_verb") or ""),
                 nouns=names(_changed_object(action)),
                 extra={**ABOUT, "window": window},
+                unfit=flags[0] if flags else "",
+                numbering=numbering,
             )
 
 
-def _fho_window(action: Mapping[str, Any]) -> tuple[float, float, str]:
+NOWHERE = (math.nan, math.nan, BY_SECONDS)
+
+
+def _fho_window(action: Mapping[str, Any], rate_hz: float) -> tuple[tuple[float, float, Boundaries], str]:
     """From the frame before the hand acts to the frame after the change, as R3M took them; without these frames the
     annotated stretch around, which is longer."""
     critical = action.get("critical_frames") or {}
     before, after = critical.get("pre_frame"), critical.get("post_frame")
     if isinstance(before, int) and isinstance(after, int) and before < after:
-        return before / RATE_HZ, after / RATE_HZ, "pre_frame to post_frame"
+        return _frames(before, after, rate_hz), "pre_frame to post_frame"
     if action.get("start_sec") is not None and action.get("end_sec") is not None:
-        return float(action["start_sec"]), float(action["end_sec"]), "start_sec to end_sec"
-    return action["start_frame"] / RATE_HZ, action["end_frame"] / RATE_HZ, "start_frame to end_frame"
+        return (float(action["start_sec"]), float(action["end_sec"]), BY_SECONDS), "start_sec to end_sec"
+    return _frames(action["start_frame"], action["end_frame"], rate_hz), "start_frame to end_frame"
+
+
+def _frames(start: int, stop: int, rate_hz: float) -> tuple[float, float, Boundaries]:
+    return start / rate_hz, stop / rate_hz, Boundaries(NUMBERS, start, stop, rate_hz=rate_hz)
 
 
 def _changed_object(action: Mapping[str, Any]) -> str:
@@ -146,20 +173,26 @@ def _changed_object(action: Mapping[str, Any]) -> str:
     return next((label for label in labels if label.lower() not in NO_LABEL), "")
 
 
-def _lta(one: Mapping[str, Any], video: str, make: Any, reasons: Counter[str]) -> Iterator[Action]:
+def _lta(one: Mapping[str, Any], video: str, make: Any) -> Iterator[Action]:
     if one.get("verb") is None:
-        reasons["left out: not annotated (test split)"] += 1
+        unnamed = {"uid": video, "narration": "", "verbs": (), "nouns": ()}
+        yield make(start_s=math.nan, stop_s=math.nan, unfit="not annotated (test split)", **unnamed)
         return
     parent = float(one["clip_parent_start_sec"])
+    start, stop = one["action_clip_start_sec"], one["action_clip_end_sec"]
     verbs, nouns = names(one["verb"]), names(one["noun"])
+    beside = [(start, one.get("action_clip_start_frame")), (stop, one.get("action_clip_end_frame"))]
+    numbering, agree = _numbering(beside)  # both count from the clip's start
     yield make(
         uid=f"{one.get('clip_uid') or video}-lta-{int(one['action_idx']):04d}",
-        start_s=parent + float(one["action_clip_start_sec"]),
-        stop_s=parent + float(one["action_clip_end_sec"]),
+        start_s=parent + float(start),
+        stop_s=parent + float(stop),
         narration=" ".join((*verbs[:1], *nouns[:1])),
         verbs=verbs,
         nouns=nouns,
         extra={**ABOUT, "narration": "made of verb and noun"},
+        unfit="" if agree else CONTRADICTS,
+        numbering=numbering,
     )
 
 
@@ -185,4 +218,4 @@ def _metadata(file: Path) -> dict[str, Mapping[str, Any]]:
 
 def _info(said: Mapping[str, Any], seconds: object) -> VideoInfo | None:
     seconds = said.get("duration_sec") or seconds
-    return VideoInfo.told(seconds, said.get("fps"), said.get("width"), said.get("height")) if said or seconds else None
+    return VideoInfo.of(seconds, said.get("fps"), said.get("width"), said.get("height")) if said or seconds else None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.weights import Published, load_published
+from mpr.core.weights import Published, load_published
 
 BATCH = 64
 TOKENS = 128  # a sentence's at most
@@ -21,8 +21,10 @@ SENTENCES = Published(
 
 
 class SentenceModel:
-    """A BERT-like encoder, mean-pooled over a sentence's tokens, from a folder that `save_pretrained` or a download
-    made. Raises MissingWeights and NotReady."""
+    """A BERT-like encoder, mean-pooled over a sentence's tokens, from a local folder of weights.
+
+    The folder is one that `save_pretrained` or a download made. Raises MissingWeights and NotReady.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.model, self.tokenizer = load_published(

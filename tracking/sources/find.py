@@ -1,72 +1,34 @@
-"""`mpr find`: from annotations to a manifest for `mpr track --manifest`, shown before anything heavy runs."""
+"""Every source searched for what a query means, and what is found listed in a run folder, to be looked at first."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
-from tracking.config import Range, as_dict, check_ranges, parse, print_plan
-from tracking.errors import UserError
-from tracking.runs import RunFolder, write_atomic
-from tracking.sources import check, clips, ego4d, epic, folder, lerobot, report
+from mpr.core.config import as_dict
+from mpr.core.errors import UserError
+from mpr.core.runs import RunFolder, write_atomic
+from tracking.sources import check, report
 from tracking.sources.action import Action
+from tracking.sources.config import FindConfig
 from tracking.sources.contact_sheet import draw_sheet
 from tracking.sources.embed import SentenceModel, Similarity
+from tracking.sources.in_vain import unfit_ones, why_nothing
 from tracking.sources.manifest import write_manifest
 from tracking.sources.query import Query
+from tracking.sources.registry import SOURCES, Place
 from tracking.sources.search import Alike, Found, search
 
 
-@dataclass(frozen=True)
-class FindConfig:
-    """Find actions by verb, noun and narration in data sets and folders of videos, and list them to be tracked."""
+def list_found(config: FindConfig, query: Query) -> None:
+    """Search, and write what was found into the run folder: manifest, names of missing videos, contact sheet, verdicts.
 
-    out: Path = Path("runs/find")  # run folder
-    ego4d: Path | None = None  # an Ego4D annotation file: narration.json, fho_main.json, fho_lta_train.json
-    epic: Path | None = None  # an EPIC-KITCHENS-100 table: EPIC_100_train.csv
-    folder: Path | None = None  # a folder of videos, with a CSV or JSON table of what is done in them
-    lerobot: Path | None = None  # a LeRobot data set, v3.0
-    clips: Path | None = None  # a folder of clip folders, of `mpr synth`
-    videos: Path | None = None  # where the videos of --ego4d or --epic lie, if not beside the annotations
-    table: Path | None = None  # the table of --folder, if it does not hold just one
-    camera: str = ""  # video feature of --lerobot, if it has several
-    query: str = ""  # words of narration, verb and noun, in any order and form: "open microwave"; empty: any
-    verb: str = ""  # words of the verb
-    noun: str = ""  # words of the noun
-    embed: Path | None = None  # folder of a sentence model: also find narrations that mean about the same as --query
-    similar: float = 0.7  # cosine from which on a narration means the same (--embed)
-    max_seconds: float = 30.0  # longer actions are counted, and kept whole: tracking cuts them
-    sheet: int = 24  # pictures in the contact sheet; 0: none
-    check: bool = False  # also tell whether what is found meets R3M's data needs
-
-    def __post_init__(self) -> None:
-        if not self.sources:
-            raise UserError("mpr find: give a source: --ego4d, --epic, --folder, --lerobot or --clips")
-        if self.videos is not None and self.ego4d is None and self.epic is None:
-            raise UserError("mpr find: --videos goes with --ego4d or --epic")
-        if self.embed is not None and not self.query:
-            raise UserError("mpr find: --embed needs a --query to compare narrations with")
-        check_ranges(self, {"similar": Range(-1, 1), "max_seconds": Range(0, above=True), "sheet": Range(0)})
-
-    @property
-    def sources(self) -> dict[str, Path]:
-        """The sources given, by their option."""
-        paths = {name: getattr(self, name) for name in ("ego4d", "epic", "folder", "lerobot", "clips")}
-        return {name: path for name, path in paths.items() if path is not None}
-
-
-def main(argv: Sequence[str]) -> None:
-    """Entry of `mpr find`. Raises UserError."""
-    config, dry_run = parse(FindConfig, argv, prog="mpr find")
-    query = Query(config.query, config.verb, config.noun)
-    if dry_run:
-        print_plan(config, config.sources, {}, config.out)
-        return
+    Raises UserError where nothing is found.
+    """
     settings, free = as_dict(config), ("out", "sheet", "check")
     if config.out.exists():
         RunFolder(config.out, "find", settings, free)  # refuse another run's folder before the work
@@ -75,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     print("\n".join(report.as_lines(by_source)))
     entries = [entry for f in found.values() for entry in f.entries]
     if not entries:
-        raise UserError(f"nothing found among {sum(f.actions for f in found.values()):,} actions: ask with fewer words")
+        raise UserError(why_nothing(found, unfit(config, query, found), query))
     run = RunFolder(config.out, "find", settings, free)  # only now: a search in vain leaves no run behind
     write_manifest(run.path / "manifest.jsonl", entries)
     missing = report.missing_videos(entries)
@@ -97,11 +59,9 @@ def main(argv: Sequence[str]) -> None:
 
 def find(config: FindConfig, query: Query) -> dict[str, Found]:
     """What each source has of the query."""
-    alike = None
-    if config.embed is not None:
-        alike = Alike(Similarity(SentenceModel(config.embed), config.query), config.similar)
     found: dict[str, Found] = {}
     taken: set[str] = set()
+    alike = _alike(config)
     for name, path in config.sources.items():
         found[name] = Found()
         actions = _open(config, name, path, found[name].reasons)
@@ -110,12 +70,23 @@ def find(config: FindConfig, query: Query) -> dict[str, Found]:
     return found
 
 
-def _open(config: FindConfig, name: str, path: Path, reasons: Counter[str]) -> Iterator[Action]:
-    opened: dict[str, Callable[[], Iterator[Action]]] = {
-        "ego4d": lambda: ego4d.actions(path, config.videos, reasons),
-        "epic": lambda: epic.actions(path, config.videos, reasons),
-        "folder": lambda: folder.actions(path, config.table, reasons),
-        "lerobot": lambda: lerobot.actions(path, config.camera, reasons),
-        "clips": lambda: clips.actions(path, reasons),
-    }
-    return opened[name]()
+def unfit(config: FindConfig, query: Query, found: Mapping[str, Found]) -> Counter[str]:
+    """Of sources that left out actions before their words were looked at: why those that the query means, by reason."""
+    counted: Counter[str] = Counter()
+    for name, path in config.sources.items():
+        if found[name].reasons.keys() - found[name].lost.keys():
+            actions = _open(config, name, path, Counter(), unfit_too=True)
+            counted += unfit_ones(actions, query, _alike(config))
+    return counted
+
+
+def _alike(config: FindConfig) -> Alike | None:
+    if config.embed is None:
+        return None
+    return Alike(Similarity(SentenceModel(config.embed), config.query), config.similar)
+
+
+def _open(
+    config: FindConfig, name: str, path: Path, reasons: Counter[str], unfit_too: bool = False
+) -> Iterator[Action]:
+    return SOURCES.load(name)(Place(path, config.videos, config.table, config.camera, unfit_too), reasons)

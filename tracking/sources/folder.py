@@ -1,5 +1,7 @@
-"""A folder of videos with a CSV, JSON or JSON-lines table of what is done in them, R3M's form included
-(video_id, start_frame, end_frame, narration_text)."""
+"""A folder of videos with a CSV, JSON or JSON-lines table of what is done in them.
+
+R3M's form included (video_id, start_frame, end_frame, narration_text).
+"""
 
 from __future__ import annotations
 
@@ -9,42 +11,53 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tracking.errors import BadVideo, UserError
-from tracking.sources.action import Action
-from tracking.sources.tables import number, rows
-from tracking.sources.videos import SUFFIXES, first_there, seconds_of
+from mpr.core.errors import UserError
+from tracking.sources.action import Action, valid
+from tracking.sources.folder_times import Window, Windows
+from tracking.sources.registry import Place
+from tracking.sources.tables import rows_again
+from tracking.sources.videos import SUFFIXES, first_there
 from tracking.sources.words import actor, clean
 
-# Column -> the names it goes by. Seconds count from the video's first frame, frames from 0.
+# Column -> the names it goes by. Columns of times and frame numbers go by more (`tracking.sources.times`): seconds
+# count as a player counts them, frames from 0; the stop frame is included.
 COLUMNS = {
     "video": ("video_id", "video", "video_path", "path", "file"),
-    "start_s": ("start_s", "start_sec", "start_seconds", "start_time", "start"),
-    "stop_s": ("stop_s", "end_s", "stop_sec", "end_sec", "end_seconds", "end_time", "stop", "end"),
-    "start_frame": ("start_frame",),
-    "stop_frame": ("end_frame", "stop_frame"),
-    "rate_hz": ("fps", "rate_hz"),
-    "narration": ("narration_text", "narration", "text", "txt", "caption"),
+    "rate_hz": ("fps", "rate_hz", "frame_rate"),
+    "narration": ("narration_text", "narration", "text", "txt", "caption", "high_level_activity_label"),
     "verb": ("verb",),
     "noun": ("noun",),
-    "uid": ("uid", "narration_id", "clip_id"),
+    "uid": ("uid", "narration_id", "unique_narration_id", "clip_id"),
     "licence": ("licence", "license"),
     "group": ("group", "participant_id", "participant", "person"),
     "consent": ("consent",),
     "perspective": ("perspective", "viewpoint"),
     "box": ("box",),  # x0,y0,x1,y1 around the object, source pixels: masks without weights start from it
-    "box_s": ("box_s",),  # seconds from the video's first frame: where it was drawn; none: where the action starts
+    "box_s": ("box_s",),  # seconds of the video: where it was drawn; none: where the action starts
 }
+OURS = frozenset(name for names in COLUMNS.values() for name in names)
 
 
-def actions(folder: Path, table: Path | None, reasons: Counter[str]) -> Iterator[Action]:
+def source(at: Place, reasons: Counter[str]) -> Iterator[Action]:
+    """`actions`, by the name in the registry."""
+    return actions(at.path, at.table, reasons, at.unfit_too)
+
+
+def actions(folder: Path, table: Path | None, reasons: Counter[str], unfit_too: bool = False) -> Iterator[Action]:
     """The rows of the folder's table (the one there is, unless `table` names another), in its order.
 
-    Seconds are taken where the table has them, else frame numbers by its column fps, else by the video itself. Rows
-    left out are counted in `reasons`. Raises UserError for a row without video, window or narration.
+    Seconds are taken where the table has them, else frame numbers: by its column fps, else at the rate at which those
+    of the video's other rows agree with their seconds, else by the video itself. Rows that are not the wearer's, or
+    have no window, are counted in `reasons`. Raises UserError for a row without video, window or narration.
     """
-    table = table or _table(folder)
+    return valid(_actions(folder, table or _table(folder)), reasons, unfit_too)
+
+
+def _actions(folder: Path, table: Path) -> Iterator[Action]:
+    rows = rows_again(table)
+    windows = Windows(rows, lambda row: _cell(row, COLUMNS["video"]), OURS)
     used: Counter[str] = Counter()
-    for where, row in rows(table):
+    for number, (where, row) in enumerate(rows()):
         cells = {column: _cell(row, names) for column, names in COLUMNS.items()}
         if not cells["video"]:
             raise UserError(f"{where}: no video; name it in a column {' or '.join(COLUMNS['video'])}")
@@ -53,30 +66,29 @@ def actions(folder: Path, table: Path | None, reasons: Counter[str]) -> Iterator
         narration = str(cells["narration"] or f"{cells['verb']} {cells['noun'] or ''}")
         video = _video(folder, str(cells["video"]))
         if actor(narration) == "other":
-            reasons["left out: another person's action (#O)"] += 1
-            continue
-        try:
-            start, stop = _window(where, cells, video)
-        except BadVideo:
-            fault = "cannot be read" if video.is_file() else "is missing"
-            reasons[f"left out: frame numbers without a column fps, and the video {fault}"] += 1
-            continue
-        uid = str(cells["uid"] or f"{video.stem}-{start:.2f}-{stop:.2f}")
-        used[uid] += 1
+            window = Window(unfit="another person's action (#O)")
+        else:
+            window = windows.of(number, where, row, cells["rate_hz"], str(cells["video"]), video)
+        uid = str(cells["uid"] or f"{video.stem}-{window.start_s:.2f}-{window.stop_s:.2f}")
+        used[uid] += not window.unfit
         if used[uid] > 1 and not cells["uid"]:
             uid = f"{uid}-{used[uid]}"  # the same stretch, told of twice
         yield Action(
             dataset=folder.resolve().name or "folder",
             uid=uid,
             video=video,
-            start_s=start,
-            stop_s=stop,
+            start_s=window.start_s,
+            stop_s=window.stop_s,
             narration=clean(narration),
             verbs=(str(cells["verb"]),) if cells["verb"] else (),
             nouns=(str(cells["noun"]),) if cells["noun"] else (),
             licence=str(cells["licence"] or "unknown"),
             group=str(cells["group"] or video.stem),
+            boundaries=window.boundaries,
             extra={name: str(cells[name]) for name in ("perspective", "consent") if cells[name]} | _box(where, cells),
+            unfit=window.unfit,
+            numbering=window.numbering,
+            unread=window.unread,
         )
 
 
@@ -115,19 +127,3 @@ def _video(folder: Path, name: str) -> Path:
     """The path as it stands in the table, or with a video's suffix, below the folder unless it is absolute."""
     path = folder / name
     return first_there([path, *(Path(f"{path}{suffix}") for suffix in SUFFIXES)])
-
-
-def _window(where: str, cells: Mapping[str, Any], video: Path) -> tuple[float, float]:
-    if cells["start_s"] is not None and cells["stop_s"] is not None:
-        return number(where, cells, "start_s"), number(where, cells, "stop_s")
-    if cells["start_frame"] is None or cells["stop_frame"] is None:
-        raise UserError(f"{where}: no window; give start_s and stop_s (seconds), or start_frame and end_frame")
-    start, stop = number(where, cells, "start_frame"), number(where, cells, "stop_frame")
-    if cells["rate_hz"] is not None:
-        rate = number(where, cells, "rate_hz")
-        if not rate > 0:
-            raise UserError(f"{where}: fps is {rate:g}")
-        return start / rate, stop / rate
-    if not (start.is_integer() and stop.is_integer()):
-        raise UserError(f"{where}: start_frame and end_frame are {start:g} and {stop:g}, not whole numbers")
-    return seconds_of(video, int(start)), seconds_of(video, int(stop))

@@ -1,87 +1,123 @@
-"""LeRobot data sets, format v3.0: one action an episode, its task the narration.
+"""LeRobot data sets, formats v2 and v3: one action a stretch of an episode in which one task is done.
 
 Needs pyarrow (the extra `lerobot`).
 """
 
 from __future__ import annotations
 
-import re
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from tracking.errors import UserError
+from mpr.core.data.boundaries import NUMBERS, STAMPS, Boundaries
+from mpr.core.errors import UserError, in_brief
 from tracking.sources.action import Action
+from tracking.sources.lerobot_episodes import Episode, Stretch, Tasks, episodes, version_of
+from tracking.sources.lerobot_info import camera as choose_camera
+from tracking.sources.lerobot_info import height_width, licence
+from tracking.sources.registry import Place
 from tracking.sources.tables import load_json
-from tracking.sources.videos import VideoInfo
+from tracking.sources.video_info import VideoInfo
 
-LICENCE = re.compile(r"^license:\s*[\"']?([^\"'\n]+?)[\"']?\s*$", re.MULTILINE)
+WRONG = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
+
+
+def source(at: Place, reasons: Counter[str]) -> Iterator[Action]:
+    """`actions`, by the name in the registry."""
+    return actions(at.path, at.camera, reasons)
 
 
 def actions(root: Path, camera: str, reasons: Counter[str]) -> Iterator[Action]:
-    """The episodes of a data set, as `camera` (a video feature; "" where there is one) saw them.
+    """What is done in the episodes of a data set, as `camera` (a video feature; "" where there is one) saw it.
 
-    An episode is a stretch of a longer video file; it stops half a frame after its last frame, before the next
-    episode's first. `reasons` is left as it is. Raises UserError for another format, or a camera that is not there.
+    In v3 an episode is a stretch of a longer video file (`Stretches`); where its seconds do not agree with the rows up
+    to it, that is counted in `reasons`. Raises UserError for another format, or a camera that is not there.
     """
     info = load_json(root / "meta" / "info.json")
-    version = str(info.get("codebase_version", "?")) if isinstance(info, dict) else "?"
-    if not version.startswith("v3"):
-        raise UserError(f"--lerobot {root} has format {version}; v3 is read here, and lerobot itself converts to it")
+    if not isinstance(info, dict):
+        raise UserError(f"--lerobot {root}: meta/info.json is no object; is it a LeRobot data set?")
+    version = version_of(root, info)
     import pyarrow  # type: ignore
-    import pyarrow.parquet as parquet  # type: ignore
 
     try:
-        key = _camera(root, info["features"], camera)
-        height, width = info["features"][key]["shape"][:2]
-        rate, licence = float(info["fps"]), str(info.get("license") or _licence(root))
-        place = f"videos/{key}"
+        key = choose_camera(root, info["features"], camera)
+        height, width = height_width(key, info["features"][key])
+        rate, terms = float(info["fps"]), str(info.get("license") or licence(root))
+        if not 0 < rate < math.inf:
+            raise ValueError(f"fps is {rate:g}")
         about = {"perspective": "robot's camera", "camera": key, "robot": str(info.get("robot_type") or "unknown")}
-        columns = [f"{place}/{name}" for name in ("chunk_index", "file_index", "from_timestamp", "to_timestamp")]
-        files = sorted((root / "meta" / "episodes").glob("*/*.parquet"))
-        if not files:
-            raise UserError(f"--lerobot {root}: no episodes (meta/episodes/chunk-000/file-000.parquet); is it whole?")
-        for file in files:
-            for row in parquet.read_table(file, columns=["episode_index", "tasks", *columns]).to_pylist():
-                chunk, number, start, stop = (row[name] for name in columns)
-                name = f"{root.resolve().name}-{row['episode_index']:06d}"
+        counted, tasks = Stretches(rate, reasons), Tasks(root, reasons)
+        for episode in episodes(root, info, key):
+            frames = _frames(episode, counted)
+            name = f"{root.resolve().name}-{episode.number:06d}"
+            done = tasks.stretches(episode)
+            for k, stretch in enumerate(done):
+                start, stop, boundaries = _part(stretch, episode, frames, rate)
                 yield Action(
                     dataset=root.resolve().name,
-                    uid=name,
-                    video=root / info["video_path"].format(video_key=key, chunk_index=chunk, file_index=number),
-                    start_s=float(start),
-                    stop_s=float(stop) - 0.5 / rate,
-                    narration="; ".join(row["tasks"]),
+                    uid=name if len(done) == 1 else f"{name}-{k}",
+                    video=episode.video,
+                    start_s=start,
+                    stop_s=stop,
+                    boundaries=boundaries,
+                    narration=stretch.task,
                     verbs=(),
                     nouns=(),
-                    licence=licence,
+                    licence=terms,
                     group=name,
-                    extra={**about, "episode": row["episode_index"]},
-                    info=VideoInfo.told(None, rate, width, height),
+                    extra={**about, "episode": episode.number},
+                    info=VideoInfo.of(None, rate, width, height),
+                    unfit=stretch.unfit,
                 )
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-        OSError,
-        pyarrow.ArrowException,
-    ) as error:
-        raise UserError(f"--lerobot {root} cannot be read as format v3.0 ({error})") from error
+    except (*WRONG, pyarrow.ArrowException) as error:
+        raise UserError(f"--lerobot {root} cannot be read as format {version} ({in_brief(error)})") from error
 
 
-def _camera(root: Path, features: Mapping[str, Any], asked: str) -> str:
-    cameras = [name for name, feature in features.items() if feature["dtype"] == "video"]
-    if asked in cameras or (not asked and len(cameras) == 1):
-        return asked or cameras[0]
-    there = ", ".join(cameras) or "none (pictures kept one by one are not read)"
-    raise UserError(f"--lerobot {root}: choose a --camera; the video features are {there}")
+def _frames(episode: Episode, counted: Stretches) -> Boundaries:
+    """All frames of an episode, in its video."""
+    if episode.start_s is None:
+        if isinstance(episode.length, bool) or not isinstance(episode.length, int) or episode.length < 1:
+            raise ValueError(f"an episode's length is {episode.length!r}")
+        return Boundaries(NUMBERS, 0, episode.length, stop_included=False)
+    return counted.next(episode.video, episode.start_s, episode.stop_s, episode.length)
 
 
-def _licence(root: Path) -> str:
-    """As the head of the data set's README says it."""
-    readme = root / "README.md"
-    found = LICENCE.search(readme.read_text(errors="replace")) if readme.is_file() else None
-    return found[1] if found else "unknown"
+def _part(stretch: Stretch, episode: Episode, frames: Boundaries, rate_hz: float) -> tuple[float, float, Boundaries]:
+    """Seconds and frames of a stretch of an episode."""
+    begin = episode.start_s or 0.0
+    start = begin + stretch.first / rate_hz
+    stop = episode.stop_s if stretch.stop == episode.length else begin + stretch.stop / rate_hz
+    if frames.mean == STAMPS:
+        return start, stop, Boundaries(STAMPS, start, stop, stop_included=False)
+    first = int(frames.start)
+    return start, stop, Boundaries(NUMBERS, first + stretch.first, first + stretch.stop, stop_included=False)
+
+
+class Stretches:
+    """Which frames of its file each episode is, episodes coming in the order of the file.
+
+    LeRobot writes from_timestamp as a sum of durations, each rounded on its own: an episode may begin microseconds to
+    milliseconds late, and the next by as much again (huggingface/lerobot, issue 3177), until another frame is nearer
+    than its own. The table's rows are not rounded. So while episodes follow on one another from the file's start, each
+    as long as its rows say, to half a frame, their frames are counted; from where they do not on, the nearest stamps
+    are taken. LeRobot itself looks for the nearest frame: round(timestamp x rate), from the first picture on.
+    """
+
+    def __init__(self, rate_hz: float, reasons: Counter[str]) -> None:
+        self.rate_hz, self.reasons = rate_hz, reasons
+        self._reached: dict[object, tuple[float, int] | None] = {}  # file -> seconds and frames told so far
+
+    def next(self, file: object, start_s: float, stop_s: float, length: int) -> Boundaries:
+        """Of the episode that its rows call `length` frames long. Raises ValueError for a length that is none."""
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise ValueError(f"an episode's length is {length!r}")
+        half_s = 0.5 / self.rate_hz
+        seconds, frames = self._reached.get(file, (0.0, 0)) or (math.inf, 0)
+        as_long = abs(stop_s - start_s - length / self.rate_hz) < half_s
+        if as_long and abs(start_s - seconds) < half_s:
+            self._reached[file] = stop_s, frames + length
+            return Boundaries(NUMBERS, frames, frames + length, stop_included=False)
+        self._reached[file] = None
+        self.reasons["found only by its seconds: they do not agree with the rows up to it"] += 1
+        return Boundaries(STAMPS, start_s, stop_s, stop_included=False)

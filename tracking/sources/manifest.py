@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tracking.errors import UserError
-from tracking.runs import atomic_path
+from mpr.core.data.boundaries import BY_SECONDS, CLOSED, Boundaries
+from mpr.core.errors import UserError
+from mpr.core.json_files import parsed
+from mpr.core.runs import atomic_path
 
 UID = re.compile(r"[\w+=@-][\w.+=@-]{0,199}", re.ASCII)
 TEXTS = ("dataset", "uid", "video", "narration", "verb", "noun", "licence", "group")
@@ -27,7 +29,7 @@ class Entry:
     dataset: str
     uid: str  # unique in a manifest, and fit for a file name
     video: str  # path of the video, as the user gave its root
-    start_s: float  # seconds from the video's first frame, 0 <= start_s < stop_s
+    start_s: float  # seconds of the video as a player counts them, 0 <= start_s < stop_s
     stop_s: float
     narration: str
     verb: str
@@ -35,6 +37,7 @@ class Entry:
     licence: str
     group: str  # what a split must keep together: participant or source video
     extra: Mapping[str, Any] = field(default_factory=dict)  # JSON values
+    boundaries: Boundaries = BY_SECONDS  # what start and stop mean; where they name frames, seconds lie between those
 
     def __post_init__(self) -> None:
         for name in TEXTS:
@@ -57,6 +60,15 @@ class Entry:
             raise ValueError(f"uid {self.uid!r} is not fit for a file name (letters, digits and _.+=@-, at most 200)")
         if not isinstance(self.extra, Mapping):
             raise ValueError(f"extra is {self.extra!r}, not an object")
+        self.boundaries.check()
+
+    def as_json(self) -> dict[str, Any]:
+        """As a manifest holds it: of one that did not say what its boundaries mean, without a word on that again."""
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if self.boundaries.mean == CLOSED:
+            del values["boundaries"]
+            return values
+        return values | {"boundaries": self.boundaries.as_json()}
 
     @property
     def seconds(self) -> float:
@@ -77,12 +89,15 @@ def write_manifest(path: Path, entries: Iterable[Entry]) -> None:
             if entry.uid in seen:
                 raise UserError(f"{path}: uid '{entry.uid}' twice; a manifest names an action once")
             seen.add(entry.uid)
-            file.write(json.dumps(dataclasses.asdict(entry), allow_nan=False) + "\n")
+            file.write(json.dumps(entry.as_json(), allow_nan=False) + "\n")
 
 
 def read_manifest(path: Path) -> list[Entry]:
-    """The entries, in order. Raises UserError naming file and line for a line that is no entry or repeats a uid, and
-    for a file that is missing or has none."""
+    """The entries of a manifest, in order.
+
+    Raises UserError naming file and line for a line that is no entry or repeats a uid, and for a file that is missing
+    or has none.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"manifest {path} does not exist; `mpr find` writes one")
@@ -106,17 +121,18 @@ def read_manifest(path: Path) -> list[Entry]:
 
 def _entry(where: str, line: bytes) -> Entry:
     try:
-        values = json.loads(line)
+        values = parsed(line)
     except ValueError as error:  # malformed JSON, or bytes that are no UTF-8
         raise UserError(f"{where}: not JSON ({error}); is the file whole?") from error
     if not isinstance(values, dict):
         raise UserError(f"{where}: not an object")
-    known = {f.name: f.default_factory is dataclasses.MISSING for f in dataclasses.fields(Entry)}  # name -> needed
+    known = [f.name for f in dataclasses.fields(Entry)]
     if unknown := sorted(values.keys() - known):
         raise UserError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(known)}")
-    if missing := [name for name, needed in known.items() if needed and name not in values]:
+    if missing := [name for name in known if name not in ("extra", "boundaries", *values)]:
         raise UserError(f"{where}: '{missing[0]}' is missing")
     try:
+        values["boundaries"] = Boundaries.of_json(values.get("boundaries", {"mean": CLOSED}))
         return Entry(**values)
     except (ValueError, OverflowError) as error:
         raise UserError(f"{where}: {error}") from error

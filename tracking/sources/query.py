@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
 from tracking.sources.action import Action
 from tracking.sources.words import asked, forms, says
 
@@ -16,7 +16,9 @@ class Query:
     """All of what is given must hold; what is empty asks for nothing. Raises UserError where a text has no word.
 
     `text` is looked for in narration, verb and noun together, `verb` and `noun` in the data set's own labels (all names
-    of an EPIC noun class: a cupboard is a cabinet and a door), or in the narration where it has no labels.
+    of an EPIC noun class: a cupboard is a cabinet and a door), or in the narration where it has no labels. A narration
+    of several tasks ("open the drawer; pick up the cup") is meant where one of them is: "open cup" is none. A text of
+    several asks for each of them.
     """
 
     text: str = ""
@@ -32,7 +34,12 @@ class Query:
 
     def matches(self, action: Action) -> bool:
         """Whether the action is one of those meant."""
-        return self.labels_match(action) and self.text_matches(action)
+        several = [task for task in self.text.split("; ") if asked(task)]
+        if len(several) > 1:
+            return all(dataclasses.replace(self, text=task).matches(action) for task in several)
+        if "; " not in action.narration:
+            return self.labels_match(action) and self.text_matches(action)
+        return any(self.matches(dataclasses.replace(action, narration=task)) for task in action.narration.split("; "))
 
     def labels_match(self, action: Action) -> bool:
         """Whether verb and noun are those asked for."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from mpr.core.data.video import is_there
 from tracking.sources.manifest import Entry
 from tracking.sources.search import Found
 
@@ -32,7 +33,7 @@ def numbers(found: Found) -> dict[str, Any]:
 
 def missing_videos(entries: Sequence[Entry]) -> list[str]:
     """Paths of the videos that are not there."""
-    return sorted(video for video in {entry.video for entry in entries} if not Path(video).is_file())
+    return sorted(video for video in {entry.video for entry in entries} if not is_there(Path(video)))
 
 
 def as_lines(by_source: Mapping[str, Mapping[str, Any]]) -> list[str]:

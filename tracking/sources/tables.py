@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from mpr.core.json_files import parsed, shortly
+
+KEPT = 4 << 20  # bytes of a table: its rows take some ten times as much memory
 
 # JSON can name half a character ("\\ud800" with no other half beside it, or its bytes), which no file, screen or
 # tokenizer takes: it is read as "?". The regex is slow, and files are of gigabytes: SIGNS are looked for first.
@@ -48,6 +51,17 @@ def rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield where, _object(where, row)
 
 
+def rows_again(file: Path) -> Callable[[], Iterable[tuple[str, Mapping[str, Any]]]]:
+    """The `rows` of a table that is gone through more than once.
+
+    JSON and small files are read once and kept, others are read again.
+    """
+    if file.suffix.lower() in (".csv", ".jsonl") and file.is_file() and file.stat().st_size > KEPT:
+        return lambda: rows(file)
+    kept = list(rows(file))
+    return lambda: kept
+
+
 def load_json(file: Path) -> Any:
     """A JSON file, whole in memory: the standard parser takes some five times the file's size while it is open.
 
@@ -60,7 +74,10 @@ def load_json(file: Path) -> Any:
 
 def needed(where: str, row: Mapping[str, Any], name: str) -> str:
     """The text in a column. Raises UserError where it is missing or empty."""
-    value = str(row.get(name) or "").strip()
+    value = row.get(name)
+    if isinstance(value, list | dict):
+        raise UserError(f"{where}: '{name}' is {shortly(value)}, not a text")
+    value = str(value or "").strip()
     if not value:
         raise UserError(f"{where}: '{name}' is missing")
     return value
@@ -77,25 +94,28 @@ def number(where: str, row: Mapping[str, Any], name: str) -> float:
 def _csv_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            if not reader.fieldnames:
+            reader = csv.reader(lines)
+            heading = next(reader, None)
+            if not heading:
                 raise UserError(f"table {file} is empty")
-            for row in reader:
+            for cells in reader:
+                if not cells:
+                    continue
                 where = f"{file}, line {reader.line_num}"
-                if None in row or None in row.values():
-                    raise UserError(f"{where}: not {len(reader.fieldnames)} columns as the heading; is the file whole?")
-                yield where, row
+                if len(cells) != len(heading):
+                    raise UserError(f"{where}: not {len(heading)} columns as the heading; is the file whole?")
+                yield where, dict(zip(heading, cells, strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"table {file} cannot be read ({error})") from error
 
 
 def _parsed(where: str, text: bytes) -> Any:
     try:
-        content = json.loads(text)
+        content = parsed(text)
         if any(sign in text for sign in SIGNS) and HALF.search(text):
             content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
         return content
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # json.dumps, too, falls over what is nested
         raise UserError(f"{where}: not JSON ({error}); is the file whole?") from error
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from mpr.core.errors import NoSuchFrame
 from tracking.sources.action import Action
 from tracking.sources.manifest import Entry, as_uid
+from tracking.sources.video_info import VideoInfo
+from tracking.sources.videos import between_frames, last_end
 
 # A narration of Ego4D has one stamp. Its window reaches half way to the narrations before and after it, at least
 # LEAST and at most MOST seconds each way; ALONE where the video has no other.
@@ -27,6 +31,42 @@ def around(stamps: Sequence[float]) -> list[tuple[float, float]]:
         before, after = gaps[max(k - 1, 0)], gaps[min(k, len(gaps) - 1)]
         windows[i] = max(stamps[i] - before, min(stamps[i], 0.0)), stamps[i] + after
     return windows
+
+
+def widened(action: Action, info: VideoInfo | None, reasons: Counter[str]) -> Action | None:
+    """An action whose boundaries name frames, with seconds half way from these to their neighbours; another as it is.
+
+    None where fewer than two frames are named, or such as the video has not: counted in `reasons`.
+
+    Raises BadVideo.
+    """
+    at = action.boundaries
+    if not at.name_frames or not (math.isfinite(action.start_s) and math.isfinite(action.stop_s)):
+        return action
+    if at.stop < at.start or (at.stop == at.start and not at.stop_included):
+        reasons["left out: empty window"] += 1
+        return None
+    if at.stop == at.start:
+        reasons["left out: one frame, a transition needs two"] += 1
+        return None
+    try:
+        between = between_frames(action.video, at, info)
+    except NoSuchFrame:
+        reasons["left out: frames that the video has not"] += 1
+        return None
+    start, stop = between or (action.start_s, action.stop_s)
+    return dataclasses.replace(action, start_s=start, stop_s=stop)
+
+
+def end_of(action: Action, info: VideoInfo | None) -> float | None:
+    """Until when an action's video lasts, in seconds; None where that is unknown.
+
+    None, too, where frames were named (`widened` saw that they are there). A header may leave out how long the last
+    frame is shown: where an action stops later than that, the stamps are asked. Raises BadVideo.
+    """
+    if action.boundaries.name_frames or info is None or info.seconds is None:
+        return None
+    return last_end(action.video, info.seconds) if action.stop_s > info.seconds else info.seconds
 
 
 def fit(action: Action, seconds: float | None, longest: float, reasons: Counter[str]) -> Entry | None:
@@ -64,5 +104,6 @@ def fit(action: Action, seconds: float | None, longest: float, reasons: Counter[
             licence=action.licence,
             group=action.group,
             extra=action.extra,
+            boundaries=action.boundaries,
         )
     return None

@@ -66,8 +66,10 @@ def actor(narration: str) -> str:
 
 @lru_cache(100_000)
 def lemmas(word: str) -> frozenset[str]:
-    """The word and what it may be a form of: "putting" is putting, putt, putte or put. Two words are taken for the same
-    where they share one."""
+    """The word and what it may be a form of: "putting" is putting, putt, putte or put.
+
+    Two words are taken for the same where they share one.
+    """
     found = {word, IRREGULAR.get(word, word)}
     for ending in ("ing", "ed"):
         stem = word.removesuffix(ending)

@@ -15,10 +15,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tracking.gl import mujoco
+from tracking.simulator.gl import mujoco
 from tracking.synth.looks import Paint
+from tracking.synth.names import TASKS
 
-TASKS = ("open_microwave", "open_hinge_cabinet", "open_slide_cabinet")
 BODY, DOOR = "appliance", "door"  # names of the still and of the moving body
 
 BOX, CYLINDER, SPHERE = (mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_SPHERE)
@@ -96,7 +96,10 @@ def add_shell(body: Any, w: float, d: float, h: float, wall: float, outside: str
 
 
 def add_handle(body: Any, kind: str, at: NDArray, rng: Generator, material: str, room: float) -> Handle:
-    """A handle at `at` (on the door's face, door frame); `room`: metres of door along the handle's axis."""
+    """Add a handle to a door's body at `at`, [3] metres on the door's face in the door's frame.
+
+    `room`: metres of door along the handle's axis.
+    """
     vertical = kind != "bar_horizontal"
     axis = np.array([0.0, 0, 1]) if vertical else np.array([1.0, 0, 0])
     stand = float(rng.uniform(0.032, 0.055))
@@ -155,6 +158,7 @@ def add_front(
 
 
 def handle_kind(rng: Generator, chances: dict[str, float]) -> str:
+    """Draw a kind of handle, given the chance of each; these add up to 1."""
     return str(rng.choice(list(chances), p=list(chances.values())))
 
 

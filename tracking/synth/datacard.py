@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tracking.clip import TrackedClip
-from tracking.mujoco_scene import RecordedScene
-from tracking.points import Transition
-from tracking.runs import atomic_path, write_atomic
-from tracking.scene import SceneRecording
-from tracking.store import load_clip, load_recording
+from mpr.core.data.clip import TrackedClip
+from mpr.core.data.clip_folder import load_clip, load_recording
+from mpr.core.data.scene import SceneRecording
+from mpr.core.runs import atomic_path, write_atomic
+from tracking.motion.points import Transition, transitions
+from tracking.simulator.mujoco_scene import HIDDEN_GROUP, RecordedScene
 from tracking.synth.timing import MOVED
 
 MOST = 500  # clips measured, evenly spread over the folder
@@ -51,6 +51,7 @@ def spread(items: Sequence[Path], most: int) -> list[Path]:
 
 
 def known_recording(folder: Path) -> SceneRecording:
+    """The scene recording of a clip folder that is known to have one (AssertionError otherwise)."""
     recording = load_recording(folder)
     assert recording is not None, f"{folder} has no recording"
     return recording
@@ -95,11 +96,11 @@ def degrees_per_second(quaternions: NDArray, rate_hz: float) -> NDArray[np.float
 def object_motion(clip: TrackedClip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean displacement of the object points over each transition [T-1], in crop pixels: raw and compensated.
 
-    NaN where a transition has no object point (or, compensated, no background point).
+    NaN over a gap, and where a transition has no object point (or, compensated, no background point).
     """
     raw, compensated = np.full((2, len(clip.times) - 1), np.nan)
-    for t in range(len(raw)):
-        transition = Transition(clip, t)
+    for transition in transitions(clip):
+        t = transition.t
         if transition.object.any():
             delta = transition.delta[transition.object]
             raw[t] = np.linalg.norm(delta, axis=1).mean()
@@ -117,19 +118,21 @@ def occluded_share(recording: SceneRecording, clip: TrackedClip, t: int) -> floa
     pixels = clip.crop.to_source(np.stack(np.meshgrid(at, at), -1).reshape(-1, 2))
     with_hand = scene.object_pixels(pixels, t).sum()
     groups = model.geom_group.copy()
-    model.geom_group[model.body_rootid[model.geom_bodyid] == model.body("hand").id] = 5  # not drawn
+    model.geom_group[model.body_rootid[model.geom_bodyid] == model.body("hand").id] = HIDDEN_GROUP
     without = scene.object_pixels(pixels, t).sum()
     model.geom_group[:] = groups
     return float(1 - with_hand / without) if without else 0.0
 
 
 def percentiles(values: Sequence[float | None], at: tuple[int, ...] = (5, 50, 95)) -> dict[str, float]:
+    """Percentiles by name ("p5") of the values that are finite numbers; none where no value is."""
     known = np.array([v for v in values if v is not None], float)
     known = known[np.isfinite(known)]
     return {f"p{p}": round(float(np.percentile(known, p)), 3) for p in at} if len(known) else {}
 
 
 def share(flags: Sequence[bool]) -> float:
+    """The share of flags that are set, 0 .. 1, to three decimals."""
     return round(float(np.mean(flags)), 3)
 
 
@@ -211,7 +214,10 @@ def write_sheet(path: Path, folders: Sequence[Path]) -> None:
 
 
 def strip(clip: TrackedClip, recording: SceneRecording) -> NDArray[np.uint8]:
-    """Three frames of a clip side by side, with a white border."""
+    """Three frames of a clip side by side, with a white border: [H, W, 3] uint8 RGB.
+
+    They are the first, the one in which the door moves fastest, and the last but one.
+    """
     import cv2
 
     speed = np.abs(np.diff(recording.extra["door"]))
@@ -224,7 +230,7 @@ def strip(clip: TrackedClip, recording: SceneRecording) -> NDArray[np.uint8]:
 
 
 def drawn(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
-    """Frame t with the mask's outline and the motion of its object points."""
+    """Frame t with the mask's outline and the motion of its object points: [H, W, 3] uint8 RGB."""
     import cv2
 
     image = np.ascontiguousarray(clip.frames[t]).copy()

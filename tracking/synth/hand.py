@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tracking.gl import mujoco
+from tracking.simulator.gl import mujoco
 from tracking.synth.looks import Paint, colour
 
 FINGERS = (("index", 0.030, 0.95), ("middle", 0.010, 1.05), ("ring", -0.010, 0.98), ("little", -0.028, 0.78))
@@ -56,7 +56,7 @@ class Hand:
     size: float  # 1: the lengths above
 
     def local(self, vector: tuple[float, float, float]) -> NDArray[np.float64]:
-        """A right hand's palm vector as this hand's."""
+        """A right hand's palm vector as this hand's, [3]: mirrored for a left one."""
         return np.array(vector) * (1, 1 if self.right else -1, 1)
 
     def palm(self, point: NDArray, approach: NDArray, thumb: NDArray, grasp: Grasp) -> tuple[NDArray, Rotation]:
@@ -137,6 +137,7 @@ def turn_to(direction: NDArray) -> Rotation:
 
 
 def unit(vectors: NDArray) -> NDArray[np.float64]:
+    """Vectors [..., D] scaled to length 1; a zero vector stays zero."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 

@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tracking.scene import CameraPath
+from mpr.core.data.scene import CameraPath
 from tracking.synth.appliance import Appliance
 from tracking.synth.timing import minimum_jerk
 

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tracking.gl import mujoco
+from tracking.simulator.gl import mujoco
 
 TEXTURE = 64  # pixels a side
 SKIN = np.array([(0.98, 0.84, 0.74), (0.91, 0.71, 0.58), (0.78, 0.56, 0.42), (0.58, 0.39, 0.27), (0.36, 0.24, 0.17)])
 
 
 def colour(rng: Generator, palette: str = "any") -> NDArray[np.float64]:
-    """An RGB colour in 0..1. Palettes: light, dark, metal, wood, vivid, pale, any, skin."""
+    """An RGB colour [3] in 0..1. Palettes: light, dark, metal, wood, vivid, pale, any, skin."""
     if palette == "any":
         palette = str(
             rng.choice(["light", "dark", "metal", "wood", "vivid", "pale"], p=[0.22, 0.16, 0.12, 0.14, 0.22, 0.14])

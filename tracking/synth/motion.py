@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tracking.scene import CameraPath
+from mpr.core.data.scene import CameraPath
 from tracking.synth.appliance import Appliance
 from tracking.synth.hand import GRASPS, Grasp, Hand, hand_qpos
 from tracking.synth.timing import Timing, minimum_jerk
@@ -67,7 +67,11 @@ class Reach:
         self.loosen = float(rng.uniform(0.3, 1.0) if a.handle.kind == "bar_vertical" else rng.uniform(0.75, 1.0))
 
     def follow(self, local: NDArray, approach: NDArray, thumb: NDArray, grasp: Grasp, share: float) -> Anchor:
-        """An anchor on a point of the door, turning with `share` of the door's turn."""
+        """An anchor on a point of the door, turning with `share` of the door's turn.
+
+        `local` [3] is the point in metres in the door's frame; `approach` and `thumb` [3] are the directions in the
+        world of the reach and (roughly) of the thumb's side, with the door shut.
+        """
         points = self.a.door_point(self.door, local) + self.beside
         palm, turn = self.hand.palm(np.zeros(3), approach, thumb, grasp)
         vector = self.a.door_rotation(self.door).as_rotvec() * share
@@ -95,8 +99,10 @@ class Reach:
         return before, on
 
     def at_edge(self, t: int) -> tuple[Anchor, Anchor]:
-        """Beside the free edge, and pushing on: from inside where the arm gets there past the edge at frame t, else
-        with the fingers hooked behind the edge."""
+        """The hand beside the door's free edge, and pushing on.
+
+        From inside where the arm gets there past the edge at frame t, else with the fingers hooked behind the edge.
+        """
         a, rng, side = self.a, self.rng, self.a.side
         z = float(np.clip(self.point[2] + rng.uniform(-0.1, 0.1), -0.4 * a.door_size[2], 0.4 * a.door_size[2]))
         beside = np.array([a.edge + side * 0.07, -0.02, z])
@@ -169,11 +175,15 @@ def blend(stays: list[Stay], times: NDArray, value: Callable[[Anchor, int], NDAr
 
 
 def mix(a: NDArray, b: NDArray, s: float) -> NDArray[np.float64]:
+    """The straight blend of a and b, both [...]: a where s is 0, b where it is 1."""
     return (1 - s) * a + s * b
 
 
 def weights(stays: list[Stay], times: NDArray) -> list[tuple[Anchor, Anchor, float]]:
-    """For each time the two anchors the hand is between and how far it is from the first to the second."""
+    """For each time the two anchors the hand is between and how far it is from the first to the second.
+
+    `times` [T] are seconds; how far is 0 .. 1.
+    """
     found = []
     for time in times:
         k = max((i for i, stay in enumerate(stays) if stay.start <= time), default=0)

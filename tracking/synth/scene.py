@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from tracking.errors import UserError
-from tracking.gl import mujoco
-from tracking.synth.appliance import BODY, BOX, CYLINDER, DOOR, ELLIPSOID, TASKS, Appliance, add_appliance, box
+from mpr.core.errors import UserError
+from tracking.simulator.gl import mujoco
+from tracking.synth.appliance import BODY, BOX, CYLINDER, DOOR, ELLIPSOID, Appliance, add_appliance, box
 from tracking.synth.hand import Hand, add_hand
 from tracking.synth.looks import Paint, add_lights
+from tracking.synth.names import TASKS
 
 
 def stream(task: str, seed: int, purpose: str) -> Generator:

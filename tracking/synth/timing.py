@@ -42,7 +42,7 @@ class Timing:
 
 
 def minimum_jerk(u: NDArray) -> NDArray[np.float64]:
-    """Smooth step from 0 to 1 over u = 0..1."""
+    """Smooth step [...] from 0 to 1 over u [...] = 0..1, its speed and acceleration 0 at both ends."""
     u = np.clip(u, 0, 1)
     return u**3 * (10 - 15 * u + 6 * u**2)
 

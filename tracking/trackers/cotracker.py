@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch.overrides import TorchFunctionMode
 
-from tracking.clip import FrameSource, Tracks
-from tracking.errors import MissingWeights, NotReady, UserError
-from tracking.stitching import track_in_windows
-from tracking.weights import Published
+from mpr.core.data.clip import FrameSource, Tracks
+from mpr.core.errors import MissingWeights, NotReady, UserError, in_brief
+from mpr.core.weights import Published
+from tracking.trackers.stitching import track_in_windows
 
 LICENCE = "CC-BY-NC 4.0: non-commercial use only"
 SOURCE = "https://huggingface.co/facebook/cotracker3/resolve/main"
@@ -37,8 +37,11 @@ PUBLISHED = {
 
 
 class CoTracker:
-    """What both models share. `predictor` is the library's own; `context` the frames it wants to see at once, and the
-    most whose pictures are held."""
+    """What both CoTracker3 models share: loading, checking of queries, tracking in batches.
+
+    `predictor` is the library's own; `context` the frames it wants to see at once, and the most whose pictures are
+    held.
+    """
 
     name: str
     context: int
@@ -47,12 +50,25 @@ class CoTracker:
         self.predictor, self.device = predictor.to(device).eval(), device
         self.context = predictor.model.window_len
 
+    @classmethod
+    def inputs(cls, weights: Path | None = None) -> dict[str, Path]:
+        """The file that `load` will read. Raises MissingWeights."""
+        return {"weights": find_weights(cls.name, weights)}
+
+    @classmethod
+    def load(cls, weights: Path | None = None, device: str = "cpu") -> CoTracker:
+        """As `load_cotracker`, by its name in the registry."""
+        return load_cotracker(cls.name, weights, device)
+
     def track(self, frames: FrameSource, queries: NDArray[np.float32]) -> Tracks:
-        """As the Protocol says. Raises UserError for a query that is outside the frames' times or not finite."""
+        """Queries [N, 3] = (t, x, y) to points [T, N, 2] in pixels and visible [T, N], as the Protocol says.
+
+        Raises UserError for a query that is outside the frames' times or not finite.
+        """
         return self.track_batch([frames], [queries])[0]
 
     def track_batch(self, clips: Sequence[FrameSource], queries: Sequence[NDArray[np.float32]]) -> list[Tracks]:
-        """`track` for several clips at once: of one length and frame size, and with as many queries each."""
+        """Do as `track` for several clips at once: of one length and frame size, with as many queries [N, 3] each."""
         asked = _checked(clips, queries)
         b, n = asked.shape[:2]
         if not n:
@@ -106,8 +122,11 @@ class CoTrackerOnline(CoTracker):
 
 
 class CopyingViews(TorchFunctionMode):
-    """Where this is open `Tensor.view` copies if it must: the library's models, given more than one clip, take a view
-    of a tensor that has none (its issue 163), and compute the right thing once it is a copy."""
+    """Makes `Tensor.view` copy where it must, for as long as this is open.
+
+    The library's models, given more than one clip, take a view of a tensor that has none (its issue 163), and compute
+    the right thing once it is a copy.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return (torch.Tensor.reshape if func is torch.Tensor.view else func)(*args, **(kwargs or {}))
@@ -185,7 +204,7 @@ def _fill(model: torch.nn.Module, file: Path, name: str) -> None:
         state = torch.load(file, map_location="cpu", weights_only=True)
         model.load_state_dict(state.get("model", state))
     except (pickle.UnpicklingError, RuntimeError, AttributeError, TypeError, EOFError, ValueError, KeyError) as error:
-        why = " ".join(str(error).split())[:160]
+        why = in_brief(error)
         raise NotReady(f"{file} is not {FILES[name]}, the weights of {name} ({why}): get it from {SOURCE}") from error
 
 

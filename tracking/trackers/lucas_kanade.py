@@ -1,7 +1,8 @@
 """Pyramidal Lucas–Kanade through the PointTracker Protocol: no weights, real and rendered video alike.
 
 A point is hidden as soon as it cannot be followed with confidence, and stays hidden: nothing re-attaches it. It does
-not know objects; near a silhouette it relies on two windows of different size having to agree.
+not know objects; near a silhouette it relies on two windows of different size having to agree. The picture ends at its
+border, and where black bars begin: what lies there is no point, and never visible.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import FrameSource, Tracks
+from mpr.core.data.clip import FrameSource, Tracks
+from tracking.motion.points import inside
+from tracking.trackers.registry import LUCAS_KANADE
+
+BLACK = 16  # grey levels: rows and columns along the border in which nothing is brighter are bars, no picture
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class LucasKanade:
     worse: float = 1.5  # times: how much worse the picture's own motion must explain the core
     noise: float = 0.3  # grey levels added to that
 
-    name = "lucas_kanade"
+    name = LUCAS_KANADE
 
     def track(self, frames: FrameSource, queries: NDArray[np.float32]) -> Tracks:
         """Follow queries [N, 3] = (t, x, y) forwards from their frames; before its own frame a point is hidden.
@@ -53,27 +58,51 @@ class LucasKanade:
                 points[t, alive[sure]] = moved[sure]
                 visible[t, alive] = sure
             born = np.flatnonzero(asked == t)
-            visible[t, born] = self._textured(grey, points[t, born])
+            if len(born):
+                part, corner = _without_bars(grey)
+                visible[t, born] = inside(self._textured(grey[part]), points[t, born] - corner)
             before = grey
         return Tracks(points, visible)
 
     def _follow(self, before: NDArray, after: NDArray, points: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
         """Where points [N, 2] of one grey image are in the next, and which answers can be believed."""
-        moved, sure = self._flow(before, after, points, self.window)
-        sure &= (_distance(moved, points) < self.jump) & self._textured(after, moved)
-        for believe in (self._comes_back, self._agrees, self._looks_alike, self._needed):  # the dear ones on the rest
+        part, corner = _without_bars(before, after)
+        before, after, points = before[part], after[part], points - corner
+        moved, sure = self._there_and_back(before, after, points)
+        for believe in (self._agrees, self._looks_alike, self._needed):  # the dear ones on the rest
             left = np.flatnonzero(sure)
             if len(left):
                 sure[left] = believe(before, after, points[left], moved[left])
+        return moved + corner, sure
+
+    def _there_and_back(self, before: NDArray, after: NDArray, points: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
+        """Where points are in the next image, and whether they come back from there.
+
+        A window beyond the border is filled with made-up grey. In the image that a point is followed from that does no
+        harm, as nothing has a gradient there; in the other it pulls at the answer. So for a point on its way out the
+        way back is the true one. At a corner, out along one side and in along the other, neither is.
+        """
+        moved, sure = self._flow(before, after, points, self.window)
+        textured = self._textured(after)
+        sure &= (_distance(moved, points) < self.jump) & inside(textured, moved)
+        left = np.flatnonzero(sure)
+        start, end = points[left], moved[left]
+        back, found = self._flow(after, before, end, self.window)
+        out, into = _crossing(start, end, after.shape, self.window)
+        end = np.where((out > into)[:, None], start + (end - back), end)
+        sure[left] = found & (_distance(back, start) < self.round_trip) & (np.minimum(out, into) < self.round_trip)
+        sure[left] &= inside(textured, end)
+        moved[left] = end
         return moved, sure
 
-    def _comes_back(self, before: NDArray, after: NDArray, points: NDArray, moved: NDArray) -> NDArray[np.bool_]:
-        back, found = self._flow(after, before, moved, self.window)
-        return found & (_distance(back, points) < self.round_trip)
-
     def _agrees(self, before: NDArray, after: NDArray, points: NDArray, moved: NDArray) -> NDArray[np.bool_]:
-        narrow, found = self._flow(before, after, points, self.small_window, guess=moved)
-        return found & (_distance(narrow, moved) < self.disagreement)
+        out, into = _crossing(points, moved, after.shape, self.small_window)
+        agree = np.zeros(len(points), bool)
+        for some, way in ((out <= into, (before, after, points, moved)), (out > into, (after, before, moved, points))):
+            one, other, start, end = way
+            narrow, found = self._flow(one, other, start[some], self.small_window, guess=end[some])
+            agree[some] = found & (_distance(narrow, end[some]) < self.disagreement)
+        return agree
 
     def _looks_alike(self, before: NDArray, after: NDArray, points: NDArray, moved: NDArray) -> NDArray[np.bool_]:
         return _likeness(before, after, points, moved, self.patch) > self.likeness
@@ -98,7 +127,7 @@ class LucasKanade:
     def _flow(
         self, before: NDArray, after: NDArray, points: NDArray, window: int, guess: NDArray | None = None
     ) -> tuple[NDArray, NDArray[np.bool_]]:
-        """Lucas-Kanade with one window: over the pyramid, or from a guess on the full image alone."""
+        """Lucas-Kanade with one window: over the pyramid, or from a guess only on the full image."""
         if not len(points):
             return points, np.zeros(0, bool)
         start = np.ascontiguousarray(points if guess is None else guess, np.float32)
@@ -109,21 +138,42 @@ class LucasKanade:
         )
         return moved, found[:, 0].astype(bool) & np.isfinite(moved).all(1)
 
-    def _textured(self, grey: NDArray, points: NDArray) -> NDArray[np.bool_]:
-        """Whether points lie in the image, on a patch that has texture in every direction."""
-        h, w = grey.shape
-        x, y = np.rint(np.where(np.isfinite(points), points, -1)).astype(int).T
-        inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-        return inside & (texture(grey, self.patch)[y.clip(0, h - 1), x.clip(0, w - 1)] > self.texture)
+    def _textured(self, grey: NDArray) -> NDArray[np.bool_]:
+        """Pixels on a patch that has texture in every direction."""
+        return texture(grey, self.patch) > self.texture
 
 
 def texture(grey: NDArray[np.uint8], patch: int) -> NDArray[np.float32]:
-    """Root of the least eigenvalue of the mean structure tensor over patch x patch pixels: grey levels per pixel."""
+    """Root of the least eigenvalue of the mean structure tensor over patch x patch pixels: grey levels per pixel.
+
+    `grey` is [H, W] uint8, the result [H, W].
+    """
     dx = cv2.Scharr(grey, cv2.CV_32F, 1, 0, scale=1 / 32)
     dy = cv2.Scharr(grey, cv2.CV_32F, 0, 1, scale=1 / 32)
     xx, yy, xy = (cv2.boxFilter(a * b, -1, (patch, patch)) for a, b in ((dx, dx), (dy, dy), (dx, dy)))
     least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
     return np.sqrt(np.maximum(least, 0.0))
+
+
+def _without_bars(*greys: NDArray) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
+    """Rows and columns of the picture that grey images of one size show between black bars, and its corner (x, y)."""
+    seen = np.maximum.reduce(greys) > BLACK
+    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    if not len(rows):
+        return (slice(None), slice(None)), np.zeros(2, np.float32)
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return part, np.array([columns[0], rows[0]], np.float32)
+
+
+def _crossing(
+    start: NDArray, end: NDArray, shape: tuple[int, ...], window: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How far windows round points [N, 2] move out of an image of shape [H, W], and into it: pixels [N] each, over that
+    of its sides where it is most."""
+    last = np.array(shape[::-1], np.float32) - 1
+    low, high = ([np.maximum(window // 2 - room, 0) for room in (p, last - p)] for p in (start, end))
+    out = np.concatenate(high, 1) - np.concatenate(low, 1)
+    return out.max(1, initial=0), (-out).max(1, initial=0)
 
 
 def _distance(a: NDArray, b: NDArray) -> NDArray:

@@ -1,31 +1,35 @@
-"""Point trackers by name, as commands know them."""
+"""Point trackers by name, as commands know them.
+
+A tracker is a PointTracker's class, made with no arguments. One that takes weights has two class methods instead:
+`inputs(weights) -> {"weights": file}`, which raises MissingWeights, and `load(weights, device)`.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
 
-from tracking.clip import PointTracker
-from tracking.errors import UserError
-from tracking.lucas_kanade import LucasKanade
+from mpr.core.data.clip import PointTracker
+from mpr.core.registry import Registry
 
-COTRACKERS = ("cotracker3_offline", "cotracker3_online")
-TRACKERS = (LucasKanade.name, *COTRACKERS)
-
-
-def check_tracker(name: str) -> None:
-    """Raises UserError for a name that is no tracker's."""
-    if name not in TRACKERS:
-        raise UserError(f"unknown tracker '{name}'; there is {', '.join(TRACKERS)}")
+LUCAS_KANADE = "lucas_kanade"
+TRACKERS = Registry(
+    "tracker",
+    "mpr.trackers",
+    {
+        LUCAS_KANADE: "tracking.trackers.lucas_kanade:LucasKanade",
+        "cotracker3_offline": "tracking.trackers.cotracker:CoTrackerOffline",
+        "cotracker3_online": "tracking.trackers.cotracker:CoTrackerOnline",
+    },
+)
 
 
 def tracker_inputs(name: str, weights: Path | None = None) -> dict[str, Path]:
     """The files that the tracker of that name will read. Raises MissingWeights."""
-    if name not in COTRACKERS:
+    if name == LUCAS_KANADE:  # a plan does without OpenCV
         return {}
-    from tracking.cotracker import find_weights  # torch takes seconds
-
-    return {"weights": find_weights(name, weights)}
+    found = TRACKERS.load(name)
+    return found.inputs(weights) if hasattr(found, "inputs") else {}
 
 
 @cache
@@ -34,10 +38,9 @@ def make_tracker(name: str, weights: Path | None = None, device: str = "auto") -
 
     Raises UserError, MissingWeights among them.
     """
-    check_tracker(name)
-    if name not in COTRACKERS:
-        return LucasKanade()
-    from tracking.cotracker import load_cotracker  # torch takes seconds
-    from tracking.device import resolved_device
+    found = TRACKERS.load(name)
+    if not hasattr(found, "load"):
+        return found()
+    from mpr.core.device import resolved_device
 
-    return load_cotracker(name, weights, resolved_device(device))
+    return found.load(weights, resolved_device(device))

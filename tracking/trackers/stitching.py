@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import Tracks
+from mpr.core.data.clip import Tracks
 
 # (start, stop, queries [N, 3] = (t - start, x, y)) -> tracks over the frames start .. stop - 1; what it says of a
 # point's frames before its query is not looked at.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import Tracks
-from tracking.errors import UserError
+from mpr.core.data.clip import Tracks
+from mpr.core.errors import UserError
 
 SIDE = 256  # pixels a side that the thresholds are meant for, whatever the video's shape
 THRESHOLDS = (1, 2, 4, 8, 16)  # pixels of SIDE; a point this far away is too far

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.errors import BadClip
+from mpr.core.data.steps import gaps_of, progress_at, stretch_around
+from mpr.core.errors import BadClip
 
+REMARKS = "video_remarks"  # in a source's `extra`
 CROP_SIZE = 256  # pixels a side, after down-sampling (paper, VII-A)
 
 
@@ -123,6 +125,12 @@ class Source:
         if not (isinstance(self.versions, Mapping) and isinstance(self.extra, Mapping)):
             raise BadClip("source: versions and extra are objects")
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said of the video's pictures, if anything is: colours converted, pixels stretched."""
+        told = self.extra.get(REMARKS)
+        return [str(remark) for remark in told] if isinstance(told, list) else []
+
 
 @dataclass(frozen=True)
 class TrackSegment:
@@ -153,7 +161,7 @@ class TrackedClip:
     masks: MaskSource  # [T] -> bool [256, 256]
     segments: tuple[TrackSegment, ...]
     times: NDArray[np.float64]  # [T] seconds, measured
-    rate_hz: float
+    rate_hz: float  # what it was taken or re-timed at: 1 / rate_hz is its usual step
     crop: Square  # one fixed square per clip, in source pixels
     source: Source
 
@@ -181,6 +189,24 @@ class TrackedClip:
                 return segment
         raise IndexError(f"transition {t} of {len(self.times) - 1}")
 
+    @cached_property
+    def gaps(self) -> NDArray[np.bool_]:
+        """[T-1] Which steps are gaps (`mpr.core.data.steps`): they give no sample and enter no figure."""
+        return gaps_of(self.times, self.rate_hz)
+
+    @cached_property
+    def progress(self) -> NDArray[np.float64]:
+        """[T] True time since the first frame over the whole time."""
+        return progress_at(self.times)
+
+    def stretch(self, t: int) -> tuple[int, int]:
+        """First and last frame (inclusive) of the stretch between gaps that frame t lies in."""
+        return stretch_around(self.gaps, t)
+
+    def before(self, t: int) -> int:
+        """The frame that is seen as the one before t: t itself at the start, and after a gap."""
+        return max(t - 1, self.stretch(t)[0])
+
 
 @dataclass(frozen=True)
 class Tracks:
@@ -200,5 +226,8 @@ class PointTracker(Protocol):
     name: str  # as it stands in Source.tracker
 
     def track(self, frames: FrameSource, queries: NDArray[np.float32]) -> Tracks:
-        """Queries [N, 3] = (t, x, y) in pixels of `frames`; returns tracks over all frames of `frames`."""
+        """Follow queries [N, 3] = (t, x, y) in pixels of `frames`; returns tracks over all T frames.
+
+        What is visible lies in the picture (`segments.py` sees to it).
+        """
         ...

@@ -6,25 +6,40 @@ A folder appears under its name only when it is whole; a folder that lost or cha
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.clip import Source, Square, TrackedClip, TrackSegment
-from tracking.corpus.review import rejected
-from tracking.errors import UNREADABLE, BadClip, UserError
-from tracking.runs import atomic_folder
-from tracking.scene import SceneRecording
-from tracking.video import VideoFrames, write_video
+from mpr.core.checksums import sha256
+from mpr.core.data.clip import Source, Square, TrackedClip, TrackSegment
+from mpr.core.data.review import rejected
+from mpr.core.data.scene import SceneRecording
+from mpr.core.errors import UNREADABLE, BadClip, UserError
+from mpr.core.json_files import check, read_object, shortly
+from mpr.core.runs import atomic_folder
 
 FORMAT = 1
+FILES = ("frames.mp4", "masks.npz", "tracks.npz")  # of every clip folder
+
+
+class _Formatted(TypedDict):
+    format: int
+
+
+class ClipFile(_Formatted):
+    """What clip.json holds."""
+
+    rate_hz: float
+    crop: Square
+    mask_shape: tuple[int, int]
+    source: Source
+    sha256: dict[str, str]  # of the files beside it, by name
 
 
 class StoredMasks:
@@ -41,13 +56,18 @@ class StoredMasks:
         t = range(self.length)[t]
         try:
             with np.load(self.path, allow_pickle=False) as z:
-                return np.unpackbits(z[f"{t:06d}"], count=h * w).astype(bool).reshape(h, w)
+                bits = z[f"{t:06d}"]
+                if bits.shape != (-(-h * w // 8),):
+                    raise ValueError(f"{bits.size} bytes are no {h} x {w} pixels")
+                return np.unpackbits(bits, count=h * w).astype(bool).reshape(h, w)
         except UNREADABLE as error:
             raise BadClip(f"{self.path}: mask {t} cannot be read ({error}); make the clip again") from error
 
 
 def save_clip(clip: TrackedClip, folder: Path, recording: SceneRecording | None = None) -> None:
     """Write a clip folder, whole or not at all; an existing one is replaced."""
+    from mpr.core.data.video import write_video  # PyAV, which names and clip.json do without
+
     with atomic_folder(folder) as temporary:
         write_video(temporary / "frames.mp4", (clip.frames[t] for t in range(len(clip.times))), clip.times)
         with zipfile.ZipFile(temporary / "masks.npz", "w", zipfile.ZIP_DEFLATED) as masks:  # an .npz, mask by mask
@@ -67,8 +87,10 @@ def save_clip(clip: TrackedClip, folder: Path, recording: SceneRecording | None 
 
 
 def save_tracks(folder: Path, out: Path, segments: Sequence[TrackSegment], tracker: str) -> None:
-    """Write clip folder `folder` again as `out` with other tracks; frames, masks and recording byte for byte. Its
-    source's `extra` says what it was made of (`clip_digest`)."""
+    """Write clip folder `folder` again as `out` with other tracks; frames, masks and recording byte for byte.
+
+    Its source's `extra` says what it was made of (`clip_digest`).
+    """
     about, tracked_from = clip_info(folder), clip_digest(folder)
     clip = dataclasses.replace(load_clip(folder), segments=tuple(segments))  # refuses segments that do not fit
     with atomic_folder(out) as temporary:
@@ -89,7 +111,7 @@ def _write_tracks(folder: Path, times: NDArray, segments: Sequence[TrackSegment]
 
 def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
     """clip.json, with checksums of all that stands beside it."""
-    sums = {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.iterdir())}
+    sums = {f.name: sha256(f) for f in sorted(folder.iterdir())}
     about = {**about, "format": FORMAT, "sha256": sums}
     (folder / "clip.json").write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
 
@@ -104,14 +126,18 @@ def load_clip(folder: Path, verify: bool = False) -> TrackedClip:
         file = folder / name
         if not file.is_file():
             raise BadClip(f"clip folder {folder} is half-written: {name} is missing; make it again")
-        if verify and hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+        if verify and sha256(file) != digest:
             raise BadClip(f"clip folder {folder} is damaged: {name} is not what was written; make it again")
     try:
         with np.load(folder / "tracks.npz", allow_pickle=False) as z:
             times = z["times"]
+            if times.ndim != 1 or times.dtype != np.float64:
+                raise ValueError(f"times are {times.shape} {times.dtype}")
             segments = []
             for k, start in enumerate(z["starts"]):
                 points = z[f"points_{k}"]
+                if points.dtype.kind != "f":
+                    raise ValueError(f"points are {points.dtype}")
                 s, n = points.shape[:2]
                 visible = np.unpackbits(z[f"visible_{k}"], count=s * n).astype(bool).reshape(s, n)
                 segments.append(TrackSegment(int(start), points, visible))
@@ -119,19 +145,21 @@ def load_clip(folder: Path, verify: bool = False) -> TrackedClip:
         raise BadClip(f"clip folder {folder}: {error}") from error
     except UNREADABLE as error:
         raise BadClip(f"clip folder {folder}: tracks.npz cannot be read ({error}); make it again") from error
+    from mpr.core.data.video import VideoFrames  # PyAV, which names and clip.json do without
+
+    h, w = about["mask_shape"]
     try:
-        crop, source, (h, w) = Square(**about["crop"]), Source(**about["source"]), about["mask_shape"]
-    except (BadClip, TypeError, ValueError) as error:
-        raise BadClip(f"clip folder {folder}: clip.json cannot be read ({error}); make it again") from error
-    return TrackedClip(
-        frames=VideoFrames(folder / "frames.mp4"),
-        masks=StoredMasks(folder / "masks.npz", len(times), (h, w)),
-        segments=tuple(segments),
-        times=times,
-        rate_hz=about["rate_hz"],
-        crop=crop,
-        source=source,
-    )
+        return TrackedClip(
+            frames=VideoFrames(folder / "frames.mp4"),
+            masks=StoredMasks(folder / "masks.npz", len(times), (h, w)),
+            segments=tuple(segments),
+            times=times,
+            rate_hz=about["rate_hz"],
+            crop=Square(**about["crop"]),
+            source=Source(**about["source"]),
+        )
+    except BadClip as error:
+        raise BadClip(f"clip folder {folder}: {error}") from error
 
 
 def stands(folder: Path, **said: str) -> bool:
@@ -146,23 +174,28 @@ def stands(folder: Path, **said: str) -> bool:
 def clip_digest(folder: Path) -> str:
     """Of all that is in a clip folder: its clip.json holds checksums of the rest. Raises BadClip where it has none."""
     try:
-        return hashlib.sha256((folder / "clip.json").read_bytes()).hexdigest()
+        return sha256(folder / "clip.json")
     except OSError as error:
         raise BadClip(f"{folder} is no clip folder, or half-written: it has no clip.json") from error
 
 
 def clip_info(folder: Path) -> dict:
-    """clip.json of a clip folder, without opening anything else."""
+    """clip.json of a clip folder (`ClipFile`), without opening anything else. Raises BadClip."""
     try:
-        about = json.loads((folder / "clip.json").read_text())
+        about = read_object(folder / "clip.json", _Formatted)
         if about["format"] != FORMAT:
             raise BadClip(f"clip folder {folder} has format {about['format']}, this version reads {FORMAT}")
-        for key in ("rate_hz", "crop", "mask_shape", "source", "sha256"):
-            about[key]
+        check(about, ClipFile)
+        if names := [name for name in FILES if name not in about["sha256"]]:
+            raise ValueError(f"sha256 does not list {names[0]}")
+        if names := [name for name in about["sha256"] if "/" in name or "\0" in name or not 0 < len(name) < 256]:
+            raise ValueError(f"sha256 lists {shortly(names[0])}, no file of a clip")
+        if about["rate_hz"] <= 0 or about["crop"]["size"] <= 0 or min(about["mask_shape"]) < 1:
+            raise ValueError("its rate, its square or its masks are nothing")
         return about
     except FileNotFoundError as error:
         raise BadClip(f"{folder} is no clip folder, or half-written: it has no clip.json") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise BadClip(f"clip folder {folder}: clip.json cannot be read ({error}); make it again") from error
 
 
@@ -173,8 +206,10 @@ def load_recording(folder: Path) -> SceneRecording | None:
 
 
 def clip_folders(root: Path) -> list[Path]:
-    """All whole clip folders right below `root` that no person rejected (corpus.review), sorted. Raises UserError
-    where there is none."""
+    """All whole clip folders right below `root` that no person rejected (`mpr.core.data.review`), sorted.
+
+    Raises UserError where there is none.
+    """
     out = rejected(root)
     found = [folder for folder in written(root) if folder.name not in out]
     if not found:

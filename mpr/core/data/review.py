@@ -1,7 +1,7 @@
 """Clips judged by eye: a page that shows them all, and the list of those rejected, which training obeys.
 
 The page is `review.html` beside the clips; it shows each clip's overlay and figures, and saves `review.json`, which
-belongs beside it. `tracking.store.clip_folders` leaves out what that rejects.
+belongs beside it. `mpr.core.data.clip_folder.clip_folders` leaves out what that rejects.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
-from tracking.errors import UserError
-from tracking.runs import write_atomic
+from mpr.core.errors import UserError
+from mpr.core.json_files import read_object
+from mpr.core.runs import write_atomic
 
 DECISIONS = "review.json"
 
@@ -29,16 +31,18 @@ class Shown:
     figures: Mapping[str, float]
 
 
+class _Decided(TypedDict):
+    rejected: list[str]
+
+
 def rejected(root: Path) -> frozenset[str]:
     """Names of the clip folders in `root` that a person rejected. Raises UserError where review.json is not one."""
     file = Path(root) / DECISIONS
     if not file.exists():
         return frozenset()
     try:
-        names = json.loads(file.read_text())["rejected"]
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError("names are strings")
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        names = read_object(file, _Decided)["rejected"]
+    except ValueError as error:
         raise UserError(f'{file} is no review ({error}): it holds {{"rejected": [names]}}; save it anew') from error
     return frozenset(names)
 

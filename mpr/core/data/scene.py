@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from tracking.errors import UNREADABLE, BadClip
+from mpr.core.errors import UNREADABLE, BadClip
+from mpr.core.json_files import check, parsed
+
+MOST_PIXELS = 10_000  # of a camera's width and height
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,21 @@ class CameraPath:
         """Principal point in pixels: the image's middle."""
         return (self.width - 1) / 2, (self.height - 1) / 2
 
+    @property
+    def still(self) -> bool:
+        """Whether the camera stands where it stood first in every frame."""
+        moved = (self.positions != self.positions[0]).any() or (self.quaternions != self.quaternions[0]).any()
+        return not moved
+
+    def standing(self, length: int) -> CameraPath:
+        """The same camera for `length` frames, where it stood first."""
+        first = self.positions[:1], self.quaternions[:1]
+        return replace(self, positions=first[0].repeat(length, 0), quaternions=first[1].repeat(length, 0))
+
     def rotation(self, t: int) -> NDArray[np.float64]:
         """Camera-to-world rotation matrix [3, 3] at frame t."""
+        from scipy.spatial.transform import Rotation  # half a second, in every command that knows clips
+
         return Rotation.from_quat(self.quaternions[t]).as_matrix()
 
     def project(self, points: NDArray, t: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -62,9 +77,24 @@ class CameraPath:
         return local @ self.rotation(t).T
 
 
+class _About(TypedDict):
+    """What a recording's JSON holds."""
+
+    scene: str
+    arguments: dict[str, Any]
+    rate_hz: float
+    fovy: float
+    width: int
+    height: int
+    mirrored: bool
+    object_bodies: list[str]
+    part_bodies: list[str]
+    extra: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class SceneRecording:
-    """Everything needed to see an episode or synthetic clip again. `scene` is an entry point of group `mpr.scenes`."""
+    """Everything needed to see an episode or synthetic clip again. `scene` is a name of `tracking.simulator.scenes`."""
 
     scene: str
     arguments: Mapping[str, Any]  # keyword arguments of the scene's builder, JSON values only
@@ -73,15 +103,20 @@ class SceneRecording:
     rate_hz: float
     camera: CameraPath
     object_bodies: tuple[str, ...]  # the whole appliance, body names (each with all its geoms, not its children)
-    part_bodies: tuple[str, ...]  # the moving part alone
+    part_bodies: tuple[str, ...]  # only the moving part
     extra: Mapping[str, Any] = field(default_factory=dict)  # ground truth, JSON values only
 
     def __post_init__(self) -> None:
         t = len(self.times)
         if self.qpos.shape[0] != t or self.camera.positions.shape != (t, 3) or self.camera.quaternions.shape != (t, 4):
             raise BadClip(f"recording of {self.scene}: lengths differ: {t} times, {len(self.qpos)} qpos, camera path")
-        if not (np.isfinite(self.qpos).all() and np.isfinite(self.camera.positions).all()):
-            raise BadClip(f"recording of {self.scene}: qpos or camera path is not finite")
+        camera = self.camera
+        if not all(np.isfinite(path).all() for path in (self.qpos, self.times, camera.positions, camera.quaternions)):
+            raise BadClip(f"recording of {self.scene}: qpos, times or camera path is not finite")
+        if not (np.linalg.norm(camera.quaternions, axis=1) > 0).all() or not 0 < camera.fovy < np.pi:
+            raise BadClip(f"recording of {self.scene}: its camera looks nowhere")
+        if not (0 < camera.width <= MOST_PIXELS and 0 < camera.height <= MOST_PIXELS and self.rate_hz > 0):
+            raise BadClip(f"recording of {self.scene}: {camera.width} x {camera.height} pixels at {self.rate_hz} Hz")
 
     def __len__(self) -> int:
         return len(self.times)
@@ -116,7 +151,8 @@ class SceneRecording:
     def from_bytes(cls, data: bytes) -> SceneRecording:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as z:
-                about = json.loads(z["about"].tobytes())
+                about = parsed(z["about"].tobytes())
+                check(about, _About)
                 camera = CameraPath(
                     z["positions"], z["quaternions"], about["fovy"], about["width"], about["height"], about["mirrored"]
                 )

@@ -1,13 +1,16 @@
-"""Video files through PyAV: frames with their true times, decoded only as far as asked for.
+"""Video files through PyAV: frames with their true times, as a player shows them, decoded only as far as asked for.
 
-`VideoFrames` reads; `write_video` writes H.264 whose bytes depend on the frames alone.
+`VideoFrames` reads; `write_video` writes H.264 whose bytes depend only on the frames.
 """
 
 from __future__ import annotations
 
+import errno
+import math
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -21,30 +24,55 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from tracking.errors import BadVideo
+from mpr.core.data.display import Display, shown_stream
+from mpr.core.data.stamps import FORWARD_S, Stamp, anew
+from mpr.core.errors import BadVideo
 
 # PyAV's IndexError: a packet of a stream that was not there when the file was opened.
 DAMAGED = (av.error.FFmpegError, IndexError)
+MICRO = Fraction(2, 1_000_000)  # seconds: FFmpeg rounds a container's start to microseconds
+LATEST = 86_400  # seconds: pictures that begin a day after the sound are a damaged stamp
+CUT = "cut it there, or encode it anew as one video"
+SLICE = 5  # H.264's kind of unit that holds a picture that decodes by itself
+STAMPS_MAY_JUMP = 0x0200  # FFmpeg's AVFMT_TS_DISCONT, of a container's format
 KEYFRAME_EVERY = 8  # frames; random access decodes at most this many
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file. There is none of a name longer than any file's, as a damaged table may hold."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
+
+
 class VideoFrames:
-    """A FrameSource over a video file. `times` [T] are the frames' own seconds from the first frame.
+    """A FrameSource over a video file, whose `times` [T] are the frames' own seconds.
+
+    They are counted from where a player starts to count: the start of the container, which may be sound before the
+    first picture.
 
     Holds one decoder and one frame. Sequential reads decode each frame once; going back seeks to the keyframe before
-    (in MP4 and Matroska; elsewhere seeking is not exact, so it starts over). Rotation flags and edit lists are obeyed.
-    Raises BadVideo for a file that is no video, has no frame or no time stamps, or ends before its frames do.
+    (in MP4 and Matroska; elsewhere seeking is not exact, so it starts over). Edit lists and display matrices are
+    obeyed, pixels made square, colours eight bits of BT.709 (`display.py`, `colour.py`).
+
+    Raises BadVideo for a file that is no video, has no frame or no time stamps, or ends before its frames do; whose
+    stamps start anew midway, or whose pictures change their size there: when it is opened if the last ones are unlike
+    the first, else when one unlike it is read.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise BadVideo(f"video {self.path} " + ("is not a file" if self.path.exists() else "does not exist"))
+        if not is_there(self.path):
+            raise BadVideo(f"video {self.path} " + ("is not a file" if os.path.exists(self.path) else "does not exist"))
         about = self.path.stat()
         index = _indexed(self.path, about.st_size, about.st_mtime_ns)
-        self._base, self._exact_seek, self._pts, self._keys = index.base, index.exact_seek, index.pts, index.keys
+        self._exact_seek, self._pts, self._keys, self._stream = index.exact_seek, index.pts, index.keys, index.stream
         self._index = {pts: i for i, pts in enumerate(self._pts)}
-        self.times: NDArray[np.float64] = np.array([float((p - self._pts[0]) * self._base) for p in self._pts])
+        self.times = index.times
+        self._display: Display | None = None
         self._container: Any = None
         self._decoder: Any = None
         self._at = -1  # index of the frame held
@@ -75,8 +103,10 @@ class VideoFrames:
         exact = self._exact_seek and key > 0
         if not exact:
             self.close()
+        if exact and self._display is None:
+            self._display = displayed(self.path)
         self._open()
-        stream = self._container.streams.video[0]
+        stream = self._container.streams[self._stream]
         if exact:
             try:
                 self._container.seek(self._pts[self._keys[key]], stream=stream, backward=True)
@@ -97,19 +127,29 @@ class VideoFrames:
                 frame = next(self._decoder)
             except (StopIteration, *DAMAGED) as error:
                 raise BadVideo(f"video {self.path} is truncated: frame {t} of {len(self)} does not decode") from error
-            index = self._index.get(frame.pts)
+            display = self._display  # None: at the start of the file
+            display = display or display_of(self.path, self._container, self._container.streams[self._stream], frame)
+            self._display, index = display, self._index.get(frame.pts)
+            if change := display.change(frame):
+                raise BadVideo(f"video {self.path}: {_when(self.times, index)} its {change}: {CUT}")
         self._at = index
         if index >= t:
-            # One thread: swscale would start as many as there are cores, for every frame anew.
-            # The flag says how far to turn the picture counter-clockwise; so does rot90.
             try:
-                picture = frame.to_ndarray(format="rgb24", threads=1)
+                self._frame = display.picture(frame)
             except DAMAGED as error:
                 raise BadVideo(
                     f"video {self.path}: frame {t} of {len(self)} has colours unknown here: encode it anew"
                 ) from error
-            turned = np.rot90(picture, (frame.rotation or 0) // 90 % 4)
-            self._frame = np.ascontiguousarray(turned)  # torch refuses what rot90 gives
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user is told of the pictures, if there is anything.
+
+        Colours that were converted or are not as they were meant, pixels that were not square. Raises BadVideo.
+        """
+        if self._display is None:
+            self._display = displayed(self.path)
+        return self._display.remarks
 
     def close(self) -> None:
         if self._container is not None:
@@ -123,15 +163,17 @@ class VideoFrames:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A file's container and its first video stream. Raises BadVideo where it is none, or of a codec unknown here.
+    """A file's container and the video stream that is shown, open inside the `with`.
 
-    Titles in another encoding than UTF-8, as old cameras write them, are no fault.
+    Titles in another encoding than UTF-8, as old cameras write them, are no fault. Raises BadVideo where there is no
+    stream, or one of a codec unknown here.
     """
     try:
         with av.open(str(path), metadata_errors="replace") as container:
-            if not container.streams.video:
-                raise BadVideo(f"video {path} has no video stream")
-            stream = container.streams.video[0]
+            stream = shown_stream(container)
+            if stream is None:
+                has = "a cover picture, and no video" if container.streams.video else "no video stream"
+                raise BadVideo(f"video {path} has {has}")
             if stream.codec_context is None:
                 raise BadVideo(f"video {path}: its codec is unknown here: encode it anew, if it is not damaged")
             yield container, stream
@@ -140,13 +182,30 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise BadVideo(f"video {path} cannot be read ({why}): truncated, or not a video") from error
 
 
+def displayed(path: Path) -> Display:
+    """How a video is shown, by its first picture. Raises BadVideo."""
+    with opened(path) as (container, stream):
+        if frame := next(container.decode(stream), None):
+            return display_of(path, container, stream, frame)
+    raise BadVideo(f"video {path} has no frames")
+
+
+def display_of(path: Path, container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> Display:
+    """The same, of a file that is open, by its first picture. Raises BadVideo for one that no window shows upright."""
+    try:
+        return Display.of(container, stream, frame)
+    except ValueError as error:
+        raise BadVideo(f"video {path}: its display matrix {error}: encode it anew, upright") from error
+
+
 @dataclass(frozen=True)
 class _Index:
     """Where a video's frames are."""
 
-    base: Fraction  # seconds a unit of pts
+    stream: int  # the file's stream that is shown
     exact_seek: bool
     pts: tuple[int, ...]  # of the frames, in order of time
+    times: NDArray[np.float64]  # theirs in seconds
     keys: tuple[int, ...]  # frames that decode by themselves; 0 is taken for one
 
 
@@ -155,19 +214,98 @@ def _indexed(path: Path, size: int, changed_ns: int) -> _Index:
     """All packets are looked at, which reads the whole file: once a video, of which there may be hundreds of actions;
     again where its size or time of change is another. Raises BadVideo."""
     with opened(path) as (container, stream):
-        packets = [(p.pts, p.is_keyframe, p.is_corrupt) for p in container.demux(stream) if p.size and not p.is_discard]
-        base = Fraction(stream.time_base or Fraction(1, 1))
-        exact_seek = "mp4" in container.format.name or "matroska" in container.format.name
+        base, start = Fraction(stream.time_base or Fraction(1, 1)), container_start(container, stream)
+        mp4 = "mp4" in container.format.name
+        plain = mp4 and stream.codec_context.name == "h264"
+        forward = float(FORWARD_S / base) if container.format.flags & STAMPS_MAY_JUMP else math.inf
+        packets = [
+            (p.pts, p.dts, p.is_keyframe, p.is_corrupt, p.is_keyframe and not (plain and _goes_on(p)))
+            for p in container.demux(stream)
+            if p.size and not p.is_discard
+        ]
+        at, exact_seek = stream.index, mp4 or "matroska" in container.format.name
     if not packets:
         raise BadVideo(f"video {path} has no frames")
-    stamps = [(pts, key) for pts, key, _ in packets if pts is not None]
+    stamps = [Stamp(pts, dts, key) for pts, dts, key, *_ in packets if pts is not None]
     if len(stamps) < len(packets):
         raise BadVideo(f"video {path} has frames without time stamps: put it into an MP4 file first")
-    if any(corrupt for _, _, corrupt in packets):
-        raise BadVideo(f"video {path} is truncated: after {len(packets) - 1} frames the file ends within one")
-    pts = sorted({pts for pts, _ in stamps})
+    if (broken := anew(stamps, forward)) is not None:
+        before = [stamp.pts for stamp in stamps[:broken]]
+        second = _seconds([min(before), max(before)], base, start)[1]
+        raise BadVideo(f"video {path}: after second {second:.2f} its stamps start anew: {CUT}")
+    pts = sorted({stamp.pts for stamp in stamps})
     place = {pts: i for i, pts in enumerate(pts)}
-    return _Index(base, exact_seek, tuple(pts), tuple(sorted({place[pts] for pts, key in stamps if key} | {0})))
+    keys = {place[stamp.pts] for stamp in stamps if stamp.keyframe} | {0}
+    times = _seconds(pts, base, start)
+    if (corrupt := next((k for k, row in enumerate(packets) if row[3]), None)) is not None:
+        if corrupt == len(packets) - 1:
+            raise BadVideo(f"video {path} is truncated: after {corrupt} frames the file ends within one")
+        raise BadVideo(f"video {path} is damaged {_when(times, place[stamps[corrupt].pts])}: {CUT}")
+    index = _Index(at, exact_seek, tuple(pts), times, tuple(sorted(keys)))
+    if any(described for *_, described in packets[1:]):
+        _refuse_change(path, index)
+    return index
+
+
+def _goes_on(packet: av.Packet) -> bool:
+    """Whether a keyframe of H.264 in an MP4 file describes nothing anew, so that its size is as it was: no other entry
+    of the file's table goes with it, and it begins with a picture at once."""
+    return not packet.has_sidedata("new_extradata") and packet.size > 4 and memoryview(packet)[4] & 31 == SLICE
+
+
+def _refuse_change(path: Path, index: _Index) -> None:
+    """Raises BadVideo where the last keyframe is not shown as the first picture is: by when that began."""
+    display = None
+    with suppress(BadVideo), opened(path) as (container, stream):  # what does not decode is found when it is read
+        first = next(container.decode(stream), None)
+        container.seek(index.pts[index.keys[-1]], stream=stream, backward=True)
+        last = next(container.decode(stream), None)
+        if first and last and (shown := display_of(path, container, stream, first)).change(last):
+            display = shown
+    if display is None:
+        return
+    with opened(path) as (container, stream):
+        stream.codec_context.skip_frame = "NONKEY"
+        for frame in container.decode(stream):
+            if change := display.change(frame):
+                at = index.pts.index(frame.pts) if frame.pts in index.pts else None
+                raise BadVideo(f"video {path}: {_when(index.times, at)} its {change}: {CUT}")
+
+
+def _when(times: NDArray[np.float64], index: int | None) -> str:
+    return "midway" if index is None else f"at second {times[index]:.2f}"
+
+
+def container_start(container: InputContainer, pictures: VideoStream) -> Fraction | None:
+    """Where a player starts to count, in seconds of the streams' stamps, if that is before the pictures start.
+
+    None where the pictures are the earliest stream, or the file does not say. FFmpeg (the command's -ss, ffprobe's
+    format start_time) tells it in microseconds; the stream's own is exact.
+    """
+    if container.start_time is None:
+        return None
+    told = Fraction(container.start_time, av.time_base)
+    starts = {
+        s.index: s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base
+    }
+    if abs(starts.get(pictures.index, told) - told) <= MICRO:
+        return None
+    return min((start for start in starts.values() if abs(start - told) <= MICRO), default=told)
+
+
+def first_picture(stamp: Fraction, start: Fraction | None) -> Fraction:
+    """Seconds from where a player starts to count to the first picture, whose own stamp is given."""
+    late = 0 if start is None else stamp - start
+    return Fraction(late) if MICRO < late < LATEST else Fraction(0)
+
+
+def _seconds(pts: list[int], base: Fraction, start: Fraction | None) -> NDArray[np.float64]:
+    start = pts[0] * base - first_picture(pts[0] * base, start)
+    whole = math.lcm(base.denominator, start.denominator)  # so that each is the float nearest to the stamp
+    unit, zero = int(base * whole), int(start * whole)
+    times = np.array([(p * unit - zero) / whole for p in pts])
+    times.setflags(write=False)  # of every reader of the file
+    return times
 
 
 def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], times: NDArray, crf: int = 14) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
-def new_figure(width: float, height: float) -> tuple[Any, Any]:
-    """A figure of that many inches on a canvas without a window, and pyplot, to close it with."""
-    import matplotlib
+def new_figure(width: float, height: float) -> Any:
+    """A figure of that many inches on a canvas of its own: pyplot, and the window system it may use, are left alone."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt.figure(figsize=(width, height)), plt
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure

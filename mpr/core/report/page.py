@@ -9,8 +9,8 @@ from pathlib import Path
 
 import markdown
 
-from tracking.errors import UserError
-from tracking.runs import write_atomic
+from mpr.core.errors import UserError
+from mpr.core.runs import write_atomic
 
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".mp4": "video/mp4"}
 IMAGE = re.compile(r'<img alt="([^"]*)" src="([^"]*)"\s*/?>')
@@ -24,15 +24,17 @@ figure.wide { overflow-x: auto } figure.wide img { min-width: 56rem }
 WIDE = 3.0  # pictures wider than this many times their height scroll where the page is narrow
 
 
-def shown(*files: Path) -> str:
+def media_markdown(*files: Path) -> str:
     """Markdown that shows files (PNG, JPEG, MP4), each with its name under it."""
     return "\n\n".join(f"![{file.stem}]({file})" for file in files)
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write `text`: Markdown, tables included, its first line the title; `![caption](file)` shows a picture or film
-    (PNG, JPEG, MP4; relative to the page). Nothing is loaded from elsewhere. Raises UserError for another kind of
-    file."""
+    """Write a page of Markdown `text`, its first line the title, as one HTML file that loads nothing from elsewhere.
+
+    Tables are included; `![caption](file)` shows a picture or film (PNG, JPEG, MP4; relative to the page). Raises
+    UserError for another kind of file.
+    """
     title = text.partition("\n")[0].lstrip("# ")
     body = markdown.markdown(text, extensions=["tables", "fenced_code"])
     body = IMAGE.sub(lambda found: _figure(html.unescape(found[1]), path.parent / html.unescape(found[2])), body)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.kitchen.tasks import ARM, END_EFFECTOR
-from tracking.gl import mujoco
+from rl.environments.kitchen.tasks import ARM, END_EFFECTOR
+from tracking.simulator.gl import mujoco
 
 DAMPING = 1e-4
 MARGIN = 0.03  # radians kept from each joint limit

@@ -1,23 +1,33 @@
-"""`mpr episodes`: record scripted kitchen episodes of one task and kind into a folder that can be resumed."""
+"""What `mpr episodes` and `mpr demos` are asked for: every setting, its default, and what is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from tqdm import tqdm
+from mpr.core.errors import UserError
+from rl.environments.kitchen.camera import VIEWS, check_view, view_names
+from rl.environments.kitchen.setting import NOISE
+from rl.environments.kitchen.start_options import START_OPTIONS
+from rl.environments.kitchen.tasks import check_expert, find_task
+from rl.environments.starts import ROLES
 
-from mpr.episode import save_episode
-from rl.kitchen.camera import VIEWS, camera_path, view_names
-from rl.kitchen.episodes import KINDS, attempt_episode, find_kind
-from rl.kitchen.tasks import TASKS, find_task
-from tracking.config import as_dict, parse, print_plan
-from tracking.errors import UserError
-from tracking.runs import RunFolder
-
+KINDS: tuple[str, ...] = (
+    "opening",
+    "closing",
+    "jiggling",
+    "miss",
+    "partial",
+)  # of episodes; an attempt's noise is drawn by the place
 CYCLES = {"all": view_names(), "development": view_names(held_out=False)}
-MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
+SEEDS = ROLES["demonstration"].stop  # the ones above are for training, selection and evaluation
+OF_THE_EXPERT = ("seed", "noise", "ajar", "start")  # settings that a data set does not heed
+
+
+def check_kind(name: str) -> None:
+    """Raises UserError naming the kinds of episodes that exist."""
+    if name not in KINDS:
+        raise UserError(f"no kind of episode '{name}'; there is {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True)
@@ -32,44 +42,52 @@ class EpisodesConfig:
     out: Path = Path("runs/episodes")  # folder: one episode folder each, and metrics.jsonl
 
     def __post_init__(self) -> None:
-        find_task(self.task)
-        find_kind(self.kind)
-        if self.view not in CYCLES:
-            if self.view not in VIEWS:
-                raise UserError(f"no kitchen view '{self.view}'; there is {', '.join([*CYCLES, *VIEWS])}")
-            camera_path(TASKS[self.task], self.view, 1)
+        check_expert(self.task)
+        check_kind(self.kind)
+        if self.view not in CYCLES and self.view not in VIEWS:
+            raise UserError(f"no kitchen view '{self.view}'; there is {', '.join([*CYCLES, *VIEWS])}")
         if not 1 <= self.episodes <= 1_000_000:
             raise UserError(f"--episodes {str(self.episodes)[:20]}: 1 to 1,000,000")
         if self.seed < 0:
             raise UserError(f"--seed {str(self.seed)[:20]}: at least 0")
 
 
-def main(argv: Sequence[str]) -> None:
-    config, dry_run = parse(EpisodesConfig, argv, prog="mpr episodes")
-    views = CYCLES.get(config.view, (config.view,))
-    if dry_run:
-        facts = {"views": ", ".join(views), "kinds": ", ".join(KINDS), "size": f"about {config.episodes * 0.1:.1f} MB"}
-        print_plan(config, inputs={}, facts=facts, out=config.out)
-        return
-    run = RunFolder(config.out, "episodes", as_dict(config), free=("out", "episodes"))
-    tried = {row["seed"]: row["failed"] for row in run.metrics()}
-    done = sum(not failed for failed in tried.values())
-    seed, failures = config.seed + len(tried), 0
-    with tqdm(total=config.episodes, initial=done, desc=f"{config.task} {config.kind}") as bar:
-        while done < config.episodes:
-            episode = attempt_episode(config.task, config.kind, seed, views[done % len(views)])
-            failed = episode if isinstance(episode, str) else ""
-            if not isinstance(episode, str):
-                save_episode(episode, config.out / f"episode_{seed}")
-                done, failures = done + 1, 0
-                bar.update()
-            else:
-                failures += 1
-            run.log(seed=seed, failed=failed, steps=0 if isinstance(episode, str) else len(episode))
-            if failures > MOST_FAILURES:
-                raise UserError(f"{failures} seeds in a row gave no {config.kind} of {config.task}; the last: {failed}")
-            seed += 1
-    rows = run.metrics()
-    steps = [row["steps"] for row in rows if not row["failed"]]
-    run.finish({"episodes": done, "seeds_tried": len(rows), "mean_steps": sum(steps) / max(len(steps), 1)})
-    print(f"{done} episodes of {len(rows)} seeds in {config.out}")
+@dataclass(frozen=True)
+class DemosConfig:
+    """Demonstrations of a Franka Kitchen task: by a scripted expert from random starts, or read from Minari."""
+
+    task: str = "microwave"  # microwave, hinge or slide
+    num_demos: int = 20  # demonstrations to keep; attempts that fail are counted and not kept
+    seed: int = 0  # first seed; demonstrations have 0 to 9,999
+    noise: float = NOISE  # action units: standard deviation of the noise on executed arm actions; labels have none
+    ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
+    start: str | None = None  # how things stand at reset, by name: shut, ajar, or another package's
+    full_open: bool = False  # end where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
+    views: tuple[str, ...] = ()  # cameras whose pictures are kept, as front left; none: only states
+    size: int = 128  # pixels: side of the pictures
+    source: str = ""  # a Minari data set (name or folder) to read instead of running the expert
+    minari: bool = False  # also write a Minari data set: kitchen/TASK-v0 in OUT/minari
+    out: Path = Path("runs/demos")  # folder: one folder a demonstration, metrics.jsonl, summary.json
+
+    def __post_init__(self) -> None:
+        (find_task if self.source else check_expert)(self.task)
+        if self.start is not None:
+            START_OPTIONS.check(self.start)
+            if self.ajar:
+                raise UserError(f"--ajar is short for --start ajar: leave it out beside --start {self.start}")
+        for view in self.views:
+            check_view(view)
+        if self.num_demos < 1:
+            raise UserError(f"--num_demos is at least 1, got {self.num_demos}")
+        if not 0 <= self.seed <= SEEDS - self.num_demos:
+            raise UserError(
+                f"{self.num_demos} demonstrations from seed {self.seed}: demonstrations have seeds 0 to {SEEDS - 1:,}, "
+                "the ones above are for training, selection and evaluation"
+            )
+        if not 0 <= self.noise <= 1:
+            raise UserError(f"noise must lie in 0 to 1 (action units), got {self.noise}")
+        if not 16 <= self.size <= 640:
+            raise UserError(f"size must be 16 to 640 pixels, got {self.size}")
+        for one in fields(self):
+            if self.source and one.name in OF_THE_EXPERT and getattr(self, one.name) != one.default:
+                raise UserError(f"--{one.name} is the expert's, a data set has its own: leave it out beside --source")

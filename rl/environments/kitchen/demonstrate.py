@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from rl.demonstrations import Demonstration
-from rl.kitchen.environment import KitchenEnvironment
-from rl.kitchen.expert import opening_plan
-from rl.kitchen.recording import scene_recording
-from rl.kitchen.rollout import NOISE, follow
+from mpr.core.data.episode import Episode
+from rl.environments.kitchen.environment import KitchenEnvironment
+from rl.environments.kitchen.expert import opening_plan
+from rl.environments.kitchen.rollout import follow
+from rl.environments.kitchen.setting import NOISE
 
 STREAM = 100  # of random numbers, beside those of `episodes`
 VIEW = "front"  # of the recording; pictures can be rendered from any
 
 
-def demonstrate(environment: KitchenEnvironment, seed: int, noise: float = NOISE) -> Demonstration:
-    """The expert's attempt at the start that `seed` gives. It ends at the first success, or has `success` False.
+def demonstrate(environment: KitchenEnvironment, seed: int, noise: float = NOISE) -> Episode:
+    """The expert's attempt at the start that `seed` gives, in float32.
 
-    `actions` are the expert's before `noise` (standard deviation, action units, arm alone) was added; `executed` after.
+    It ends at the first success, or has `success` False. `teacher_actions` are the expert's before `noise` (standard
+    deviation, action units, only the arm) was added.
     """
     state, _ = environment.reset(seed=seed)
     rng = np.random.default_rng([seed, STREAM])
-    rollout = follow(environment, state, opening_plan(environment, rng), rng, noise)
-    recording = scene_recording(environment.task, environment.base_offset, rollout.qpos, VIEW)
-    return Demonstration(
-        states=rollout.states.astype(np.float32),
-        actions=rollout.labels.astype(np.float32),
-        executed=rollout.actions.astype(np.float32),
-        times=recording.times,
-        success=rollout.terminated,
-        seed=seed,
-        recording=recording,
-    )
+    made = follow(environment, state, opening_plan(environment, rng), rng, noise, view=VIEW)
+    singles = {name: array.astype(np.float32) for name, array in made.arrays.items() if name != "times"}
+    return replace(made, seed=seed, **singles)

@@ -11,11 +11,16 @@ agreement stands (before offset and bonus), and it sees what no camera measures:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.episode import Episode
-from rl.kitchen.tasks import Task
+from mpr.reward.model import Given, RewardModel
+from rl.environments.kitchen.tasks import Task, find_task
+
+if TYPE_CHECKING:
+    from mpr.core.data.episode import Episode
 
 REACH = 0.1  # metres from the handle at which `near` has fallen to 1/e
 FIRST_OBJECT = 18  # of the state: where the joints of objects begin; before them 9 robot joints, twice
@@ -38,13 +43,20 @@ def dense(task: Task, gripper: NDArray, handle: NDArray, travel: NDArray) -> NDA
     return (progress + (1 - progress) * near / 2).astype(np.float32)
 
 
-class DenseReward:
-    """A RewardModel: `dense` of an episode's states [T+1, 62]."""
+class DenseReward(RewardModel):
+    """`dense` of an episode's states [T+1, 62]."""
+
+    only = "kitchen"
 
     def __init__(self, task: Task) -> None:
         self.task = task
 
+    @classmethod
+    def of(cls, given: Given) -> DenseReward:
+        return cls(find_task(given.task))
+
     def score(self, episode: Episode) -> NDArray[np.float32]:
+        """The dense reward of each step [T], from the gripper's way to the handle and the door's travel."""
         gap = episode.states[:, -3:]  # handle minus gripper
         joint = FIRST_OBJECT + self.task.qpos - ROBOT_JOINTS
         return dense(self.task, np.zeros_like(gap), gap, self.task.sign * episode.states[:, joint])

@@ -2,7 +2,7 @@
 
 Wraps gymnasium_robotics' KitchenEnv and mends what trips learning code there: the goal-dict observation lacks where
 the kitchen stands, the start never varies, and a state written from outside is undone by the controller's next step.
-Images are not made here: an episode is recorded as joint positions (`tracking.scene`) and rendered when wanted.
+Images are not made here: an episode is recorded as joint positions (`mpr.core.data.scene`) and rendered when wanted.
 """
 
 from __future__ import annotations
@@ -16,28 +16,34 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.kitchen.scene import move_base
-from rl.kitchen.tasks import ARM, END_EFFECTOR, Task, find_task
+from mpr.core.errors import UserError
+from rl.environments.kitchen.scene import move_base
+from rl.environments.kitchen.setting import STEP_LIMIT
+from rl.environments.kitchen.start_options import AJAR, SHUT, START_OPTIONS, StartOption
+from rl.environments.kitchen.tasks import ARM, END_EFFECTOR, Task, find_task
+from rl.environments.starts import OwnStarts, Starts
 
 with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     warnings.simplefilter("ignore")  # importing it warns of environments that we do not use
     from gymnasium_robotics.envs.franka_kitchen import KitchenEnv
 
-STEP_LIMIT = 150
-RATE_HZ = 12.5
 BASE_OFFSET = 0.08  # metres: the robot stands U[0, this] further right and nearer; the stock place is the edge of reach
 ARM_SPREAD = 0.1  # radians: the arm's joints start this much to either side of the stock pose
 
 
-class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]):
-    """Observation [62]: KitchenEnv's 59, then handle minus gripper (x, y, z metres). Action [9] in [-1, 1]: joint
+class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]], OwnStarts):
+    """One task in Franka Kitchen, whose observation also tells where the handle is.
+
+    Observation [62]: KitchenEnv's 59, then handle minus gripper (x, y, z metres). Action [9] in [-1, 1]: joint
     velocities of 7 arm joints and 2 fingers, 2 rad/s and 2 m/s a unit, at 12.5 Hz.
 
     Reward 1 on success, else 0. Success terminates; `step_limit` truncates; both keep the final frame (no automatic
     reset). `threshold` overrides the stock success by a travel of the task's joint; `terminate=False` lets an episode
-    run on past success (closing and jiggling do). `info` holds `success`, `travel` and `opened`: whether the travel
-    reaches what we call open, 25 cm for the slide cabinet where the stock threshold is 7. `trajectory` holds qpos of
-    every frame since reset, the first included: `rl.kitchen.recording.record` makes a recording of it.
+    run on past success (closing and jiggling do). `info` holds `seed`, `success`, `travel` and `opened`: whether the
+    travel reaches what we call open, 25 cm for the slide cabinet where the stock threshold is 7. `trajectory` holds
+    qpos of every frame since reset, the first included: `recording.record` makes a recording of it. `start`: a name of
+    `start_options`; `ajar` is short for that one. `role`, `instance`: which starts unseeded resets play
+    (rl.environments.starts).
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  gymnasium's own declaration
@@ -49,14 +55,20 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         base_offset: float = BASE_OFFSET,
         arm_spread: float = ARM_SPREAD,
         ajar: bool = False,
+        start: str = "",
         threshold: float | None = None,
         terminate: bool = True,
         step_limit: int = STEP_LIMIT,
         robot_noise_ratio: float = 0.01,
         object_noise_ratio: float = 0.0005,
+        role: str = "training",
+        instance: int | None = None,
     ) -> None:
         self.task = task if isinstance(task, Task) else find_task(task)
-        self.base_range, self.arm_spread, self.ajar = base_offset, arm_spread, ajar
+        if step_limit < 1:
+            raise UserError(f"step_limit {step_limit}: an episode has at least 1 step")
+        self.base_range, self.arm_spread = base_offset, arm_spread
+        self.arrange: StartOption = START_OPTIONS.load(start or (AJAR if ajar else SHUT))
         self.threshold, self.terminate, self.step_limit = threshold, terminate, step_limit
         self.kitchen = KitchenEnv(
             tasks_to_complete=[self.task.stock_name],
@@ -70,28 +82,31 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (62,), np.float64)
         self._handle = self.model.site(self.task.handle).id
         self._gripper = self.model.site(END_EFFECTOR).id
+        self.starts = Starts(role, instance)
         self.base_offset = np.zeros(2)  # of the current episode, metres
         self.trajectory: list[NDArray[np.float64]] = []
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        """A new start, drawn from `seed`: robot base, arm pose and, if asked, how far the door stands ajar."""
-        super().reset(seed=seed)
+        """Start `seed`, else the next one: robot base, arm pose and, if asked, how things stand.
+
+        Returns the observation [62] and its info.
+        """
+        super().reset(seed=self.starts.begin(seed))
         self.base_offset = self.np_random.uniform(0.0, self.base_range, 2)
         move_base(self.model, self.base_offset.tolist())
         self.kitchen.reset(seed=int(self.np_random.integers(2**31)))
         qpos = self.data.qpos.copy()
         low, high = self.model.jnt_range[ARM].T
         qpos[ARM] = np.clip(qpos[ARM] + self.np_random.uniform(-self.arm_spread, self.arm_spread, 7), low, high)
-        if self.ajar:
-            qpos[self.task.qpos] = self.task.sign * self.np_random.uniform(0.0, self.task.ajar)
+        self.arrange(self.task, qpos, self.np_random)
         observation = self.write_qpos(qpos)
         self.trajectory = [self.data.qpos.copy()]
         return observation, self._info()
 
     def write_qpos(self, qpos: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Put the kitchen in this state, at rest, and return the observation.
+        """Put the kitchen in the state `qpos` [nq], at rest, and return the observation [62].
 
         The controller steers from its own last reading of the joints, not from the simulation: unless that reading is
         refreshed too, the next step undoes the state.
@@ -104,11 +119,15 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         return np.concatenate([self.kitchen._get_obs(robot)["observation"], self.handle - self.gripper])
 
     def step(self, action: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
-        """One control step of 0.08 s. Raises ValueError for an action that is not 9 finite numbers: MuJoCo would put
-        the kitchen back to its start and go on."""
+        """Take one control step of 0.08 s by an action [9]: observation [62], reward, terminated, truncated, info.
+
+        Raises ValueError for an action that is not 9 finite numbers: MuJoCo would put the kitchen back to its start and
+        go on.
+        """
         action = np.asarray(action)
         if action.shape != (9,) or not np.isfinite(action).all():
             raise ValueError(f"a kitchen action is 9 finite numbers, got shape {action.shape}: {action}")
+        self.starts.practise()
         seen = self.kitchen.step(action)[0]
         observation = np.concatenate([seen["observation"], self.handle - self.gripper])
         self.trajectory.append(self.data.qpos.copy())
@@ -118,7 +137,8 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         return observation, float(success), terminated, truncated, self._info()
 
     def _info(self) -> dict[str, Any]:
-        return {"success": self.success, "travel": self.travel, "opened": self.travel >= self.task.opened}
+        told = {"success": self.success, "travel": self.travel, "opened": self.travel >= self.task.opened}
+        return {**told, "seed": self.starts.start}
 
     @property
     def handle(self) -> NDArray[np.float64]:
@@ -142,4 +162,5 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         return self.travel >= self.threshold
 
     def close(self) -> None:
+        self.starts.close()
         self.kitchen.close()

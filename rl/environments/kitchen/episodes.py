@@ -8,24 +8,28 @@ one that is not of its kind gives no episode.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from mpr.episode import Episode
-from rl.kitchen.camera import CENTRES
-from rl.kitchen.environment import STEP_LIMIT, KitchenEnvironment
-from rl.kitchen.expert import Plan, opening_plan
-from rl.kitchen.recording import scene_recording
-from rl.kitchen.rollout import NOISE, Rollout, follow
-from rl.kitchen.tasks import Task, find_task
-from tracking.errors import UserError
-from tracking.scene import SceneRecording
+from mpr.core.config import as_dict
+from mpr.core.data.episode import Episode
+from mpr.core.data.episode_folder import save_episode
+from mpr.core.errors import UserError
+from mpr.core.runs import RunFolder
+from rl.environments.kitchen.config import CYCLES, KINDS, EpisodesConfig, check_kind
+from rl.environments.kitchen.environment import KitchenEnvironment
+from rl.environments.kitchen.expert import Plan, opening_plan
+from rl.environments.kitchen.rollout import follow
+from rl.environments.kitchen.setting import NOISE, STEP_LIMIT
+from rl.environments.kitchen.tasks import Task, find_task
 
 KETTLE = slice(23, 26)  # qpos: where the kettle stands; knocked over, an episode shows another story
 KETTLE_STILL = 0.03  # metres
+MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def _jiggling(environment: KitchenEnvironment, rng: np.random.Generator) -> Scri
 def _miss(environment: KitchenEnvironment, rng: np.random.Generator) -> Script:
     """The opening, beside the handle: before it, and off towards the middle and top of the object, so that the arm
     passes in front of it."""
-    inwards = np.sign(CENTRES[environment.task.name][0] - environment.handle[0])
+    inwards = np.sign(environment.task.centre[0] - environment.handle[0])
     shift = np.array([inwards * rng.uniform(0.0, 0.12), -rng.uniform(0.12, 0.18), rng.uniform(-0.02, 0.1)])
     plan = _gripping(environment, rng, shift)
     return Script(plan.swing(environment.task.opened * rng.uniform(1.0, 1.2), int(rng.integers(20, 46))))
@@ -100,20 +104,19 @@ class Kind:
     ends_at_success: bool = False
 
 
-KINDS = {
-    "opening": Kind(_opening, lambda task, a: a[0] < task.still and a[-1] >= task.opened, ends_at_success=True),
-    "closing": Kind(_closing, lambda task, a: a[0] >= 0.6 * task.opened and a[-1] <= 0.1 * task.opened),
-    "jiggling": Kind(_jiggling, lambda task, a: reversals(a, 0.3 * task.opened) >= 3),
-    "miss": Kind(_miss, lambda task, a: bool(np.ptp(a) < task.still)),
-    "partial": Kind(_partial, lambda task, a: a.max() <= 0.65 * task.opened and a[-1] >= 0.25 * task.opened),
-}
+_KINDS = (  # in the order of KINDS
+    Kind(_opening, lambda task, a: a[0] < task.still and a[-1] >= task.opened, ends_at_success=True),
+    Kind(_closing, lambda task, a: a[0] >= 0.6 * task.opened and a[-1] <= 0.1 * task.opened),
+    Kind(_jiggling, lambda task, a: reversals(a, 0.3 * task.opened) >= 3),
+    Kind(_miss, lambda task, a: bool(np.ptp(a) < task.still)),
+    Kind(_partial, lambda task, a: a.max() <= 0.65 * task.opened and a[-1] >= 0.25 * task.opened),
+)
 
 
 def find_kind(name: str) -> Kind:
     """The kind of that name. Raises UserError naming those that exist."""
-    if name not in KINDS:
-        raise UserError(f"no kind of episode '{name}'; there is {', '.join(KINDS)}")
-    return KINDS[name]
+    check_kind(name)
+    return dict(zip(KINDS, _KINDS, strict=True))[name]
 
 
 @lru_cache(maxsize=6)
@@ -127,15 +130,15 @@ def attempt_episode(task: str, kind: str, seed: int, view: str) -> Episode | str
     """One episode, or in a few words why this seed gives none of that kind. The view changes nothing but the camera."""
     what, how = find_task(task), find_kind(kind)
     environment = _environment(task, how.ends_at_success)
-    rng = np.random.default_rng([seed, list(KINDS).index(kind)])
+    rng = np.random.default_rng([seed, KINDS.index(kind)])
     state, _ = environment.reset(seed=seed)
     script = how.script(environment, rng)
-    rollout = follow(environment, state, script.plan, rng, begin=script.begin)
-    refused = _refused(what, how, rollout.qpos)
-    if refused:
+    made = follow(environment, state, script.plan, rng, begin=script.begin, view=view)
+    assert made.recording is not None
+    if refused := _refused(what, how, made.recording.qpos):
         return refused
-    about = {"task": task, "kind": kind, "seed": seed, "view": view, "noise": NOISE, "opened": what.opened}
-    return _episode(rollout, scene_recording(what, environment.base_offset, rollout.qpos, view), about)
+    about = {"kind": kind, "view": view, "noise": NOISE, "opened": what.opened}
+    return replace(made, task=task, seed=seed, about=about)
 
 
 def _refused(task: Task, kind: Kind, qpos: NDArray) -> str:
@@ -150,17 +153,31 @@ def _refused(task: Task, kind: Kind, qpos: NDArray) -> str:
     return f"the kettle was knocked {knocked:.2f} m" if knocked > KETTLE_STILL else ""
 
 
-def _episode(rollout: Rollout, recording: SceneRecording, about: dict) -> Episode:
-    return Episode(
-        frames={},
-        states=rollout.states,
-        times=recording.times,
-        base_actions=rollout.labels,
-        residual_actions=np.zeros_like(rollout.labels),
-        executed_actions=rollout.actions,
-        terminated=rollout.terminated,
-        truncated=not rollout.terminated,
-        success=rollout.terminated,
-        recording=recording,
-        about=about,
-    )
+def record_episodes(config: EpisodesConfig) -> None:
+    """Record seed after seed until there are enough episodes; those there already are kept.
+
+    Raises UserError where too many seeds in a row give none.
+    """
+    views = CYCLES.get(config.view, (config.view,))
+    run = RunFolder(config.out, "episodes", as_dict(config), free=("out", "episodes"))
+    tried = {row["seed"]: row["failed"] for row in run.metrics()}
+    done = sum(not failed for failed in tried.values())
+    seed, failures = config.seed + len(tried), 0
+    with tqdm(total=config.episodes, initial=done, desc=f"{config.task} {config.kind}") as bar:
+        while done < config.episodes:
+            episode = attempt_episode(config.task, config.kind, seed, views[done % len(views)])
+            failed = episode if isinstance(episode, str) else ""
+            if not isinstance(episode, str):
+                save_episode(episode, config.out / f"episode_{seed}")
+                done, failures = done + 1, 0
+                bar.update()
+            else:
+                failures += 1
+            run.log(seed=seed, failed=failed, steps=0 if isinstance(episode, str) else len(episode))
+            if failures > MOST_FAILURES:
+                raise UserError(f"{failures} seeds in a row gave no {config.kind} of {config.task}; the last: {failed}")
+            seed += 1
+    rows = run.metrics()
+    steps = [row["steps"] for row in rows if not row["failed"]]
+    run.finish({"episodes": done, "seeds_tried": len(rows), "mean_steps": sum(steps) / max(len(steps), 1)})
+    print(f"{done} episodes of {len(rows)} seeds in {config.out}")

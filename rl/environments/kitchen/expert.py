@@ -6,16 +6,17 @@ gives can differ, so whoever runs a plan looks at what came of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.kitchen.arm import Arm
-from rl.kitchen.environment import RATE_HZ, KitchenEnvironment
-from rl.kitchen.tasks import ARM, Task
-from tracking.gl import mujoco
+from mpr.core.errors import UserError
+from rl.environments.kitchen.arm import Arm
+from rl.environments.kitchen.environment import KitchenEnvironment
+from rl.environments.kitchen.setting import RATE_HZ
+from rl.environments.kitchen.tasks import ARM, Grasp, Task
+from tracking.simulator.gl import mujoco
 
 OPEN, SHUT = 1.0, -1.0  # finger commands
 REACH_SPEED = 0.5  # radians a second, mean of the fastest joint on its way to the handle
@@ -25,24 +26,6 @@ ACTION_TO_RADIANS = 0.16  # an action of 1 asks for 2 rad/s over 0.08 s
 RESPONSE = np.array([0.5] * 4 + [0.6] * 3)  # share of the asked turn that the position actuators give in one step
 SLACK = 0.05  # radians behind the reference at which the reference waits
 PATIENCE = 12  # steps it waits
-
-
-@dataclass(frozen=True)
-class Grasp:
-    """How the arm holds a task's handle: found by a search over poses for reach, free joints and no contact."""
-
-    posture: tuple[float, ...]  # joints [7] before the handle
-    yaw: float  # radians by which the gripper looks off +y, counter-clockwise from above
-    flipped: bool  # the hand turned half about its axis
-    depth: float = 0.01  # metres from the gripper's site to the handle when it grips
-    follow: float = 0.0  # share of the door's turn that the gripper turns along
-
-
-GRASPS = {
-    "microwave": Grasp((-1.013, -1.596, 2.146, -1.533, -1.016, 0.92, -0.452), 0.26, True),
-    "hinge": Grasp((-0.751, -0.659, 1.219, -1.588, -0.243, 1.269, 0.847), 0.15, False, -0.008),
-    "slide": Grasp((-0.61, -0.849, 0.759, -1.929, -0.625, 0.905, 1.103), -0.49, False),
-}
 
 
 def _facing(grasp: Grasp, turned: float = 0.0) -> NDArray[np.float64]:
@@ -70,7 +53,9 @@ class Plan:
 
     def __init__(self, environment: KitchenEnvironment, shift: NDArray | None = None, speed: float = 1.0) -> None:
         self.task: Task = environment.task
-        self.grasp, self.arm = GRASPS[self.task.name], Arm(environment.model)
+        if self.task.grasp is None:
+            raise UserError(f"kitchen task '{self.task.name}' has no grasp: it has no scripted expert")
+        self.grasp, self.arm = self.task.grasp, Arm(environment.model)
         self.arm.data.qpos[:] = environment.data.qpos
         self.posture = np.array(self.grasp.posture)
         self.shift, self.speed = np.zeros(3) if shift is None else np.asarray(shift, float), speed

@@ -8,17 +8,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.demonstrations import Demonstration, FrameSize
-from rl.kitchen.camera import SIZE, camera_path
-from rl.kitchen.environment import KitchenEnvironment
-from rl.kitchen.recording import scene_recording
-from rl.kitchen.scene import build, move_base
-from rl.kitchen.tasks import Task
-from tracking.clip import Square
-from tracking.errors import UserError
-from tracking.mujoco_render import SceneRenderer
-from tracking.mujoco_scene import RecordedScene
-from tracking.scene import SceneRecording
+from mpr.core.data.clip import Square
+from mpr.core.data.episode import Episode
+from mpr.core.data.scene import SceneRecording
+from mpr.core.errors import UserError
+from rl.data.demonstrations import FrameSize
+from rl.environments.kitchen.camera import SIZE, camera_path
+from rl.environments.kitchen.environment import KitchenEnvironment
+from rl.environments.kitchen.recording import scene_recording
+from rl.environments.kitchen.scene import build, move_base
+from rl.environments.kitchen.tasks import Task
+from tracking.simulator.mujoco_render import SceneRenderer
+from tracking.simulator.mujoco_scene import RecordedScene
 
 WHOLE = Square(-0.5, -0.5, SIZE)  # of a view's picture
 
@@ -85,7 +86,7 @@ def pictures_for(cameras: Mapping[str, FrameSize], task: Task) -> KitchenPicture
     return pictures
 
 
-def with_pictures(demonstration: Demonstration, pictures: KitchenPictures) -> Demonstration:
+def with_pictures(demonstration: Episode, pictures: KitchenPictures) -> Episode:
     """The demonstration and what it looked like. One without a recording is returned as it is."""
     if demonstration.recording is None or not pictures.views:
         return demonstration

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.kitchen.camera import camera_path
-from rl.kitchen.environment import RATE_HZ, KitchenEnvironment
-from rl.kitchen.tasks import Task
-from tracking.scene import SceneRecording
+from mpr.core.data.scene import SceneRecording
+from rl.environments.kitchen.camera import camera_path
+from rl.environments.kitchen.environment import KitchenEnvironment
+from rl.environments.kitchen.setting import RATE_HZ
+from rl.environments.kitchen.tasks import Task
 
 
 def scene_recording(task: Task, base_offset: NDArray, qpos: NDArray, view: str) -> SceneRecording:

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.kitchen.environment import STEP_LIMIT, KitchenEnvironment
-from rl.kitchen.expert import Follower, Plan
-from rl.kitchen.tasks import ARM
-
-NOISE = 0.05  # standard deviation of the noise on executed arm actions, in action units
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """What one run of a plan gave: T actions, T+1 of everything seen."""
-
-    states: NDArray[np.float64]  # [T+1, 62]
-    qpos: NDArray[np.float64]  # [T+1, 30]
-    labels: NDArray[np.float64]  # [T, 9] the expert's noise-free actions
-    actions: NDArray[np.float64]  # [T, 9] what was executed
-    terminated: bool
+from mpr.core.data.episode import Episode
+from rl.environments.kitchen.environment import KitchenEnvironment
+from rl.environments.kitchen.expert import Follower, Plan
+from rl.environments.kitchen.recording import scene_recording
+from rl.environments.kitchen.setting import NOISE, RATE_HZ, STEP_LIMIT
+from rl.environments.kitchen.tasks import ARM
 
 
 def follow(
@@ -32,9 +20,14 @@ def follow(
     rng: np.random.Generator,
     noise: float = NOISE,
     begin: int = 0,
-) -> Rollout:
-    """Follow a plan from the state just reset to: to success, where that ends the episode, to the plan's end or to the
-    step limit. What comes before step `begin` of the plan happens and is not kept."""
+    view: str = "front",
+) -> Episode:
+    """Follow a plan from the state just reset to, until it succeeds, is over, or meets the step limit.
+
+    Success counts where it ends the episode. `state` [62] is the observation of that reset. What comes before step
+    `begin` of the plan happens and is not kept. `teacher_actions` [T, 9] are the plan's before `noise` (standard
+    deviation, action units, only the arm) was added; states are [T+1, 62], the recording's camera is the named view.
+    """
     follower, states, labels, actions = Follower(plan), [state], [], []
     terminated, first = False, 0
     while not (terminated or follower.done) and len(actions) - first < STEP_LIMIT:
@@ -48,7 +41,16 @@ def follow(
         states.append(state)
         labels.append(label)
         actions.append(action)
-    qpos = environment.trajectory[first:]
-    return Rollout(
-        np.array(states[first:]), np.array(qpos), np.array(labels[first:]), np.array(actions[first:]), terminated
+    qpos = np.array(environment.trajectory[first:])
+    recording = scene_recording(environment.task, environment.base_offset, qpos, view)
+    return Episode(
+        states=np.array(states[first:]),
+        times=recording.times,
+        executed_actions=np.array(actions[first:]),
+        teacher_actions=np.array(labels[first:]),
+        terminated=terminated,
+        truncated=not terminated,
+        success=terminated,
+        recording=recording,
+        rate_hz=RATE_HZ,
     )

@@ -1,13 +1,15 @@
 """The kitchen as a recording sees it: FrankaKitchen-v1's model for rendering and rays, the robot where it stood.
 
 Not the model that physics runs in (that is `environment.py`'s): here the arm's visual meshes are simplified and the
-lights set for rendering without shadows. Joint order is the same, so a recorded qpos poses both alike.
+lights set for rendering without shadows. Joint order is the same, so a recorded qpos poses both alike. Its keyframes
+say how far each task's object opens: one square for all its episodes is made of that.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.gl import mujoco
+from mpr.core.errors import UserError
+from rl.environments.kitchen.tasks import TASKS, Task, find_task
+from tracking.simulator.gl import mujoco
 
 ROBOT_BASE = 1  # the nameless body that carries the robot's stand and the arm
 ARM_MESHES = ("link", "hand", "finger")  # visual meshes of the arm are named link0_viz ... finger_viz
@@ -34,7 +38,7 @@ def model_path() -> Path:
 
 
 def build(base_offset: Sequence[float] = (0.0, 0.0)) -> Any:
-    """mujoco.MjModel of the kitchen with the robot's base moved by (x, y) metres: `kitchen` of mpr.scenes."""
+    """mujoco.MjModel of the kitchen with the robot's base moved by (x, y) metres: the scene `kitchen`."""
     model = copy.copy(_compiled())
     move_base(model, base_offset)
     return model
@@ -55,9 +59,20 @@ def _compiled() -> Any:
             vertices, faces = _simplified(*_mesh(stock, mesh.name))
             mesh.file = ""
             mesh.uservert, mesh.userface = vertices.ravel(), faces.ravel()
+    for task in _tasks():
+        opened = stock.qpos0.copy()
+        opened[task.qpos] = task.sign * task.opened
+        spec.add_key(name=task.part_bodies[task.moving], qpos=opened.tolist())
     model = spec.compile()
     model.light_active[OVEN_LIGHT] = 0
     return model
+
+
+def _tasks() -> Iterator[Task]:
+    """All that can be imported: another package's that cannot is refused where it is asked for."""
+    for name in TASKS.names():
+        with suppress(UserError):
+            yield find_task(name)
 
 
 def _mesh(model: Any, name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.demonstrations import Demonstration
-from rl.kitchen.demonstrate import VIEW
-from rl.kitchen.recording import scene_recording
-from rl.kitchen.scene import build
-from rl.kitchen.tasks import END_EFFECTOR, Task
-from tracking.gl import mujoco
+from mpr.core.data.episode import Episode
+from rl.environments.kitchen.demonstrate import VIEW
+from rl.environments.kitchen.recording import scene_recording
+from rl.environments.kitchen.scene import build
+from rl.environments.kitchen.tasks import END_EFFECTOR, Task
+from tracking.simulator.gl import mujoco
 
 ROBOT, OBJECTS = slice(0, 9), slice(18, 39)  # of the observation: joint positions; velocities follow each
 
@@ -35,13 +35,21 @@ def rebuilt_states(task: Task, observations: NDArray) -> NDArray[np.float32]:
     return np.concatenate([observations, gaps], axis=1).astype(np.float32)
 
 
-def stock_demonstration(task: Task, observations: NDArray, actions: NDArray, seed: int) -> Demonstration | None:
+def stock_demonstration(task: Task, observations: NDArray, actions: NDArray, seed: int) -> Episode | None:
     """Observations [T+1, 59] and actions [T, 9] up to the first success; None without one, or where it began solved."""
     qpos = joint_positions(observations)
     end = next((t for t, q in enumerate(qpos) if task.solved(q)), 0)
     if end == 0:
         return None
     recording = scene_recording(task, np.zeros(2), qpos[: end + 1], VIEW)
-    labels = actions[:end].astype(np.float32)
-    states = rebuilt_states(task, observations[: end + 1])
-    return Demonstration(states, labels, labels, recording.times, success=True, seed=seed, recording=recording)
+    return Episode(
+        states=rebuilt_states(task, observations[: end + 1]),
+        times=recording.times,
+        executed_actions=actions[:end].astype(np.float32),
+        terminated=True,
+        truncated=False,
+        success=True,
+        recording=recording,
+        seed=seed,
+        rate_hz=recording.rate_hz,
+    )

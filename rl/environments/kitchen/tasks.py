@@ -1,7 +1,9 @@
-"""The three tasks: which joint, how far, which bodies, which handle. Our own table, tested against the compiled model.
+"""Tasks: which joint, how far, which bodies, which handle, how it is gripped and seen.
+
+Ours are tested against the compiled model.
 
 Two sizes of success: `threshold` is FrankaKitchen-v1's own (a joint within 0.3 of its goal), at which the environment
-ends an episode; `opened` is what we call open when we record and score. They differ for the slide cabinet alone, whose
+ends an episode; `opened` is what we call open when we record and score. They differ only for the slide cabinet, whose
 stock threshold of 7 cm leaves it all but shut.
 """
 
@@ -12,12 +14,47 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
+from mpr.core.registry import Registry
 
 ARM = slice(0, 7)  # qpos, and of the action: radians, joint velocities
 FINGERS = slice(7, 9)
 STOCK_RADIUS = 0.3  # FrankaKitchen-v1's success: within this distance of the goal
 END_EFFECTOR = "end_effector"  # site between the fingers
+
+
+@dataclass(frozen=True)
+class Grasp:
+    """How the arm holds a task's handle: found by a search over poses for reach, free joints and no contact."""
+
+    posture: tuple[float, ...]  # joints [7] before the handle
+    yaw: float  # radians by which the gripper looks off +y, counter-clockwise from above
+    flipped: bool  # the hand turned half about its axis
+    depth: float = 0.01  # metres from the gripper's site to the handle when it grips
+    follow: float = 0.0  # share of the door's turn that the gripper turns along
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a camera stands around a task's centre."""
+
+    azimuth: float  # degrees from straight before the kitchen (-y); positive: further right (+x)
+    elevation: float  # degrees above the centre
+    distance: float  # metres
+
+
+@dataclass(frozen=True)
+class Views:
+    """The cameras of a task. `mirrored` is flipped left-right; the held-out ones are for reported evaluation only."""
+
+    front: View = View(0, 10, 1.75)
+    left: View = View(-18, 18, 1.75)
+    right: View = View(26, 20, 1.8)
+    high: View = View(4, 42, 1.75)
+    low: View = View(-12, -4, 1.7)
+    mirrored: View = View(-14, 30, 1.75)
+    held_out_1: View = View(14, 2, 1.85)
+    held_out_2: View = View(-30, 36, 1.75)
 
 
 @dataclass(frozen=True)
@@ -41,6 +78,9 @@ class Task:
     handle: str  # site
     object_bodies: tuple[str, ...]  # the whole appliance
     part_bodies: tuple[str, ...]  # what moves
+    centre: tuple[float, float, float]  # metres, world: middle of what one looks at
+    views: Views = Views()
+    grasp: Grasp | None = None  # of the scripted expert; none: no scripted episodes
 
     @property
     def qpos(self) -> int:
@@ -52,7 +92,7 @@ class Task:
         return self.sign * qpos[..., self.qpos]
 
     def solved(self, qpos: NDArray) -> bool:
-        """FrankaKitchen-v1's success."""
+        """FrankaKitchen-v1's success in the state `qpos` [nq]."""
         return bool(np.linalg.norm(qpos[list(self.joints)] - self.goal) < STOCK_RADIUS)
 
 
@@ -74,6 +114,19 @@ MICROWAVE = Task(
     handle="microhandle_site",
     object_bodies=("microroot", "microdoorroot"),
     part_bodies=("microdoorroot",),
+    centre=(-0.75, 0.45, 1.80),
+    # It stands in a corner: its views keep clear of the wall to its left.
+    views=Views(
+        front=View(0, 12, 1.75),
+        left=View(-16, 20, 1.8),
+        right=View(26, 30, 1.8),
+        high=View(8, 48, 1.75),
+        low=View(-8, -1, 1.6),
+        mirrored=View(-12, 34, 1.8),
+        held_out_1=View(14, 6, 1.85),
+        held_out_2=View(-18, 50, 1.8),
+    ),
+    grasp=Grasp((-1.013, -1.596, 2.146, -1.533, -1.016, 0.92, -0.452), 0.26, True),
 )
 HINGE = Task(
     name="hinge",
@@ -93,6 +146,18 @@ HINGE = Task(
     handle="hinge_site2",
     object_bodies=("hingecab", "hingeleftdoor", "hingerightdoor"),
     part_bodies=("hingeleftdoor", "hingerightdoor"),
+    centre=(-0.50, 0.60, 2.58),
+    views=Views(
+        front=View(-8, 8, 1.75),
+        left=View(-27, 14, 1.7),
+        right=View(24, 16, 1.8),
+        high=View(5, 42, 1.75),
+        low=View(-24, -12, 1.7),
+        mirrored=View(-20, 28, 1.75),
+        held_out_1=View(14, -3, 1.85),
+        held_out_2=View(-56, 32, 1.75),
+    ),
+    grasp=Grasp((-0.751, -0.659, 1.219, -1.588, -0.243, 1.269, 0.847), 0.15, False, -0.008),
 )
 SLIDE = Task(
     name="slide",
@@ -112,17 +177,40 @@ SLIDE = Task(
     handle="slide_site",
     object_bodies=("slide", "slidelink"),
     part_bodies=("slidelink",),
+    centre=(0.25, 0.65, 2.58),
+    views=Views(
+        front=View(8, 8, 1.75),
+        left=View(-18, 18, 1.75),
+        right=View(44, 14, 1.75),
+        high=View(-4, 42, 1.75),
+        low=View(26, -12, 1.7),
+        mirrored=View(28, 28, 1.75),
+        held_out_1=View(18, -3, 1.85),
+        held_out_2=View(56, 32, 1.75),
+    ),
+    grasp=Grasp((-0.61, -0.849, 0.759, -1.929, -0.625, 0.905, 1.103), -0.49, False),
 )
-TASKS = {task.name: task for task in (MICROWAVE, HINGE, SLIDE)}
+TASKS = Registry(
+    "kitchen task",
+    "mpr.kitchen_tasks",
+    {name: f"{__name__}:{name.upper()}" for name in ("microwave", "hinge", "slide")},
+)
 
 
-def goal(task: str, fully: bool) -> str:
-    """What success means, in a word or two: FrankaKitchen-v1's, or, `fully`, as far as we call open."""
-    return f"{task}, fully" if fully else task
+def goal(task: str, full_open: bool) -> str:
+    """What success means, in a word or two: FrankaKitchen-v1's, or, with `full_open`, as far as we call open."""
+    return f"{task}, fully" if full_open else task
+
+
+def check_expert(name: str) -> None:
+    """Raises UserError for a task that does not exist or that no scripted expert does."""
+    if find_task(name).grasp is None:
+        raise UserError(f"kitchen task '{name}' has no grasp: it has no scripted expert")
 
 
 def find_task(name: str) -> Task:
-    """The task of that name. Raises UserError naming those that exist."""
-    if name not in TASKS:
-        raise UserError(f"no kitchen task '{name}'; there is {', '.join(TASKS)}")
-    return TASKS[name]
+    """The task of that name. Raises UserError naming those that exist, and for what is no task."""
+    found = TASKS.load(name)
+    if not isinstance(found, Task) or found.name != name:
+        raise UserError(f"kitchen task '{name}' is {found!r}, no Task of rl.environments.kitchen.tasks of that name")
+    return found

@@ -5,20 +5,40 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
-from mpr.episode import Episode
-from mpr.rewards.motion import Track
-from mpr.tracked import track_episode
-from rl.kitchen.camera import camera_path
-from rl.kitchen.pictures import KitchenPictures
-from rl.kitchen.tasks import Task
-from tracking.clip import CROP_SIZE, TrackedClip
+import numpy as np
+
+from mpr.core.data.clip import CROP_SIZE, Square, TrackedClip
+from mpr.core.data.episode import Episode
+from mpr.reward.model import Track
+from mpr.reward.tracked import track_episode
+from mpr.reward.trackers import reward_tracker_inputs
+from rl.environments.kitchen.camera import camera_path
+from rl.environments.kitchen.pictures import KitchenPictures
+from rl.environments.kitchen.recording import scene_recording
+from rl.environments.kitchen.scene import build
+from rl.environments.kitchen.tasks import Task
+from tracking.simulator.mujoco_scene import RecordedScene
+
+
+@lru_cache
+def square(task: Task, view: str) -> Square:
+    """The one square in which every episode of a task is seen from a view, whatever happens in it.
+
+    It holds the object from shut to `task.opened`. Raises UserError for a view that does not exist.
+    """
+    return RecordedScene(scene_recording(task, np.zeros(2), build().qpos0[None], view)).crop()
 
 
 def tracked_from(task: Task, view: str, tracker: str) -> Track:
-    """Tracks episodes of a task as the named view sees them, whatever view they were recorded from; one at a time, for
-    one renderer serves them all. Raises UserError for a view that does not exist, and NoGL."""
-    camera_path(task, view, 1)
+    """Tracks episodes of a task as the named view sees them, whatever view they were recorded from.
+
+    One at a time, for one renderer serves them all. Raises UserError for a view that does not exist, MissingWeights and
+    NoGL.
+    """
+    square(task, view)  # before the first step
+    reward_tracker_inputs(tracker)
     pictures = KitchenPictures(task, (view,), CROP_SIZE)
     pictures.open()
     free = True
@@ -33,7 +53,7 @@ def tracked_from(task: Task, view: str, tracker: str) -> Track:
             seen = dataclasses.replace(episode.recording, camera=camera_path(task, view, len(episode.recording)))
             episode = dataclasses.replace(episode, recording=seen)
             renderer = pictures.look(seen)
-            renderer.crop = renderer.scene.crop()
+            renderer.crop = square(task, view)
         try:
             free = False
             with track_episode(episode, tracker, renderer=renderer) as clip:

@@ -1,44 +1,63 @@
-"""Checkpoints of a diffusion policy, and the trained policy as an actor.
+"""A diffusion policy's checkpoints (`mpr.core.checkpoints`), and the trained policy as an actor.
 
-A checkpoint is a folder `checkpoints/<step>` that appears whole or not at all: model.safetensors (the averaged weights,
-which act, and the normalisers), training.safetensors (the weights being trained), optimizer.pt, checkpoint.json. A
-frozen encoder's weights stay where they are. Nothing is unpickled that could run code.
+checkpoints/<step> holds model.safetensors (the averaged weights, which act, and the normalisers), training.safetensors
+(the weights being trained), optimizer.pt, checkpoint.json. A frozen encoder's weights stay where they are.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import Tensor
 
-from mpr.checkpoint import (
+from mpr.core.checkpoints import (
+    ABOUT,
+    OPTIMIZER,
+    WEIGHTS,
     BadCheckpoint,
-    checkpoint_info,
-    drop_others,
+    CheckpointKind,
     fitting_weights,
-    last_checkpoint,
     load_optimizer,
+    optimizer_state,
+    read_about,
     reading,
-    write_state,
-    write_weights,
+    wanted_checkpoint,
+    write_checkpoint,
 )
-from rl.base_policy import Look
-from rl.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
-from rl.diffusion.samples import Horizons
-from rl.diffusion.schedule import Sampler
-from rl.diffusion.views import Eyes
-from tracking.runs import atomic_folder
+from mpr.core.json_files import check
+from rl.policies.base_policy import CameraFrames
+from rl.policies.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
+from rl.policies.diffusion.schedule import Sampler
+from rl.policies.diffusion.sizes import Horizons
+from rl.policies.diffusion.views import CameraEncoder
 
 if TYPE_CHECKING:
     from diffusers.training_utils import EMAModel
 
-FORMAT = 1
-ARCHITECTURE = "diffusion policy, conditional U-Net 1-D"
+TRAINED = "training.safetensors"
+MOST_WIDTHS = 10  # resolutions of a U-Net that a file tells
+
+
+class _Always(TypedDict):
+    shape: dict[str, Any]  # whose own errors say more
+    step: int
+    ema_step: int
+
+
+class About(_Always, total=False):
+    """What checkpoint.json holds beside `mpr.core.checkpoints.Named`."""
+
+    shown: str
+    data: str
+    pictures: dict[str, str]
+    encoder_weights: str
+
+
+KIND = CheckpointKind("policy", "mpr bc", "diffusion policy, conditional U-Net 1-D", 1, About)
 
 
 def save_checkpoint(
@@ -50,17 +69,10 @@ def save_checkpoint(
     about: dict[str, Any],
 ) -> None:
     """Write checkpoints/<step> and drop the ones before it; at every moment one whole checkpoint is there."""
-    home = run / "checkpoints"
-    with atomic_folder(home / f"{step:07d}") as temporary:
-        trained = policy.state_dict()
-        averaged = trained | dict(_averages(policy, ema))
-        for name, state in (("model", averaged), ("training", trained)):
-            write_weights(temporary / f"{name}.safetensors", state)
-        write_state(temporary / "optimizer.pt", {"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()})
-        meta = {"format": FORMAT, "architecture": ARCHITECTURE, "step": step, "ema_step": ema.optimization_step}
-        meta |= {"shape": dataclasses.asdict(policy.shape), **about}
-        (temporary / "checkpoint.json").write_text(json.dumps(meta, indent=2) + "\n")
-    drop_others(home, step)
+    trained = policy.state_dict()
+    weights = {WEIGHTS: trained | dict(_averages(policy, ema)), TRAINED: trained}
+    meta = {"step": step, "ema_step": ema.optimization_step, "shape": dataclasses.asdict(policy.shape), **about}
+    write_checkpoint(run, step, KIND, meta, weights, {OPTIMIZER: optimizer_state(optimizer)})
 
 
 def _averages(policy: DiffusionPolicy, ema: EMAModel) -> Iterator[tuple[str, Tensor]]:
@@ -71,9 +83,9 @@ def _averages(policy: DiffusionPolicy, ema: EMAModel) -> Iterator[tuple[str, Ten
 
 def restore(folder: Path, policy: DiffusionPolicy, ema: EMAModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Put weights, averages, optimizer and random numbers back as they were; returns checkpoint.json."""
-    about = checkpoint_info(folder, ARCHITECTURE, FORMAT)
-    policy.load_state_dict(fitting_weights(folder / "training.safetensors", policy.state_dict()))
-    averaged = fitting_weights(folder / "model.safetensors", policy.state_dict())
+    about = read_about(folder, KIND)
+    policy.load_state_dict(fitting_weights(folder / TRAINED, policy.state_dict()))
+    averaged = fitting_weights(folder / WEIGHTS, policy.state_dict())
     for name, average in _averages(policy, ema):
         average.copy_(averaged[name])
     ema.optimization_step = int(about["ema_step"])
@@ -89,10 +101,7 @@ def load_policy(
     `state` and `action` are the widths that the caller's environment has, `wanted` what its demonstrations would show.
     Raises BadCheckpoint where the policy has others or learned something else, or where there is no checkpoint.
     """
-    folder = last_checkpoint(run)
-    if folder is None:
-        raise BadCheckpoint(f"{run} holds no policy checkpoint: train one with `mpr bc --out {run}`")
-    about = checkpoint_info(folder, ARCHITECTURE, FORMAT)
+    folder, about = wanted_checkpoint(run, KIND)
     stored = about["shape"]
     for name, width in (("state", state), ("action", action)):
         if width is not None and stored.get(name) != width:
@@ -111,33 +120,41 @@ def load_policy(
             "version wrote it; train again with `mpr bc`"
         )
     try:
-        cameras = {name: tuple(size) for name, size in dict(stored["cameras"]).items()}
+        check(stored, PolicyShape, "shape")
+        if not 0 < len(stored["widths"]) <= MOST_WIDTHS:
+            raise ValueError(f"widths are 1 to {MOST_WIDTHS}")
+        cameras = {name: tuple(size) for name, size in stored["cameras"].items()}
         rest = {"widths": tuple(stored["widths"]), "horizons": Horizons(**stored["horizons"])}
         shape = PolicyShape(**stored | rest | {"cameras": cameras})
     except (KeyError, TypeError, ValueError) as error:
         raise BadCheckpoint(f"{folder} is of another architecture: its shape does not fit ({error})") from error
-    with reading(folder / "checkpoint.json"):
+    with reading(folder / ABOUT):
+        with torch.device("meta"):  # not a byte of a policy that does not fit
+            mine = DiffusionPolicy(shape).state_dict()
+        weights = fitting_weights(folder / WEIGHTS, mine)
         policy = DiffusionPolicy(shape)
-    policy.load_state_dict(fitting_weights(folder / "model.safetensors", policy.state_dict()))
+    policy.load_state_dict(weights)
     return policy.to(device).eval().requires_grad_(False), about
 
 
-def load_eyes(shape: PolicyShape, about: dict[str, Any], device: str = "cpu") -> Eyes | None:
+def load_camera_encoder(shape: PolicyShape, about: dict[str, Any], device: str = "cpu") -> CameraEncoder | None:
     """What makes ready the frames that a policy is shown, as they were when it learned; None where it sees none.
 
     Raises MissingWeights for a frozen encoder whose weights are not where checkpoint.json (`about`) says.
     """
-    return Eyes(shape.encoder, shape.image, Path(about["encoder_weights"]), device) if shape.cameras else None
+    return CameraEncoder(shape.encoder, shape.image, Path(about["encoder_weights"]), device) if shape.cameras else None
 
 
 def load_actor(
     run: Path,
     sampler: Sampler,
-    look: Look | None = None,
+    look: CameraFrames | None = None,
     device: str = "cpu",
     **known: Any,
 ) -> DiffusionActor:
-    """The trained policy of a run as a BasePolicy; `known` of its environment as for `load_policy`. Raises
-    BadCheckpoint, or MissingWeights for a frozen encoder."""
+    """The trained policy of a run as a BasePolicy; `known` of its environment as for `load_policy`.
+
+    Raises BadCheckpoint, or MissingWeights for a frozen encoder.
+    """
     policy, about = load_policy(run, device, **known)
-    return DiffusionActor(policy, sampler, load_eyes(policy.shape, about, device), look)
+    return DiffusionActor(policy, sampler, load_camera_encoder(policy.shape, about, device), look)

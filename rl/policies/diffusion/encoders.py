@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mpr.encoders import DINO, IMAGENET_MEAN, IMAGENET_STD, FrozenDino
-from tracking.errors import MissingWeights, UserError
+from mpr.core.errors import MissingWeights, UserError
+from mpr.predictor.encoders import DINO, IMAGENET_MEAN, IMAGENET_STD, FrozenDino
 
 R3M_DEPTHS = {"r3m18": "resnet18", "r3m34": "resnet34", "r3m50": "resnet50"}
-FROZEN = (*R3M_DEPTHS, "dinov2")
-ENCODERS = ("resnet18", *FROZEN)
 ALTERNATIVE = "or take --encoder resnet18, which is trained along and needs none"
 
 
@@ -35,6 +34,7 @@ class ImageNetScale(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Frames [B, H, W, 3], 0..255, to [B, 3, H, W]."""
         return ((frames.float() - self.mean) / self.std).permute(0, 3, 1, 2)
 
 
@@ -66,6 +66,7 @@ class TrainedResNet18(nn.Module):
         self.trunk.fc = nn.Identity()  # type: ignore[assignment]
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Frames [B, H, W, 3], 0..255, to features [B, 512]."""
         return self.trunk(self.scale(frames))
 
 
@@ -96,6 +97,7 @@ class FrozenR3M(Frozen):
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
+        """Frames [B, H, W, 3], 0..255, to features [B, width]."""
         return self.trunk(self.scale(middle_224(frames)))
 
 
@@ -111,17 +113,16 @@ class FrozenDinoClass(Frozen):
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
+        """Frames [B, H, W, 3], 0..255, to class tokens [B, width]."""
         return self.model(pixel_values=self.scale(middle_224(frames))).last_hidden_state[:, 0]
 
 
-def frozen_encoder(name: str, weights: Path) -> FrozenR3M | FrozenDinoClass:
-    """The frozen encoder of that name. Raises MissingWeights, or UserError for weights that are not its own."""
-    return FrozenDinoClass(weights) if name == "dinov2" else FrozenR3M(name, weights)
+def trained_resnet18(weights: Path) -> TrainedResNet18:
+    """As the registry makes it: it has no weights yet."""
+    return TrainedResNet18()
 
 
-def default_weights(name: str) -> Path:
-    """Where an encoder's weights are looked for unless said otherwise."""
-    return Path("weights/dinov2-small") if name == "dinov2" else Path(f"weights/{name}/model.pt")
+r3m18, r3m34, r3m50 = (partial(FrozenR3M, name) for name in R3M_DEPTHS)  # likewise
 
 
 def _load_r3m(trunk: nn.Module, depth: str, weights: Path) -> None:

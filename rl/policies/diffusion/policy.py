@@ -17,14 +17,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rl.base_policy import Look
-from rl.demonstrations import FrameSize
-from rl.diffusion.encoders import TrainedResNet18
-from rl.diffusion.normalise import Normaliser
-from rl.diffusion.samples import CAMERA, Batch, Horizons
-from rl.diffusion.schedule import Sampler, add_noise, denoise, generator
-from rl.diffusion.unet import ConditionalUnet1d
-from rl.diffusion.views import Eyes
+from mpr.predictor.registry import find_encoder
+from rl.data.demonstrations import FrameSize
+from rl.policies.base_policy import CameraFrames
+from rl.policies.diffusion.normalise import Normaliser
+from rl.policies.diffusion.samples import CAMERA, Batch
+from rl.policies.diffusion.schedule import Sampler, add_noise, denoise, generator
+from rl.policies.diffusion.sizes import Horizons
+from rl.policies.diffusion.unet import ConditionalUnet1d
+from rl.policies.diffusion.views import CameraEncoder
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class PolicyShape:
     cameras: Mapping[str, FrameSize] = field(default_factory=dict)  # camera -> its frames; in the condition's order
     encoder: str = ""  # of the cameras' frames
     features: int = 0  # numbers a frame becomes
-    image: int = 0  # pixels, short side: resnet18 alone
+    image: int = 0  # pixels, short side, of an encoder that is trained along
     widths: tuple[int, ...] = (256, 512, 1024)  # channels of the U-Net's resolutions
     step_embedding: int = 256
     horizons: Horizons = field(default_factory=Horizons)
@@ -55,14 +56,15 @@ class DiffusionPolicy(nn.Module):
         super().__init__()
         self.shape = shape
         self.state_scale, self.action_scale = Normaliser(shape.state), Normaliser(shape.action)
-        trained = shape.encoder == "resnet18"  # one a camera; a frozen encoder's features arrive ready
-        self.encoders = nn.ModuleList(TrainedResNet18() if trained else nn.Identity() for _ in shape.cameras)
+        kind = find_encoder(shape.encoder) if shape.cameras else None
+        trained = kind if kind and not kind.frozen else None  # one a camera; a frozen encoder's features arrive ready
+        self.encoders = nn.ModuleList(trained.make_features() if trained else nn.Identity() for _ in shape.cameras)
         self.unet = ConditionalUnet1d(shape.action, shape.condition, shape.widths, shape.step_embedding)
 
     def condition(self, observation: Batch) -> Tensor:
         """The last observations, oldest first, as vectors [B, C]: features of every camera, normalised state.
 
-        `observation`: "state" [B, 2, D] and, for each camera, what `views.Eyes` made of its frames [B, 2, ...].
+        `observation`: "state" [B, 2, D] and, for each camera, what `CameraEncoder` made of its frames [B, 2, ...].
         """
         state = self.state_scale(observation["state"])  # [B, 2, D]
         seen = [
@@ -72,7 +74,10 @@ class DiffusionPolicy(nn.Module):
         return torch.cat([*seen, state], 2).flatten(1)
 
     def loss(self, batch: Batch, drawn_from: torch.Generator) -> Tensor:
-        """Mean squared error of the foretold noise, at steps and with noise drawn from the (CPU) generator."""
+        """Mean squared error of the foretold noise, at steps and with noise drawn from the (CPU) generator.
+
+        The batch holds "state" [B, 2, D], "action" [B, 16, A] and a camera's frames [B, 2, ...].
+        """
         clean = self.action_scale(batch["action"])  # [B, 16, A]
         noise = torch.randn(clean.shape, generator=drawn_from).to(clean.device)
         step = torch.randint(self.shape.training_steps, (len(clean),), generator=drawn_from).to(clean.device)
@@ -99,17 +104,21 @@ class DiffusionPolicy(nn.Module):
 class DiffusionActor:
     """A BasePolicy: plays a policy's chunks, one action a step. One episode at a time.
 
-    A policy with cameras needs `eyes`, and `look`, which shows it the frames of the episode's step t (0 at reset); it
-    is asked on the steps alone that a chunk is planned from. An episode may have a `look` of its own, given to `reset`:
-    a simulator's pictures here, a demonstration's there.
+    A policy with cameras needs `camera_encoder`, and `look`, which shows it the frames of the episode's step t (0 at
+    reset); it is asked only on the steps that a chunk is planned from. An episode may have a `look` of its own, given
+    to `reset`: a simulator's images here, a demonstration's there.
     """
 
     def __init__(
-        self, policy: DiffusionPolicy, sampler: Sampler, eyes: Eyes | None = None, look: Look | None = None
+        self,
+        policy: DiffusionPolicy,
+        sampler: Sampler,
+        camera_encoder: CameraEncoder | None = None,
+        look: CameraFrames | None = None,
     ) -> None:
-        if policy.shape.cameras and (eyes is None or look is None):
-            raise ValueError(f"a policy that sees {', '.join(policy.shape.cameras)} needs eyes and look")
-        self.policy, self.sampler, self.eyes, self.look = policy.eval(), sampler, eyes, look
+        if policy.shape.cameras and (camera_encoder is None or look is None):
+            raise ValueError(f"a policy that sees {', '.join(policy.shape.cameras)} needs camera_encoder and look")
+        self.policy, self.sampler, self.camera_encoder, self.look = policy.eval(), sampler, camera_encoder, look
         self._shown = look  # of the present episode
         self.device = next(policy.parameters()).device
         self._chunk: deque[NDArray[np.float32]] = deque()
@@ -121,7 +130,7 @@ class DiffusionActor:
     def cameras(self) -> Mapping[str, FrameSize]:
         return self.policy.shape.cameras
 
-    def reset(self, seed: int, look: Look | None = None) -> None:
+    def reset(self, seed: int, look: CameraFrames | None = None) -> None:
         """Begin an episode: drop the chunk and the history, and draw all noise from `seed` (0 or above)."""
         self._shown = self.look if look is None else look
         self._chunk.clear()
@@ -148,9 +157,9 @@ class DiffusionActor:
         """Append this step's observation, [1, 1, ...] each; the first one of an episode fills the whole history."""
         state = np.asarray(observation, np.float32)
         now = {"state": torch.from_numpy(state.copy())[None, None].to(self.device)}
-        if self.eyes is not None and self._shown is not None:
+        if self.camera_encoder is not None and self._shown is not None:
             frames = self._shown(self._step)
             for name in self.cameras:
-                now[CAMERA + name] = torch.from_numpy(self.eyes(frames[name][None])).to(self.device)[None]
+                now[CAMERA + name] = torch.from_numpy(self.camera_encoder(frames[name][None])).to(self.device)[None]
         missing = self._history.maxlen if not self._history else 1
         self._history.extend([now] * (missing or 1))

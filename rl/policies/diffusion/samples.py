@@ -10,32 +10,18 @@ At an episode's ends the first and last steps are repeated, as Diffusion Policy 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl.demonstrations import Demonstration, check_sizes
+from mpr.core.data.episode import Episode
+from rl.data.demonstrations import check_sizes, labels
+from rl.policies.diffusion.sizes import Horizons
 
 Batch = dict[str, Tensor]  # "state" [B, 2, D], "action" [B, 16, A], and one entry [B, 2, ...] a camera
 CAMERA = "camera."  # a camera's key in a batch is this and its name
-
-
-@dataclass(frozen=True)
-class Horizons:
-    """Steps that a policy sees, foretells and runs before it looks again."""
-
-    observation: int = 2
-    prediction: int = 16
-    action: int = 8
-
-    def __post_init__(self) -> None:
-        if min(self.observation, self.prediction, self.action) < 1:
-            raise ValueError(f"horizons are 1 or more: {self}")
-        if self.observation - 1 + self.action > self.prediction:
-            raise ValueError(f"{self}: {self.action} steps from the present on reach past the prediction")
 
 
 def window_starts(steps: int, horizons: Horizons, pad_after: int) -> range:
@@ -54,17 +40,17 @@ class Windows:
 
     def __init__(
         self,
-        demonstrations: Sequence[Demonstration],
+        demonstrations: Sequence[Episode],
         horizons: Horizons,
         seed: int,
         views: Mapping[str, NDArray] | None = None,
         pad_after: int | None = None,
     ) -> None:
         first = demonstrations[0] if demonstrations else None
-        check_sizes(demonstrations, *((first.states.shape[1], first.actions.shape[1]) if first else (0, 0)))
+        check_sizes(demonstrations, *((first.states.shape[1], first.executed_actions.shape[1]) if first else (0, 0)))
         self.horizons, self.seed, self.views = horizons, seed, dict(views or {})
         self.states = np.concatenate([d.states for d in demonstrations])  # [sum of T+1, D]
-        self.actions = np.concatenate([d.actions for d in demonstrations])  # [sum of T, A]
+        self.actions = np.concatenate([labels(d) for d in demonstrations])  # [sum of T, A]
         pad = horizons.action - 1 if pad_after is None else pad_after
         found = []  # a row a window: its start, its episode's T, first row in states and in actions
         state_row = action_row = 0
@@ -88,7 +74,7 @@ class Windows:
         return int(self._order[1][k])
 
     def windows_at(self, which: NDArray[np.integer]) -> Batch:
-        """The windows of those numbers as one batch."""
+        """The windows of the numbers `which` [B] as one batch."""
         start, steps, state_row, action_row = self.windows[which].T[:, :, None]  # [B, 1] each
         last = steps - 1
         seen = state_row + np.clip(start + np.arange(self.horizons.observation), 0, last)  # [B, 2]

@@ -15,7 +15,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
 
 # With this schedule diffusers derives every beta from a cosine: beta_start and beta_end have no effect.
 BETAS = "squaredcos_cap_v2"
@@ -53,7 +53,7 @@ def schedule(training_steps: int, sampler: Sampler) -> DDPMScheduler | DDIMSched
 
 
 def generator(*key: int) -> torch.Generator:
-    """A CPU generator that depends on the key's whole numbers (0 or above) alone."""
+    """A CPU generator that depends only on the key's whole numbers (0 or above)."""
     seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(seed))
 

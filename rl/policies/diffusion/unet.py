@@ -21,6 +21,7 @@ class StepEmbedding(nn.Module):
         self.pairs = width // 2
 
     def forward(self, step: Tensor) -> Tensor:
+        """Steps [B] to [B, width]."""
         rank = torch.arange(self.pairs, device=step.device) / (self.pairs - 1)
         phase = step[:, None] * torch.exp(-math.log(10_000) * rank)  # [B, width / 2]
         return torch.cat([phase.sin(), phase.cos()], 1)
@@ -44,6 +45,7 @@ class FilmBlock(nn.Module):
         self.skip = nn.Conv1d(before, after, 1) if before != after else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Features `x` [B, before, H] and condition [B, C] to features [B, after, H]."""
         scale, shift = self.film(condition)[:, :, None].chunk(2, 1)  # [B, after, 1] each
         return self.second(scale * self.first(x) + shift) + self.skip(x)
 
@@ -58,6 +60,7 @@ class Level(nn.Module):
         self.resize = resize
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `x` [B, before, H] and condition [B, C] to features [B, after, H], and the same resized."""
         x = self.second(self.first(x, condition), condition)
         return x, self.resize(x)
 

@@ -7,6 +7,7 @@ a frame and never in a training step, and video is never decoded in one.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rl.demonstrations import Demonstration
-from rl.diffusion.encoders import FROZEN, frozen_encoder
-from tracking.clip import FrameSource
-from tracking.runs import atomic_path
+from mpr.core.data.clip import FrameSource
+from mpr.core.data.episode import Episode
+from mpr.core.runs import atomic_path
+from mpr.predictor.registry import find_encoder
+from rl.data.demonstrations import labels
 
 CHUNK = 32  # frames that a frozen encoder is given at once
 
@@ -33,16 +35,17 @@ def shrunk(frame: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
     return cv2.resize(frame, (round(w * scale), round(h * scale)), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-class Eyes:
+class CameraEncoder:
     """Makes frames ready: uint8 [B, H, W, 3] to what the cache holds, uint8 [B, h, w, 3] or float32 features [B, F].
 
-    `encoder` is one of `encoders.ENCODERS`; `image` (pixels, short side) is for resnet18 alone, `weights` for the
-    frozen ones alone. Raises MissingWeights.
+    `encoder` is a name of mpr.predictor.registry; `image` (pixels, short side) is for one that is trained along,
+    `weights` for a frozen one. Raises MissingWeights.
     """
 
     def __init__(self, encoder: str, image: int, weights: Path, device: str = "cpu") -> None:
         self.image, self.device = image, device
-        self.frozen = frozen_encoder(encoder, weights).to(device) if encoder in FROZEN else None
+        kind = find_encoder(encoder)
+        self.frozen = kind.make_features(weights).to(device) if kind.frozen else None
 
     @torch.no_grad()
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
@@ -51,17 +54,18 @@ class Eyes:
         return self.frozen(torch.tensor(frames, device=self.device)).float().cpu().numpy()
 
 
-def fingerprint(demonstrations: Sequence[Demonstration], *about: str | int, camera: str = "") -> str:
-    """16 hexadecimal digits of `about` and of what the demonstrations hold, each one's last frame included."""
+def fingerprint(demonstrations: Sequence[Episode], *about: str | int, camera: str = "") -> str:
+    """16 hexadecimal digits of `about` and of what the demonstrations hold, every frame of `camera` included."""
     digest = hashlib.sha256(repr((camera, about)).encode())
     for d in demonstrations:
-        for array in (d.states, d.actions, *([d.frames[camera][len(d)]] if camera else [])):
+        frames = (d.frames[camera][t] for t in range(len(d) + 1)) if camera else ()
+        for array in itertools.chain((d.states, labels(d)), frames):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 
 
 def cached_view(
-    demonstrations: Sequence[Demonstration], camera: str, eyes: Eyes, cache: Path, name: str
+    demonstrations: Sequence[Episode], camera: str, camera_encoder: CameraEncoder, cache: Path, name: str
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
     """All frames of a camera made ready, [sum of T+1, ...] in the demonstrations' order, memory-mapped from `cache`.
 
@@ -69,13 +73,13 @@ def cached_view(
     """
     file = cache / f"{camera}-{name}-{fingerprint(demonstrations, name, camera=camera)}.npy"
     if not file.exists():
-        _write_view([d.frames[camera] for d in demonstrations], eyes, file)
+        _write_view([d.frames[camera] for d in demonstrations], camera_encoder, file)
     return np.load(file, mmap_mode="r")
 
 
-def _write_view(sources: Sequence[FrameSource], eyes: Eyes, file: Path) -> None:
+def _write_view(sources: Sequence[FrameSource], camera_encoder: CameraEncoder, file: Path) -> None:
     total = sum(len(source) for source in sources)
-    first = eyes(np.asarray(sources[0][0])[None])
+    first = camera_encoder(np.asarray(sources[0][0])[None])
     shape = (total, *first.shape[1:])
     print(f"making {total} frames ready once: {np.prod(shape) * first.itemsize / 1e9:.2f} GB in {file}")
     with atomic_path(file) as temporary, tqdm(total=total, unit="frame", desc="frames") as bar:
@@ -84,7 +88,7 @@ def _write_view(sources: Sequence[FrameSource], eyes: Eyes, file: Path) -> None:
         for source in sources:
             for start in range(0, len(source), CHUNK):
                 frames = [np.asarray(source[t]) for t in range(start, min(start + CHUNK, len(source)))]
-                rows[row : row + len(frames)] = eyes(np.stack(frames))
+                rows[row : row + len(frames)] = camera_encoder(np.stack(frames))
                 row += len(frames)
                 bar.update(len(frames))
         rows.flush()

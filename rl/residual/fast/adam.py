@@ -25,6 +25,7 @@ class WrittenAdam(NamedTuple):
     rates: Tensor  # [2]: learning rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t), in the coming step t
 
     def step(self, gradients: Sequence[Tensor]) -> None:
+        """Move every parameter, [...], by its gradient, [...] of the same shape."""
         for parameter, mean, square, gradient in zip(*self[:3], gradients, strict=True):
             mean.lerp_(gradient, 1 - BETA1)
             square.lerp_(gradient.square(), 1 - BETA2)
@@ -44,7 +45,7 @@ class Steppers(NamedTuple):
 
 
 def apply_gradients(by: Stepper, gradients: Sequence[Tensor]) -> None:
-    """One step of all parameters, given their gradients."""
+    """Take one step of all parameters, [...], given their gradients, [...] of the same shapes."""
     if isinstance(by, WrittenAdam):
         return by.step(gradients)
     for parameter, gradient in zip(by.param_groups[0]["params"], gradients, strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tracking.errors import UserError
+from mpr.core.errors import UserError
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor
 from torch import Tensor, nn
 
-from rl.residual.policy import NORM_EPS, Layer, StackedCritics, by_kind
+from rl.policies.residual import NORM_EPS, Layer, StackedCritics, by_kind
 
 SQUASH_EPS = 1e-6  # stable-baselines3's, in the density of a squashed action
 LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
@@ -50,8 +50,10 @@ def critic_forward(critics: StackedCritics, x: Tensor) -> tuple[Tensor, list[Hid
 def critic_backward(
     critics: StackedCritics, trace: Sequence[Hidden], dq: Tensor, weights: bool = True
 ) -> tuple[Tensor, list[Layer]]:
-    """From dL/dQ [K, B, 1] back to the first product: dL/d(its result) [K, B, H], and the layers' gradients (none
-    without `weights`)."""
+    """The critics' gradients, from dL/dQ [K, B, 1] back to the first product.
+
+    Returns dL/d(its result) [K, B, H], and the layers' gradients (none without `weights`).
+    """
     d, found = dq * critics.layers[-1].weight.mT, []  # from the last layer to the first
     if weights:
         found.append(Layer((trace[-1].left * dq).sum(1).unsqueeze(2), dq.sum(1, keepdim=True), None, None))
@@ -100,8 +102,10 @@ def actor_forward(actor: Actor, x: Tensor, noise: Tensor) -> Acted:
 
 
 def actor_backward(actor: Actor, acted: Acted, d_action: Tensor, d_log_prob: Tensor, rows: int) -> list[Tensor]:
-    """The gradients of the actor's parameters from dL/daction [rows, A] and dL/dlog_prob (one number), for the first
-    `rows` rows."""
+    """The gradients of the actor's parameters, for the first `rows` rows.
+
+    From dL/daction [rows, A] and dL/dlog_prob (one number).
+    """
     action, slope, spread, free = (t[:rows] for t in (acted.action, acted.slope, acted.spread, acted.free))
     d_mean = (d_action + d_log_prob * 2 * action / (slope + SQUASH_EPS)).mul_(slope)
     d_log_std = (d_mean * spread - d_log_prob).mul_(free)
@@ -118,6 +122,7 @@ def actor_backward(actor: Actor, acted: Acted, d_action: Tensor, d_log_prob: Ten
 
 
 def linear_layers(actor: Actor) -> list[nn.Linear]:
+    """The actor's hidden layers, in order."""
     return [layer for layer in actor.latent_pi if isinstance(layer, nn.Linear)]
 
 
@@ -129,19 +134,22 @@ def heads(actor: Actor) -> tuple[Tensor, Tensor]:
 
 
 def td_target(
-    target: StackedCritics, batch: ReplayBufferSamples, action: Tensor, log_prob: Tensor, entropy: Tensor, gamma: float
+    target: StackedCritics, batch: ReplayBufferSamples, action: Tensor, log_prob: Tensor, ent_coef: Tensor, gamma: float
 ) -> Tensor:
-    """What Q should be, [B, 1]: a success ends the sum, a time-out does not (`batch.dones` tells only successes). A
-    batch of n-step returns brings its own discounts in gamma's place."""
+    """What Q should be, [B, 1], where the next action [B, A] has the log probability `log_prob` [B, 1].
+
+    A success ends the sum, a time-out does not (`batch.dones` tells only successes). A batch of n-step returns brings
+    its own discounts in gamma's place.
+    """
     q = critic_forward(target, torch.cat([batch.next_observations, action], 1))[0].amin(0)
     discounts = gamma if batch.discounts is None else batch.discounts
-    return batch.rewards + (1 - batch.dones) * discounts * (q - entropy * log_prob)
+    return batch.rewards + (1 - batch.dones) * discounts * (q - ent_coef * log_prob)
 
 
 def critic_gradients(
     critics: StackedCritics, batch: ReplayBufferSamples, target: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
-    """Half the summed mean squared errors, and the gradients of the critics' parameters."""
+    """Half the summed mean squared errors from `target` [B, 1], and the gradients of the critics' parameters."""
     q, trace = critic_forward(critics, torch.cat([batch.observations, batch.actions], 1))
     error = q - target
     _, gradients = critic_backward(critics, trace, error / len(target))
@@ -149,9 +157,9 @@ def critic_gradients(
 
 
 def actor_gradients(
-    actor: Actor, critics: StackedCritics, acted: Acted, rows: int, entropy: Tensor
+    actor: Actor, critics: StackedCritics, acted: Acted, rows: int, ent_coef: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
-    """The loss of the first `rows` actions, the smallest critic judging, and the actor's parameters' gradients."""
+    """The loss of the first `rows` actions [rows, A], the smallest critic judging, and the actor's gradients."""
     observations = acted.trace[0][:rows]
     q, trace = critic_forward(critics, torch.cat([observations, acted.action[:rows]], 1))
     smallest, chosen = q.min(0, keepdim=True)
@@ -159,8 +167,8 @@ def actor_gradients(
     d, _ = critic_backward(critics, trace, dq, weights=False)
     from_action = critics.layers[0].weight[:, observations.shape[1] :]  # [K, A, H]
     d_action = torch.bmm(d, from_action.mT).sum(0)
-    loss = (entropy * acted.log_prob[:rows] - smallest[0]).mean()
-    return loss, actor_backward(actor, acted, d_action, entropy / rows, rows)
+    loss = (ent_coef * acted.log_prob[:rows] - smallest[0]).mean()
+    return loss, actor_backward(actor, acted, d_action, ent_coef / rows, rows)
 
 
 def polyak(critics: StackedCritics, target: StackedCritics, tau: float) -> None:

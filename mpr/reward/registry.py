@@ -1,0 +1,28 @@
+"""Rewards by name: classes of mpr.reward.model.RewardModel. Imports none of them."""
+
+from __future__ import annotations
+
+from mpr.core.errors import UserError
+from mpr.core.registry import Registry
+from mpr.reward.model import RewardModel
+
+REWARDS = Registry(
+    "reward",
+    "mpr.rewards",
+    {
+        "motion": "mpr.reward.motion:MotionReward",
+        "any_motion": "mpr.reward.any_motion:AnyMotionReward",
+        "dense": "rl.environments.kitchen.dense:DenseReward",
+        "environment": "mpr.reward.environment:EnvironmentReward",
+        "none": "mpr.reward.none:NoReward",
+        "sparse": "mpr.reward.sparse:SparseReward",
+    },
+)
+
+
+def reward_class(name: str) -> type[RewardModel]:
+    """The class of that name. Raises UserError naming those that exist, and for what is no reward."""
+    found = REWARDS.load(name)
+    if not (isinstance(found, type) and issubclass(found, RewardModel)):
+        raise UserError(f"reward '{name}' is {found!r}, no class of mpr.reward.model.RewardModel")
+    return found

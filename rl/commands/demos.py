@@ -1,0 +1,22 @@
+"""`mpr demos`: demonstrations of a kitchen task into a folder that can be resumed, by the expert or out of Minari."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mpr.core.config import parse, print_plan
+from rl.environments.kitchen.config import DemosConfig
+from rl.environments.kitchen.setting import STEP_LIMIT
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry of `mpr demos`: collects as many demonstrations as are asked for."""
+    config, dry_run = parse(DemosConfig, argv, prog="mpr demos")
+    if dry_run:
+        pictures = config.num_demos * (STEP_LIMIT + 1) * len(config.views) * config.size**2 * 3
+        most = (config.num_demos * 0.2e6 + pictures) * (2 if config.minari else 1)
+        facts = {"from": config.source or "the scripted expert", "size": f"at most {most / 1e6:.0f} MB"}
+        return print_plan(config, inputs={}, facts=facts, out=config.out)
+    from rl.environments.kitchen.collect import collect
+
+    collect(config)

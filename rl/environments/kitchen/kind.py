@@ -1,0 +1,53 @@
+"""Franka Kitchen as a kind of environment: `--env kitchen:microwave`, hinge or slide. Imports no simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rl.environments.kind import EnvironmentKind
+from rl.environments.kitchen.camera import check_view
+from rl.environments.kitchen.setting import ACTION, STATE, STEP_LIMIT
+from rl.environments.kitchen.start_options import start_of
+from rl.environments.kitchen.tasks import find_task, goal
+from rl.environments.setting import RewardView, Setting
+
+if TYPE_CHECKING:
+    from mpr.core.data.episode import Episode
+    from mpr.reward.model import Track
+    from rl.environments.practice import PracticeEnvironment
+
+
+class KitchenKind(EnvironmentKind):
+    """Adds and clips; `dense` sees what no camera does; recordings show every episode from any view."""
+
+    seen: ClassVar[bool] = True
+    sizes: ClassVar[tuple[int, int, int] | None] = (STATE + ACTION, ACTION, STEP_LIMIT)
+    filmed: ClassVar[bool] = True
+
+    def check(self, setting: Setting) -> None:
+        find_task(setting.name)
+        start_of(setting)
+
+    def check_view(self, view: str) -> None:
+        check_view(view)
+
+    def goal(self, setting: Setting) -> str:
+        return goal(setting.name, setting.full_open)
+
+    def open(self, setting: Setting, view: str = "") -> AbstractContextManager[PracticeEnvironment]:
+        from rl.environments.kitchen.with_base import kitchen_with_base
+
+        return kitchen_with_base(setting, view)
+
+    def track(self, setting: Setting, reward_view: RewardView) -> Track:
+        from rl.environments.kitchen.tracked import tracked_from
+
+        return tracked_from(find_task(setting.name), reward_view.view, reward_view.tracker)
+
+    def film(self, file: Path, episodes: Mapping[str, Episode], setting: Setting, view: str) -> None:
+        from rl.environments.kitchen.films import film
+
+        film(file, episodes, find_task(setting.name), view)

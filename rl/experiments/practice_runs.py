@@ -1,0 +1,69 @@
+"""The runs of `mpr experiment practice`: practised, evaluated and reported, what is there already kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from mpr.core.config import as_dict
+from mpr.core.processes import mapped
+from mpr.core.report.page import media_markdown, write_page
+from mpr.core.runs import RunFolder, write_atomic
+from rl.environments.kind import base_digest
+from rl.evaluation.config import EvaluateConfig
+from rl.evaluation.curves import practised_successes
+from rl.evaluation.evaluate import evaluate
+from rl.experiments.practice import FREE, PracticeConfig
+from rl.experiments.practice_table import Raw, draw, lines, summary
+from rl.residual.config import FinetuneConfig
+from rl.residual.rewards import find_reward
+from rl.residual.train import find_demonstrations, finetune
+
+EVALUATED = ("base", "ddim_steps", "ajar", "full_open")  # of these, what evaluation needs too
+
+
+def practise(config: PracticeConfig, units: Sequence[FinetuneConfig], name: str) -> None:
+    """Make what is missing of an experiment's runs, evaluate and report them."""
+    practised = all((folder / "summary.json").exists() for folder in (config.out, *(unit.out for unit in units)))
+    if not practised:  # else it is reported once more, which renders nothing
+        with units[0].kind.open(units[0].setting) as environment:  # refused now, not after the folder is made
+            for unit in units[: len(config.variants)]:  # one of each variant
+                find_demonstrations(unit, environment)
+                find_reward(unit.reward, unit.setting, unit.reward_view)
+    made_of = {"base_weights": base_digest(config.base)}
+    run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, FREE)
+    todo = [] if practised else units
+    for _ in tqdm(mapped(finetune, todo, config.workers, engine=config.engine), total=len(todo), desc=name, unit="run"):
+        pass
+    evaluated = evaluate(evaluation(config))
+    report(config, run, evaluated)
+
+
+def evaluation(config: PracticeConfig) -> EvaluateConfig:
+    """Every final policy and the base, on the same seeds."""
+    runs = tuple(config.folder(variant, seed) for variant in config.variants for seed in range(config.seeds))
+    where = {name: getattr(config, name) for name in (*EVALUATED, "episodes", "seed", "videos", "workers")}
+    return EvaluateConfig(f"kitchen:{config.task}", **where, residuals=runs, out=config.out / "evaluation")
+
+
+def report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> None:
+    """table.md, pictures, page.html and summary.json out of the runs' own files."""
+    folders = {variant: [config.folder(variant, seed) for seed in range(config.seeds)] for variant in config.variants}
+    raw = Raw(
+        rows=evaluated.metrics(),
+        variants={variant: [folder.name for folder in some] for variant, some in folders.items()},
+        practised={variant: [practised_successes(folder) for folder in some] for variant, some in folders.items()},
+    )
+    title = f"# {config.task}: {config.practice_episodes} episodes of practice, {config.seeds} training seeds"
+    under = f"{config.episodes} evaluation episodes from seed {config.seed:,}, the same for all; final policies."
+    found = lines(raw, config.against)
+    text = "\n".join([title, "", under, "", *found]) + "\n"
+    write_atomic(run.path / "table.md", text)
+    pictures = draw(run.path, raw, config.task)
+    films = sorted((evaluated.path / "films").glob("*.mp4"))
+    write_page(
+        run.path / "page.html", text + "\n" + media_markdown(*(p.relative_to(run.path) for p in (*pictures, *films)))
+    )
+    run.finish(summary(raw))
+    print("\n".join(found))

@@ -1,0 +1,151 @@
+"""`FrankaEnv` as the learner meets it: flat observations, a residual, and the episode with its recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+
+from mpr.core.data.episode import Episode
+from mpr.core.errors import UserError
+from rl.environments.practice import Stopped
+from rl.environments.residual import observe
+from rl.environments.starts import OwnStarts, Starts
+from rl.policies.base_policy import BasePolicy
+from robot.environment import FrankaEnv, Observation
+from robot.hardware.action import SIZE, bounded, correction_between
+from robot.practice.twin import TwinRecorder
+from robot.simulated.expert import DoorExpert
+from robot.teleop.operator import Mark
+
+STATE = 8  # position, quaternion xyzw, gripper width
+
+
+class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnStarts):
+    """Observation float32 [16]: the arm's state [8], then the base policy's action [8]. Action [8]: the residual.
+
+    A held step is no action: its `info` holds `unsent`, and a late one's `gap`, by which a replay buffer leaves them
+    out. `recorder`: notes the scene, where a simulator can; finished episodes then hold a recording. `step` raises
+    Stopped where the operator quits.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012  gymnasium's own declaration
+    has_success = True
+
+    def __init__(self, env: FrankaEnv, recorder: TwinRecorder | None = None) -> None:
+        self.env, self.recorder = env, recorder
+        self.observation_space = Box(-np.inf, np.inf, (STATE + SIZE,), np.float32)
+        self.action_space = Box(-1.0, 1.0, (SIZE,), np.float32)
+        self.state_slice, self.base_slice = slice(0, STATE), slice(STATE, STATE + SIZE)
+        self.finished: Episode | None = None
+        self._rewards: list[float] = []
+        self._last: NDArray[np.float32] | None = None  # what was seen last of an episode that is over
+        self._stopped = False
+
+    @property
+    def base(self) -> BasePolicy:
+        return self.env.base
+
+    @property
+    def rate_hz(self) -> float:
+        return 1 / self.env.pace.period
+
+    @property
+    def residual_scale(self) -> float:
+        return self.env.residual_scale
+
+    @residual_scale.setter
+    def residual_scale(self, scale: float) -> None:
+        self.env.residual_scale = scale
+
+    @property
+    def starts(self) -> Starts:
+        return self.env.starts
+
+    @starts.setter
+    def starts(self, starts: Starts) -> None:
+        self.env.starts = starts
+
+    @property
+    def seed(self) -> int:
+        """Of the episode that was reset to."""
+        return self.env.seed
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin an episode as `FrankaEnv.reset` does: observation [16] and its info."""
+        self._refuse_more()
+        try:
+            observation, info = self.env.reset(seed=seed, options=options)
+        except Stopped:
+            if self._last is None:
+                raise
+            # A vector environment resets inside the step that ends an episode, which must not be lost for it.
+            self._stopped = True
+            return self._last, {}
+        self._rewards, self._last = [], None
+        if self.recorder is not None:
+            self.recorder.begin()
+            self.recorder.note()
+        return _flat(observation), info
+
+    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Take one step by the residual [8], in -1..1: observation [16], reward, terminated, truncated, info.
+
+        Raises Stopped where the operator quits.
+        """
+        self._refuse_more()
+        self.starts.practise()
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._rewards.append(reward)
+        if self.recorder is not None:
+            self.recorder.note()
+        if info["mark"] is Mark.QUIT:
+            raise Stopped
+        if terminated or truncated:
+            self.finished, self._last = self._whole(), _flat(observation)
+        return _flat(observation), reward, terminated, truncated, info
+
+    def _refuse_more(self) -> None:
+        """Raises Stopped where the operator has quit between two episodes."""
+        if self._stopped:
+            raise Stopped
+
+    def _whole(self) -> Episode:
+        episode, self.env.finished = self.env.finished, None
+        assert episode is not None
+        recording = self.recorder.recording(episode.times, self.rate_hz) if self.recorder else None
+        return replace(episode, recording=recording, log=replace(episode.log, reward=np.array(self._rewards)))
+
+    def compose(self, base: NDArray, residual: NDArray) -> NDArray[np.float64]:
+        """The action [8] that a base action [8] and a residual [8] make together."""
+        return self.env.compose(base, residual)
+
+    def correction(self, base: NDArray, wanted: NDArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The residual [8] that makes `wanted` [8] of a base action [8], and where it falls short, bool [8]."""
+        return correction_between(base, wanted, self.residual_scale)
+
+    def ask_base(self, state: NDArray) -> NDArray[np.float64]:
+        """The base policy's action [8], within -1..1, for a demonstration's state [8].
+
+        Raises UserError for the expert, which sees where the door is now and not where it was.
+        """
+        if isinstance(self.base, DoorExpert):
+            raise UserError("--base expert looks into the simulator, which no demonstration shows: --demos none")
+        action = bounded(np.asarray(self.base.act(np.asarray(state, np.float32)), np.float64))
+        if isinstance(wait := getattr(self.base, "wait", None), Callable):  # it plans ahead: here no beat gives it time
+            wait()
+        return action
+
+    def close(self) -> None:
+        self.env.close()
+
+
+def _flat(observation: Observation) -> NDArray[np.float32]:
+    return observe(np.concatenate([observation["pose"], observation["width"]]), observation["base_action"])

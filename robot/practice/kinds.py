@@ -1,0 +1,163 @@
+"""The robot's kinds of environment: `--env twin:microwave` and `--env arm`. Imports neither simulator nor drivers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from mpr.core.errors import UserError
+from rl.environments.kind import EnvironmentKind
+from rl.environments.setting import RewardView, Setting
+
+if TYPE_CHECKING:
+    from mpr.core.data.episode import Episode
+    from mpr.reward.model import Track
+    from rl.environments.practice import PracticeEnvironment
+    from rl.policies.base_policy import BasePolicy
+    from robot.practice.twin import TwinRecorder
+    from robot.safety.guard import Event
+    from robot.station import Station, StationConfig
+
+EXAMPLE = "arm=franky host=172.16.0.2 world=SERIAL wrist=SERIAL"
+
+
+def _on_event(event: Event) -> None:
+    """What the guard has to say, from whichever thread it comes."""
+    print(f"{event.kind}: {event.message}", file=sys.stderr, flush=True)
+
+
+class ArmKind(EnvironmentKind):
+    """An arm as `mpr robot run` takes one, whose task stands behind the colon.
+
+    `--env_options` holds that command's options. Rotations are multiplied, not added; what was not sent is no
+    transition.
+    """
+
+    bases: ClassVar[tuple[str, ...]] = ("stay",)
+    said_otherwise: ClassVar[tuple[str, ...]] = ("seed", "task")
+    step_limit: ClassVar[int | None] = None  # of an episode; None: FrankaEnv's own
+
+    def check(self, setting: Setting) -> None:
+        super().check(setting)
+        self.station(setting)
+
+    def goal(self, setting: Setting) -> str:
+        return setting.name
+
+    def station(self, setting: Setting) -> StationConfig:
+        """What the options say. Raises UserError as `mpr robot run` does."""
+        if not setting.options:
+            told = "all of them: `mpr robot run --help`"
+            raise UserError(f"--env {setting.env} needs its arm's options, as --env_options '{EXAMPLE}' ({told})")
+        return self._station(setting)
+
+    def _station(self, setting: Setting) -> StationConfig:
+        from mpr.core.config import parse, setting_words
+        from robot.station import StationConfig
+
+        what = "--env_options"
+        words = setting_words(setting.options, what, self.said_otherwise)
+        words += [f"--task={setting.name}"] if setting.name else []  # at once: a task has limits of its own
+        return parse(StationConfig, words, what)[0]
+
+    def open(self, setting: Setting, view: str = "") -> AbstractContextManager[PracticeEnvironment]:
+        return self._entered(setting, view)
+
+    @contextmanager
+    def _entered(self, setting: Setting, view: str) -> Iterator[PracticeEnvironment]:
+        from robot.environment import STEP_LIMIT, FrankaEnv
+        from robot.practice.environment import ArmPractice
+        from robot.session import watched
+        from robot.station import entered, named
+
+        config = self.station(setting)
+        with ExitStack() as stack:
+            found = stack.enter_context(named(config))
+            base = stack.enter_context(self._base(setting, found, config.wall))
+            at = self._arranged(found, base)
+            stack.enter_context(entered(at))
+            at.operator.say(at.operator.about)
+            shared = {"clock": at.clock, "limits": config.limits, "rate_hz": config.rate_hz, "task": config.task}
+            env = FrankaEnv(
+                at.arm,
+                at.cameras,
+                base,
+                at.operator,
+                **shared,
+                residual_scale=setting.residual_scale,
+                step_limit=self.step_limit or STEP_LIMIT,
+                on_event=_on_event,
+            )
+            stack.enter_context(watched(env, config.wall))
+            yield ArmPractice(env, self._recorder(at, view) if view else None)
+
+    def _base(self, setting: Setting, at: Station, ahead: bool) -> AbstractContextManager[BasePolicy]:
+        from rl.policies.registry import Around, is_named, named_policy
+        from robot.hardware.action import SIZE
+        from robot.policies.named import STATE, base_policy
+
+        if is_named(setting.base):
+            return nullcontext(named_policy(setting.base, Around(STATE, SIZE)))
+        return base_policy(str(setting.base), at, ahead, setting.ddim_steps, setting.device)
+
+    def _arranged(self, at: Station, base: BasePolicy) -> Station:
+        """The station as it is practised at."""
+        return at
+
+    def _recorder(self, at: Station, view: str) -> TwinRecorder | None:
+        """What notes how the scene stands, for a recording; nothing does beside a real arm."""
+        return None
+
+
+class TwinKind(ArmKind):
+    """The simulated arm before a thing of the kitchen, in lockstep: as fast as it goes, and always the same.
+
+    Its episodes are recorded as the kitchen's are, and seen from the kitchen's views.
+    """
+
+    seen: ClassVar[bool] = True
+    bases: ClassVar[tuple[str, ...]] = ("stay", "expert")
+    filmed: ClassVar[bool] = True
+    said_otherwise: ClassVar[tuple[str, ...]] = (
+        *("seed", "task", "arm", "host", "world", "wrist"),
+        *("operator", "real_time", "enforce_real_time"),
+    )
+
+    def station(self, setting: Setting) -> StationConfig:
+        from robot.simulated.tasks import find_twin_task
+
+        find_twin_task(setting.name)
+        return self._station(setting)
+
+    def check_view(self, view: str) -> None:
+        from rl.environments.kitchen.camera import check_view
+
+        check_view(view)
+
+    def _arranged(self, at: Station, base: BasePolicy) -> Station:
+        """Only the cameras that the base policy sees with: pictures that nobody looks at are not rendered."""
+        from robot.practice.twin import PunctualOperator, lockstep
+
+        seeing = tuple(camera for camera in at.cameras if camera.features.name in base.cameras)
+        return replace(at, cameras=seeing, operator=PunctualOperator(lockstep(at.clock)))
+
+    def _recorder(self, at: Station, view: str) -> TwinRecorder | None:
+        from robot.practice.twin import TwinRecorder, lockstep
+
+        return TwinRecorder(lockstep(at.clock), view)
+
+    def track(self, setting: Setting, seeing: RewardView) -> Track:
+        from rl.environments.kitchen.tracked import tracked_from
+        from robot.simulated.tasks import find_twin_task
+
+        return tracked_from(find_twin_task(setting.name).kitchen, seeing.view, seeing.tracker)
+
+    def film(self, file: Path, episodes: Mapping[str, Episode], setting: Setting, view: str) -> None:
+        from rl.environments.kitchen.films import film
+        from robot.simulated.tasks import find_twin_task
+
+        film(file, episodes, find_twin_task(setting.name).kitchen, view)

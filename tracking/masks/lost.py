@@ -1,0 +1,143 @@
+"""Whether masks still show the object that they were made for, told from its size and its colours.
+
+These are compared with the frame on which it was boxed or found. For masks of any source: nothing is asked of how they
+were made.
+
+It knows no objects. It does not see a mask that goes over to another thing of the object's colours, that keeps a part
+of the object, or that takes in its surroundings little by little.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.core.data.clip import FrameSource, MaskSource
+
+LEAST = 0.1  # of the object's area on its own frame: less is nothing of it
+GROWTH = 3.0  # times the largest area before: no object becomes so much larger all of a sudden
+SUDDEN = 0.3  # seconds
+GROWN = 1.5  # times that area: as long as the mask stays above this, it has not come back
+OWN = 0.5  # of the share of pixels in the object's colours on its own frame: less, and the mask lies on something else
+TELLING = 0.6  # a share of such pixels under which an object's colours say too little of it
+BLINK = 0.2  # seconds: a mask that is back for less, between stretches without the object, is not back
+SIDE = 160  # pixels: longer side of the pictures that colours are taken from
+FEWEST = 20  # pixels of those pictures: a smaller mask's colours say nothing
+BINS = (
+    32,
+    64,
+    64,
+)  # of lightness, and of both colour axes of CIELAB from -64 to 64: coarser ones take greys for each other
+
+
+class HeldMasks:
+    """The masks of a source, empty where they do not show the object any more."""
+
+    def __init__(self, frames: FrameSource, masks: MaskSource, times: NDArray[np.float64], at: int) -> None:
+        """Judges all of them, with one look at each frame. The object was boxed, or found, on frame `at`."""
+        self.masks = masks
+        self.held = held(*looks(frames, masks, at), times, at)
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
+        mask = self.masks[t]
+        return mask if self.held[t] else np.zeros_like(mask)
+
+
+def held(size: NDArray, own: NDArray, times: NDArray[np.float64], at: int) -> NDArray[np.bool_]:
+    """Whether masks still show the object [T].
+
+    `size` [T] is their area over that on frame `at`, `own` [T] the share of pixels in the object's colours (NaN: not
+    to be told), `times` [T] seconds. Frame `at` does.
+    """
+    shown = np.asarray(size) >= LEAST
+    if own[at] >= TELLING:
+        shown &= ~(own < OWN * own[at])  # NaN is no reason
+    for way in (slice(at, None), slice(at, None, -1)):
+        shown[way] &= ~swollen(size[way], np.abs(times[way] - times[at]))
+    shown[at] = True
+    for first, last in stretches(shown):
+        between = first > 0 and last < len(shown) - 1 and not first <= at <= last
+        if between and times[last + 1] - times[first] < BLINK - 1e-9:
+            shown[first : last + 1] = False
+    return shown
+
+
+def swollen(size: NDArray, since: NDArray) -> NDArray[np.bool_]:
+    """Whether masks have taken in something else, walking away from the object's own frame: bool [S].
+
+    They have from where their size [S] is GROWTH times the largest until SUDDEN seconds before, up to where it is under
+    GROWN times that again. `since` [S] are the seconds from the object's own frame, increasing.
+    """
+    out = np.zeros(len(size), bool)
+    largest = np.full(len(size), size[0])  # until each frame, of masks that had not swollen
+    back = 0.0  # size under which a swollen mask has come back
+    for k in range(1, len(size)):
+        before = largest[max(0, int(np.searchsorted(since, since[k] - SUDDEN + 1e-9, "right")) - 1)]
+        out[k] = size[k] > (back if out[k - 1] else GROWTH * before)
+        back = back if out[k - 1] else GROWN * before
+        largest[k] = largest[k - 1] if out[k] else max(largest[k - 1], size[k])
+    return out
+
+
+def stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last index (inclusive) of every run of true flags [T]."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
+    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
+
+
+def looks(frames: FrameSource, masks: MaskSource, at: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How T masks look beside the one of frame `at`: their relative area [T], how much of each has its colours [T].
+
+    The second is the share of its pixels whose colour was not commoner in the surroundings, on frame `at`, than on the
+    object; NaN where it has too few pixels.
+
+    A camera's exposure and white balance change: colours are taken as they are, or with the picture's mean colour made
+    that of frame `at`, whichever makes the whole picture more like that frame's.
+    """
+    picture, inside = _small(frames[at], masks[at])
+    foreign = _common(picture[~inside]) > _common(picture[inside])  # a colour of neither is no stranger
+    mean, likely = picture.mean((0, 1)), np.log(_common(picture.reshape(-1, 3)) + 1e-4)
+    size, own = np.zeros(len(masks)), np.full(len(masks), np.nan)
+    for t in range(len(masks)):
+        mask = masks[t]
+        size[t] = np.count_nonzero(mask)
+        if not size[t]:
+            continue
+        picture, inside = _small(frames[t], mask)
+        if inside.sum() >= FEWEST:
+            gains = (np.ones(3), mean / np.maximum(picture.mean((0, 1)), 1))
+            gain = max(gains, key=lambda gain: likely[_numbers(picture[::3, ::3].reshape(-1, 3), gain)].mean())
+            own[t] = 1 - foreign[_numbers(picture[inside], gain)].mean()
+    return size / max(size[at], 1), own
+
+
+def _small(frame: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A small picture of a frame [h, w, 3] and its mask [h, w]."""
+    scale = min(1.0, SIDE / max(mask.shape))
+    size = tuple(max(1, round(side * scale)) for side in mask.shape[::-1])
+    picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    return picture, cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_AREA) > 0  # type: ignore[return-value]
+
+
+def _numbers(pixels: NDArray[np.uint8], gain: NDArray | float = 1.0) -> NDArray[np.intp]:
+    """Numbers of the colours [N] of pixels [N, 3], RGB, made brighter by `gain`."""
+    pixels = (pixels * gain).round().clip(0, 255).astype(np.uint8)
+    light, *axes = cv2.cvtColor(pixels[:, None], cv2.COLOR_RGB2LAB)[:, 0].astype(int).T
+    axes = [(axis - 64).clip(0, 127) * bins // 128 for axis, bins in zip(axes, BINS[1:], strict=True)]
+    return np.asarray(np.ravel_multi_index((light * BINS[0] // 256, *axes), BINS))
+
+
+def _common(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How common each colour is among some pixels [N, 3], its neighbours counted in part; zero where there are none."""
+    if not len(pixels):
+        return np.zeros(np.prod(BINS))
+    count = np.bincount(_numbers(pixels), minlength=int(np.prod(BINS))).reshape(BINS).astype(float)
+    for axis in range(3):
+        padded = np.pad(count, [(1, 1) if k == axis else (0, 0) for k in range(3)])
+        low, high = (np.take(padded, np.arange(BINS[axis]) + shift, axis) for shift in (0, 2))
+        count = 0.5 * count + 0.25 * (low + high)
+    return count.ravel() / len(pixels)

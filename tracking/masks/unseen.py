@@ -1,0 +1,67 @@
+"""Which stretches of a clip do not show its object, in seconds and in words: nothing is learnt from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.core.data.clip import TrackedClip
+from tracking.masks.lost import BLINK, stretches
+
+LEAST_SHOWN = 0.002  # of the crop's pixels: a mask with fewer shows nothing of the object
+MOST = 3  # stretches named on a line
+
+
+def frames_showing(clip: TrackedClip) -> NDArray[np.bool_]:
+    """Whether each frame's mask shows the object [T]."""
+    return np.array([clip.masks[t].mean() >= LEAST_SHOWN for t in range(len(clip.times))])
+
+
+def unseen(shows: NDArray[np.bool_], times: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Stretches (from, to), in seconds, of at least BLINK seconds without the object.
+
+    Each goes from the first frame that does not show it to the next that does, or to the last of all. `shows` bool [T]
+    says which frames show it, `times` [T] are seconds.
+    """
+    ends = [(a, min(b + 1, len(times) - 1)) for a, b in stretches(~shows)]
+    long = [(a, b) for a, b in ends if b == len(times) - 1 or times[b] - times[a] >= BLINK - 1e-9]
+    return [(float(times[a]), float(times[b])) for a, b in long]
+
+
+def visibility_summary(clip: TrackedClip) -> dict[str, Any]:
+    """What a clip's summary says of the stretches that do not show its object.
+
+    `lost_share` of its frames, `lost_stretches_s`, and where there are any, also the second `lost_from_s` of the first
+    and in `lost_advice` what to do.
+    """
+    shows, times = frames_showing(clip), clip.times
+    found = unseen(shows, times)
+    out: dict[str, Any] = {"lost_share": float(1 - shows.mean()), "lost_stretches_s": found}
+    if found:
+        out |= {"lost_from_s": found[0][0], "lost_advice": _advice(shows, times)}
+    return out
+
+
+def in_words(said: Mapping[str, Any], last_s: float) -> str:
+    """A line on the stretches of a summary whose clip ends at `last_s`; empty where the object is seen throughout."""
+    found = said.get("lost_stretches_s", ())
+    if not found:
+        return ""
+    spans = [f"from {a:.2f} s {'to the end' if b >= last_s else f'to {b:.2f} s'}" for a, b in found[:MOST]]
+    more = f" and {len(found) - MOST} times more" if len(found) > MOST else ""
+    share = f"{100 * said['lost_share']:.0f} % of the frames, from which nothing is learnt"
+    return f"the object is not seen {', '.join(spans)}{more} ({share}): {said['lost_advice']}"
+
+
+def _advice(shows: NDArray[np.bool_], times: NDArray[np.float64]) -> str:
+    ways = ["draw a box on a later frame (--box, --box_frame)", "find it by name (mpr track --manifest, --masks)"]
+    seen = stretches(shows)
+    if seen:
+        first, last = max(seen, key=lambda run: times[run[1]] - times[run[0]])
+        start = [f"--start {times[first - 1 : first + 1].mean():.3f}"] if first else []
+        stop = [f"--stop {times[last : last + 2].mean():.3f}"] if last < len(times) - 1 else []
+        ways.insert(0, f"track only what shows it (mpr track {' '.join(start + stop)}, another --out)")
+    return ", or ".join(ways)
