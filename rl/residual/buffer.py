@@ -22,7 +22,8 @@ class ResidualBuffer(ReplayBuffer):
     """stable-baselines3's replay buffer, whose last episode's rewards can be rewritten.
 
     A step whose info holds "gap" or "unsent" is left out, and counted in `left_out`. The row before it ends as at a
-    time-out: returns do not run on over what is missing, they are bootstrapped there.
+    time-out: returns do not run on over what is missing, they are bootstrapped there. An episode that terminates in
+    such a step terminates with its last row, which is paid that step's reward as well: no success is lost.
 
     Time-outs are kept apart from terminations: a sample's `dones` is 1 only for success. Once `demonstrations` is
     set, `demo_fraction` of every batch, rounded down, is drawn from there. Draws come from NumPy's global generator.
@@ -51,6 +52,11 @@ class ResidualBuffer(ReplayBuffer):
         self.n_steps, self.gamma = int(n_steps), gamma
 
     @property
+    def kept(self) -> NDArray[np.bool_]:
+        """[T] Which steps of the last episode are rows."""
+        return np.array(self._kept, bool)
+
+    @property
     def nbytes(self) -> int:
         return sum(getattr(self, name).nbytes for name in ARRAYS if hasattr(self, name))
 
@@ -77,8 +83,12 @@ class ResidualBuffer(ReplayBuffer):
             super().add(obs, next_obs, action, reward, done, infos)
             return
         self.left_out += 1
+        last = self.pos - 1  # where this episode has a row
         if self._kept[-2:-1] == (True,):
-            self.dones[self.pos - 1] = self.timeouts[self.pos - 1] = 1
+            self.dones[last] = self.timeouts[last] = 1
+        if self._over and any(self._kept) and not infos[0].get("TimeLimit.truncated"):
+            self.timeouts[last] = 0
+            self.rewards[last] += reward
 
     def rewrite_rewards(self, rewards: NDArray[np.float32]) -> None:
         """Replace the rewards of the last episode, float32 [T], those of steps that were left out included; it must be

@@ -53,7 +53,7 @@ class EpisodeRewards(BaseCallback):
             raise UserError(f"--buffer {buffer.buffer_size}: an episode of {len(episode)} steps does not fit into it")
         start = time.perf_counter()
         self.rollout_seconds = start - self._started
-        self.rewards = step_rewards(self.reward, episode, self.bonus)
+        self.rewards = step_rewards(self.reward, episode, self.bonus, buffer.kept)
         self.seconds = time.perf_counter() - start
         buffer.rewrite_rewards(self.rewards)
         self.episode = episode

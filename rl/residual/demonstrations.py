@@ -101,7 +101,7 @@ def demonstration_buffer(
         )
     buffer = ResidualBuffer(rows, environment.observation_space, environment.action_space, device, **returns)
     for one, some in zip(labelled, gaps, strict=True):
-        _store(one, some, step_rewards(reward, one.episode, bonus), buffer)
+        _store(one, some, step_rewards(reward, one.episode, bonus, ~some), buffer)
     clipped = [one.clipped[~some] for one, some in zip(labelled, gaps, strict=True)]
     return buffer, float(np.concatenate(clipped).mean())
 
@@ -114,3 +114,4 @@ def _store(one: Labelled, gaps: NDArray[np.bool_], rewards: NDArray[np.float32],
         info = {"TimeLimit.truncated": t == last and episode.truncated, "gap": bool(gaps[t])}
         done = np.array([t == last])
         buffer.add(seen[t : t + 1], seen[t + 1 : t + 2], action[None], rewards[t : t + 1], done, [info])
+    buffer.rewrite_rewards(rewards)

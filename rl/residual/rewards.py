@@ -1,7 +1,8 @@
 """From a reward model's agreement to the rewards that are learned from; and the rewards known by name.
 
 r_t = agreement_t - 1 + bonus * [success at step t] for every reward but the environment's own, which is taken as it is.
-What `agreement` is, is the reward's business; an action that was not sent agrees with nothing.
+What `agreement` is, is the reward's business; an action that was not sent agrees with nothing. Where the step that
+succeeds is none to learn from, held or late, the success is that of the last one before it that is.
 """
 
 from __future__ import annotations
@@ -31,14 +32,31 @@ def find_reward(name: str, setting: Setting, reward_view: RewardView | None = No
     return reward.of(Given(setting.name, reward_view.predictor, track, reward_view.motion_threshold_px))
 
 
-def step_rewards(reward: RewardModel, episode: Episode, bonus: float = BONUS) -> NDArray[np.float32]:
-    """r_t float32 [T]; a success is at the last step. Raises ValueError for agreement of another shape or range."""
+def step_rewards(
+    reward: RewardModel, episode: Episode, bonus: float = BONUS, kept: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """r_t float32 [T]; a success is at the last step that is learned from.
+
+    kept: [T] which steps those are; all but gaps and held ones where nobody says. Where the episode's last step is none
+    of them, the environment's own reward for a termination there moves likewise, to be added to what stands there.
+    Raises ValueError for agreement of another shape or range.
+    """
     agreement = reward.score(episode)
     if agreement.shape != (len(episode),):
         raise ValueError(f"{type(reward).__name__} gave {agreement.shape} for an episode of {len(episode)} steps")
+    unsent = episode.log.unsent(len(episode))
+    kept = ~(episode.gaps | unsent) if kept is None else kept
+    end = int(np.flatnonzero(kept)[-1]) if kept.any() else len(episode) - 1
     if reward.whole:
-        return agreement
-    agreement = np.where(episode.log.unsent(len(episode)), np.float32(0), agreement)
+        return _ending_at(end, agreement) if episode.terminated else agreement
+    agreement = np.where(unsent, np.float32(0), agreement)
     success = np.zeros(len(episode), bool)
-    success[-1] = episode.success
+    success[end] = episode.success
     return training_reward(agreement, success, bonus)
+
+
+def _ending_at(end: int, rewards: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rewards [T] of which the last is paid at step `end`, beside that step's own."""
+    moved = np.append(rewards[:-1], np.float32(0))
+    moved[end] += rewards[-1]
+    return moved

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from mpr.core.data.episode import Episode
 from mpr.core.data.episode_folder import load_episode, save_episode
+from mpr.core.data.step_log import StepLog
 from mpr.core.errors import BadClip
 from mpr.reward.any_motion import AnyMotionReward
 from mpr.reward.baselines import FixedDirection
+from mpr.reward.environment import EnvironmentReward
 from mpr.reward.model import RewardModel
 from mpr.reward.motion import MotionReward
 from mpr.reward.none import NoReward
+from mpr.reward.sparse import SparseReward
 from rl.data.demonstrations import BadDemonstration, load_demonstration, save_demonstration
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
@@ -67,7 +70,7 @@ EPISODES = st.lists(st.lists(st.sampled_from([True, True, False]), min_size=1, m
 def test_an_episode_with_gaps_is_stored_as_its_stretches(
     episodes: list[list[bool]], n_steps: int, timeout: bool, flag: str
 ) -> None:
-    """Those before a gap end as at a time-out: no return runs over it."""
+    """Those before a gap end as at a time-out: no return runs over it. The last one ends as the episode does."""
     ours, theirs = empty(12, n_steps=n_steps, gamma=0.9), empty(12, n_steps=n_steps, gamma=0.9)
     for e, keep in enumerate(episodes):
         last = len(keep) - 1
@@ -75,7 +78,8 @@ def test_an_episode_with_gaps_is_stored_as_its_stretches(
             add(ours, e + t / 100, t == last, timeout and t == last, **{flag: not kept})
         for some in stretches(keep):
             for t in some:
-                add(theirs, e + t / 100, t == some[-1], t == some[-1] and (t < last or timeout))
+                final = t == max(np.flatnonzero(keep))
+                add(theirs, e + t / 100, t == some[-1], t == some[-1] and (timeout or not final))
         if any(keep):
             theirs_paid = np.arange(len(keep), dtype=np.float32) + 100 * e
             rows = (theirs.pos - sum(keep) + np.arange(sum(keep))) % 12
@@ -100,6 +104,22 @@ def test_a_return_ends_before_a_gap_and_is_bootstrapped_there() -> None:
     assert np.allclose(batch.next_observations[:, 0], [1.02, 1.02, 1.06]) and batch.dones[:, 0].tolist() == [0, 0, 1]
     assert batch.discounts is not None and np.allclose(batch.discounts[:, 0], [0.25, 0.5, 0.125])
     assert np.allclose(batch.rewards[:, 0], [1 + 0.5 * 1.01, 1.01, 1.03 + 0.5 * 1.04 + 0.25 * 1.05])
+
+
+@pytest.mark.parametrize(("flag", "timeout"), [("gap", False), ("unsent", False), ("unsent", True)])
+def test_a_termination_in_a_step_that_is_left_out_is_the_last_row_s(flag: str, timeout: bool) -> None:
+    """A time-out there stays one: it is bootstrapped."""
+    buffer = empty(10, n_steps=3, gamma=0.5)
+    for t in range(5):  # the last two are none
+        add(buffer, 1 + t / 100, t == 4, timeout and t == 4, **{flag: t > 2})
+    assert buffer.size() == 3 and buffer.kept.tolist() == [True] * 3 + [False] * 2
+    batch = buffer._get_samples(np.arange(3))
+    assert batch.dones[:, 0].tolist() == [0.0 if timeout else 1.0] * 3
+    paid = 1.02 + (0 if timeout else 1.04)
+    assert np.allclose(batch.rewards[:, 0], [1 + 0.5 * 1.01 + 0.25 * paid, 1.01 + 0.5 * paid, paid])
+    add(buffer, 2.0, done=True, **{flag: True})
+    assert buffer.dones[:3, 0].tolist() == [0, 0, 1], "an episode without a row ends none"
+    assert buffer.rewards[2, 0] == pytest.approx(paid) and bool(buffer.timeouts[2, 0]) == timeout
 
 
 def test_what_cannot_be_left_out_alone_is_refused() -> None:
@@ -150,7 +170,57 @@ def test_practice_learns_from_all_steps_but_gaps() -> None:
     assert np.flatnonzero(model.buffer.dones[:18, 0]).tolist() == [1, 5, 7, 11, 13, 17]
 
 
+class HeldAtTheEnd(Reach):
+    """Its last two steps, in the second of which it succeeds, are held."""
+
+    def step(self, action):
+        state, *_, info = super().step(action)
+        success = self.steps == 7
+        return state, float(success), success, False, {**info, "success": success, "unsent": self.steps > 5}
+
+
+class Tenths(RewardModel):
+    def score(self, episode):
+        return np.arange(len(episode), dtype=np.float32) / 10
+
+
+@pytest.mark.parametrize(
+    ("reward", "paid"),
+    [
+        (NoReward(), [-1, -1, -1, -1, 1]),
+        (SparseReward(), [0, 0, 0, 0, 2]),
+        (EnvironmentReward(), [0, 0, 0, 0, 1]),
+        (Tenths(), [-1, -0.9, -0.8, -0.7, 1.4]),
+    ],
+)
+def test_a_success_in_a_held_step_reaches_the_learner(reward: RewardModel, paid: list[float]) -> None:
+    """With the last transition before it, whatever is paid for: two is the bonus."""
+    from rl.environments.residual import ResidualEnvironment
+    from tests.toy_reach import Chunked
+
+    model = learner(ResidualEnvironment(HeldAtTheEnd(radius=0.001), Chunked()))
+    callback = EpisodeRewards(reward, bonus=2.0)
+    for episode in range(2):
+        model.learn(1, callback, reset_num_timesteps=False)
+        rows = 5 * episode + np.arange(5)
+        np.testing.assert_allclose(model.buffer.rewards[rows, 0], paid, atol=1e-6)
+        assert model.buffer.dones[rows, 0].tolist() == [0, 0, 0, 0, 1] and not model.buffer.timeouts[rows].any()
+    assert model.buffer.size() == 10 and model.buffer.left_out == 4
+
+
 # Demonstrations
+
+
+@pytest.mark.parametrize("reward", [NoReward(), SparseReward()])
+def test_a_demonstration_that_succeeds_in_a_held_step_succeeds_with_its_last_transition(reward: RewardModel) -> None:
+    environment, whole = wrapped(), demonstrate(1)
+    held = np.array([*[""] * (len(whole) - 2), "stale state", "stale state"])
+    demonstration = dataclasses.replace(whole, log=StepLog(held=held))
+    buffer, _ = demonstration_buffer([demonstration, demonstration], environment, reward, bonus=2.0)
+    paid = [*[0.0] * (len(whole) - 3), 2.0] - np.float32(isinstance(reward, NoReward))
+    np.testing.assert_allclose(buffer.rewards[:, 0], [*paid, *paid])
+    ends = np.flatnonzero(buffer.dones[:, 0])
+    assert ends.tolist() == [len(paid) - 1, 2 * len(paid) - 1] and not buffer.timeouts.any()
 
 
 def gapped(demonstration: Episode, at: list[int], **more) -> Episode:
@@ -169,9 +239,11 @@ def test_a_demonstrations_gaps_are_no_transitions(at: list[int]) -> None:
     plain, _ = demonstration_buffer([whole, demonstrate(2)], environment, NoReward())
     kept = np.delete(np.arange(plain.size()), at)
     assert buffer.size() == len(kept) and buffer.left_out == len(at)
+    success = len(whole) - 1 - len(at)  # the row that it is learned from with
+    plain.rewards[kept[success]] = 0.0  # -1 and the bonus
     for name in ("observations", "next_observations", "actions", "rewards"):
         np.testing.assert_array_equal(getattr(buffer, name), getattr(plain, name)[kept])
-    ends = {int(np.searchsorted(kept, t)) - 1 for t in at} - {-1}
+    ends = {int(np.searchsorted(kept, t)) - 1 for t in at} - {-1, success}
     assert set(np.flatnonzero(buffer.timeouts[:, 0])) == ends
     returns = buffer._get_samples(np.arange(buffer.size())).rewards[:, 0].numpy()
     assert all(abs(returns[row] + 1) < 1e-6 for row in ends), "a return of the last step before a gap is its reward"

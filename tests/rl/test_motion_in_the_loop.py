@@ -115,8 +115,8 @@ def whole(request: pytest.FixtureRequest, home: Path, tmp_path_factory: pytest.T
     order come back to a reward."""
     done = Practised(request.param, tmp_path_factory.mktemp("whole") / "run", [])
 
-    def spied(model: RewardModel, episode: Episode, bonus: float) -> np.ndarray:
-        done.paid.append((episode, step_rewards(model, episode, bonus)))
+    def spied(model: RewardModel, episode: Episode, bonus: float, kept: np.ndarray) -> np.ndarray:
+        done.paid.append((episode, step_rewards(model, episode, bonus, kept)))
         return done.paid[-1][1]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -211,6 +211,12 @@ def test_what_was_not_sent_earns_no_agreement_and_the_environment_s_reward_is_ta
     assert step_rewards(SparseReward(), episode()).tolist() == [0, 0, 1]
     assert step_rewards(SparseReward(), episode(held=["", "stale state", ""])).tolist() == [0, -1, 1]
     assert step_rewards(EnvironmentReward(), episode(reward=[-7.5, 3.0, 0.0]), bonus=9).tolist() == [-7.5, 3, 0]
+    late = {"held": ["", "", "stale state"], "reward": [-7.5, 3.0, 2.0]}
+    assert step_rewards(SparseReward(), episode(**late), bonus=2).tolist() == [0, 2, -1], (
+        "the last that is learned from"
+    )
+    assert step_rewards(EnvironmentReward(), episode(**late)).tolist() == [-7.5, 5, 0]
+    assert step_rewards(EnvironmentReward(), episode(**late | {"held": ["no"] * 3})).tolist() == [-7.5, 3, 2]
     for wrong in ({}, {"reward": [1.0, float("nan"), 2.0]}):
         with pytest.raises(UserError, match="does not hold the environment's own"):
             step_rewards(EnvironmentReward(), episode(**wrong))

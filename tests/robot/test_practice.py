@@ -19,6 +19,7 @@ from rl.environments.practice import PracticeEnvironment, Stopped
 from rl.environments.registry import kind_of
 from rl.environments.setting import RewardView, Setting
 from rl.residual import train
+from rl.residual.callback import EpisodeRewards
 from rl.residual.config import FinetuneConfig
 from rl.residual.demonstrations import label
 from rl.residual.rewards import find_reward
@@ -31,6 +32,7 @@ from tests.other_package import installed
 from tests.rl.sac_runs import assert_same_checkpoints
 from tests.robot.table import Table
 from tests.toy_demonstrations import demonstration
+from tests.toy_reach import learner
 from tests.toy_station import ToyOperator
 
 TWIN = "twin:microwave"
@@ -163,6 +165,24 @@ def test_a_held_step_is_no_transition(tmp_path: Path, monkeypatch: pytest.Monkey
         assert (buffer.size(), buffer.left_out) == (3, 1)
         assert run.folder.metrics()[0]["reward"] == pytest.approx(-1.0)  # of the held step alone
         assert buffer.dones[:3, 0].tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("how", ["held", "late"])
+def test_a_success_marked_at_a_step_that_is_none_is_learned_from(how: str) -> None:
+    table = Table(ToyOperator({5: Mark.SUCCESS}))
+    act, calls = table.env.guard.act, iter(range(5))
+
+    def odd(wish: Any, seen: Any) -> Any:
+        last = next(calls) == 4
+        table.clock.advance(0.27 if last and how == "late" else 0)
+        return act(wish * np.nan if last and how == "held" else wish, seen)
+
+    table.env.guard.act = odd  # type: ignore[method-assign]
+    model = learner(ArmPractice(table.env))
+    model.learn(1, EpisodeRewards(find_reward("sparse", SETTING), bonus=3.0))
+    assert (model.buffer.size(), model.buffer.left_out) == (4, 1)
+    assert model.buffer.rewards[:4, 0].tolist() == [0, 0, 0, 3] and not model.buffer.timeouts[:4].any()
+    assert model.buffer.dones[:4, 0].tolist() == [0, 0, 0, 1]
 
 
 def test_demonstrations_are_labelled_by_the_arm_s_own_composition() -> None:
