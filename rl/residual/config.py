@@ -13,7 +13,6 @@ from mpr.reward.agreement import BONUS, MOTION_THRESHOLD_PX
 from mpr.reward.registry import REWARDS, reward_class
 from mpr.reward.trackers import REWARD_TRACKERS
 from rl.environments.kind import EnvironmentKind
-from rl.environments.kitchen.setting import STEP_LIMIT
 from rl.environments.registry import kind_of
 from rl.environments.setting import ENVIRONMENT, RewardView, Setting
 from rl.environments.starts import FIRST_SEED, SELECTION
@@ -84,7 +83,7 @@ class FinetuneConfig:
     ent_coef: str = "0.05"  # entropy coefficient: a number, or auto
     actor_init: str = "zero"  # zero, orthogonal or default
     log_std: float = LOG_STD  # only for actor_init zero: log standard deviation to begin with
-    buffer: int = 20_000  # transitions kept, at least an episode's 150
+    buffer: int = 20_000  # transitions kept, at least those of an episode: the kitchen's 150, an arm's 200
     checkpoint_every: int = 10  # episodes
     threads: int = 1  # CPU threads; another number gives other last bits
     compile: bool = False  # updates by a C++ compiler, a third faster; other last bits
@@ -94,6 +93,8 @@ class FinetuneConfig:
         self.kind.check(self._setting(self.device))
         check_reward(self.reward, self.env, self.reward_view)
         check_ranges(self, RANGES)
+        if self.kind.sizes is not None:
+            self.check_buffer(self.kind.sizes[2])
         if self.reward == "environment" and (self.demonstrated or self.bonus != BONUS):
             raise UserError(
                 "--reward environment is taken as it is: no demonstration holds it and nothing is added: "
@@ -115,6 +116,13 @@ class FinetuneConfig:
             raise UserError(
                 f"seed lies in 0 .. {MOST_RUNS - 1}, episodes in 1 .. {SEEDS_A_RUN}: each run has that many seeds of "
                 "its own, below those of selection and evaluation"
+            )
+
+    def check_buffer(self, steps: int) -> None:
+        """Raises UserError where an episode of so many steps has no room: its rewards come when it is there whole."""
+        if self.buffer < steps:
+            raise UserError(
+                f"--buffer {self.buffer}: an episode of --env {self.env} has up to {steps} steps, give as many"
             )
 
     @property
@@ -161,14 +169,13 @@ def _number(text: str) -> float:
 
 
 RANGES: dict[str, Range] = {
-    **dict.fromkeys(("episodes", "batch", "checkpoint_every", "threads", "n_steps", "ddim_steps"), Range(1)),
+    **dict.fromkeys(("episodes", "batch", "buffer", "checkpoint_every", "threads", "n_steps", "ddim_steps"), Range(1)),
     **dict.fromkeys(("num_demos", "pretrain", "warmup_steps", "utd", "bonus", "motion_threshold_px"), Range(0)),
     **dict.fromkeys(("residual_scale", "lr"), Range(0, above=True)),
     **dict.fromkeys(("gamma", "warmup"), Range(0, 1)),
     **dict.fromkeys(("tau", "actor_ema"), Range(0, 1, above=True)),
     "demo_fraction": Range(0, 1),
     "log_std": Range(LOG_STD_MIN, LOG_STD_MAX),  # where stable-baselines3 clips it
-    "buffer": Range(STEP_LIMIT),  # an episode's rewards come at its end: it must be there whole
 }
 FREE = ("out", "checkpoint_every")  # may differ when a run is resumed
 

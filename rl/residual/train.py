@@ -67,11 +67,18 @@ def find_demonstrations(config: FinetuneConfig, environment: PracticeEnvironment
     return found
 
 
+def step_limit(environment: PracticeEnvironment) -> int | None:
+    """The most steps of an episode, where an environment of gymnasium's own tells it."""
+    return getattr(getattr(environment, "spec", None), "max_episode_steps", None)
+
+
 class Finetuning:
     """One run: environment, learner, loop over episodes."""
 
     def __init__(self, config: FinetuneConfig, environment: PracticeEnvironment, reward: RewardModel) -> None:
         self.config, self.environment, self.reward = config, environment, reward
+        if (steps := step_limit(environment)) is not None:
+            config.check_buffer(steps)
         self.model = make_learner(config, environment)
         print(f"the replay buffer takes {self.model.buffer.nbytes / 1e6:.1f} MB")
         self.clipped: float | None = None

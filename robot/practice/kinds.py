@@ -38,8 +38,8 @@ class ArmKind(EnvironmentKind):
     """
 
     bases: ClassVar[tuple[str, ...]] = ("stay",)
+    sizes: ClassVar[tuple[int, int, int]] = (16, 8, 200)  # ArmPractice's, and robot.environment.STEP_LIMIT
     said_otherwise: ClassVar[tuple[str, ...]] = ("seed", "task")
-    step_limit: ClassVar[int | None] = None  # of an episode; None: FrankaEnv's own
 
     def check(self, setting: Setting) -> None:
         super().check(setting)
@@ -69,7 +69,7 @@ class ArmKind(EnvironmentKind):
 
     @contextmanager
     def _entered(self, setting: Setting, view: str) -> Iterator[PracticeEnvironment]:
-        from robot.environment import STEP_LIMIT, FrankaEnv
+        from robot.environment import FrankaEnv
         from robot.practice.environment import ArmPractice
         from robot.session import watched
         from robot.station import entered, named
@@ -89,7 +89,7 @@ class ArmKind(EnvironmentKind):
                 at.operator,
                 **shared,
                 residual_scale=setting.residual_scale,
-                step_limit=self.step_limit or STEP_LIMIT,
+                step_limit=self.sizes[2],
                 on_event=_on_event,
             )
             stack.enter_context(watched(env, config.wall))

@@ -87,7 +87,7 @@ NUMBERS = {
     | dict.fromkeys(("warmup_steps", "pretrain", "num_demos"), ("-5",))
     | {"ent_coef": ("-1", "inf")},
     "at least 1": dict.fromkeys(("episodes", "batch", "checkpoint_every", "threads", "n_steps", "ddim_steps"), ("0",)),
-    "at least 150": {"buffer": ("149",)},
+    "up to 150 steps": {"buffer": ("149",)},
 }
 
 

@@ -217,7 +217,7 @@ def test_a_demonstration_that_succeeds_in_a_held_step_succeeds_with_its_last_tra
     held = np.array([*[""] * (len(whole) - 2), "stale state", "stale state"])
     demonstration = dataclasses.replace(whole, log=StepLog(held=held))
     buffer, _ = demonstration_buffer([demonstration, demonstration], environment, reward, bonus=2.0)
-    paid = [*[0.0] * (len(whole) - 3), 2.0] - np.float32(isinstance(reward, NoReward))
+    paid = np.array([*[0.0] * (len(whole) - 3), 2.0]) - isinstance(reward, NoReward)
     np.testing.assert_allclose(buffer.rewards[:, 0], [*paid, *paid])
     ends = np.flatnonzero(buffer.dones[:, 0])
     assert ends.tolist() == [len(paid) - 1, 2 * len(paid) - 1] and not buffer.timeouts.any()

@@ -38,6 +38,7 @@ from tests.toy_reach import demonstrate, learner, wrapped
 
 PENDULUM = ["--env", "gymnasium:Pendulum-v1", "--env_options", "max_episode_steps=20", "--base", "zero"]
 PRACTICE = ["--demos", "none", "--utd", "0.2", "--warmup_steps", "5", "--batch", "8", "--buffer", "150"]
+PLAIN = "--env gymnasium:Pendulum-v1 --base zero --demos none --reward none"
 LINE = """
 import gymnasium
 import numpy as np
@@ -73,13 +74,13 @@ def rows(run: Path) -> list[dict[str, Any]]:
 
 
 def practise(run: Path, *asked: str) -> int:
-    return main(["finetune", *asked, *PRACTICE, "--reward", "environment", "--out", str(run)])
+    return main(["finetune", *PRACTICE, *asked, "--reward", "environment", "--out", str(run)])
 
 
 def test_a_gymnasium_id_practises_resumes_and_is_evaluated_by_its_return(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = [*PENDULUM, "--residual_scale", "1", "--episodes", "4", "--checkpoint_every", "2"]
+    asked = [*PENDULUM, "--residual_scale", "1", "--episodes", "4", "--checkpoint_every", "2", "--buffer", "20"]
     assert practise(tmp_path / "whole", *asked) == 0
     episode = Finetuning._episode
 
@@ -170,6 +171,14 @@ def test_a_residual_scale_of_one_spans_the_action_range_and_no_more() -> None:
         ("--env twin:oven --reward none", "no task of the simulated arm 'oven'"),
         ("--env twin:microwave --env_options real_time=true --reward none", "real_time"),
         ("--env twin:microwave --reward dense", "there is motion, any_motion, environment"),
+        ("--buffer 149", "--buffer 149: an episode of --env kitchen:microwave has up to 150 steps"),
+        (
+            "--env twin:microwave --reward none --buffer 199",
+            "--buffer 199: an episode of --env twin:microwave has up to 200",
+        ),
+        ("--env arm --env_options arm=simulated --reward none --buffer 199", "--buffer 199: an episode of --env arm"),
+        (f"{PLAIN} --buffer 199", "--buffer 199: an episode of --env gymnasium:Pendulum-v1 has up to 200 steps"),
+        (f"{PLAIN} --buffer 0", "--buffer 0: it is at least 1"),
     ],
 )
 def test_what_cannot_be_practised_is_said_in_a_line(

@@ -24,6 +24,7 @@ from rl.residual.config import FinetuneConfig
 from rl.residual.demonstrations import label
 from rl.residual.rewards import find_reward
 from rl.residual.train import Finetuning, finetune
+from robot.environment import STEP_LIMIT
 from robot.hardware.action import NOTHING
 from robot.practice.environment import ArmPractice
 from robot.practice.kinds import TwinKind
@@ -41,7 +42,7 @@ SETTING = Setting(TWIN, Path("stay"))
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TwinKind, "step_limit", 4)
+    monkeypatch.setattr(TwinKind, "sizes", (16, 8, 4))
 
 
 def opened(stack: ExitStack, setting: Setting = SETTING, view: str = "") -> ArmPractice:
@@ -221,6 +222,15 @@ def test_a_reward_that_sees_pays_for_the_door_s_motion_on_the_twin() -> None:
     scores = reward.score(episode)
     moving = np.diff(travel) > 0.02
     assert moving.any() and scores[moving].min() > 0.1 and scores[np.diff(travel) < 1e-5].max() < 0.01  # a silhouette
+
+
+def test_an_arm_s_sizes_are_those_of_what_is_opened() -> None:
+    """They are told before it is, for the plan and the least of --buffer."""
+    with ExitStack() as stack:
+        environment = opened(stack)
+        shapes = environment.observation_space.shape, environment.action_space.shape
+        assert shapes == ((TwinKind.sizes[0],), (TwinKind.sizes[1],))
+    assert environment.env.step_limit == TwinKind.sizes[2] == STEP_LIMIT
 
 
 def test_practice_s_quit_is_the_session_s() -> None:
