@@ -143,11 +143,21 @@ class Starts:
         """What `restore` needs to go on with the present start, as JSON values."""
         return {"start": self.start, "seed": self.seed, "stream": self._stream, "drawn": self._drawn}
 
+    def upcoming(self) -> dict[str, Any]:
+        """`state()` of the start that is practised next: the present one until a step is made from it."""
+        if not self._practised:
+            return self.state()
+        drawn = self._drawn
+        start = self._draw()
+        found = {**self.state(), "start": start}
+        self._drawn = drawn
+        return found
+
     def restore(self, state: dict[str, Any]) -> None:
         """The next reset plays the start of that state, and those after it what would have come then."""
         self.close()
         self.start, self.seed, self._process = int(state["start"]), state["seed"], os.getpid()
-        self._drawn, self._again = int(state["drawn"]), True
+        self._drawn, self._again, self._practised = int(state["drawn"]), True, False
         self._stream = None if state["stream"] is None else (int(state["stream"][0]), int(state["stream"][1]))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from rl.residual.buffer import ResidualBuffer
 from rl.residual.fast.adam import Stepper, Steppers, apply_gradients, written_out
 from rl.residual.fast.compiled import compiled, refuse_to_compile
 from rl.residual.fast.update import actor_forward, actor_gradients, critic_gradients, polyak, td_target
+from rl.residual.one_at_a_time import OneAtATime
 from rl.residual.returns import buffer_class, buffer_settings, check_alike, check_returns
 
 
@@ -163,6 +164,8 @@ class ResidualSAC(SAC):
 
     def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
         """The number of steps returned is what `learn` makes that many updates of, where gradient_steps is -1."""
+        if isinstance(env, OneAtATime) and env.over:
+            self._last_obs = env.reset()  # pyright: ignore[reportAttributeAccessIssue]
         rollout = super().collect_rollouts(env, *args, **kwargs)
         return rollout._replace(episode_timesteps=round(self.utd * rollout.episode_timesteps))
 

@@ -132,13 +132,13 @@ def restore(folder: Path, model: ResidualSAC) -> None:
 
 
 def _starts(model: ResidualSAC) -> dict[str, Any]:
-    """The seed of the episode that has already been reset to, and of which stream it is; without a seed before the
-    first reset, which the learner's seed decides."""
+    """The seed of the episode that comes next, whether or not it was reset to, and of which stream it is; without a
+    seed before the first reset, which the learner's seed decides."""
     environment = model.get_env()
     assert environment is not None
     if model._last_obs is None:
         return {"next_seed": None}
-    state = environment.get_attr("starts")[0].state()
+    state = environment.get_attr("starts")[0].upcoming()
     return {"next_seed": state["start"], "starts": state}
 
 

@@ -19,6 +19,7 @@ from mpr.core.checkpoints import weights_digest
 from mpr.core.config import as_dict
 from mpr.core.data.episode import Episode
 from mpr.core.data.steps import spacing, spacing_summary
+from mpr.core.errors import UserError
 from mpr.core.fit import Fit
 from mpr.core.processes import cpu_threads
 from mpr.core.runs import RunFolder, refuse_full_disk
@@ -36,6 +37,7 @@ from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import checkpoint_bytes, restore, save_checkpoint
 from rl.residual.config import FREE, SEEDS_A_RUN, FinetuneConfig
 from rl.residual.demonstrations import check_fit, check_recorded, demonstration_buffer
+from rl.residual.one_at_a_time import OneAtATime
 from rl.residual.rewards import find_reward
 
 
@@ -152,8 +154,18 @@ class Finetuning:
             try:
                 row = self._episode(episode, rewards)
             except Stopped:
+                self._keep(episode, done)
                 return print(f"stopped in episode {episode}: the same command goes on after its last checkpoint")
+            except (KeyboardInterrupt, UserError):
+                self._keep(episode, done)
+                raise
             yield row
+
+    def _keep(self, episode: int, done: int) -> None:
+        """Write the checkpoint before an episode that ended as it was to begin: while the operator was asked to."""
+        vector = self.model.get_env()
+        if isinstance(vector, OneAtATime) and vector.beginning and episode - 1 > done:
+            self._save(episode - 1)
 
     def _episode(self, number: int, rewards: EpisodeRewards) -> dict[str, Any]:
         """One episode, then its updates. What is returned does not depend on the clock, but for seconds."""
@@ -212,7 +224,7 @@ def make_learner(config: FinetuneConfig, environment: PracticeEnvironment) -> Re
     environment.starts = InTurn()
     model = ResidualSAC(
         ResidualPolicy,
-        environment,
+        OneAtATime(environment),
         learning_rate=config.lr,
         buffer_size=config.buffer,
         learning_starts=config.warmup_steps,

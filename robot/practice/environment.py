@@ -30,8 +30,9 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
     """Observation float32 [16]: the arm's state [8], then the base policy's action [8]. Action [8]: the residual.
 
     A held step is no action: its `info` holds `unsent`, and a late one's `gap`, by which a replay buffer leaves them
-    out. `recorder`: notes the scene, where a simulator can; finished episodes then hold a recording. `step` raises
-    Stopped where the operator quits.
+    out. `recorder`: notes the scene, where a simulator can; finished episodes then hold a recording. `step` and `reset`
+    raise Stopped where the operator quits. `reset` asks the operator, so a learner takes it in a vector that does
+    not reset of its own accord (`rl.residual.one_at_a_time`).
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  gymnasium's own declaration
@@ -44,8 +45,6 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
         self.state_slice, self.base_slice = slice(0, STATE), slice(STATE, STATE + SIZE)
         self.finished: Episode | None = None
         self._rewards: list[float] = []
-        self._last: NDArray[np.float32] | None = None  # what was seen last of an episode that is over
-        self._stopped = False
 
     @property
     def base(self) -> BasePolicy:
@@ -80,16 +79,8 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin an episode as `FrankaEnv.reset` does: observation [16] and its info."""
-        self._refuse_more()
-        try:
-            observation, info = self.env.reset(seed=seed, options=options)
-        except Stopped:
-            if self._last is None:
-                raise
-            # A vector environment resets inside the step that ends an episode, which must not be lost for it.
-            self._stopped = True
-            return self._last, {}
-        self._rewards, self._last = [], None
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._rewards = []
         if self.recorder is not None:
             self.recorder.begin()
             self.recorder.note()
@@ -100,7 +91,6 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
 
         Raises Stopped where the operator quits.
         """
-        self._refuse_more()
         self.starts.practise()
         observation, reward, terminated, truncated, info = self.env.step(action)
         self._rewards.append(reward)
@@ -109,13 +99,8 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
         if info["mark"] is Mark.QUIT:
             raise Stopped
         if terminated or truncated:
-            self.finished, self._last = self._whole(), _flat(observation)
+            self.finished = self._whole()
         return _flat(observation), reward, terminated, truncated, info
-
-    def _refuse_more(self) -> None:
-        """Raises Stopped where the operator has quit between two episodes."""
-        if self._stopped:
-            raise Stopped
 
     def _whole(self) -> Episode:
         episode, self.env.finished = self.env.finished, None

@@ -90,6 +90,24 @@ def test_a_copy_is_an_environment_of_its_own():
 
 
 @pytest.mark.parametrize("seed", [None, 10_007])
+@pytest.mark.parametrize("kind", [Starts, InTurn])
+def test_what_is_practised_next_is_the_same_before_and_after_its_reset(kind: type[Starts], seed: int | None):
+    """An episode may be saved before the next is reset to, or after it, and once more after it was resumed."""
+    starts = kind()
+    played(starts, seed, 3)
+    starts.practise()
+    before = starts.upcoming()
+    assert starts.upcoming() == before and before["start"] != starts.start, "to ask draws none"
+    assert starts.begin(None) == before["start"] and starts.upcoming() == starts.state() == before
+    expected = [starts.start, *(starts.begin(None) for _ in range(5))]
+    resumed = kind()
+    resumed.practise()
+    resumed.restore(json.loads(json.dumps(before)))
+    assert resumed.upcoming() == before
+    assert [resumed.begin(before["start"]), *(resumed.begin(None) for _ in range(5))] == expected
+
+
+@pytest.mark.parametrize("seed", [None, 10_007])
 def test_a_stream_resumes_with_the_start_that_was_to_be_played(seed):
     whole = Starts()
     played(whole, seed, 7)

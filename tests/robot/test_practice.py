@@ -22,12 +22,14 @@ from rl.residual import train
 from rl.residual.callback import EpisodeRewards
 from rl.residual.config import FinetuneConfig
 from rl.residual.demonstrations import label
+from rl.residual.one_at_a_time import OneAtATime
 from rl.residual.rewards import find_reward
 from rl.residual.train import Finetuning, finetune
 from robot.environment import STEP_LIMIT
 from robot.hardware.action import NOTHING
 from robot.practice.environment import ArmPractice
 from robot.practice.kinds import TwinKind
+from robot.practice.twin import PunctualOperator
 from robot.teleop.operator import Answer, Mark
 from tests.other_package import installed
 from tests.rl.sac_runs import assert_same_checkpoints
@@ -149,6 +151,46 @@ def test_an_operator_who_quits_ends_practice_and_the_run_goes_on_later(
     assert (tmp_path / "run/summary.json").exists()
 
 
+class Asked:
+    """Questions of the twin's operator: how many episodes were logged at each, and what is said to number `at`."""
+
+    def __init__(self, run: Path, last: type[BaseException] | Answer | None = None, at: int = 0) -> None:
+        self.run, self.last, self.at, self.rows = run, last, at, list[int]()
+
+    def __call__(self, operator: PunctualOperator, question: str, answers: Any = tuple(Answer)) -> Answer:
+        file = self.run / "metrics.jsonl"
+        self.rows.append(len(file.read_text().splitlines()) if file.exists() else 0)
+        if len(self.rows) == self.at and isinstance(self.last, type):
+            raise self.last
+        return self.last if len(self.rows) == self.at and isinstance(self.last, Answer) else ask(operator, question)
+
+
+ask = PunctualOperator.ask
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("last", [None, KeyboardInterrupt, UserError, Answer.QUIT])
+def test_an_episode_is_kept_before_the_operator_is_asked_for_the_next_and_nobody_is_after_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], last: Any
+) -> None:
+    def practise(out: str, asked: Asked) -> int:
+        monkeypatch.setattr(PunctualOperator, "ask", lambda *told: asked(*told))
+        given = ["--warmup_steps", "0", "--utd", "0.5", "--batch", "8", "--buffer", "50", "--episodes", "3"]
+        named = ["--env", TWIN, "--base", "expert", "--demos", "none", "--reward", "none"]
+        return main(["finetune", *named, *given, "--out", str(tmp_path / out)])
+
+    asked = Asked(tmp_path / "whole")
+    assert practise("whole", asked) == 0 and asked.rows == [0, 1, 2]
+    if last is not None:
+        stopped = Asked(tmp_path / "broken", last, at=3)
+        status = {KeyboardInterrupt: 130, UserError: 2, Answer.QUIT: 0}[last]
+        assert practise("broken", stopped) == status and stopped.rows == [0, 1, 2]
+        assert ("stopped in episode 3: the same" in capsys.readouterr().out) == (last is Answer.QUIT)
+        asked = Asked(tmp_path / "broken")
+        assert practise("broken", asked) == 0 and asked.rows == [2]
+        assert_same_checkpoints(*(tmp_path / name / "checkpoints/00003" for name in ("whole", "broken")))
+
+
 @pytest.mark.usefixtures("short")
 def test_a_held_step_is_no_transition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ExitStack() as stack:
@@ -252,19 +294,17 @@ WIDE = TwinTask(kitchen=SLIDE, limits=Limits(low=(-0.05, -0.60, -0.10), high=(0.
 
 
 def test_an_operator_who_quits_between_episodes_loses_none_of_them() -> None:
-    """A vector environment asks for the next one inside the last step of the one before."""
-    table = Table(ToyOperator(answers=(Answer.GO, Answer.QUIT)))
+    """The one that is over is stored before anybody is asked for the next."""
+    table = Table(ToyOperator({3: Mark.SUCCESS}, answers=(Answer.GO, Answer.QUIT)))
     environment = ArmPractice(table.env)
-    environment.reset(seed=12_000)
-    over = False
-    while not over:
-        last, _, terminated, truncated, _ = environment.step(np.zeros(8, np.float32))
-        over = terminated or truncated
-    again, _ = environment.reset()
-    assert np.array_equal(again, last) and environment.finished is not None
-    for more in (environment.reset, lambda: environment.step(np.zeros(8, np.float32))):
-        with pytest.raises(Stopped):
-            more()
+    model = learner(OneAtATime(environment))
+    model.learn(1, EpisodeRewards(find_reward("none", SETTING)))
+    assert len(table.operator.asked) == 1 and model.buffer.dones[:3, 0].tolist() == [0, 0, 1]
+    last = model.buffer.next_observations[2, 0]
+    assert environment.finished is not None and np.allclose(last[:8], environment.finished.states[-1])
+    with pytest.raises(Stopped):
+        model.learn(1, EpisodeRewards(find_reward("none", SETTING)), reset_num_timesteps=False)
+    assert len(table.operator.asked) == 2 and model.buffer.size() == 3 and len(environment.finished) == 3
 
 
 def test_a_base_that_plans_ahead_is_waited_for_where_no_beat_gives_it_time() -> None:
