@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.data.episode import Episode
-from mpr.core.data.step_log import counted
 from mpr.core.data.steps import spacing, spacing_summary
 from robot.environment import FrankaEnv, Observation, Stopped
 from robot.hardware.action import SIZE
 from robot.interrupt import uninterrupted
 from robot.recording.film import ending
-from robot.recording.recorded import load_recorded
+from robot.recording.recorded import figures, load_recorded
 from robot.recording.recorder import Recorder
 from robot.safety.watchdog import Watchdog
 from robot.teleop.operator import Mark
@@ -87,6 +86,6 @@ def watched(env: FrankaEnv, wall: bool) -> Iterator[None]:
 
 def episode_summary(episode: Episode) -> str:
     """An episode in one line."""
-    held = ", ".join(f"{kind} {count}" for kind, count in counted(episode.log.held).items())
+    held = ", ".join(f"{kind} {count}" for kind, count in (figures(episode)["held"] or {}).items())
     late = f"; {spacing_summary(spacing((episode.times, episode.gaps)))}" if episode.gaps.any() else ""
     return f"{ending(episode)} after {len(episode)} steps" + (f"; held at: {held}" if held else "") + late

@@ -160,8 +160,8 @@ def rows(episodes: Mapping[str, Episode]) -> list[str]:
     for name, episode in episodes.items():
         found = figures(episode)
         late = found["late_s"]
-        met = ", ".join(f"{limit} {count}" for limit, count in found["met"].items()) or "none"
-        met = met if episode.log.met is not None else "–"  # noted step by step only since there is one kind of episode
+        met = ", ".join(f"{limit} {count}" for limit, count in (found["met"] or {}).items())
+        met = met or ("–" if found["met"] is None else "none")
         lines.append(
             f"| {name.removeprefix('episode_')} | {episode_summary(episode)} | {episode.times[-1]:.1f} "
             f"| {abs(1e3 * late['median']):.1f}, {abs(1e3 * late['worst']):.1f} ms | {found['overruns']} | {met} |"

@@ -15,6 +15,14 @@ from mpr.core.errors import BadClip
 from mpr.core.json_files import check
 
 
+class _Late(TypedDict):
+    """Seconds."""
+
+    median: float
+    p99: float
+    worst: float
+
+
 class About(TypedDict, total=False):
     """`Episode.about` of a recorded one (`robot.recording.episode_buffer`), as far as something is made of it."""
 
@@ -22,6 +30,11 @@ class About(TypedDict, total=False):
     mark: str
     fault: str
     overruns: int  # steps whose work took longer than there was time
+    # Totals of one from before there was a note a step (`mpr.core.data.old_episode_folder`):
+    held: dict[str, int]
+    met: dict[str, int]
+    missed: int
+    late_s: _Late
 
 
 def load_recorded(folder: Path, verify: bool = False) -> Episode:
@@ -35,13 +48,17 @@ def load_recorded(folder: Path, verify: bool = False) -> Episode:
 
 
 def figures(episode: Episode) -> dict[str, Any]:
-    """What its log comes to, as JSON: how often the arm was held and limits were met, how late its steps were."""
+    """What its log comes to, as JSON: how often the arm was held and limits were met, how late its steps were.
+
+    Of an episode from before there was a note a step, its own totals. None, or NaN seconds, where nobody counted.
+    """
     log = episode.log
     late = np.array([math.nan] if log.late_s is None else log.late_s)
-    return {
-        "held": counted(log.held),  # what held the arm -> times
-        "met": counted(log.met),  # limit -> times
+    found = {
+        "held": None if log.held is None else counted(log.held),  # what held the arm -> times
+        "met": None if log.met is None else counted(log.met),  # limit -> times
         "late_s": dict(zip(("median", "p99", "worst"), np.percentile(late, [50, 99, 100]).tolist(), strict=True)),
-        "missed": 0 if log.missed is None else int(log.missed.sum()),
-        "overruns": int(episode.about.get("overruns", 0)),
+        "missed": None if log.missed is None else int(log.missed.sum()),
     }
+    totals = {name: episode.about[name] for name in found if name in episode.about}
+    return {**found, **totals, "overruns": int(episode.about.get("overruns", 0))}

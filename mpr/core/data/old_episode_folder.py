@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from mpr.core.data.episode import Episode
 from mpr.core.data.scene import SceneRecording
-from mpr.core.data.step_log import AND, StepLog
+from mpr.core.data.step_log import StepLog
 from mpr.core.errors import BadClip
 from mpr.core.json_files import check, read_object
 
 DEMONSTRATION = "demonstration.json"
+TOTALS = ("held", "met", "missed", "late_s")  # of an episode: what is noted of each step now
 
 
 class _Demonstration(TypedDict):
@@ -47,7 +48,7 @@ class _EpisodeSaid(_Ended, total=False):
 
 
 class _About(TypedDict, total=False):
-    """What became typed; the rest stays in `about`."""
+    """What became typed; the rest stays in `about`, and so do totals, whose steps nobody noted (TOTALS)."""
 
     task: str
     seed: int
@@ -61,6 +62,9 @@ class _About(TypedDict, total=False):
     sent_times: list[Any]
     joints: list[Any]
     late: list[Any]
+
+
+TYPED = {*_About.__annotations__, "rate_hz"}
 
 
 def demonstration(folder: Path) -> Episode:
@@ -115,13 +119,13 @@ def episode(folder: Path, said: Any) -> Episode:
         seed=about.get("seed"),
         task=about.get("task", ""),
         rate_hz=_rate(about.get("rate_hz")),
-        about={name: value for name, value in about.items() if name not in (*_About.__annotations__, "rate_hz")},
+        about={name: value for name, value in about.items() if name in TOTALS or name not in TYPED},
     )
 
 
 def _log(about: Mapping[str, Any], steps: int) -> StepLog:
-    """Which of several reasons held the arm at a step was not kept: each step names them all."""
-    reasons = AND.join(about.get("held", {})) or "held"
+    """Which of several reasons held the arm at a step was not kept: each step says that it was one of them."""
+    reasons = " or ".join(about.get("held", {})) or "held"
     return StepLog(
         held=_noted([reasons if unsent else "" for unsent in about["unsent"]]) if "unsent" in about else None,
         idle=_noted(about.get("idle"), bool),
