@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mpr.core.data.episode import Episode
+from mpr.core.data.step_log import StepLog
 from mpr.core.errors import UserError
-from rl.data.demonstrations import labels
+from rl.data.demonstrations import BadDemonstration, labels
 from rl.policies.base_policy import ZeroPolicy
 from rl.policies.diffusion.normalise import RANGE_FLOOR, Normaliser
 from rl.policies.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
@@ -176,6 +177,38 @@ def test_windows_repeat_an_episode_s_ends_and_never_cross_into_the_next() -> Non
     torch.testing.assert_close(after["action"], start["action"] + 1000)
     torch.testing.assert_close(after["state"][0], torch.from_numpy(second.states)[[0, 0]])
     assert len(windows([toy_demonstration(0, length=3)])) == 1  # shorter than a chunk, and still learned from
+
+
+@pytest.mark.parametrize("taught", [True, False])
+def test_no_window_holds_an_action_that_was_not_executed(taught: bool) -> None:
+    """A held step is left out with what was seen before it, as idle ones are: what stays was seen and then done."""
+    whole, other = toy_demonstration(0, cameras=("front",)), toy_demonstration(1, cameras=("front",))
+    teacher = whole.teacher_actions if taught else None
+    at = [0, 7, 8, 19]
+    log = StepLog(held=np.where(np.isin(np.arange(20), at), "stale state", ""))
+    held = dataclasses.replace(whole, teacher_actions=teacher, log=log)
+    sent = np.delete(np.arange(20), at)
+    seen = [*sent, 20]
+    frames = {"front": np.asarray(whole.frames["front"])[seen]}
+    wanted = dataclasses.replace(
+        whole, states=whole.states[seen], times=whole.times[seen], executed_actions=whole.executed_actions[sent],
+        teacher_actions=None if teacher is None else teacher[sent], frames=frames,
+    )  # fmt: skip
+
+    def made(*demonstrations: Episode) -> Windows:
+        views = {"front": np.concatenate([np.asarray(d.frames["front"]) for d in demonstrations])}
+        return Windows(demonstrations, Horizons(), 0, views)
+
+    ours, theirs = made(held, other, held), made(wanted, other, wanted)
+    assert len(ours) == len(theirs) == 2 * 9 + 13
+    every = np.arange(len(ours))
+    for name, values in theirs.windows_at(every).items():
+        assert torch.equal(ours.windows_at(every)[name], values), name
+    assert np.array_equal(ours.states, theirs.states) and np.array_equal(ours.actions, theirs.actions), "what is fitted"
+    nothing = dataclasses.replace(whole, log=StepLog(held=np.full(20, "stale state")))
+    assert torch.equal(made(nothing, other).batch(0, 5)["state"], made(other).batch(0, 5)["state"])
+    with pytest.raises(BadDemonstration, match="each step of them was held"):
+        made(nothing)
 
 
 def test_batches_are_a_function_of_seed_and_number_and_pass_through_all_windows() -> None:
