@@ -14,6 +14,7 @@ FILE_LINES = 400
 FUNCTION_LINES = 60
 LINE_ENDS = (".", ":", "?", "!", ".`", ".)", '."')
 ARRAYS = ("NDArray", "Tensor", "ndarray")
+PLAIN = {"str", "bytes", "int", "float", "bool", "None", "Path"}  # a text beside these is a value, and no complaint
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -81,6 +82,39 @@ def test_no_function_is_longer_than_a_screen() -> None:
         if isinstance(node, Function) and (length := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
     }
     assert found == {}
+
+
+def or_text(tree: ast.Module) -> list[str]:
+    """Public functions that give something, or a text: a caller takes what went wrong for what was asked, and no type
+    tells the two apart. An exception, or a type of its own (`mpr.core.attempts.Failed`), does."""
+    found = []
+    for node in public(tree):
+        for inside in ast.walk(node.returns) if isinstance(node, Function) and node.returns else ():
+            kinds = set(ast.unparse(inside).split(" | "))
+            if isinstance(inside, ast.BinOp) and "str" in kinds and not kinds <= PLAIN:
+                found.append(f"{node.name} -> {ast.unparse(inside)}")
+    return found
+
+
+def test_what_goes_wrong_is_raised_or_has_a_type() -> None:
+    found = {module: wrong for module, file in files().items() if (wrong := or_text(ast.parse(file.read_text())))}
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ("Episode | str", True),
+        ("list[str | Episode | None]", True),
+        ("str | None", False),
+        ("dict[str, float | str | int]", False),
+        ("Episode | Failed", False),
+        ("tuple[str, Episode]", False),
+    ],
+)
+def test_a_text_beside_another_result_is_seen(given: str, wrong: bool) -> None:
+    for text in (f"def tried() -> {given}: ...", f"class Trial:\n    def tried(self) -> {given}: ..."):
+        assert bool(or_text(ast.parse(text))) is wrong
 
 
 def test_what_is_told_and_typed_does_not_get_less() -> None:
