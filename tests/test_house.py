@@ -84,6 +84,19 @@ def test_no_function_is_longer_than_a_screen() -> None:
     assert found == {}
 
 
+def rewritten(tree: ast.Module) -> list[str]:
+    """Frozen classes that write into themselves all the same: what was said, and what was made of it, become one."""
+    return [
+        node.name for node in tree.body if isinstance(node, ast.ClassDef) and "object.__setattr__" in ast.unparse(node)
+    ]
+
+
+def test_a_frozen_config_stays_as_it_was_made() -> None:
+    """What follows from what was said is a property, or a copy (`resolved`). A value may bring its arrays into form."""
+    found = {module: names for module, file in files().items() if (names := rewritten(ast.parse(file.read_text())))}
+    assert found == {"robot.hardware.pose": ["Pose"]}
+
+
 def or_text(tree: ast.Module) -> list[str]:
     """Public functions that give something, or a text: a caller takes what went wrong for what was asked, and no type
     tells the two apart. An exception, or a type of its own (`mpr.core.attempts.Failed`), does."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -47,10 +48,14 @@ class DemosConfig(StationConfig):
         if self.leader == EXPERT:
             if self.arm != "simulated":
                 raise UserError(f"--teleop {EXPERT} goes with --arm simulated; there is {', '.join(DEVICES.names())}")
-        else:  # whoever leads it sits there, and moves at a person's pace
+        else:
             DEVICES.check(self.leader)
-            object.__setattr__(self, "operator", "keyboard")
-            object.__setattr__(self, "real_time", True)
+
+    def resolved(self) -> Self:
+        """Likewise: whoever leads it sits there, and moves at a person's pace."""
+        if self.leader == EXPERT:
+            return super().resolved()
+        return dataclasses.replace(super().resolved(), operator="keyboard", real_time=True)
 
     @property
     def leader(self) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from tqdm import tqdm
 
@@ -36,14 +37,18 @@ class FaultsConfig:
     out: Path = Path("runs/robot_faults")  # run folder
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "limits", self.station.limits)
+        _ = self.station  # refused now
         if self.workers < 1:
             raise UserError(f"--workers {self.workers}: at least 1")
+
+    def resolved(self) -> Self:
+        """With the limits of the simulated arm's own box, where none was asked for."""
+        return replace(self, limits=self.station.limits)
 
     @property
     def station(self) -> StationConfig:
         """Raises UserError for settings of none."""
-        return StationConfig(size=self.size, seed=self.seed, limits=self.limits, task=self.task)
+        return StationConfig(size=self.size, seed=self.seed, limits=self.limits, task=self.task).resolved()
 
 
 def main(argv: Sequence[str]) -> None:

@@ -169,7 +169,7 @@ def test_a_check_that_ended_in_the_middle_leaves_no_run_behind(
 def test_a_check_asks_before_anything_moves_the_hand_too() -> None:
     clock, operator = ToyClock(), ToyOperator(answers=(Answer.QUIT,))
     with pytest.raises(UserError, match="did not let it move"):
-        list(checked(CheckConfig(), Station(ToyArm(clock), (), clock, operator)))
+        list(checked(CheckConfig().resolved(), Station(ToyArm(clock), (), clock, operator)))
     assert "the hand opens" in operator.asked[0] and "nothing in its hand" in operator.asked[0]
 
 

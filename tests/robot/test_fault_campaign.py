@@ -40,7 +40,7 @@ def test_what_a_session_must_not_end_like_is_called_bad() -> None:
     ids=lambda case: case.kind,
 )
 def test_a_fault_of_each_part_ends_well(case: Case) -> None:
-    found = tried(case, StationConfig(size=16))
+    found = tried(case, StationConfig(size=16).resolved())
     assert found.bad == [] and found.commands >= (5 if case.breaks_off else 30)
     assert set(found.events) & case.told_as or (case.breaks_off and found.ended)
 
