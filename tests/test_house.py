@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from rl.environments.setting import Rules, names
 from tests.test_packages import ROOT, files
 
 FILE_LINES = 400
@@ -95,6 +96,20 @@ def test_a_frozen_config_stays_as_it_was_made() -> None:
     """What follows from what was said is a property, or a copy (`resolved`). A value may bring its arrays into form."""
     found = {module: names for module, file in files().items() if (names := rewritten(ast.parse(file.read_text())))}
     assert found == {"robot.hardware.pose": ["Pose"]}
+
+
+def test_what_makes_a_setting_is_stated_once() -> None:
+    """A config that states it anew has to copy it by name, and a name that is forgotten is lost without a word."""
+    stated = {
+        f"{module}.{node.name}.{field}"
+        for module, file in files().items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Config") and module.startswith("rl.")
+        for field in sorted({*names(Rules), "env_options"})
+        if any(isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == field for one in node.body)
+    }
+    another_default = "rl.experiments.reach.ReachConfig.ajar"
+    assert stated == {"rl.environments.asked.SettingConfig.env_options", another_default}
 
 
 def or_text(tree: ast.Module) -> list[str]:
