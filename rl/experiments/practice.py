@@ -42,9 +42,8 @@ class PracticeConfig(Rules):
     base: Path = Path("runs/bc")  # run folder of `mpr bc`
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`
     num_demos: int = 0  # the first this many, by seed: as many as the base policy learned from; 0: all
-    variants: list[str] = field(
-        default_factory=lambda: ["none", "sparse", "dense"]
-    )  # reward, then settings that differ
+    # reward, then settings that differ
+    variants: list[str] = field(default_factory=lambda: ["none", "sparse", "dense"])
     against: str = ""  # a variant that the others are compared with too
     predictor: Path | None = None  # run folder of `mpr train`, for reward motion
     view: str = "front"  # camera of rewards that see
