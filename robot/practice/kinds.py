@@ -69,9 +69,10 @@ class ArmKind(EnvironmentKind):
 
     @contextmanager
     def _entered(self, setting: Setting, view: str) -> Iterator[PracticeEnvironment]:
-        from robot.environment import STEP_LIMIT, FrankaEnv
+        from robot.environment import FrankaEnv
         from robot.practice.environment import ArmPractice
         from robot.session import watched
+        from robot.setting import STEP_LIMIT
         from robot.station import entered, named
 
         config = self.station(setting)
