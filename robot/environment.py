@@ -36,10 +36,8 @@ from robot.recording.episode_buffer import EpisodeBuffer, state_vector
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import AHEAD, Seen, bad_picture, bad_state
+from robot.setting import RATE_HZ, STEP_LIMIT
 from robot.teleop.operator import Answer, Mark, Operator
-
-RATE_HZ = 10.0
-STEP_LIMIT = 200  # steps of an episode, as in the paper's authors' code (github.com/MVerghese/FrankaControl)
 
 Observation = dict[str, Any]
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Self
 
 from mpr.core.errors import UserError
 from rl.policies.base_policy import BasePolicy
@@ -25,7 +26,7 @@ OPERATORS = ("keyboard", "scripted")
 
 @dataclass(frozen=True)
 class StationConfig:
-    """What all commands beside an arm share."""
+    """What all commands beside an arm share. One made by hand is not `resolved` yet."""
 
     arm: str = SIMULATED  # simulated; franky (Franka Research 3, Panda); polymetis (through its server)
     host: str = ""  # of a real arm: franky's FCI host name, or HOST:PORT of the Polymetis server
@@ -60,10 +61,7 @@ class StationConfig:
                 raise UserError(f"{', '.join(given)}: of a real arm; the simulated one has cameras of its own")
             from robot.simulated.tasks import find_twin_task
 
-            there = find_twin_task(self.task).limits
-            if (self.limits.low, self.limits.high) == (Limits.low, Limits.high):  # a table's: nobody asked for one
-                box = dataclasses.replace(self.limits, low=there.low, high=there.high)
-                object.__setattr__(self, "limits", box)
+            find_twin_task(self.task)
         if not 16 <= self.size <= 640 or self.size % 2:
             raise UserError(f"--size {self.size}: 16 to 640 pixels, even")
         if not 1 <= self.rate_hz <= 30:
@@ -72,10 +70,19 @@ class StationConfig:
             raise UserError(
                 f"--limits.silence {self.limits.silence:g} s is under two beats of --rate_hz {self.rate_hz:g}"
             )
-        if self.arm == SIMULATED and self.operator == "keyboard":
-            object.__setattr__(self, "real_time", True)  # a person's pace
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: 0 or more")
+
+    def resolved(self) -> Self:
+        """With what follows: beside the simulated arm its own workspace, and a person's pace where one sits there."""
+        if self.arm != SIMULATED:
+            return self
+        from robot.simulated.tasks import find_twin_task
+
+        limits, there = self.limits, find_twin_task(self.task).limits
+        if (limits.low, limits.high) == (Limits.low, Limits.high):  # a table's: nobody asked for one
+            limits = dataclasses.replace(limits, low=there.low, high=there.high)
+        return dataclasses.replace(self, limits=limits, real_time=self.real_time or self.operator == "keyboard")
 
     @property
     def attended(self) -> bool:
@@ -119,7 +126,13 @@ def entered(found: Station) -> Iterator[None]:
 
 @contextmanager
 def named(config: StationConfig) -> Iterator[Station]:
-    """The named parts; nothing is connected."""
+    """The named parts; nothing is connected.
+
+    Raises ValueError for a config made in code whose `resolved()` was not asked for: beside the twin its limits would
+    be those of a table.
+    """
+    if config != config.resolved():
+        raise ValueError("a config made in code: give config.resolved(), as a command line's is")
     keys = Keys() if config.attended else None
     if config.arm == SIMULATED:
         from robot.simulated import simulated

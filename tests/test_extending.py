@@ -208,7 +208,7 @@ def test_a_task_of_the_simulated_arm(capsys: pytest.CaptureFixture[str]) -> None
     from robot.simulated import simulated
     from robot.station import StationConfig
 
-    limits = StationConfig(task="cupboard").limits
+    limits = StationConfig(task="cupboard").resolved().limits
     assert (limits.low[1], limits.high[2]) == (-0.6, 1.2)
     with simulated("cupboard", (32, 48)) as twin, twin.arm:
         assert twin.world.measured().travel == pytest.approx(0) and twin.expert is None

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from rl.environments.setting import Rules, names
 from tests.test_packages import ROOT, files
 
 FILE_LINES = 400
 FUNCTION_LINES = 60
 LINE_ENDS = (".", ":", "?", "!", ".`", ".)", '."')
 ARRAYS = ("NDArray", "Tensor", "ndarray")
+PLAIN = {"str", "bytes", "int", "float", "bool", "None", "Path"}  # a text beside these is a value, and no complaint
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -81,6 +83,66 @@ def test_no_function_is_longer_than_a_screen() -> None:
         if isinstance(node, Function) and (length := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
     }
     assert found == {}
+
+
+def rewritten(tree: ast.Module) -> list[str]:
+    """Frozen classes that write into themselves all the same: what was said, and what was made of it, become one."""
+    return [
+        node.name for node in tree.body if isinstance(node, ast.ClassDef) and "object.__setattr__" in ast.unparse(node)
+    ]
+
+
+def test_a_frozen_config_stays_as_it_was_made() -> None:
+    """What follows from what was said is a property, or a copy (`resolved`). A value may bring its arrays into form."""
+    found = {module: names for module, file in files().items() if (names := rewritten(ast.parse(file.read_text())))}
+    assert found == {"robot.hardware.pose": ["Pose"]}
+
+
+def test_what_makes_a_setting_is_stated_once() -> None:
+    """A config that states it anew has to copy it by name, and a name that is forgotten is lost without a word."""
+    stated = {
+        f"{module}.{node.name}.{field}"
+        for module, file in files().items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Config") and module.startswith("rl.")
+        for field in sorted({*names(Rules), "env_options"})
+        if any(isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == field for one in node.body)
+    }
+    another_default = "rl.experiments.reach.ReachConfig.ajar"
+    assert stated == {"rl.environments.asked.SettingConfig.env_options", another_default}
+
+
+def or_text(tree: ast.Module) -> list[str]:
+    """Public functions that give something, or a text: a caller takes what went wrong for what was asked, and no type
+    tells the two apart. An exception, or a type of its own (`mpr.core.attempts.Failed`), does."""
+    found = []
+    for node in public(tree):
+        for inside in ast.walk(node.returns) if isinstance(node, Function) and node.returns else ():
+            kinds = set(ast.unparse(inside).split(" | "))
+            if isinstance(inside, ast.BinOp) and "str" in kinds and not kinds <= PLAIN:
+                found.append(f"{node.name} -> {ast.unparse(inside)}")
+    return found
+
+
+def test_what_goes_wrong_is_raised_or_has_a_type() -> None:
+    found = {module: wrong for module, file in files().items() if (wrong := or_text(ast.parse(file.read_text())))}
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ("Episode | str", True),
+        ("list[str | Episode | None]", True),
+        ("str | None", False),
+        ("dict[str, float | str | int]", False),
+        ("Episode | Failed", False),
+        ("tuple[str, Episode]", False),
+    ],
+)
+def test_a_text_beside_another_result_is_seen(given: str, wrong: bool) -> None:
+    for text in (f"def tried() -> {given}: ...", f"class Trial:\n    def tried(self) -> {given}: ..."):
+        assert bool(or_text(ast.parse(text))) is wrong
 
 
 def test_what_is_told_and_typed_does_not_get_less() -> None:

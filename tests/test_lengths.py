@@ -20,7 +20,8 @@ from mpr.core.checksums import write_sums
 from mpr.core.data.episode_folder import load_episode, save_episode
 from rl.data.demonstrations import BadDemonstration, load_demonstrations, save_demonstration
 from rl.environments.kitchen.minari_data import read_minari, save_minari
-from robot.commands.export import ExportConfig, find_episodes
+from robot.commands.export import ExportConfig
+from robot.commands.export_compared import find_episodes
 from robot.recording.demonstrations import write_demonstrations
 from tests.rl.made_demonstrations import made, numbers, stock_episode, write_minari
 from tests.toy_robot_episodes import robot_episode

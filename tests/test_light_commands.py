@@ -4,11 +4,15 @@ that takes seconds to import."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from mpr import cli
+from rl.experiments.command import EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = (
@@ -38,6 +42,13 @@ VERBS = {  # and a value that each refuses
     "experiment ceiling": "--env kitchen:none_such",
     "quickstart": "--task none_such",
     "bench rl": "--rounds 0",
+    "robot check": "--arm none_such",
+    "robot demos": "--arm none_such",
+    "robot run": "--arm none_such",
+    "robot replay": "--arm none_such",
+    "robot faults": "--limits.step -1",
+    "robot export": "--format none_such",
+    "bench robot": "--arm none_such",
 }
 PLANNED = {  # verbs whose plan needs no such library, and what it is asked of
     "synth": "--clips 2",
@@ -80,6 +91,19 @@ def brought(lines: list[str], where: Path) -> dict[str, tuple[int, list[str], st
         cwd=where,
     )
     return json.loads(done.stdout)
+
+
+def test_every_command_is_asked() -> None:
+    experiments = {f"experiment {name}" for name in EXPERIMENTS}
+    assert set(VERBS) == set(cli.VERBS) - {"experiment"} | experiments
+
+
+def test_every_option_is_told(tmp_path: Path) -> None:
+    """A comment that stands neither behind a field nor above it is none to the help."""
+    for line, (_, _, told) in brought([f"{verb} --help" for verb in VERBS], tmp_path).items():
+        options = re.split(r"\n  (?=--)", told.partition("\n\nA list's items")[0])[1:]
+        untold = [option.split()[0] for option in options if "(default:" not in " ".join(option.split())]
+        assert options and not untold, line
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class TrackingBench:
 
     recordings: list[Path] = field(default_factory=lambda: [Path("data/microwave")])  # folders of clips or episodes
     most: int = 20  # of each folder, the first of them
-    trackers: list[str] = field(default_factory=lambda: [LUCAS_KANADE])
+    trackers: list[str] = field(default_factory=lambda: [LUCAS_KANADE])  # by name
     weights: Path | None = None  # CoTracker's .pth file
     device: str = "auto"  # of CoTracker: auto, cpu, cuda
     masks: bool = True  # masks too

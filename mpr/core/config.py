@@ -28,6 +28,7 @@ def parse(
 ) -> tuple[C, bool]:
     """Returns the config and whether --dry-run was asked. `--config FILE` is read first, `--key value` overrides it.
 
+    A config in which one value follows from another says so in a method `resolved`, and is returned as that has it.
     `presets`: what `--preset NAME` sets, below both. Raises UserError for an unknown key or preset, a wrong type, a
     refused value or a missing file.
     """
@@ -54,7 +55,9 @@ def parse(
     except UserError as error:
         raise UserError(f"{prog}: {error}; see {prog} --help") from error
     try:
-        return draccus.decode(config_class, said), dry_run
+        config = draccus.decode(config_class, said)
+        resolved = getattr(config, "resolved", None)
+        return (resolved() if resolved else config), dry_run
     except UserError:
         raise
     except Exception as error:

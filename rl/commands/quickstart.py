@@ -28,13 +28,14 @@ from mpr.core.errors import UserError
 from mpr.core.processes import mapped
 from mpr.core.runs import RunFolder, write_atomic
 from rl.environments.kitchen.tasks import find_task
+from rl.environments.setting import Rules, names
 
 EVALUATED = 800_000  # evaluation's seeds begin here: nothing else is ever chosen or reported on them
 PREDICTOR = (  # configs/predictor_slide.yaml's, but for the number of steps: five minutes of one core
     "steps=700 compensate=mean augment.affine=0.7 augment.colour=0.8 augment.grey=0.1 augment.noise=0.3 "
     "augment.blur=0.15 augment.occlude=0.2 augment.progress_jitter=0.1"
 )
-OTHERS_TOO = {"ajar", "full_open", "ddim_steps"}  # what practice and evaluation must agree on
+OTHERS_TOO = set(names(Rules))  # what practice and evaluation must agree on
 SEEDS = 80  # quickstarts that share no seed of clips, demonstrations, practice or evaluation
 
 

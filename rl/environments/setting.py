@@ -1,9 +1,13 @@
-"""A setting: everything that decides an environment's episodes but their seed. Imports no simulator."""
+"""A setting: everything that decides an environment's episodes but their seed. Imports no simulator.
+
+What commands say of one is in `rl.environments.asked`; `Door` and `Rules` are stated here for both.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from mpr.reward.agreement import MOTION_THRESHOLD_PX
 from rl.policies.actor import RESIDUAL_SCALE
@@ -12,16 +16,38 @@ ENVIRONMENT = "kitchen:microwave"
 ZERO = Path("zero")  # in a base policy's place: none
 
 
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """How a kitchen's door stands at the start, and how far it opens."""
+
+    ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
+    full_open: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules(Door):
+    """What practice on a base policy and its evaluation have in common."""
+
+    ddim_steps: int = 10  # network evaluations for one chunk of the base policy
+
+
+def names(of: type[Door]) -> tuple[str, ...]:
+    """The fields that are stated here, in order."""
+    return tuple(one.name for one in fields(of))
+
+
+def rules_of(config: Rules) -> dict[str, Any]:
+    """The rules that a config holds, for another one that shall have the same."""
+    return {name: getattr(config, name) for name in names(Rules)}
+
+
 @dataclass(frozen=True)
-class Setting:
+class Setting(Rules):
     """Which episodes: everything that decides them but the seed."""
 
     env: str = ENVIRONMENT  # KIND:NAME; kinds are those of rl.environments.registry
     base: Path = ZERO  # run folder of `mpr bc`, or a name that the kind knows
     residual_scale: float = RESIDUAL_SCALE
-    ddim_steps: int = 10
-    ajar: bool = False
-    full_open: bool = False
     device: str = "cpu"
     options: str = ""  # of the environment, as "key=value key=value"
 

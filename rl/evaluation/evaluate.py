@@ -17,6 +17,7 @@ from mpr.core.report.page import media_markdown, write_page
 from mpr.core.runs import RunFolder, write_atomic
 from rl.environments.kind import base_digest
 from rl.environments.practice import PracticeEnvironment
+from rl.environments.setting import Door, names
 from rl.evaluation.config import BASE, FREE, EvaluateConfig
 from rl.evaluation.curves import draw_curves, practised_successes
 from rl.evaluation.outcomes import Outcome, Residual, compare, play, table
@@ -86,7 +87,7 @@ def load_residual(config: EvaluateConfig, path: Path) -> Residual:
         raise BadCheckpoint(f"{path} practised on another base policy ({about['base']}) than {config.base} now holds")
     if about["ddim_steps"] != config.ddim_steps:
         raise BadCheckpoint(f"{path} practised with --ddim_steps {about['ddim_steps']}, asked is {config.ddim_steps}")
-    for name in ("ajar", "full_open", "env_options"):
+    for name in (*names(Door), "env_options"):
         if about.get(name, "") != getattr(config, name):
             print(f"{path} practised with {name} {about.get(name, '')}, here it is {getattr(config, name)}")
     return Residual(policy, float(about["residual_scale"]))

@@ -16,6 +16,7 @@ from mpr.core.config import parse, print_plan, with_settings
 from mpr.core.errors import UserError
 from mpr.core.processes import cpu_threads
 from rl.environments.kitchen.tasks import find_task
+from rl.environments.setting import Rules
 from rl.environments.starts import SELECTION
 from rl.policies.diffusion.config import BcConfig
 
@@ -30,7 +31,7 @@ EVALUATION_S = 0.7  # of an evaluation episode
 
 
 @dataclass(frozen=True)
-class BaseConfig:
+class BaseConfig(Rules):
     """Trains base policies on fewer and fewer demonstrations until one is neither hopeless nor finished."""
 
     task: str = "microwave"  # microwave, hinge or slide
@@ -41,9 +42,6 @@ class BaseConfig:
     settings: str = "size=tiny"  # of `mpr bc`, for every policy, as "size=small steps=8000"
     episodes: int = 100  # of evaluation, each policy
     seed: int = SELECTION  # of the first episode
-    ddim_steps: int = 10  # network evaluations for one chunk
-    ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
-    full_open: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
     threads: int = 1  # CPU threads; another number gives other last bits
     out: Path = Path("runs/base_rule")  # run folder
 

@@ -12,6 +12,7 @@ from mpr.core.runs import RunFolder, write_atomic
 from rl.data.demonstrations import check_shown, frame_sizes, load_demonstrations
 from rl.environments.kitchen.pictures import pictures_for
 from rl.environments.kitchen.tasks import find_task, goal
+from rl.environments.setting import rules_of
 from rl.evaluation.config import BASE, EvaluateConfig
 from rl.evaluation.evaluate import evaluate
 from rl.evaluation.outcomes import successes
@@ -52,14 +53,14 @@ def rate_of(config: BaseConfig, count: int, seed: int) -> Interval:
     """Train one policy and evaluate it; what is there already is kept."""
     policy = config.policy(count, seed)
     Training(policy).run()
-    shared = {name: getattr(config, name) for name in ("ddim_steps", "ajar", "full_open", "threads")}
     asked = EvaluateConfig(
         f"kitchen:{config.task}",
-        **shared,
+        **rules_of(config),
         base=policy.out,
         episodes=config.episodes,
         seed=config.seed,
         videos=0,
+        threads=config.threads,
         out=policy.out / "evaluation",
     )
     return success_rate(successes(evaluate(asked).metrics(), BASE, asked.seeds))

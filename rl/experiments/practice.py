@@ -16,11 +16,11 @@ from typing import Any
 from mpr.core.config import parse, print_plan, with_settings
 from mpr.core.errors import UserError
 from mpr.core.processes import check_engine
-from rl.environments.setting import ZERO
+from rl.environments.setting import ZERO, Rules, names
 from rl.environments.starts import SELECTION
 from rl.residual.config import NO_DEMONSTRATIONS, FinetuneConfig
 
-SHARED = ("base", "demos", "num_demos", "predictor", "view", "ddim_steps", "ajar", "full_open")  # by all runs
+SHARED = ("base", "demos", "num_demos", "predictor", "view", *names(Rules))  # by all runs
 FREE = ("out", "workers", "engine", "videos")  # may differ when an experiment is resumed
 PRESETS: dict[str, dict[str, Any]] = {
     "check": {"seeds": 1, "practice_episodes": 5, "episodes": 5, "videos": 0},
@@ -35,16 +35,15 @@ PRACTICE_S, EVALUATION_S = 3.3, 0.7  # core-seconds an episode
 
 
 @dataclass(frozen=True)
-class PracticeConfig:
+class PracticeConfig(Rules):
     """Arms of residual practice beside the base policy: training seeds, final policies, all on the same starts."""
 
     task: str = "microwave"  # microwave, hinge or slide
     base: Path = Path("runs/bc")  # run folder of `mpr bc`
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`
     num_demos: int = 0  # the first this many, by seed: as many as the base policy learned from; 0: all
-    variants: list[str] = field(
-        default_factory=lambda: ["none", "sparse", "dense"]
-    )  # reward, then settings that differ
+    # reward, then settings that differ
+    variants: list[str] = field(default_factory=lambda: ["none", "sparse", "dense"])
     against: str = ""  # a variant that the others are compared with too
     predictor: Path | None = None  # run folder of `mpr train`, for reward motion
     view: str = "front"  # camera of rewards that see
@@ -52,9 +51,6 @@ class PracticeConfig:
     practice_episodes: int = 100  # of each run
     episodes: int = 100  # of evaluation, each final policy and the base
     seed: int = SELECTION  # of the first evaluation episode: 500,000 and up to choose anything, 700,000 to report, once
-    ddim_steps: int = 10  # network evaluations for one chunk of the base policy
-    ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
-    full_open: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
     settings: str = ""  # of `mpr finetune`, for every variant: "utd=2 demos=none"
     videos: int = 2  # evaluation episodes filmed
     workers: int = 2  # runs at a time, one thread each

@@ -11,6 +11,7 @@ from mpr.core.processes import mapped
 from mpr.core.report.page import media_markdown, write_page
 from mpr.core.runs import RunFolder, write_atomic
 from rl.environments.kind import base_digest
+from rl.environments.setting import rules_of
 from rl.evaluation.config import EvaluateConfig
 from rl.evaluation.curves import practised_successes
 from rl.evaluation.evaluate import evaluate
@@ -19,8 +20,6 @@ from rl.experiments.practice_table import Raw, draw, lines, summary
 from rl.residual.config import FinetuneConfig
 from rl.residual.rewards import find_reward
 from rl.residual.train import find_demonstrations, finetune
-
-EVALUATED = ("base", "ddim_steps", "ajar", "full_open")  # of these, what evaluation needs too
 
 
 def practise(config: PracticeConfig, units: Sequence[FinetuneConfig], name: str) -> None:
@@ -43,8 +42,9 @@ def practise(config: PracticeConfig, units: Sequence[FinetuneConfig], name: str)
 def evaluation(config: PracticeConfig) -> EvaluateConfig:
     """Every final policy and the base, on the same seeds."""
     runs = tuple(config.folder(variant, seed) for variant in config.variants for seed in range(config.seeds))
-    where = {name: getattr(config, name) for name in (*EVALUATED, "episodes", "seed", "videos", "workers")}
-    return EvaluateConfig(f"kitchen:{config.task}", **where, residuals=runs, out=config.out / "evaluation")
+    same = {name: getattr(config, name) for name in ("base", "episodes", "seed", "videos", "workers")}
+    where = f"kitchen:{config.task}"
+    return EvaluateConfig(where, **same, **rules_of(config), residuals=runs, out=config.out / "evaluation")
 
 
 def report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> None:

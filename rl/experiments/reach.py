@@ -17,7 +17,7 @@ from rl.experiments.practice import PRESETS, PracticeConfig, experiment
 VARIANTS = ("motion", "motion tracker=lucas_kanade", "none", "any_motion", "dense", "sparse")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReachConfig(PracticeConfig):
     """Motion, no, any-motion, dense and sparse reward beside the base policy, on doors that start ajar."""
 

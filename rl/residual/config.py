@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mpr.core.config import Range, check_ranges
-from mpr.core.device import check_device, resolved_device
+from mpr.core.device import check_device
 from mpr.core.errors import UserError
 from mpr.reward.agreement import BONUS, MOTION_THRESHOLD_PX
 from mpr.reward.registry import REWARDS, reward_class
 from mpr.reward.trackers import REWARD_TRACKERS
-from rl.environments.kind import EnvironmentKind
+from rl.environments.asked import SettingConfig
 from rl.environments.registry import kind_of
-from rl.environments.setting import ENVIRONMENT, RewardView, Setting
+from rl.environments.setting import RewardView, Setting
 from rl.environments.starts import FIRST_SEED, SELECTION
-from rl.policies.actor import INITS, LOG_STD, LOG_STD_MAX, LOG_STD_MIN
+from rl.policies.actor import INITS, LOG_STD, LOG_STD_MAX, LOG_STD_MIN, RESIDUAL_SCALE
 
 NO_DEMONSTRATIONS = Path("none")  # in their place
 PRETRAIN = 10_000
@@ -39,16 +39,13 @@ def check_reward(name: str, env: str, reward_view: RewardView) -> None:
 
 
 @dataclass(frozen=True)
-class FinetuneConfig:
+class FinetuneConfig(SettingConfig):
     """Train a residual policy on a frozen base policy, by SAC.
 
     The defaults are the paper's for its robot, but for an actor that starts at zero, a warm-up that is the base
     policy's own, returns of five steps, and an average of the actor to evaluate.
     """
 
-    env: str = ENVIRONMENT  # kitchen:TASK, twin:TASK, arm, gymnasium:ID, or another package's
-    env_options: str = ""  # of the environment, as "key=value key=value"; of an arm: those of `mpr robot run`
-    base: Path = Path("runs/bc")  # run folder of `mpr bc`; zero: no base policy; beside an arm also stay, expert
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`, in every batch; none: none
     num_demos: int = 0  # practise with the first this many, by seed (as many as the base policy learned from); 0: all
     out: Path = Path("runs/finetune")  # run folder
@@ -56,15 +53,12 @@ class FinetuneConfig:
     predictor: Path | None = None  # run folder of `mpr train`: for reward motion
     tracker: str = "exact"  # of rewards motion and any_motion: exact, lucas_kanade, cotracker3_offline or _online
     view: str = "front"  # camera that these two look through
-    motion_threshold_px: float = (
-        MOTION_THRESHOLD_PX  # pixels of 256: for these two, a point tracked to move less counts 0
-    )
+    # pixels of 256: for these two, a point tracked to move less counts 0
+    motion_threshold_px: float = MOTION_THRESHOLD_PX
     bonus: float = BONUS  # added to the reward of the step that succeeds; not with reward environment
     episodes: int = 100  # to practise
-    ddim_steps: int = 10  # network evaluations for one chunk of the base policy
-    residual_scale: float = 0.1  # share of half the action range: executed = base + residual_scale * range/2 * residual
-    ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
-    full_open: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
+    # share of half the action range: executed = base + residual_scale * range/2 * residual
+    residual_scale: float = RESIDUAL_SCALE
     seed: int = 0  # weights, sampling, and 1,000 episode seeds of its own
     pretrain: int = PRETRAIN  # critic updates on demonstrations, where there are any, before the first episode
     utd: float = 4.0  # updates per environment step, made after each episode
@@ -77,9 +71,8 @@ class FinetuneConfig:
     gamma: float = 0.99  # discount a step
     n_steps: int = 5  # rewards summed before the target critics are asked about the rest (the paper: 1)
     tau: float = 0.005  # target critics follow by this share an update
-    actor_ema: float = (
-        2e-4  # the actor evaluated moves to the one practising by this share an update; 1: it is that one
-    )
+    # the actor evaluated moves to the one practising by this share an update; 1: it is that one
+    actor_ema: float = 2e-4
     ent_coef: str = "0.05"  # entropy coefficient: a number, or auto
     actor_init: str = "zero"  # zero, orthogonal or default
     log_std: float = LOG_STD  # only for actor_init zero: log standard deviation to begin with
@@ -87,10 +80,9 @@ class FinetuneConfig:
     checkpoint_every: int = 10  # episodes
     threads: int = 1  # CPU threads; another number gives other last bits
     compile: bool = False  # updates by a C++ compiler, a third faster; other last bits
-    device: str = "cpu"  # cpu or cuda
 
     def __post_init__(self) -> None:
-        self.kind.check(self._setting(self.device))
+        self.kind.check(self.asked)
         check_reward(self.reward, self.env, self.reward_view)
         check_ranges(self, RANGES)
         if self.kind.sizes is not None:
@@ -126,16 +118,8 @@ class FinetuneConfig:
             )
 
     @property
-    def kind(self) -> EnvironmentKind:
-        return kind_of(self.env)
-
-    @property
-    def setting(self) -> Setting:
-        return self._setting(resolved_device(self.device))
-
-    def _setting(self, device: str) -> Setting:
-        same = ("env", "base", "residual_scale", "ddim_steps", "ajar", "full_open")
-        return Setting(**{name: getattr(self, name) for name in same}, device=device, options=self.env_options)
+    def asked(self) -> Setting:
+        return replace(super().asked, residual_scale=self.residual_scale)
 
     @property
     def demonstrated(self) -> bool:

@@ -28,6 +28,7 @@ from mpr.reward.registry import reward_class
 from rl.data.demonstrations import check_shown, load_demonstrations
 from rl.environments.kind import base_digest
 from rl.environments.practice import PracticeEnvironment, Stopped
+from rl.environments.setting import Rules, names
 from rl.environments.starts import FIRST_SEED, InTurn
 from rl.policies.diffusion.views import fingerprint
 from rl.policies.residual import ResidualPolicy
@@ -142,8 +143,7 @@ class Finetuning:
         self._save(0)
 
     def _save(self, episodes: int) -> None:
-        same = ("env", "env_options", "residual_scale", "ddim_steps", "ajar", "full_open")
-        about = {name: getattr(self.config, name) for name in same}
+        about = {name: getattr(self.config, name) for name in ("env", "env_options", "residual_scale", *names(Rules))}
         about |= {"base": str(self.config.base), "base_weights": self.base_weights}
         save_checkpoint(self.config.out, episodes, self.model, about)
 

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from mpr.core.config import as_dict, parse, print_plan
-from mpr.core.data.episode import Episode
+from mpr.core.config import parse, print_plan
 from mpr.core.device import check_device
 from mpr.core.errors import UserError
-from mpr.core.report.intervals import success_rate
-from mpr.core.report.page import media_markdown, write_page
-from mpr.core.runs import RunFolder
-from rl.policies.base_policy import BasePolicy
 from rl.policies.registry import is_named
-from robot.environment import STEP_LIMIT, FrankaEnv
-from robot.policies.named import EXPERT, base_policy
-from robot.recording.film import save_film
-from robot.recording.recorded import figures, load_recorded
-from robot.recording.recorder import Recorder
-from robot.safety.guard import Event
-from robot.session import episode_summary, session, watched
-from robot.station import Station, StationConfig, entered, named
-
-FREE = ("out", "episodes", "host", "films", "operator")  # may differ when a session goes on
+from robot.setting import EXPERT, STAY, STEP_LIMIT
+from robot.station import StationConfig
 
 
 @dataclass(frozen=True)
@@ -62,117 +42,8 @@ def main(argv: Sequence[str]) -> None:
     """Entry of `mpr robot run`. Raises UserError."""
     config, dry_run = parse(RunConfig, argv, "mpr robot run")
     if dry_run:
-        inputs = {} if config.policy in (EXPERT, "stay") or is_named(config.policy) else {"policy": Path(config.policy)}
+        inputs = {} if config.policy in (EXPERT, STAY) or is_named(config.policy) else {"policy": Path(config.policy)}
         return print_plan(config, inputs, {"episodes": config.episodes, "limits": config.limits}, config.out)
-    with ExitStack() as stack:
-        at = stack.enter_context(named(config))
-        base = stack.enter_context(base_policy(config.policy, at, config.wall, config.ddim_steps, config.device))
-        stack.enter_context(entered(at))
-        run = RunFolder(config.out, "robot run", as_dict(config), FREE)  # last: what is refused leaves none
-        run.keep_metrics(lambda row: row["what"] == "event")
-        recorder = opened(run)
-        at.operator.say(at.operator.about)
-        env = environment(config, at, base, run, config.step_limit, policy=config.policy)
-        stack.enter_context(watched(env, config.wall))
-        for _ in session(env, recorder, config.episodes, config.seed):
-            pass
-    print("\n".join(report(config, run, recorder)))
+    from robot.commands.run_session import run_policy
 
-
-def opened(run: RunFolder) -> Recorder:
-    """The run's recorder, to add to what is there; what is wrong with episodes that are there already is said."""
-    run.reopen()
-    recorder = Recorder(run.path / "episodes")
-    if recorder.leftovers or recorder.damaged:
-        print("\n".join(recorder.report()))
-    return recorder
-
-
-def environment(
-    config: StationConfig, at: Station, base: BasePolicy, run: RunFolder, step_limit: int, policy: str = ""
-) -> FrankaEnv:
-    """The station as an environment, whose guard is heard on the screen and in the run's metrics.jsonl.
-
-    Events come from whichever thread they come from.
-    """
-
-    def on_event(event: Event) -> None:
-        print(f"{event.kind}: {event.message}", file=sys.stderr, flush=True)  # first: the disk may be full
-        run.log(what="event", time=event.time, kind=event.kind, message=event.message, ask=event.ask)
-
-    return FrankaEnv(
-        at.arm,
-        at.cameras,
-        base,
-        at.operator,
-        clock=at.clock,
-        limits=config.limits,
-        rate_hz=config.rate_hz,
-        step_limit=step_limit,
-        task=config.task,
-        about={"policy": policy, "limits": dataclasses.asdict(config.limits)},
-        on_event=on_event,
-    )
-
-
-def report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:
-    """Write metrics.jsonl's episodes, films, page.html and summary.json; returns the page's table."""
-    episodes = {folder.name: load_recorded(folder) for folder in recorder.whole.values()}
-    if not episodes:
-        raise UserError(f"no episode in {recorder.root}: the operator quit before the first was over")
-    films = [run.path / "films" / f"{name}.mp4" for name in list(episodes)[: config.films]]
-    for film in films:
-        if not film.exists():
-            save_film(episodes[film.stem], film)
-    tried = [episode for episode in episodes.values() if not episode.about.get("fault")]
-    successes = np.array([episode.success for episode in tried])
-    events = [row for row in run.metrics() if row["what"] == "event"]
-    for name, episode in episodes.items():
-        about = {**episode.about, **figures(episode), "task": episode.task, "seed": episode.seed}
-        run.log(what="episode", name=name, success=episode.success, steps=len(episode), **about)
-    rate = str(success_rate(successes)) if tried else "–"
-    lines = [f"# {config.task} on {config.arm}, by {Path(config.policy).name}: {rate} of {len(tried)} episodes", ""]
-    if len(tried) < len(episodes):
-        lines += [f"{len(episodes) - len(tried)} more were ended by a fault, and say nothing of the policy.", ""]
-    lines += [*rows(episodes), "", *counted(events)]
-    lines += [f"- episode {number} is damaged and left out: {why}" for number, why in recorder.damaged.items()]
-    write_page(
-        run.path / "page.html", "\n".join(lines) + "\n\n" + media_markdown(*(f.relative_to(run.path) for f in films))
-    )
-    found = [figures(episode) for episode in episodes.values()]
-    run.finish(
-        {
-            "episodes": len(episodes),
-            "ended_by_a_fault": len(episodes) - len(tried),
-            "successes": int(successes.sum()),
-            "steps": [len(episode) for episode in episodes.values()],
-            "late_worst_s": max(one["late_s"]["worst"] for one in found),
-            "overruns": sum(one["overruns"] for one in found),
-            "events": dict(Counter(row["kind"] for row in events)),
-        }
-    )
-    return lines
-
-
-def rows(episodes: Mapping[str, Episode]) -> list[str]:
-    """A table, an episode a row."""
-    lines = ["| episode | end | seconds | late: median, worst | overruns | limits met |", "|---|---|---|---|---|---|"]
-    for name, episode in episodes.items():
-        found = figures(episode)
-        late = found["late_s"]
-        met = ", ".join(f"{limit} {count}" for limit, count in (found["met"] or {}).items())
-        met = met or ("–" if found["met"] is None else "none")
-        lines.append(
-            f"| {name.removeprefix('episode_')} | {episode_summary(episode)} | {episode.times[-1]:.1f} "
-            f"| {abs(1e3 * late['median']):.1f}, {abs(1e3 * late['worst']):.1f} ms | {found['overruns']} | {met} |"
-        )
-    return lines
-
-
-def counted(events: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What went wrong, by kind, with an example of each."""
-    if not events:
-        return ["No faults."]
-    counts = Counter(row["kind"] for row in events)
-    example = {row["kind"]: row["message"] for row in reversed(events)}
-    return [f"- {kind}: {count}, as: {example[kind]}" for kind, count in counts.most_common()]
+    run_policy(config)

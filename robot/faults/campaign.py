@@ -14,7 +14,7 @@ from typing import Any
 
 from mpr.core.data.episode_folder import load_episode
 from mpr.core.runs import RunFolder, read_metrics
-from robot.commands.run import environment
+from robot.commands.run_session import environment
 from robot.environment import FrankaEnv
 from robot.faults import loop, real_time
 from robot.faults.arm import FaultyArm
@@ -24,15 +24,15 @@ from robot.faults.judge import Judged
 from robot.faults.policy import FaultyPolicy
 from robot.faults.trigger import Trigger
 from robot.hardware.clock import Clock
-from robot.policies.named import EXPERT, base_policy
+from robot.policies.named import base_policy
 from robot.recording.recorder import Recorder
 from robot.safety.watchdog import Watchdog
 from robot.session import session
+from robot.setting import EXPERT
 from robot.station import Station, StationConfig, named
 from robot.teleop.operator import Answer, Mark, Operator
 
 STEPS = 70
-SIZE = 32  # pixels
 THINKS = 0.5  # seconds that a person takes to answer
 
 

@@ -43,9 +43,9 @@ POINTS = {  # phase of a session: what is called there, and which calls of it
     "saving: checksums": ("mpr.core.checksums:sha256", (1, 3, 7)),
     "saving: the folder's name": ("os:replace", (1, 2, 3)),
     "saving: the log": ("robot.recording.recorder:Recorder._log", (1, 3)),
-    "films": ("robot.commands.run:save_film", (1, 3)),
-    "the page": ("robot.commands.run:write_page", (1,)),
-    "the summary": ("robot.commands.run:RunFolder.finish", (1,)),
+    "films": ("robot.commands.run_session:save_film", (1, 3)),
+    "the page": ("robot.commands.run_session:write_page", (1,)),
+    "the summary": ("robot.commands.run_session:RunFolder.finish", (1,)),
 }
 CUT = (0.5, 2, 4, 8, 16)  # kilobytes at which files are cut off, as where a quota ends
 DISKS = (320, 1120, 1140, 1160)  # kilobytes of disks that are full before the first episode, and after some

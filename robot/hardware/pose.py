@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 Vector = NDArray[np.float64]
 UNIT = 1e-3  # by which a quaternion's length may be off
@@ -44,6 +47,8 @@ class Pose:
     @property
     def rotation(self) -> Rotation:
         """From the end effector's axes to the base's."""
+        from scipy.spatial.transform import Rotation  # half a second, and no command's help needs it
+
         return Rotation.from_quat(self.quaternion)
 
     def moved(self, by: ArrayLike, turn_base: Rotation) -> Pose:

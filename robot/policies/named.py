@@ -17,9 +17,9 @@ from mpr.core.processes import cpu_threads
 from rl.policies.base_policy import BasePolicy, ZeroPolicy
 from rl.policies.registry import BASE_POLICIES, Around, is_named, named_policy
 from robot.hardware.action import HALF_WIDTH, NOTHING, SIZE
+from robot.setting import EXPERT, STAY
 from robot.station import Station
 
-EXPERT, STAY = "expert", "stay"
 STATE = 8  # numbers in the state that policies know
 
 

@@ -52,15 +52,15 @@ class Limits:
     """Metres, radians, seconds; in the frame of the arm's base. Raises UserError for limits that are none."""
 
     low: tuple[float, float, float] = (0.13, -0.37, 0.02)  # workspace box; x and y as the paper's authors have them
-    high: tuple[float, float, float] = (0.97, 0.37, 0.90)
+    high: tuple[float, float, float] = (0.97, 0.37, 0.90)  # its other corner
     step: float = 0.05  # of a command from the last one
     turn: float = 0.25  # the same, radians
     lead: float = 0.09  # of a command from the measured pose: 0.05 m on each axis
     lead_turn: float = 0.25  # radians (paper: rotation clip)
     second: float = 0.35  # of all commands within any second
-    second_turn: float = 1.5
+    second_turn: float = 1.5  # the same, radians
     narrowest: float = 0.0  # gripper widths
-    widest: float = 0.08
+    widest: float = 0.08  # the other end of them
     state_age: float = 0.1  # of a measurement, beyond which nothing is sent
     picture_age: float = 0.1  # of a picture, likewise
     command_age: float = 0.3  # from the observation that a command was made of

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mpr.core.registry import Registry
-from robot.teleop.device import Teleop
-from robot.teleop.keys import Keys
+
+if TYPE_CHECKING:
+    from robot.teleop.device import Teleop
+    from robot.teleop.keys import Keys
 
 DEVICES = Registry(
     "teleoperation device",

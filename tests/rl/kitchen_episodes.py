@@ -22,9 +22,7 @@ TASK_NAMES, KIND_NAMES = list(TASKS.ours), list(KINDS)
 
 @lru_cache(maxsize=32)
 def episode(task: str, kind: str, seed: int = SEED, view: str = "front") -> Episode:
-    made = attempt_episode(task, kind, seed, view)
-    assert not isinstance(made, str), made
-    return made
+    return attempt_episode(task, kind, seed, view)
 
 
 def travel_of(made: Episode) -> np.ndarray:

@@ -16,6 +16,7 @@ from mpr.core.config import as_dict
 from mpr.core.errors import UserError
 from mpr.core.report.intervals import Interval, difference_over_runs, mean_over_runs
 from mpr.core.runs import RunFolder
+from rl.environments.setting import Setting
 from rl.evaluation.config import BASE, EvaluateConfig
 from rl.evaluation.curves import WINDOW, draw_curves, running
 from rl.evaluation.evaluate import evaluate, load_residual, play_all
@@ -265,3 +266,18 @@ def test_the_base_rule_goes_from_demonstrations_to_a_choice(tmp_path):
     assert [row["seed"] for row in summary["tried"]] == [0, 1, 2]  # the others beside it
     assert "Chosen: 2 demonstrations" in (tmp_path / "rule" / "table.md").read_text()
     assert main([*asked, "--counts", "[3]"]) == 2  # more than there are
+
+
+@pytest.mark.parametrize("rules", [{"ajar": True, "env_options": ""}, {"env_options": "start=shut"}])
+def test_all_that_is_said_of_a_setting_is_in_it(rules):
+    """In the setting of a run of either command, and in what an experiment asks of both."""
+    said = {"env": "kitchen:slide", "base": Path("zero"), "full_open": True, "ddim_steps": 5, **rules}
+    options = said.pop("env_options")
+    wanted = Setting(**said, options=options)
+    assert EvaluateConfig(**said, env_options=options).setting == wanted
+    practised = FinetuneConfig(**said, env_options=options, residual_scale=0.3)
+    assert practised.setting == replace(wanted, residual_scale=0.3)
+    env, task = said.pop("env"), "slide"
+    experiment = PracticeConfig(task=task, variants=["dense"], seeds=1, **said)
+    for asked in (experiment.run_of("dense", 0), evaluation(experiment)):
+        assert asked.env == env and asked.setting == replace(wanted, options="")

@@ -20,8 +20,9 @@ from mpr.core.data.video import VideoFrames, write_video
 from mpr.core.errors import UserError
 from rl.data.demonstrations import load_demonstrations
 from rl.policies.base_policy import BasePolicy
-from robot.commands import demos
-from robot.commands.check import CheckConfig, checked
+from robot.commands import demos_session
+from robot.commands.check import CheckConfig
+from robot.commands.check_arm import checked
 from robot.hardware.arm import ArmError
 from robot.hardware.camera import Picture
 from robot.policies.named import base_policy
@@ -69,7 +70,7 @@ def test_a_longer_session_goes_on_and_keeps_what_was_there(
     ran = shutil.copytree(ran, tmp_path / "run")  # the others look at one of two episodes
     before = (ran / "episodes" / "episode_000001" / "SHA256SUMS").read_text()
     longer = ["robot", "run", *SMALL, "--episodes", "3", "--films", "1", "--out", str(ran)]
-    monkeypatch.setattr("robot.commands.run.session", lambda *_: raised(KeyboardInterrupt()))
+    monkeypatch.setattr("robot.commands.run_session.session", lambda *_: raised(KeyboardInterrupt()))
     assert mpr(longer) == 130 and not (ran / "summary.json").exists(), "a run that goes on is not complete"
     monkeypatch.undo()
     assert mpr(longer) == 0
@@ -169,7 +170,7 @@ def test_a_check_that_ended_in_the_middle_leaves_no_run_behind(
 def test_a_check_asks_before_anything_moves_the_hand_too() -> None:
     clock, operator = ToyClock(), ToyOperator(answers=(Answer.QUIT,))
     with pytest.raises(UserError, match="did not let it move"):
-        list(checked(CheckConfig(), Station(ToyArm(clock), (), clock, operator)))
+        list(checked(CheckConfig().resolved(), Station(ToyArm(clock), (), clock, operator)))
     assert "the hand opens" in operator.asked[0] and "nothing in its hand" in operator.asked[0]
 
 
@@ -316,7 +317,7 @@ def test_a_success_in_which_nobody_moved_is_no_demonstration_and_made_up_for(
             expert.idle = IdleAtFirst()  # pyright: ignore[reportAttributeAccessIssue]
             yield expert
 
-    monkeypatch.setattr(demos, "leader_of", led)
+    monkeypatch.setattr(demos_session, "leader_of", led)
     assert mpr(["robot", "demos", *SMALL, "--num_demos", "1", "--out", str(tmp_path / "demos")]) == 0
     assert [d.seed for d in load_demonstrations(tmp_path / "demos" / "demonstrations")] == [1]
     said = capsys.readouterr().out
@@ -328,15 +329,15 @@ def test_a_success_in_which_nobody_moved_is_no_demonstration_and_made_up_for(
 def test_an_expert_that_shows_nothing_is_given_up_where_nobody_sits_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demos, "PATIENCE", 2, raising=False)
-    finished, made = demos.finished, list[Episode]()
+    monkeypatch.setattr(demos_session, "PATIENCE", 2, raising=False)
+    finished, made = demos_session.finished, list[Episode]()
 
     def counted(episode: Episode, *more: Any) -> Episode:
         made.append(episode)
         assert len(made) <= 2, "it would never end"
         return finished(episode, *more)
 
-    monkeypatch.setattr(demos, "finished", counted)
+    monkeypatch.setattr(demos_session, "finished", counted)
     asked = ["robot", "demos", *SMALL, "--num_demos", "1", "--step_limit", "2"]
     assert mpr([*asked, "--out", str(tmp_path / "demos")]) == 2
     error = capsys.readouterr().err

@@ -10,13 +10,14 @@ import pytest
 from gymnasium.error import ResetNeeded
 
 from mpr.core.errors import UserError
-from robot.commands.run import watched
-from robot.environment import RATE_HZ, Stopped
+from robot.commands.run_session import watched
+from robot.environment import Stopped
 from robot.hardware.action import NOTHING, STEP
 from robot.hardware.arm import ArmFeatures, Mode
 from robot.hardware.pose import angle_between
 from robot.recording.flags import flags
 from robot.session import episode_summary, one_episode
+from robot.setting import RATE_HZ
 from robot.teleop.operator import Answer, Mark
 from tests.robot.table import Table
 from tests.toy_arm import HOME, ToyArm

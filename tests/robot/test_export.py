@@ -20,7 +20,7 @@ from mpr.core.errors import OddLengths, UserError
 from rl.data.demonstrations import BadDemonstration, labels, load_demonstrations
 from rl.policies.diffusion.samples import Windows
 from rl.policies.diffusion.sizes import Horizons
-from robot.commands import export
+from robot.commands import export_compared as export
 from robot.recording.demonstrations import to_demonstration, write_demonstrations
 from robot.recording.recorder import Recorder, episode_folders
 from tests.toy_robot_episodes import noted, robot_episode, texture

@@ -10,7 +10,7 @@ import pytest
 
 from mpr.core.errors import UserError
 from mpr.core.runs import read_metrics
-from robot.faults import command, loop, processes
+from robot.faults import command, loop, processes, tries
 from robot.faults.campaign import Found, tried
 from robot.faults.catalogue import LONG, Case
 from robot.faults.child import deadly
@@ -40,7 +40,7 @@ def test_what_a_session_must_not_end_like_is_called_bad() -> None:
     ids=lambda case: case.kind,
 )
 def test_a_fault_of_each_part_ends_well(case: Case) -> None:
-    found = tried(case, StationConfig(size=16))
+    found = tried(case, StationConfig(size=16).resolved())
     assert found.bad == [] and found.commands >= (5 if case.breaks_off else 30)
     assert set(found.events) & case.told_as or (case.breaks_off and found.ended)
 
@@ -57,7 +57,7 @@ def test_a_campaign_that_is_broken_off_keeps_its_rows_and_goes_on_after_them(
         return Tried(case, True, after=3, not_run="no room" if case == "toy one" else "")
 
     cases = [ProcessCase(f"toy {name}", trying) for name in ("one", "two", "three")]
-    monkeypatch.setattr(command, "process_catalogue", lambda: iter(cases))
+    monkeypatch.setattr(tries, "process_catalogue", lambda: iter(cases))
     asked = ["--only", "toy t", "--out", str(tmp_path / "out")]
     with pytest.raises(KeyboardInterrupt):
         command.main(asked)
@@ -93,7 +93,7 @@ def test_the_totals_count_what_was_named_broken_and_lost() -> None:
     good = Found("arm: x, from command 1, 2 s", True, ["arm error"], True, 50, [], ["stop"], 1, 1, 2, 2)
     worse = dataclasses.replace(good, named=False, broken=["step", "lead"], saved=0, said_saved=1)
     over = dataclasses.replace(good, case="loop: y, after command 9", named=None, least=0, ended="RuntimeError")
-    told = tables([{"what": "session", **command.as_row(one)} for one in (good, worse, over)])
+    told = tables([{"what": "session", **tries.as_row(one)} for one in (good, worse, over)])
     assert "| arm | 2 | 1 of 2 | 2 | 2 | 1 | 0 |" in told
     assert "| all | 3 | 1 of 2 | 2 | 2 | 1 | 0 |" in told
     assert "| loop | y | 1 | RuntimeError, arm error | 0 | 2 | none |" in told

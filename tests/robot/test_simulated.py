@@ -297,7 +297,7 @@ def test_where_a_person_answers_the_scene_is_put_back_all_the_same(twin, monkeyp
     monkeypatch.setattr("robot.simulated.simulated", lambda *_: nullcontext(twin))
     physics = here(twin).physics
     physics.data.qpos[list(MICROWAVE.joints)] = -0.5
-    with named(StationConfig(operator="keyboard")) as at:
+    with named(StationConfig(operator="keyboard").resolved()) as at:
         at.operator.begins(4)
         assert at.operator.ask("everything back in its place?", tuple(Answer)) is answer
     stays = answer is Answer.QUIT

@@ -11,7 +11,7 @@ import pytest
 from mpr.core.errors import UserError
 from rl.environments.kitchen.camera import camera_path
 from rl.environments.kitchen.tasks import MICROWAVE
-from robot.commands.check import home_line, with_box
+from robot.commands.check_arm import home_line, with_box
 from robot.hardware.arm import ArmFeatures, ArmState, Mode
 from robot.hardware.pose import Pose
 from robot.hardware.view import View, read_view

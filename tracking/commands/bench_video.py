@@ -28,9 +28,9 @@ class VideoBench:
     """
 
     seconds: list[float] = field(default_factory=lambda: [10.0, 60.0, 600.0])  # of the videos
-    rate_hz: float = 10.0
-    width: int = 640
-    height: int = 360
+    rate_hz: float = 10.0  # of their pictures
+    width: int = 640  # pixels
+    height: int = 360  # pixels
     out: Path = Path("runs/bench_video")  # run folder
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from rl.environments.kitchen.camera import VIEWS, check_view, view_names
 from rl.environments.kitchen.setting import NOISE
 from rl.environments.kitchen.start_options import START_OPTIONS
 from rl.environments.kitchen.tasks import check_expert, find_task
+from rl.environments.setting import Door
 from rl.environments.starts import ROLES
 
 KINDS: tuple[str, ...] = (
@@ -53,16 +54,14 @@ class EpisodesConfig:
 
 
 @dataclass(frozen=True)
-class DemosConfig:
+class DemosConfig(Door):
     """Demonstrations of a Franka Kitchen task: by a scripted expert from random starts, or read from Minari."""
 
     task: str = "microwave"  # microwave, hinge or slide
     num_demos: int = 20  # demonstrations to keep; attempts that fail are counted and not kept
     seed: int = 0  # first seed; demonstrations have 0 to 9,999
     noise: float = NOISE  # action units: standard deviation of the noise on executed arm actions; labels have none
-    ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
     start: str | None = None  # how things stand at reset, by name: shut, ajar, or another package's
-    full_open: bool = False  # end where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
     views: tuple[str, ...] = ()  # cameras whose pictures are kept, as front left; none: only states
     size: int = 128  # pixels: side of the pictures
     source: str = ""  # a Minari data set (name or folder) to read instead of running the expert

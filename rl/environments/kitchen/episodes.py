@@ -2,7 +2,7 @@
 
 opening: from shut to open. closing: from open to shut. jiggling: open, shut, open, shut. miss: the whole opening
 motion beside the handle; the object stays. partial: opens a part, lets go, draws back. What came of an attempt decides:
-one that is not of its kind gives no episode.
+one that is not of its kind gives no episode (`NotOfItsKind`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ from rl.environments.kitchen.tasks import Task, find_task
 KETTLE = slice(23, 26)  # qpos: where the kettle stands; knocked over, an episode shows another story
 KETTLE_STILL = 0.03  # metres
 MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
+
+
+class NotOfItsKind(Exception):
+    """What came of an attempt is no episode of the kind that was wanted: a few words say why."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,8 @@ def _environment(task: str, ends_at_success: bool) -> KitchenEnvironment:
     return KitchenEnvironment(task, threshold=threshold, terminate=ends_at_success, step_limit=10 * STEP_LIMIT)
 
 
-def attempt_episode(task: str, kind: str, seed: int, view: str) -> Episode | str:
-    """One episode, or in a few words why this seed gives none of that kind. The view changes nothing but the camera."""
+def attempt_episode(task: str, kind: str, seed: int, view: str) -> Episode:
+    """One episode. The view changes nothing but the camera. Raises NotOfItsKind where this seed gives none."""
     what, how = find_task(task), find_kind(kind)
     environment = _environment(task, how.ends_at_success)
     rng = np.random.default_rng([seed, KINDS.index(kind)])
@@ -135,22 +139,22 @@ def attempt_episode(task: str, kind: str, seed: int, view: str) -> Episode | str
     script = how.script(environment, rng)
     made = follow(environment, state, script.plan, rng, begin=script.begin, view=view)
     assert made.recording is not None
-    if refused := _refused(what, how, made.recording.qpos):
-        return refused
+    _check(what, how, made.recording.qpos)
     about = {"kind": kind, "view": view, "noise": NOISE, "opened": what.opened}
     return replace(made, task=task, seed=seed, about=about)
 
 
-def _refused(task: Task, kind: Kind, qpos: NDArray) -> str:
-    """Why joint positions [T+1, 30] are no episode of this kind; empty where they are."""
+def _check(task: Task, kind: Kind, qpos: NDArray) -> None:
+    """Raises NotOfItsKind where joint positions [T+1, 30] are no episode of this kind."""
     travel = task.travel(qpos)
     if not kind.fulfilled(task, travel):
-        return f"travel from {travel[0]:.3f} to {travel[-1]:.3f}, at most {travel.max():.3f}"
+        raise NotOfItsKind(f"travel from {travel[0]:.3f} to {travel[-1]:.3f}, at most {travel.max():.3f}")
     others = [j for j in task.joints if j != task.qpos]
     if others and np.ptp(qpos[:, others], axis=0).max() > task.still:
-        return "another door moved too"
+        raise NotOfItsKind("another door moved too")
     knocked = np.abs(qpos[:, KETTLE] - qpos[0, KETTLE]).max()
-    return f"the kettle was knocked {knocked:.2f} m" if knocked > KETTLE_STILL else ""
+    if knocked > KETTLE_STILL:
+        raise NotOfItsKind(f"the kettle was knocked {knocked:.2f} m")
 
 
 def record_episodes(config: EpisodesConfig) -> None:
@@ -165,17 +169,19 @@ def record_episodes(config: EpisodesConfig) -> None:
     seed, failures = config.seed + len(tried), 0
     with tqdm(total=config.episodes, initial=done, desc=f"{config.task} {config.kind}") as bar:
         while done < config.episodes:
-            episode = attempt_episode(config.task, config.kind, seed, views[done % len(views)])
-            failed = episode if isinstance(episode, str) else ""
-            if not isinstance(episode, str):
+            try:
+                episode = attempt_episode(config.task, config.kind, seed, views[done % len(views)])
+            except NotOfItsKind as why:
+                failures += 1
+                run.log(seed=seed, failed=str(why), steps=0)
+                if failures > MOST_FAILURES:
+                    vain = f"{failures} seeds in a row gave no {config.kind} of {config.task}"
+                    raise UserError(f"{vain}; the last: {why}") from why
+            else:
                 save_episode(episode, config.out / f"episode_{seed}")
+                run.log(seed=seed, failed="", steps=len(episode))
                 done, failures = done + 1, 0
                 bar.update()
-            else:
-                failures += 1
-            run.log(seed=seed, failed=failed, steps=0 if isinstance(episode, str) else len(episode))
-            if failures > MOST_FAILURES:
-                raise UserError(f"{failures} seeds in a row gave no {config.kind} of {config.task}; the last: {failed}")
             seed += 1
     rows = run.metrics()
     steps = [row["steps"] for row in rows if not row["failed"]]
