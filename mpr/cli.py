@@ -12,7 +12,7 @@ from mpr.core.errors import NO_ROOM, UserError
 # Of an OSError that names a path: nothing can be written there. That a file is missing may be our own fault.
 WRONG_PATH = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS)
 
-VERBS = {
+CLI_VERBS = {
     "quickstart": (
         "rl.commands.quickstart:main",
         "everything once, in a quarter of an hour, and a page that tells of it",
@@ -55,14 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: mpr VERB [--config FILE] [--key value ...] [--out DIR] [--dry-run] [--help]\n")
-        print("\n".join(f"  {verb:<12} {text}" for verb, (_, text) in VERBS.items()))
+        print("\n".join(f"  {verb:<12} {text}" for verb, (_, text) in CLI_VERBS.items()))
         return 0
-    words = 2 if " ".join(argv[:2]) in VERBS else 1
+    words = 2 if " ".join(argv[:2]) in CLI_VERBS else 1
     verb, rest = " ".join(argv[:words]), argv[words:]
     try:
-        if verb not in VERBS:
-            raise UserError(f"unknown verb '{verb}'; there is {', '.join(VERBS)}")
-        module, function = VERBS[verb][0].split(":")
+        if verb not in CLI_VERBS:
+            raise UserError(f"unknown verb '{verb}'; there is {', '.join(CLI_VERBS)}")
+        module, function = CLI_VERBS[verb][0].split(":")
         try:
             getattr(importlib.import_module(module), function)(rest)
         except ModuleNotFoundError as error:

@@ -28,15 +28,15 @@ from rl.environments.practice import Stopped
 from rl.environments.starts import OwnStarts, Starts
 from rl.policies.actor import RESIDUAL_SCALE
 from rl.policies.base_policy import BasePolicy
-from robot.hardware.action import SIZE, Action, action_of, bounded, composed
+from robot.hardware.action import ACTION_SIZE, RobotAction, action_of, bounded, composed
 from robot.hardware.arm import Arm, ArmError, Target
 from robot.hardware.camera import Camera, CameraError
 from robot.hardware.clock import Clock, Pace, WallClock, collect_now
 from robot.recording.episode_buffer import EpisodeBuffer, state_vector
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
-from robot.safety.watch import AHEAD, Seen, bad_picture, bad_state
-from robot.setting import RATE_HZ, STEP_LIMIT
+from robot.safety.watch import CLOCK_TOLERANCE_S, Seen, bad_picture, bad_state
+from robot.setting import ROBOT_RATE_HZ, ROBOT_STEP_LIMIT
 from robot.teleop.operator import Answer, Mark, Operator
 
 Observation = dict[str, Any]
@@ -71,8 +71,8 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         clock: Clock | None = None,
         limits: Limits | None = None,
         residual_scale: float = RESIDUAL_SCALE,
-        rate_hz: float = RATE_HZ,
-        step_limit: int = STEP_LIMIT,
+        rate_hz: float = ROBOT_RATE_HZ,
+        step_limit: int = ROBOT_STEP_LIMIT,
         task: str = "",
         about: Mapping[str, Any] | None = None,
         role: str = "training",
@@ -92,8 +92,8 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         }
         numbers = {"pose": 7, "width": 1}
         looks |= {name: Box(-np.inf, np.inf, (size,), np.float32) for name, size in numbers.items()}
-        self.observation_space = Dict({**looks, "base_action": Box(-1, 1, (SIZE,), np.float32)})
-        self.action_space = Box(-1, 1, (SIZE,), np.float32)
+        self.observation_space = Dict({**looks, "base_action": Box(-1, 1, (ACTION_SIZE,), np.float32)})
+        self.action_space = Box(-1, 1, (ACTION_SIZE,), np.float32)
         self.starts = Starts(role, instance)
         self.finished: Episode | None = None
         self._over = True
@@ -166,7 +166,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         info |= {"unsent": isinstance(outcome, Held), "gap": self._is_gap(began, self.seen.time)}
         return self._observation(), float(success), success, truncated, info
 
-    def compose(self, base: Action, residual: Action) -> Action:
+    def compose(self, base: RobotAction, residual: RobotAction) -> RobotAction:
         """What base policy and residual ask for together (`robot.hardware.action`)."""
         return composed(base, residual, self.residual_scale)
 
@@ -246,15 +246,17 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         if ask:
             self._base = self._ask_base(seen)
 
-    def _ask_base(self, seen: Seen) -> Action:
+    def _ask_base(self, seen: Seen) -> RobotAction:
         """The base policy's action. One that is not finite stays so, for the guard to name. Raises UserError for a
         policy of another arm."""
         action = np.asarray(self.base.act(state_vector(seen.state).astype(np.float32)), np.float64)
-        if action.shape != (SIZE,):
-            raise UserError(f"the base policy gave an action of shape {action.shape}: this arm takes {SIZE} numbers")
+        if action.shape != (ACTION_SIZE,):
+            raise UserError(
+                f"the base policy gave an action of shape {action.shape}: this arm takes {ACTION_SIZE} numbers"
+            )
         return bounded(action) if np.isfinite(action).all() else action
 
-    def _resting(self) -> Action:
+    def _resting(self) -> RobotAction:
         """The action that a held arm carries out."""
         return action_of(Target(self.seen.state.pose, self.seen.state.width), self.seen.state)
 
@@ -267,7 +269,9 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
     def _stale(self) -> tuple[str, ...]:
         found = {name: (picture.time, self.limits.picture_age) for name, picture in self.seen.pictures.items()}
         found["state"] = self.seen.state.time, self.limits.state_age
-        return tuple(name for name, (time, most) in found.items() if not -AHEAD <= self.seen.time - time <= most)
+        return tuple(
+            name for name, (time, most) in found.items() if not -CLOCK_TOLERANCE_S <= self.seen.time - time <= most
+        )
 
     def _observation(self) -> Observation:
         vector = state_vector(self.seen.state).astype(np.float32)

@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from mpr.core.data.episode import Episode
 from mpr.core.data.steps import spacing, spacing_summary
 from robot.environment import FrankaEnv, Observation, Stopped
-from robot.hardware.action import SIZE
+from robot.hardware.action import ACTION_SIZE
 from robot.interrupt import uninterrupted
 from robot.recording.film import ending
-from robot.recording.recorded import figures, load_recorded
+from robot.recording.recorded import episode_figures, load_recorded
 from robot.recording.recorder import Recorder
 from robot.safety.watchdog import Watchdog
 from robot.teleop.operator import Mark
 
-Residual = Callable[[Observation], NDArray[np.float32]]  # [8] in -1..1
+_Residual = Callable[[Observation], NDArray[np.float32]]  # [8] in -1..1
 
 
 def no_residual(_: Observation) -> NDArray[np.float32]:
     """The residual [8] that corrects nothing: zeros."""
-    return np.zeros(SIZE, np.float32)
+    return np.zeros(ACTION_SIZE, np.float32)
 
 
 def session(
@@ -33,7 +33,7 @@ def session(
     recorder: Recorder,
     count: int,
     seed: int = 0,
-    residual: Residual = no_residual,
+    residual: _Residual = no_residual,
     finish: Callable[[Episode], Episode] = lambda episode: episode,
 ) -> Iterator[Path]:
     """Until `count` episodes are on disk, those that were there already included: each new one's folder.
@@ -64,7 +64,7 @@ def session(
         yield folder
 
 
-def one_episode(env: FrankaEnv, seed: int, residual: Residual = no_residual) -> tuple[Episode, Mark | None]:
+def one_episode(env: FrankaEnv, seed: int, residual: _Residual = no_residual) -> tuple[Episode, Mark | None]:
     """From reset to its end. Raises Stopped where the operator quits before it began."""
     observation, _ = env.reset(seed=seed)
     while True:
@@ -75,7 +75,7 @@ def one_episode(env: FrankaEnv, seed: int, residual: Residual = no_residual) -> 
 
 
 @contextmanager
-def watched(env: FrankaEnv, wall: bool) -> Iterator[None]:
+def watch_session(env: FrankaEnv, wall: bool) -> Iterator[None]:
     """To be entered last, so that leaving begins with it: the arm is held, then everything else is let go."""
     with ExitStack() as stack:
         if wall:
@@ -86,6 +86,6 @@ def watched(env: FrankaEnv, wall: bool) -> Iterator[None]:
 
 def episode_summary(episode: Episode) -> str:
     """An episode in one line."""
-    held = ", ".join(f"{kind} {count}" for kind, count in (figures(episode)["held"] or {}).items())
+    held = ", ".join(f"{kind} {count}" for kind, count in (episode_figures(episode)["held"] or {}).items())
     late = f"; {spacing_summary(spacing((episode.times, episode.gaps)))}" if episode.gaps.any() else ""
     return f"{ending(episode)} after {len(episode)} steps" + (f"; held at: {held}" if held else "") + late

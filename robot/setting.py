@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-RATE_HZ = 10.0  # of commands
-STEP_LIMIT = 200  # steps of an episode, as in the paper's authors' code (github.com/MVerghese/FrankaControl)
+ROBOT_RATE_HZ = 10.0  # of commands
+ROBOT_STEP_LIMIT = 200  # steps of an episode, as in the paper's authors' code (github.com/MVerghese/FrankaControl)
 EXPERT, STAY = "expert", "stay"  # base policies that are no run folder: the simulated arm's own, and none

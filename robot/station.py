@@ -97,7 +97,7 @@ class StationConfig:
 
 @dataclass(frozen=True)
 class Station:
-    """Arm and cameras are not entered yet where `named` gave it, and are where `station` did."""
+    """Arm and cameras are not entered yet where `named_station` gave it, and are where `station` did."""
 
     arm: Arm
     cameras: tuple[Camera, ...]
@@ -110,12 +110,12 @@ class Station:
 @contextmanager
 def station(config: StationConfig) -> Iterator[Station]:
     """The named parts, entered: from here on an arm may move. Raises UserError, naming what is not there."""
-    with named(config) as found, entered(found):
+    with named_station(config) as found, enter_station(found):
         yield found
 
 
 @contextmanager
-def entered(found: Station) -> Iterator[None]:
+def enter_station(found: Station) -> Iterator[None]:
     """Terminal, arm and cameras connected, the terminal first: whether there is one is soon known."""
     with ExitStack() as stack:
         for part in (found.keys, found.arm, *found.cameras):
@@ -125,7 +125,7 @@ def entered(found: Station) -> Iterator[None]:
 
 
 @contextmanager
-def named(config: StationConfig) -> Iterator[Station]:
+def named_station(config: StationConfig) -> Iterator[Station]:
     """The named parts; nothing is connected.
 
     Raises ValueError for a config made in code whose `resolved()` was not asked for: beside the twin its limits would

@@ -13,15 +13,15 @@ import numpy as np
 
 from mpr.cli import main as mpr
 from mpr.core.checkpoints import last_checkpoint
-from mpr.core.checksums import SUMS, sha256, write_sums
+from mpr.core.checksums import CHECKSUM_FILE, sha256, write_sums
 from mpr.core.data.clip_folder import save_clip
 from mpr.core.data.episode_folder import save_episode
 from mpr.core.data.step_log import StepLog
 from rl.data.demonstrations import save_demonstration
 from rl.evaluation.config import EvaluateConfig
-from rl.evaluation.evaluate import opened
+from rl.evaluation.evaluate import open_evaluation
 from rl.policies.diffusion import sizes as bc
-from rl.policies.diffusion.checkpoint import load_policy
+from rl.policies.diffusion.checkpoint import load_diffusion_policy
 from rl.residual import checkpoint as residual
 from robot.commands.export import FORMATS
 from tests.rl.sac_runs import train
@@ -106,34 +106,34 @@ def score_dry(root: Path, out: Path) -> int:
 def policy(root: Path) -> None:
     for seed in range(2):
         save_demonstration(toy_demonstration(seed), root / "demos" / f"demonstration_{seed:06d}")
-    before, bc.SIZES["tiny"] = bc.SIZES["tiny"], bc.Size((8, 16), 24, 2, 4, (0.95, 0.999))
+    before, bc.POLICY_SIZES["tiny"] = bc.POLICY_SIZES["tiny"], bc.PolicySize((8, 16), 24, 2, 4, (0.95, 0.999))
     try:
         assert resume_policy(root, root) == 0
     finally:
-        bc.SIZES["tiny"] = before
+        bc.POLICY_SIZES["tiny"] = before
 
 
 def resume_policy(root: Path, _: Path) -> int:
-    before, bc.SIZES["tiny"] = bc.SIZES["tiny"], bc.Size((8, 16), 24, 2, 4, (0.95, 0.999))
+    before, bc.POLICY_SIZES["tiny"] = bc.POLICY_SIZES["tiny"], bc.PolicySize((8, 16), 24, 2, 4, (0.95, 0.999))
     try:
         asked = ["--demos", str(root / "demos"), "--out", str(root / "run"), "--size", "tiny", "--device", "cpu"]
         return mpr(["bc", *asked, "--warmup", "1"])
     finally:
-        bc.SIZES["tiny"] = before
+        bc.POLICY_SIZES["tiny"] = before
 
 
 def residual_run(root: Path) -> None:
     model = learner(policy_kwargs=SMALL)
     train(model, 1)
     about = {"residual_scale": 0.1, "env": "kitchen:microwave", "ddim_steps": 10, "ajar": False, "full_open": False}
-    residual.save_checkpoint(root / "run", 1, model, {**about, "base": "zero", "base_weights": ""})
+    residual.save_residual_checkpoint(root / "run", 1, model, {**about, "base": "zero", "base_weights": ""})
 
 
 def load_residual(root: Path, _: Path) -> None:
-    residual.load_policy(root / "run")
+    residual.load_residual_policy(root / "run")
     folder = last_checkpoint(root / "run")
     assert folder is not None
-    residual.restore(folder, learner(policy_kwargs=SMALL))
+    residual.restore_residual(folder, learner(policy_kwargs=SMALL))
 
 
 def evaluation(root: Path) -> EvaluateConfig:
@@ -143,7 +143,7 @@ def evaluation(root: Path) -> EvaluateConfig:
 
 
 def evaluated(root: Path) -> None:
-    run = opened(evaluation(root))
+    run = open_evaluation(evaluation(root))
     for seed in evaluation(root).seeds:
         run.log(policy="base", seed=seed, success=seed % 2 == 0, steps=9, opened=False, travel=0.1)
     run.finish({})
@@ -180,7 +180,7 @@ def export(root: Path, out: Path) -> int:
 
 def right_again(folder: Path) -> None:
     """Checksums of a damaged folder as if it had been written so."""
-    if (folder / SUMS).is_file():
+    if (folder / CHECKSUM_FILE).is_file():
         return write_sums(folder)
     about = folder / "clip.json"
     try:
@@ -204,12 +204,14 @@ KINDS = {
     "clips trained on": Kind(clips, ["c0/*.json", "c0/*.npz"], train_anew, 10, "c0"),
     "predictor": Kind(trained, [_checkpoint("*")], score_dry, 60, _checkpoint("")),
     "training resumed": Kind(trained, [_checkpoint("*"), "run/*.yaml", "run/*.jsonl"], resume, 10, _checkpoint("")),
-    "policy": Kind(policy, [_checkpoint("*.json"), _checkpoint("model*")], lambda r, _: load_policy(r / "run"), 40,
-                   _checkpoint("")),
+    "policy": Kind(policy, [_checkpoint("*.json"), _checkpoint("model*")],
+                   lambda r, _: load_diffusion_policy(r / "run"), 40, _checkpoint("")),
     "policy resumed": Kind(policy, [_checkpoint("*"), "run/*.yaml", "run/*.jsonl", "demos/*/*"], resume_policy, 10,
                            _checkpoint("")),
     "residual": Kind(residual_run, [_checkpoint("*")], load_residual, 30, _checkpoint("")),
     "run folder": Kind(evaluated, ["run/*.jsonl", "run/*.yaml"], evaluate_again, 40),
-    "replay": Kind(session, [f"{EPISODE}/*.json", f"{EPISODE}/*.npz", f"{EPISODE}/{SUMS}"], replay, 25, EPISODE),
-    "export": Kind(session, [f"{EPISODE}/*.json", f"{EPISODE}/*.npz", f"{EPISODE}/{SUMS}"], export, 15, EPISODE),
+    "replay": Kind(session, [f"{EPISODE}/*.json", f"{EPISODE}/*.npz", f"{EPISODE}/{CHECKSUM_FILE}"], replay, 25,
+                   EPISODE),
+    "export": Kind(session, [f"{EPISODE}/*.json", f"{EPISODE}/*.npz", f"{EPISODE}/{CHECKSUM_FILE}"], export, 15,
+                   EPISODE),
 }  # fmt: skip

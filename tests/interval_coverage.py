@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from mpr.core.report.intervals import (
-    UNIT,
+    UNIT_RANGE,
     Interval,
     difference_of_ratios,
     limits_of_difference,
@@ -78,8 +78,8 @@ def over_clips(repetitions: int, n: int, agreement: float, alike: float, weights
     rng = np.random.default_rng((n, round(100 * agreement), round(alike), round(10 * weights)))
     one = [clips(rng, n, agreement, alike, weights) for _ in range(repetitions)]
     other = [clips(rng, n, 0.3, alike, weights) for _ in range(repetitions)]
-    differences = (difference_of_ratios(a, b, UNIT) for a, b in zip(one, other, strict=True))
-    return covers((ratio(*a, UNIT) for a in one), agreement), covers(differences, agreement - 0.3)
+    differences = (difference_of_ratios(a, b, UNIT_RANGE) for a, b in zip(one, other, strict=True))
+    return covers((ratio(*a, UNIT_RANGE) for a in one), agreement), covers(differences, agreement - 0.3)
 
 
 def of_improvement(repetitions: int, runs: int, chance: float) -> float:

@@ -12,7 +12,7 @@ import torch
 
 from mpr.cli import main as mpr
 from mpr.core.checkpoints import BadCheckpoint, last_checkpoint, put_optimizer
-from mpr.core.checksums import SUMS
+from mpr.core.checksums import CHECKSUM_FILE
 from mpr.core.data.clip_folder import save_clip
 from mpr.core.errors import NoGL
 from mpr.core.runs import RunFolder
@@ -22,7 +22,7 @@ from rl.environments.kitchen.kind import KitchenKind
 from rl.environments.setting import ZERO
 from rl.evaluation import evaluate as evaluating
 from rl.experiments import practice, practice_runs
-from rl.policies.diffusion.checkpoint import load_policy
+from rl.policies.diffusion.checkpoint import load_diffusion_policy
 from tests import damaged_folders as folders
 from tests.toy_clips import toy_clip
 from tests.toy_demonstrations import toy_demonstration
@@ -58,23 +58,23 @@ def test_weights_of_which_a_bit_flipped_are_not_used(trained: Path, tmp_path: Pa
         flip(folder / name)
     with pytest.raises(BadCheckpoint, match=f"{name} cannot be read .its checksum is another"):
         load_predictor(tmp_path / "run")
-    (folder / SUMS).unlink()
+    (folder / CHECKSUM_FILE).unlink()
     load_predictor(tmp_path / "run")  # an older one, without checksums, is still read
 
 
 def test_weights_of_a_policy_are_held_to_their_checksums(tmp_path: Path) -> None:
     folders.policy(tmp_path)
-    load_policy(tmp_path / "run")
+    load_diffusion_policy(tmp_path / "run")
     flip(checkpoint(tmp_path) / "model.safetensors")
     with pytest.raises(BadCheckpoint, match="its checksum is another"):
-        load_policy(tmp_path / "run")
+        load_diffusion_policy(tmp_path / "run")
 
 
 @pytest.mark.parametrize("change", [{"width": 10**12}, {"depth": 10**9}, {"image": 10**9}, {"points": 10**12}])
 def test_a_size_that_no_weights_have_takes_no_memory(trained: Path, tmp_path: Path, change: dict[str, int]) -> None:
     shutil.copytree(trained / "run", tmp_path / "run", ignore=shutil.ignore_patterns(".lock"))
     folder = checkpoint(tmp_path)
-    (folder / SUMS).unlink()
+    (folder / CHECKSUM_FILE).unlink()
     about = json.loads((folder / "checkpoint.json").read_text())
     about["size"] |= change
     (folder / "checkpoint.json").write_text(json.dumps(about))
@@ -158,14 +158,14 @@ def test_what_is_finished_is_told_again_without_a_simulator(tmp_path: Path, monk
     asked += ["--settings", "demos=none", "--out", str(tmp_path)]
     config = practice.parse(practice.PracticeConfig, asked, "test")[0]
     settings = practice_runs.as_dict(config) | {"base_weights": ""}
-    whole = RunFolder(tmp_path, "experiment practice", settings, practice.FREE)
+    whole = RunFolder(tmp_path, "experiment practice", settings, practice.PRACTICE_FREE_KEYS)
     run = RunFolder(config.folder("any_motion", 0), "finetune", {})
     run.log(episode=1, success=True, steps=9)
     run.finish({})
     monkeypatch.setattr(evaluating, "weights_digest", lambda path: "")
     evaluation = practice_runs.evaluation(config)
     assert evaluation.base == ZERO
-    told = evaluating.opened(evaluation)
+    told = evaluating.open_evaluation(evaluation)
     for seed in evaluation.seeds:
         for name in ("base", run.path.name):
             told.log(policy=name, seed=seed, success=name != "base", steps=9)

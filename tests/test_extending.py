@@ -167,7 +167,7 @@ def test_an_environment_and_a_base_policy(tmp_path: Path, capsys: pytest.Capture
 def test_a_task_of_the_kitchen(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("gymnasium_robotics")
     from rl.environments.kitchen.environment import KitchenEnvironment
-    from rl.environments.kitchen.recording import record
+    from rl.environments.kitchen.recording import record_kitchen
 
     environment = KitchenEnvironment("light", step_limit=2)
     environment.reset(seed=0)
@@ -176,7 +176,7 @@ def test_a_task_of_the_kitchen(capsys: pytest.CaptureFixture[str]) -> None:
     qpos[list(environment.task.joints)] = environment.task.goal
     environment.write_qpos(qpos)
     assert environment.success and environment.travel > environment.task.opened
-    assert len(record(environment, "front").qpos) == 2
+    assert len(record_kitchen(environment, "front").qpos) == 2
     environment.close()
     assert main(["demos", "--task", "light"]) == 2  # the expert would need a grasp
     assert "kitchen task 'light' has no grasp" in capsys.readouterr().err
@@ -238,11 +238,11 @@ BESIDE = ["--arm", "sleeper", "--host", "here", "--world", "darkness:64", "--wri
 
 
 def test_an_arm_and_cameras(capsys: pytest.CaptureFixture[str]) -> None:
-    from robot.station import StationConfig, entered, named
+    from robot.station import StationConfig, enter_station, named_station
 
     assert main(["robot", "run", *BESIDE, "--policy", "stay", "--dry-run"]) == 0
     config = StationConfig(arm="sleeper", host="here", world="darkness:64", wrist="darkness:32")
-    with named(config) as at, entered(replace(at, keys=None)):
+    with named_station(config) as at, enter_station(replace(at, keys=None)):
         assert at.arm.features.name == "sleeper" and at.arm.state().width == 0.08
         sizes = {camera.features.name: camera.latest().image.shape for camera in at.cameras}
         assert sizes == {"world": (64, 64, 3), "wrist": (32, 32, 3)}

@@ -95,7 +95,7 @@ def brought(lines: list[str], where: Path) -> dict[str, tuple[int, list[str], st
 
 def test_every_command_is_asked() -> None:
     experiments = {f"experiment {name}" for name in EXPERIMENTS}
-    assert set(VERBS) == set(cli.VERBS) - {"experiment"} | experiments
+    assert set(VERBS) == set(cli.CLI_VERBS) - {"experiment"} | experiments
 
 
 def test_every_option_is_told(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.core.data.clip import CROP_SIZE, Source, Square, TrackedClip, TrackSegment
-from tracking.motion.points import inside
+from mpr.core.data.clip import CROP_SIZE, ClipSource, Square, TrackedClip, TrackSegment
+from tracking.motion.points import points_inside
 from tracking.motion.segments import grid_points
 
 SIDE = 70  # pixels, of the square
@@ -80,12 +80,14 @@ def square_clip(
         drifted, slid = (p[first : last + 1] - p[first] for p in (camera, path))
         moved = points + drifted[:, None] + on[:, None] * slid[:, None]
         seen = ((moved >= 0) & (moved <= CROP_SIZE - 1)).all(-1)
-        seen &= on | ~np.stack([inside(mask(t), moved[t - first]) for t in range(first, last + 1)])  # covered: hidden
+        seen &= on | ~np.stack(
+            [points_inside(mask(t), moved[t - first]) for t in range(first, last + 1)]
+        )  # covered: hidden
         return TrackSegment(first, moved.astype(np.float32), seen)
 
     ends = [0, *([cut] if cut else []), length - 1]
     segments = tuple(segment(a, b) for a, b in pairwise(ends))
-    source = Source("toy", f"toy-{seed}", 0.0, length / rate_hz, "slide the square", "none", "drawn", "exact",
+    source = ClipSource("toy", f"toy-{seed}", 0.0, length / rate_hz, "slide the square", "none", "drawn", "exact",
                     group=group or f"g{seed}", extra={"kind": kind})  # fmt: skip
     frames, masks = Drawn(frame, length), Drawn(mask, length)
     crop = Square(-0.5, -0.5, CROP_SIZE)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mpr.core.data.clip import CROP_SIZE, Source, TrackedClip
+from mpr.core.data.clip import CROP_SIZE, ClipSource, TrackedClip
 from mpr.core.data.scene import CameraPath, SceneRecording
 from tracking.motion import true_motion
 from tracking.motion.segments import grid_points, track_segments
@@ -53,7 +53,7 @@ def scene_clip(recording: SceneRecording, name: str = "toy") -> TrackedClip:
     doors = [picture(t, True) for t in range(length)]
     frames = np.stack([np.where(door[..., None], 200, 90).astype(np.uint8).repeat(3, 2) for door in doors])
     segments = track_segments(ExactTracker(shown, crop), frames, masks, grid=16)  # type: ignore[arg-type]
-    source = Source("test", name, 0.0, 1.0, "", "none", "rays", ExactTracker.name, group=name)
+    source = ClipSource("test", name, 0.0, 1.0, "", "none", "rays", ExactTracker.name, group=name)
     return TrackedClip(frames, masks, segments, recording.times, 12.5, crop, source)  # type: ignore[arg-type]
 
 

@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from mpr.core.data.video import write_video
-from tracking.sources.action import Action
+from tracking.sources.action import VideoAction
 
 BITS = 8  # of a frame's number, a block of its picture each
 
@@ -32,7 +32,7 @@ def dump(path: Path, content) -> Path:
     return path
 
 
-def read(source, *arguments) -> tuple[list[Action], Counter[str]]:
+def read(source, *arguments) -> tuple[list[VideoAction], Counter[str]]:
     reasons: Counter[str] = Counter()
     return list(source.actions(*arguments, reasons)), reasons
 

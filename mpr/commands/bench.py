@@ -13,18 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.config import as_dict, parse_config, print_plan
 from mpr.core.data.clip import FrameSource, MaskSource, PointTracker, Recent
 from mpr.core.errors import UserError
 from mpr.core.processes import cpu_threads
 from mpr.core.runs import RunFolder
 from tracking.motion.segments import track_segments
 
-PARTS = ("render", "masks", "exact", "lucas_kanade", "score", "train")
+_PARTS = ("render", "masks", "exact", "lucas_kanade", "score", "train")
 
 
 @dataclass(frozen=True)
-class BenchConfig:
+class _BenchConfig:
     """Times rendering, masks, both trackers, scoring and training steps. Medians; one thread unless --threads says."""
 
     out: Path = Path("runs/bench")  # run folder
@@ -54,9 +54,9 @@ def rate(work: Callable[[], int], rounds: int) -> float:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr bench`: measures all parts, prints their rates, and writes them into the run's summary."""
-    config, dry_run = parse(BenchConfig, argv, "mpr bench")
+    config, dry_run = parse_config(_BenchConfig, argv, "mpr bench")
     if dry_run:
-        return print_plan(config, {}, {"parts": ", ".join(PARTS)}, config.out)
+        return print_plan(config, {}, {"parts": ", ".join(_PARTS)}, config.out)
     run = RunFolder(config.out, "bench", as_dict(config))
     with cpu_threads(config.threads, opencv=True):
         rates = {**tracking_rates(config), **predictor_rates(config)}
@@ -66,14 +66,14 @@ def main(argv: Sequence[str]) -> None:
     run.finish({"cores": os.cpu_count(), "threads": config.threads, "rates": figures})
 
 
-def tracking_rates(config: BenchConfig) -> dict[str, tuple[float, str]]:
+def tracking_rates(config: _BenchConfig) -> dict[str, tuple[float, str]]:
     """Frames a second of everything between a recorded scene and a tracked clip, at 256 x 256 and 1,024 points."""
     from tracking.simulator.mujoco_render import RenderedFrames, RenderedMasks, SceneRenderer
     from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
-    from tracking.synth.clip import record
+    from tracking.synth.clip import record_synthetic
     from tracking.trackers.lucas_kanade import LucasKanade
 
-    scene = RecordedScene(record(config.task, "open", config.seed))
+    scene = RecordedScene(record_synthetic(config.task, "open", config.seed))
     crop, length = scene.crop(), len(scene.recording)
 
     def repeated(work: Callable[[int], object]) -> Callable[[], int]:
@@ -105,15 +105,15 @@ def tracked(tracker: PointTracker, frames: FrameSource, masks: MaskSource) -> Ca
     return work
 
 
-def predictor_rates(config: BenchConfig) -> dict[str, tuple[float, str]]:
+def predictor_rates(config: _BenchConfig) -> dict[str, tuple[float, str]]:
     """Transitions scored and samples trained a second, on random pictures."""
     import torch
 
     from mpr.predictor.model import MotionModel
-    from mpr.predictor.sizes import SIZES
+    from mpr.predictor.sizes import PREDICTOR_SIZES
     from mpr.training.loop import MASK_SIZE, foreground_error, relative_error
 
-    size = SIZES[config.size]
+    size = PREDICTOR_SIZES[config.size]
     model, rng = MotionModel(size), np.random.default_rng(config.seed)
     optimizer = torch.optim.AdamW(model.parameters())
     shape = (size.batch, size.points)

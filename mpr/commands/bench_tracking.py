@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.config import as_dict, parse_config, print_plan
 from mpr.core.errors import UserError
 from mpr.core.runs import RunFolder, write_atomic
 from tracking.trackers.registry import LUCAS_KANADE, TRACKERS, make_tracker
@@ -39,11 +39,11 @@ class TrackingBench:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr bench tracking`: metrics.jsonl has a row a clip and tracker, and one of its masks."""
-    config, dry_run = parse(TrackingBench, argv, "mpr bench tracking")
+    config, dry_run = parse_config(TrackingBench, argv, "mpr bench tracking")
     if dry_run:
         inputs = {f"recordings {i}": folder for i, folder in enumerate(config.recordings)}
         return print_plan(config, inputs, {"trackers": ", ".join(config.trackers)}, config.out)
-    from mpr.commands.tracking_accuracy import measured, recorded, table
+    from mpr.commands.tracking_accuracy import accuracy_table, measure_trackers, recorded
 
     folders = {root: recorded(root)[: config.most] for root in config.recordings}
     trackers = {name: make_tracker(name, config.weights, config.device) for name in config.trackers}
@@ -56,9 +56,9 @@ def main(argv: Sequence[str]) -> None:
     run.keep_metrics(lambda row: (row["set"], row["clip"]) in done)
     todo = [(root, folder) for root, some in folders.items() for folder in some if (str(root), folder.name) not in done]
     for root, folder in tqdm(todo, desc="clips", unit="clip", disable=None):
-        for row in measured(folder, trackers, config.masks):
+        for row in measure_trackers(folder, trackers, config.masks):
             run.log(set=str(root), clip=folder.name, **row)
-    lines = table(list(run.metrics()))
+    lines = accuracy_table(list(run.metrics()))
     write_atomic(run.path / "table.md", "\n".join(lines) + "\n")
     run.finish({"clips": {str(root): len(some) for root, some in folders.items()}})
     print("\n".join(lines))

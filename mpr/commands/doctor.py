@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.core.config import parse
+from mpr.core.config import parse_config
 from mpr.core.runs import free_bytes, versions
 from mpr.core.weights import Published
 
@@ -60,24 +60,24 @@ def optional_weights() -> dict[str, Published]:
     """What may be downloaded, by its place below the folder of weights."""
     from mpr.predictor.encoders import DINO
     from tracking.masks import cutie, owlv2, sam2, sam2_package, sam2_video, sam3
-    from tracking.masks.registry import PARTS
+    from tracking.masks.registry import MASK_MODELS
     from tracking.trackers import cotracker
 
     return {
         "dinov2-small": DINO,
-        PARTS["owlv2"].weights: owlv2.PUBLISHED,
-        PARTS["sam2"].weights: sam2.PUBLISHED,
-        PARTS["sam2_package"].weights: sam2_package.PUBLISHED,
-        PARTS["cutie"].weights: cutie.PUBLISHED,
-        PARTS["edgetam"].weights: sam2_video.EDGETAM,
-        PARTS["sam3"].weights: sam3.PUBLISHED,
-        **{cotracker.FILES[name]: published for name, published in cotracker.PUBLISHED.items()},
+        MASK_MODELS["owlv2"].weights: owlv2.OWLV2_WEIGHTS,
+        MASK_MODELS["sam2"].weights: sam2.SAM2_WEIGHTS,
+        MASK_MODELS["sam2_package"].weights: sam2_package.SAM2_PACKAGE_WEIGHTS,
+        MASK_MODELS["cutie"].weights: cutie.CUTIE_WEIGHTS,
+        MASK_MODELS["edgetam"].weights: sam2_video.EDGETAM,
+        MASK_MODELS["sam3"].weights: sam3.SAM3_WEIGHTS,
+        **{cotracker.COTRACKER_FILES[name]: published for name, published in cotracker.COTRACKER_WEIGHTS.items()},
     }
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr doctor`: prints versions, ways to render, GPUs, CPU, optional weights and free disk."""
-    config, _ = parse(DoctorConfig, argv, "mpr doctor")
+    config, _ = parse_config(DoctorConfig, argv, "mpr doctor")
     print("versions   " + ", ".join(f"{k} {v}" for k, v in versions().items()))
     results = {backend: try_backend(backend) for backend in ("egl", "osmesa", "glfw")}
     for backend, result in results.items():

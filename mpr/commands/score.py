@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.config import as_dict, parse_config, print_plan
 from mpr.core.data.clip import REMARKS, PointTracker, TrackedClip
 from mpr.core.data.crop import OUTSIDE
 from mpr.core.data.steps import spacing, spacing_summary
@@ -21,11 +21,11 @@ from mpr.core.errors import UserError
 from mpr.core.runs import RunFolder, write_atomic
 from mpr.reward.agreement import MOTION_THRESHOLD_PX, MOTION_THRESHOLDS_PX
 from mpr.reward.baselines import Oracle, Rest
-from mpr.reward.scoring import DeltaModel, Scored, agreements, mean_agreement, moved_shares, score_clip, summary
+from mpr.reward.scoring import DeltaModel, Scored, agreements, mean_agreement, moved_shares, score_clip, score_summary
 from mpr.reward.trackers import EXACT, REWARD_TRACKERS, reward_tracker_inputs
 from tracking.motion.compensation import Compensation
 
-REWARDS = ("motion", "any_motion", "none")
+_REWARDS = ("motion", "any_motion", "none")
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class ScoreConfig:
     film: bool = True  # also write strip.mp4
 
     def __post_init__(self) -> None:
-        if self.reward not in REWARDS:
-            raise UserError(f"reward '{self.reward}': there is {', '.join(REWARDS)}")
+        if self.reward not in _REWARDS:
+            raise UserError(f"reward '{self.reward}': there is {', '.join(_REWARDS)}")
         given = [name for name in ("episode", "clip", "video") if getattr(self, name) is not None]
         if len(given) != 1:
             raise UserError(f"give exactly one of --episode, --clip, --video ({', '.join(given) or 'none'} given)")
@@ -82,7 +82,7 @@ class ScoreConfig:
 
 
 @contextmanager
-def opened(config: ScoreConfig) -> Iterator[TrackedClip]:
+def _opened(config: ScoreConfig) -> Iterator[TrackedClip]:
     """The clip to score, whatever it is made from."""
     from mpr.core.data.clip_folder import clip_folders, load_clip
 
@@ -165,7 +165,7 @@ def facts(config: ScoreConfig) -> dict[str, object]:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr score`: scores the input, and writes figures, steps.csv and pictures into the run folder."""
-    config, dry_run = parse(ScoreConfig, argv, "mpr score")
+    config, dry_run = parse_config(ScoreConfig, argv, "mpr score")
     more = {name: getattr(config, name) for name in ("predictor", "demonstrations")}
     inputs = {"input": config.input} | {name: path for name, path in more.items() if path is not None}
     inputs |= reward_tracker_inputs(config.tracker, config.weights)
@@ -177,7 +177,7 @@ def main(argv: Sequence[str]) -> None:
         if not path.exists():
             raise UserError(f"{name} {path} does not exist")
     model = model_of(config)
-    with opened(config) as clip:
+    with _opened(config) as clip:
         if clip.gaps.all():
             raise UserError(
                 f"{config.input} has {len(clip.gaps)} step(s), each longer than 1.5 times 1 / {clip.rate_hz:.4g} Hz: "
@@ -186,7 +186,7 @@ def main(argv: Sequence[str]) -> None:
         run = RunFolder(config.out, "score", as_dict(config))  # only now: a refused command leaves no folder behind
         scored = score_clip(clip, model, config.compensate)
         found = spacing((clip.times, clip.gaps))
-        figures = summary(scored) | dict(found) | {"tracker": clip.source.tracker, "reward": config.reward}
+        figures = score_summary(scored) | dict(found) | {"tracker": clip.source.tracker, "reward": config.reward}
         figures |= {"square": asdict(clip.crop), OUTSIDE: clip.source.extra.get(OUTSIDE)}
         figures |= {REMARKS: clip.source.remarks} if clip.source.remarks else {}
         figures["agreement_change_with"] = progress_sensitivity(model, clip, config, scored)
@@ -194,7 +194,7 @@ def main(argv: Sequence[str]) -> None:
         said = in_words(lost, float(clip.times[-1]))
         figures |= lost
         write_atomic(run.path / "steps.csv", steps_table(scored, clip))
-        draw(run.path, clip, scored, config)
+        _draw(run.path, clip, scored, config)
     run.finish(figures)
     print(json.dumps(figures, indent=2))
     print(square_told(clip))
@@ -222,7 +222,7 @@ def steps_table(scored: Sequence[Scored], clip: TrackedClip) -> str:
     return text.getvalue()
 
 
-def draw(folder: Path, clip: TrackedClip, scored: Sequence[Scored], config: ScoreConfig) -> None:
+def _draw(folder: Path, clip: TrackedClip, scored: Sequence[Scored], config: ScoreConfig) -> None:
     """Draw the film strip into the run folder, and the film where it is asked for."""
     from mpr.reward.strip import draw_film, draw_strip
 

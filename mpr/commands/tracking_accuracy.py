@@ -17,21 +17,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.core.data.clip import FrameWindow, MaskSource, PointTracker, Recent, Source, TrackedClip
+from mpr.core.data.clip import ClipSource, FrameWindow, MaskSource, PointTracker, Recent, TrackedClip
 from mpr.core.data.clip_folder import load_clip, load_recording
 from mpr.core.errors import UserError
-from mpr.core.report.intervals import UNIT, Bounds, Interval, mean, ratio
+from mpr.core.report.intervals import UNIT_RANGE, Bounds, Interval, mean, ratio
 from mpr.reward.agreement import MOTION_THRESHOLD_PX, moved_share, point_agreement
 from tracking.clips.from_recording import recorded_clip
 from tracking.masks.box_mask import CarriedMasks
-from tracking.motion.points import Transition, inside, transitions
+from tracking.motion.points import Transition, points_inside, transitions
 from tracking.motion.segments import grid_points, track_segments
 from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
 from tracking.trackers.tapvid import tapvid
 
 REST = 0.05  # pixels of 256: a point that truly moves less rests
-Row = dict[str, float | int | str]
-SOURCE = Source("bench", "bench", 0.0, 0.0, "", "made here", "simulator", ExactTracker.name)
+_Row = dict[str, float | int | str]
+_SOURCE = ClipSource("bench", "bench", 0.0, 0.0, "", "made here", "simulator", ExactTracker.name)
 
 
 def recorded(root: Path) -> list[Path]:
@@ -43,7 +43,7 @@ def recorded(root: Path) -> list[Path]:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[tuple[TrackedClip, RecordedScene]]:
+def open_recorded_clips(folder: Path) -> Iterator[tuple[TrackedClip, RecordedScene]]:
     """A synthetic clip's own video, or a kitchen episode rendered, with exact tracks; and the scene of it."""
     recording = load_recording(folder)
     assert recording is not None
@@ -54,13 +54,13 @@ def opened(folder: Path) -> Iterator[tuple[TrackedClip, RecordedScene]]:
         frames, masks = Recent(clip.frames, len(clip.times)), Recent(clip.masks, len(clip.times))
         yield replace(clip, frames=frames, masks=masks, segments=track_segments(exact, frames, masks)), scene
     else:
-        with recorded_clip(recording, SOURCE) as clip:
+        with recorded_clip(recording, _SOURCE) as clip:
             yield clip, scene
 
 
-def measured(folder: Path, trackers: dict[str, PointTracker], masks: bool) -> Iterator[Row]:
+def measure_trackers(folder: Path, trackers: dict[str, PointTracker], masks: bool) -> Iterator[_Row]:
     """A row a tracker, and one of the masks. Raises UserError for a clip that cannot be read."""
-    with opened(folder) as (clip, scene):
+    with open_recorded_clips(folder) as (clip, scene):
         for t in range(len(clip.times)):  # none pays for decoding or rendering
             _ = clip.frames[t], clip.masks[t]
         exact = ExactTracker(scene, clip.crop)
@@ -70,14 +70,14 @@ def measured(folder: Path, trackers: dict[str, PointTracker], masks: bool) -> It
             yield {"what": "masks", **cut_out(clip)}
 
 
-def followed(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> Row:
+def followed(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> _Row:
     """TAP-Vid's metrics of a grid on the first frame, of its points that show something; of only the object's, too."""
     grid = grid_points()
     queries = np.column_stack([np.zeros(len(grid)), grid]).astype(np.float32)
     truth = exact.track(clip.frames, queries)
     found = tracker.track(clip.frames, queries)
-    row: Row = {}
-    for group, some in (("", truth.visible[0]), ("object_", truth.visible[0] & inside(clip.masks[0], grid))):
+    row: _Row = {}
+    for group, some in (("", truth.visible[0]), ("object_", truth.visible[0] & points_inside(clip.masks[0], grid))):
         picked = [replace(t, points=t.points[:, some], visible=t.visible[:, some]) for t in (found, truth)]
         figures = tapvid(picked[0], picked[1], np.zeros(int(some.sum())))
         row |= {f"{group}delta_avg": figures.delta_avg, f"{group}occlusion_accuracy": figures.occlusion_accuracy}
@@ -85,7 +85,7 @@ def followed(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> R
     return row
 
 
-def paid(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> Row:
+def paid(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> _Row:
     """What the reward would make of the tracker's segments; sums over transitions but gaps, for ratios over clips."""
     started = time.perf_counter()
     tracked = replace(clip, segments=track_segments(tracker, clip.frames, clip.masks))
@@ -128,7 +128,7 @@ def _transition(x: Transition, clip: TrackedClip, exact: PointTracker) -> tuple[
     return earned, off, int(resting.sum()), int(moving.sum())
 
 
-def cut_out(clip: TrackedClip) -> Row:
+def cut_out(clip: TrackedClip) -> _Row:
     """Intersection over union of carried box masks and the true ones, over frames that show the object."""
     sizes = np.array([clip.masks[t].sum() for t in range(len(clip.times))])
     at = int(sizes.argmax())
@@ -155,7 +155,7 @@ def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float((a & b).sum() / union) if union else float("nan")
 
 
-def table(rows: Sequence[dict]) -> list[str]:
+def accuracy_table(rows: Sequence[dict]) -> list[str]:
     """Markdown: a line a set and tracker, then a line a set's masks."""
     head = ["set", "tracker", "δ_avg", "occlusion accuracy", "average Jaccard", "object δ_avg", "object AJ"]
     head += ["error of a step, median px", "paid", "invented", "frames/s"]
@@ -168,7 +168,7 @@ def table(rows: Sequence[dict]) -> list[str]:
         lines += ["", "| set | mask IoU | on the box's frame | refused | frames/s |", "|---|---|---|---|---|"]
     for name, some in masks.items():
         good = [row for row in some if "iou" in row]
-        figures = [str(averaged(good, key, UNIT)) for key in ("iou", "iou_at_box")]
+        figures = [str(averaged(good, key, UNIT_RANGE)) for key in ("iou", "iou_at_box")]
         figures.append(f"{len(some) - len(good)} of {len(some)}")
         lines.append("| " + " | ".join([Path(name).name, *figures, speed(good)]) + " |")
     return lines
@@ -187,10 +187,10 @@ def cells(rows: Sequence[dict]) -> list[str]:
     keys = ("delta_avg", "occlusion_accuracy", "average_jaccard", "object_delta_avg", "object_average_jaccard")
     sums = {key: np.array([row[key] for row in rows], float) for key in ("earned", "share", "invented", "resting")}
     return [
-        *(str(averaged(rows, key, UNIT)) for key in keys),
+        *(str(averaged(rows, key, UNIT_RANGE)) for key in keys),
         str(averaged(rows, "error_median_px", (0.0, np.inf))),
         str(ratio(sums["earned"], sums["share"], (0.0, np.inf))),  # tracked motion over the true: it may exceed 1
-        str(ratio(sums["invented"], sums["resting"], UNIT)),
+        str(ratio(sums["invented"], sums["resting"], UNIT_RANGE)),
         speed(rows),
     ]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.data.clip_folder import clip_folders
 from mpr.predictor.registry import find_encoder
-from mpr.predictor.sizes import Size
+from mpr.predictor.sizes import PredictorSize
 from mpr.training.config import TrainConfig
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr train`. Raises UserError."""
-    config, dry_run = parse(TrainConfig, argv, prog="mpr train")
+    config, dry_run = parse_config(TrainConfig, argv, prog="mpr train")
     if dry_run:
         return _plan(config, config.resolved_size)
     from mpr.training.run import train
@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> None:
     train(config)
 
 
-def _plan(config: TrainConfig, size: Size) -> None:
+def _plan(config: TrainConfig, size: PredictorSize) -> None:
     import torch
 
     from mpr.predictor.model import MotionModel, predictor_shape

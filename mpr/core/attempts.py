@@ -22,7 +22,7 @@ from mpr.core.ray_engine import on_ray
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
-TRIES = 2  # of a unit whose process ended
+_TRIES = 2  # of a unit whose process ended
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Failed:
     details: str = ""  # a traceback, where nobody foresaw this
 
 
-KILLED = Failed("worker killed", f"its process was killed {TRIES} times: is there enough memory?")
+_KILLED = Failed("worker killed", f"its process was killed {_TRIES} times: is there enough memory?")
 
 
 def attempted(
@@ -49,7 +49,7 @@ def attempted(
     check_engine(engine)
     todo = list(enumerate(units))
     if engine == "ray":
-        yield from on_ray(partial(_tried, work), todo, workers, fresh=False, retries=TRIES - 1, lost=_lost)
+        yield from on_ray(partial(_tried, work), todo, workers, fresh=False, retries=_TRIES - 1, lost=_lost)
         return
     waiting, tries = deque(todo), dict.fromkeys(range(len(todo)), 0)
     running: dict[Future, tuple[_Worker, int]] = {}  # a worker is in here or idle whenever a result is given away
@@ -71,10 +71,10 @@ def attempted(
                 idle.append(worker.again() if broken else worker)
                 if not broken:
                     yield done.result()
-                elif tries[index] < TRIES:
+                elif tries[index] < _TRIES:
                     waiting.append(todo[index])
                 else:
-                    yield index, KILLED
+                    yield index, _KILLED
     except BaseException:
         for process in multiprocessing.active_children():
             process.terminate()  # or this one would wait for what they are at
@@ -100,15 +100,15 @@ class _Worker(ProcessPoolExecutor):
 
 
 def _lost(unit: tuple[int, Unit]) -> tuple[int, Failed]:
-    return unit[0], KILLED
+    return unit[0], _KILLED
 
 
 def _tried(work: Callable[[Unit], Result], numbered: tuple[int, Unit]) -> tuple[int, Result | Failed]:
     index, unit = numbered
-    return index, tried(work, unit)
+    return index, attempt_unit(work, unit)
 
 
-def tried(work: Callable[[Unit], Result], unit: Unit) -> Result | Failed:
+def attempt_unit(work: Callable[[Unit], Result], unit: Unit) -> Result | Failed:
     """The result of work(unit), or why it failed.
 
     Raises what every other unit would fail of: NotReady, ModuleNotFoundError, a full disk.

@@ -26,11 +26,11 @@ from torch import Tensor
 
 from mpr.core.checksums import check_file, sha256, write_sums
 from mpr.core.errors import UNREADABLE, UserError, in_brief
-from mpr.core.json_files import check, read_object
+from mpr.core.json_files import check_json, read_object
 from mpr.core.runs import atomic_folder
 
 ABOUT, WEIGHTS, OPTIMIZER = "checkpoint.json", "model.safetensors", "optimizer.pt"
-DAMAGED = (*UNREADABLE, AssertionError, pickle.UnpicklingError, SafetensorError)
+_DAMAGED = (*UNREADABLE, AssertionError, pickle.UnpicklingError, SafetensorError)
 
 
 class BadCheckpoint(UserError):
@@ -136,7 +136,7 @@ def read_about(folder: Path, kind: CheckpointKind) -> dict[str, Any]:
             f"{kind.format}): train again, or use the version that wrote it"
         )
     with reading(folder / ABOUT):
-        check(about, kind.about)
+        check_json(about, kind.about)
     return about
 
 
@@ -204,7 +204,7 @@ def reading(file: Path) -> Iterator[None]:
         raise
     except torch.OutOfMemoryError:
         raise
-    except DAMAGED as error:
+    except _DAMAGED as error:
         if "can't allocate memory" in str(error):  # of a CPU: torch has no class for it
             raise
         raise BadCheckpoint(f"{file} cannot be read ({in_brief(error)}): damaged; train again") from error

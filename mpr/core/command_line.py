@@ -20,7 +20,7 @@ import yaml
 from mpr.core.errors import UserError
 from mpr.core.items import split_items
 
-RENAMED = {  # option of before -> what is said now; for commands that have the second and not the first
+RENAMED_OPTIONS = {  # option of before -> what is said now; for commands that have the second and not the first
     "alpha": "residual_scale",
     "arms": "variants",
     "average": "actor_ema",
@@ -86,7 +86,7 @@ def read_words(config_class: type, argv: Sequence[str]) -> dict[str, Any]:
 
 def _refuse_renamed(shown: str, name: str, known: Mapping[str, Any], between: str) -> None:
     """Raises UserError that names the new spelling, where an unknown option is one of before."""
-    option, _, value = RENAMED.get(name, "").partition(" ")
+    option, _, value = RENAMED_OPTIONS.get(name, "").partition(" ")
     if option in known:
         now = f"--{option}" if between == " " else option
         raise UserError(f"{shown} is called {now}{between + value if value else ''} now")

@@ -23,7 +23,7 @@ A list's items are words of their own (--key a b) or have commas between (--key 
 An item that holds a comma needs quotes of its own, unless it is a path that exists. [] is an empty list."""
 
 
-def parse(
+def parse_config(
     config_class: type[C], argv: Sequence[str], prog: str, presets: Mapping[str, Mapping[str, Any]] | None = None
 ) -> tuple[C, bool]:
     """Returns the config and whether --dry-run was asked. `--config FILE` is read first, `--key value` overrides it.
@@ -121,7 +121,7 @@ def with_settings(config_class: type[C], settings: str, what: str, taken: Collec
 
     Raises UserError naming `what`, and the key where it is unknown or `taken` (decided elsewhere).
     """
-    return parse(config_class, setting_words(settings, what, taken), what)[0]
+    return parse_config(config_class, setting_words(settings, what, taken), what)[0]
 
 
 def setting_words(settings: str, what: str, taken: Collection[str] = ()) -> list[str]:

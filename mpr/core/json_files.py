@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null"}
+_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null"}
 
 
 def parsed(text: str | bytes) -> Any:
@@ -32,11 +32,11 @@ def read_object(file: Path, kind: type) -> dict[str, Any]:
     Raises ValueError naming the place, OSError where there is no file.
     """
     value = parsed(file.read_bytes())
-    check(value, kind)
+    check_json(value, kind)
     return value
 
 
-def check(value: Any, kind: Any, at: str = "") -> None:
+def check_json(value: Any, kind: Any, at: str = "") -> None:
     """Raises ValueError, in one line that names the place, where a JSON value is not of a type."""
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     if kind is Any or any(value is None for one in kinds if one in (None, NoneType)):
@@ -56,14 +56,14 @@ def check(value: Any, kind: Any, at: str = "") -> None:
         _check_items(value, kind, at)
     elif get_origin(kind) in (dict, Mapping):
         for key, item in _object(value, at).items():
-            check(item, get_args(kind)[1], _below(at, key))
+            check_json(item, get_args(kind)[1], _below(at, key))
     else:
         _check_scalar(value, kind, at)
 
 
 def _fits(value: Any, kind: Any, at: str) -> bool:
     try:
-        check(value, kind, at)
+        check_json(value, kind, at)
         return True
     except ValueError:
         return False
@@ -82,7 +82,7 @@ def _check_keys(value: Any, kind: Any, at: str) -> None:
     if missing := sorted(needed - value.keys()):
         raise ValueError(f"'{_below(at, missing[0])}' is missing")
     for name in value.keys() & hints:
-        check(value[name], hints[name], _below(at, name))
+        check_json(value[name], hints[name], _below(at, name))
 
 
 def _check_items(value: Any, kind: Any, at: str) -> None:
@@ -94,7 +94,7 @@ def _check_items(value: Any, kind: Any, at: str) -> None:
     if len(kinds) != len(value):
         raise ValueError(f"{at} has {len(value)} items, {len(kinds)} are needed")
     for k, (item, one) in enumerate(zip(value, kinds, strict=True)):
-        check(item, one, f"{at}[{k}]")
+        check_json(item, one, f"{at}[{k}]")
 
 
 def _check_scalar(value: Any, kind: type, at: str) -> None:
@@ -105,7 +105,7 @@ def _check_scalar(value: Any, kind: type, at: str) -> None:
     else:
         right = type(value) is kind
     if not right:
-        raise ValueError(f"{at or 'it'} is {shortly(value)}, {NAMES[kind]} is needed")
+        raise ValueError(f"{at or 'it'} is {shortly(value)}, {_NAMES[kind]} is needed")
 
 
 def _object(value: Any, at: str) -> dict[str, Any]:

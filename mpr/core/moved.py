@@ -16,7 +16,7 @@ from types import ModuleType
 
 _CORE = "errors config runs processes attempts device weights json_files checksums"
 _DATA = "clip steps boundaries retime scene video display colour crop"
-MOVED = {
+MOVED_MODULES = {
     **{f"tracking.{name}": f"mpr.core.{name}" for name in _CORE.split()},
     **{f"tracking.{name}": f"mpr.core.data.{name}" for name in _DATA.split()},
     **{f"tracking.{name}": f"tracking.trackers.{name}" for name in ("lucas_kanade", "cotracker", "tapvid")},
@@ -48,12 +48,12 @@ MOVED = {
 def new_name(name: str) -> str | None:
     """Where a module is now, one of a folder that moved included; None where it is where it was."""
     head, rest = name, ""
-    while head not in MOVED:
+    while head not in MOVED_MODULES:
         head, dot, last = head.rpartition(".")
         if not dot:
             return None
         rest = f".{last}{rest}"
-    return MOVED[head] + rest
+    return MOVED_MODULES[head] + rest
 
 
 class _Moved(MetaPathFinder, Loader):

@@ -19,7 +19,7 @@ from mpr.core.errors import UserError
 
 ENGINES = ("local", "ray")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # of a worker, unless the user says otherwise
-KILLED = "a worker process was killed (is there enough memory?): the same command goes on"
+WORKER_KILLED = "a worker process was killed (is there enough memory?): the same command goes on"
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 
@@ -47,7 +47,7 @@ def mapped(
             for done in as_completed([pool.submit(work, unit) for unit in units]):
                 yield done.result()
         except BrokenProcessPool as error:
-            raise UserError(KILLED) from error
+            raise UserError(WORKER_KILLED) from error
         except BaseException:
             for worker in multiprocessing.active_children():
                 worker.terminate()  # or the pool would wait for what they are at

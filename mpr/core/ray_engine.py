@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from mpr.core.errors import UserError, in_brief
-from mpr.core.processes import KILLED, ONE_THREAD, defaults, one_thread
+from mpr.core.processes import ONE_THREAD, WORKER_KILLED, defaults, one_thread
 
 STARTS = 3  # tries: Ray waits half a minute for its parts, which a busy machine may not have ready
 Unit = TypeVar("Unit")
@@ -61,7 +61,7 @@ def on_ray(
         except RayTaskError as error:
             raise error.cause from error  # as it was raised: ray adds where
         except RayError as error:  # a worker crashed, was short of memory, or its machine was lost
-            raise UserError(KILLED) from error
+            raise UserError(WORKER_KILLED) from error
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import numpy as np
 import yaml
 
 from mpr.core.errors import UNREADABLE, UserError, in_brief
-from mpr.core.json_files import check, parsed, read_object
+from mpr.core.json_files import check_json, parsed, read_object
 
 PACKAGES = ("mpr", "torch", "numpy", "mujoco", "opencv-python-headless", "av", "gymnasium-robotics", "transformers")
 
@@ -159,7 +159,7 @@ class Logged(TypedDict, total=False):
     memory_gb: float
 
 
-class Row(dict[str, Any]):
+class _Row(dict[str, Any]):
     """A line of JSON lines; to ask it for what it has not is a UserError that names the line."""
 
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
@@ -193,17 +193,17 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
         try:
             if line.strip():
                 row = parsed(line)
-                check(row, Logged)
-                rows.append(Row(row, where))
+                check_json(row, Logged)
+                rows.append(_Row(row, where))
         except ValueError as error:
             raise UserError(f"{where} is damaged ({error}): take it out, or choose another --out") from error
     return rows
 
 
-def read_row(file: Path, kind: type) -> Row:
+def read_row(file: Path, kind: type) -> _Row:
     """A JSON file that a run wrote, as `kind` says. Raises UserError where it is none."""
     try:
-        return Row(read_object(file, kind), str(file))
+        return _Row(read_object(file, kind), str(file))
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is damaged ({error}): remove it and run again, or choose another --out") from error
 

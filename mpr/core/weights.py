@@ -10,7 +10,7 @@ from typing import Any
 
 from mpr.core.errors import MissingWeights, NotReady
 
-BY_BOX = "or give a box, which needs no weights: `mpr track --video FILE --box x0,y0,x1,y1`"
+_BY_BOX = "or give a box, which needs no weights: `mpr track --video FILE --box x0,y0,x1,y1`"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Published:
     get: str  # command that fetches them, with {} for the place
     licence: str
     types: tuple[str, ...] = ()  # what config.json may call the model; none: anything
-    instead: str = BY_BOX  # what does without them
+    instead: str = _BY_BOX  # what does without them
 
     def missing(self, place: Path) -> MissingWeights:
         how = f"get them with `{self.get.format(place)}` (licence {self.licence})"
@@ -76,4 +76,4 @@ def imported(package: str, install: str) -> Any:
     except ImportError as error:
         if error.name and error.name.split(".")[0] != package.split(".")[0]:
             raise MissingWeights(f"{package} needs {error.name}, which is not installed: {install}") from error
-        raise MissingWeights(f"{package} is not installed: {install}, {BY_BOX}") from error
+        raise MissingWeights(f"{package} is not installed: {install}, {_BY_BOX}") from error

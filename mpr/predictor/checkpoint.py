@@ -29,7 +29,7 @@ from mpr.predictor.inputs import Fill, in_pixels, normalised, resampled
 from mpr.predictor.model import MotionModel, predictor_shape
 from mpr.predictor.network import MotionPredictor
 from mpr.predictor.registry import find_encoder
-from mpr.predictor.sizes import Size
+from mpr.predictor.sizes import PredictorSize
 
 MOST_BLOCKS, MOST_POINTS, MOST_PIXELS = 1000, 100_000, 4096  # of a size that a file tells; pixels of a picture's side
 
@@ -39,7 +39,7 @@ class _Settings(TypedDict, total=False):
 
 
 class _Card(TypedDict):
-    size: Size
+    size: PredictorSize
     rate_hz: float
     step: int
 
@@ -52,15 +52,15 @@ class Card(_Card, total=False):
     config: _Settings
 
 
-KIND = CheckpointKind("predictor", "mpr train", "points DiT, cross-attention to tokens", 2, Card)
+PREDICTOR_CHECKPOINT = CheckpointKind("predictor", "mpr train", "points DiT, cross-attention to tokens", 2, Card)
 
 
-def save_checkpoint(
+def save_predictor_checkpoint(
     run: Path, step: int, model: MotionModel, optimizer: torch.optim.Optimizer, about: dict[str, Any]
 ) -> None:
     """Write checkpoints/<step> and drop the ones before it; at every moment one whole checkpoint is there."""
     weights, states = {WEIGHTS: trained_state(model)}, {OPTIMIZER: optimizer_state(optimizer)}
-    write_checkpoint(run, step, KIND, {"step": step, **about}, weights, states)
+    write_checkpoint(run, step, PREDICTOR_CHECKPOINT, {"step": step, **about}, weights, states)
 
 
 def trained_state(model: MotionModel) -> dict[str, Tensor]:
@@ -77,7 +77,7 @@ def load_weights(folder: Path, model: MotionModel) -> None:
 class Predictor:
     """A trained encoder and predictor in eval mode: frames of 256 in, predicted deltas in pixels of 256 out."""
 
-    def __init__(self, motion: MotionModel, size: Size, card: dict[str, Any], device: str = "cpu") -> None:
+    def __init__(self, motion: MotionModel, size: PredictorSize, card: dict[str, Any], device: str = "cpu") -> None:
         motion.to(device).eval()
         self.encoder, self.model = motion.encoder, motion.predictor
         self.size, self.card, self.device = size, card, device
@@ -108,7 +108,7 @@ class Predictor:
         return in_pixels(after - at).cpu().numpy()
 
 
-def refuse_other_size(folder: Path, size: Size) -> None:
+def refuse_other_size(folder: Path, size: PredictorSize) -> None:
     """Compare a checkpoint's weights with those of a model of that size, before a byte of it is made.
 
     Raises BadCheckpoint where they differ; ValueError where there is no such model.
@@ -130,8 +130,8 @@ def refuse_other_size(folder: Path, size: Size) -> None:
 
 def load_predictor(run: Path, device: str = "cpu") -> Predictor:
     """The newest checkpoint of a training run. Raises BadCheckpoint, or MissingWeights for an absent frozen encoder."""
-    folder, about = wanted_checkpoint(run, KIND)
-    size = Size(**about["size"])
+    folder, about = wanted_checkpoint(run, PREDICTOR_CHECKPOINT)
+    size = PredictorSize(**about["size"])
     with reading(folder / ABOUT):
         refuse_other_size(folder, size)
         motion = MotionModel(size, Path(about["encoder_weights"]) if about.get("encoder_weights") else None)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mpr.core.weights import Published, load_published
-from mpr.predictor.sizes import Size
+from mpr.predictor.sizes import PredictorSize
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -114,7 +114,7 @@ class SmallViT(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     @classmethod
-    def of(cls, size: Size, weights: Path) -> SmallViT:
+    def of(cls, size: PredictorSize, weights: Path) -> SmallViT:
         """As the registry makes it: of a size, without weights."""
         return cls(size.image, size.patch, size.encoder_width, size.encoder_depth, size.encoder_heads)
 
@@ -151,7 +151,7 @@ class FrozenDino(nn.Module):
         self.eval()
 
     @classmethod
-    def of(cls, size: Size, weights: Path) -> FrozenDino:
+    def of(cls, size: PredictorSize, weights: Path) -> FrozenDino:
         """As the registry makes it."""
         return cls(weights, size.image)
 

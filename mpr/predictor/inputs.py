@@ -67,7 +67,7 @@ def _most_objects(budget: int) -> int:
     return 2 * budget // 3
 
 
-def filled(rows: NDArray[np.intp], budget: int, fill: Fill) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def fill_points(rows: NDArray[np.intp], budget: int, fill: Fill) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Row numbers [budget] and their validity [budget]: the given rows first, then repeats of them, or padding."""
     if fill == "repeat":
         return np.resize(rows, budget), np.full(budget, len(rows) > 0)
@@ -93,7 +93,7 @@ def _with_background(
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Chosen object points, a draw of the background's beside them, and what fills the budget."""
     count = shares(len(objects), len(background), budget)[1]
-    return filled(np.concatenate([objects, rng.permutation(background)[:count]]), budget, fill)
+    return fill_points(np.concatenate([objects, rng.permutation(background)[:count]]), budget, fill)
 
 
 @dataclass(frozen=True)

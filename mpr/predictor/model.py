@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mpr.predictor.network import MotionPredictor, PredictorShape
 from mpr.predictor.registry import find_encoder
-from mpr.predictor.sizes import Size
+from mpr.predictor.sizes import PredictorSize
 
 FOREGROUND_CELLS = 4  # a patch's side, in cells of the foreground that a trained encoder foretells
 
@@ -21,7 +21,7 @@ class MotionModel(nn.Module):
     motion of points alone teaches it so little at first that it takes many times the samples to look at the picture.
     """
 
-    def __init__(self, size: Size, weights: Path | None = None) -> None:
+    def __init__(self, size: PredictorSize, weights: Path | None = None) -> None:
         super().__init__()
         kind = find_encoder(size.encoder)
         self.encoder: Any = kind.make_tokens(size, weights)
@@ -44,6 +44,6 @@ class MotionModel(nn.Module):
         return after, cells.transpose(2, 3).reshape(b, grid * k, grid * k)
 
 
-def predictor_shape(size: Size, token_width: int) -> PredictorShape:
+def predictor_shape(size: PredictorSize, token_width: int) -> PredictorShape:
     """The shape of a predictor of a size, whose encoder's tokens have `token_width` numbers."""
     return PredictorShape(size.width, size.depth, size.heads, token_width, size.point_bands, size.local_tokens)

@@ -14,7 +14,7 @@ from mpr.predictor.checkpoint import Predictor
 from mpr.predictor.inputs import progress_of, scoring_passes
 from tracking.motion.points import Transition
 
-BATCH = 32  # passes predicted at once
+_BATCH = 32  # passes predicted at once
 
 
 class PredictedDeltas:
@@ -37,14 +37,14 @@ class PredictedDeltas:
     def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
         warn_of_rate(clip, self.predictor)
         out = [np.zeros((int(x.object.sum()), 2), np.float32) for x in transitions]
-        for start in range(0, len(transitions), BATCH):
-            some = transitions[start : start + BATCH]
+        for start in range(0, len(transitions), _BATCH):
+            some = transitions[start : start + _BATCH]
             now = np.stack([self._frame(clip, x.t) for x in some])
             previous = np.stack([self._frame(clip, clip.before(x.t)) for x in some])
             told = [progress_of(clip, x.t) if self.progress is None else self.progress for x in some]
             progress = np.array(told, np.float32)
             tokens = self.predictor.tokens(previous, now)
-            self._predict(some, tokens, progress, out[start : start + BATCH])
+            self._predict(some, tokens, progress, out[start : start + _BATCH])
         return out
 
     def _predict(
@@ -54,8 +54,8 @@ class PredictedDeltas:
         for i, x in enumerate(some):
             rng = np.random.default_rng(x.t)
             passes += [(i, p) for p in scoring_passes(x, self.predictor.budget, rng, self.predictor.fill)]
-        for start in range(0, len(passes), BATCH):
-            chunk = passes[start : start + BATCH]
+        for start in range(0, len(passes), _BATCH):
+            chunk = passes[start : start + _BATCH]
             rows = torch.tensor([i for i, _ in chunk])
             deltas = self.predictor.predict(
                 tokens[rows],
@@ -87,7 +87,7 @@ def warn_of_rate(clip: TrackedClip, predictor: Predictor) -> None:
         )
 
 
-def untrained(predictor: Predictor, seed: int) -> Predictor:
+def untrained_predictor(predictor: Predictor, seed: int) -> Predictor:
     """The same architecture with random weights, zero-initialised layers included (else it would predict rest).
 
     Norms keep their gains: scaled down they would hide the picture from it.

@@ -17,7 +17,7 @@ from typing import Any
 
 from mpr.core.errors import UserError
 from mpr.core.registry import Registry, attribute
-from mpr.predictor.sizes import Size
+from mpr.predictor.sizes import PredictorSize
 
 ENCODERS = Registry(
     "encoder",
@@ -34,13 +34,13 @@ ENCODERS = Registry(
 class Encoder:
     """What sees frames. One that is trained along has no weights of its own; a frozen one's are never trained."""
 
-    tokens: Callable[[Size, Path], Any] | str | None = None
+    tokens: Callable[[PredictorSize, Path], Any] | str | None = None
     features: Callable[[Path], Any] | str | None = None
     frozen: bool = False
     weights: Path = Path()  # where they are looked for unless said otherwise
     width: int = 0  # D of a frozen one's tokens, F of one's features that is trained along: known before it is made
 
-    def make_tokens(self, size: Size, weights: Path | None = None) -> Any:
+    def make_tokens(self, size: PredictorSize, weights: Path | None = None) -> Any:
         """The module. Raises MissingWeights, and NotReady for weights that are not its own."""
         return _itself(self.tokens)(size, weights or self.weights)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Size:
+class PredictorSize:
     """Everything that decides the shape of a model; travels with the weights."""
 
     image: int  # pixels a side that the encoder sees
@@ -30,13 +30,13 @@ class Size:
 
 
 # Steps are for one CPU core: tiny 83-91 samples a second, 6 minutes; laptop 18, 50 minutes.
-SIZES = {
-    "tiny": Size(128, 48, "vit", 16, 128, 2, 4, 128, 3, 4, 6, True, 1000, 32, 1e-3, 100),
-    "laptop": Size(128, 96, "vit", 16, 192, 4, 6, 192, 6, 6, 6, True, 1700, 32, 1e-3, 200),
-    "paper": Size(224, 300, "dinov2", 14, 384, 12, 6, 1024, 24, 16, 0, False, 200_000, 20, 1e-4, -1),
+PREDICTOR_SIZES = {
+    "tiny": PredictorSize(128, 48, "vit", 16, 128, 2, 4, 128, 3, 4, 6, True, 1000, 32, 1e-3, 100),
+    "laptop": PredictorSize(128, 96, "vit", 16, 192, 4, 6, 192, 6, 6, 6, True, 1700, 32, 1e-3, 200),
+    "paper": PredictorSize(224, 300, "dinov2", 14, 384, 12, 6, 1024, 24, 16, 0, False, 200_000, 20, 1e-4, -1),
 }
 
 
-def resized(size: Size, **changes: Any) -> Size:
+def resized(size: PredictorSize, **changes: Any) -> PredictorSize:
     """The size with those changes that are not None."""
     return dataclasses.replace(size, **{k: v for k, v in changes.items() if v is not None})

@@ -97,23 +97,23 @@ def moved_shares(scored: Sequence[Scored], threshold_px: float = MOTION_THRESHOL
     return np.array([moved_share(s.tracked, threshold_px) for s in scored], np.float32)
 
 
-def measured(scored: Sequence[Scored]) -> list[Scored]:
+def with_figures(scored: Sequence[Scored]) -> list[Scored]:
     """The steps that figures are made of: all but gaps."""
     return [s for s in scored if not s.gap]
 
 
 def mean_agreement(scored: Sequence[Scored], threshold_px: float = MOTION_THRESHOLD_PX) -> float:
     """Over all steps but gaps; NaN without one."""
-    values = agreements(measured(scored), threshold_px)
+    values = agreements(with_figures(scored), threshold_px)
     return float(values.mean()) if len(values) else math.nan
 
 
-def summary(scored: Sequence[Scored]) -> dict[str, object]:
+def score_summary(scored: Sequence[Scored]) -> dict[str, object]:
     """Figures of one clip or episode, at every reported threshold (pixels of 256), over all steps but gaps.
 
     Raises ValueError where there is no other.
     """
-    steps = measured(scored)
+    steps = with_figures(scored)
     if not steps:
         raise ValueError(f"{len(scored)} steps, each a gap: no figure says anything of them")
     empty = sum(len(s.points) == 0 for s in steps)

@@ -19,7 +19,7 @@ from mpr.reward.agreement import MOTION_THRESHOLD_PX
 from mpr.reward.scoring import Scored, agreements, moved_shares
 
 TRACKED, PREDICTED = "#1f9bff", "#ff8c1a"  # colour-blind safe pair, readable on kitchens
-GAP = "#f3dcdc"
+_GAP = "#f3dcdc"
 ARROWS = 40  # drawn at most, evenly chosen among the points that moved
 MAGNIFY = 4.0  # arrows are drawn this many times longer than they are
 
@@ -45,7 +45,7 @@ def _curve(axis: Any, scored: Sequence[Scored], times: NDArray, threshold_px: fl
     share, agreed = ([*f(scored, threshold_px), f(scored, threshold_px)[-1]] for f in (moved_shares, agreements))
     gaps = [s.gap for s in scored]
     if any(gaps):
-        axis.fill_between(times, [*gaps, gaps[-1]], step="post", color=GAP, label="gap: not counted")
+        axis.fill_between(times, [*gaps, gaps[-1]], step="post", color=_GAP, label="gap: not counted")
     axis.fill_between(times, share, step="post", color="#d0d0d0", label="share of object points that moved")
     axis.step(times, agreed, where="post", color=PREDICTED, label="agreement")
     axis.set(xlim=(times[0], times[-1]), ylim=(0, 1), xlabel="seconds", ylabel="per step")

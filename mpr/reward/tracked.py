@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from mpr.core.data.clip import FrameSource, MaskSource, PointTracker, Source, TrackedClip
+from mpr.core.data.clip import ClipSource, FrameSource, MaskSource, PointTracker, TrackedClip
 from mpr.core.data.crop import crop_of_clips
 from mpr.core.data.episode import Episode
 from mpr.core.data.scene import SceneRecording
@@ -133,9 +133,9 @@ def _masks(episode: Episode, camera: str, frames: FrameSource, there: FilmedObje
     return HeldMasks(frames, carried, episode.times, there.box_frame)
 
 
-def _source(episode: Episode, of: str, masks: str, tracker: str, **more: Any) -> Source:
+def _source(episode: Episode, of: str, masks: str, tracker: str, **more: Any) -> ClipSource:
     named = episode.task, episode.about.get("kind"), episode.seed
-    return Source(
+    return ClipSource(
         dataset=f"episode of {of}",
         uid="_".join(str(value) for value in named if value not in (None, "")) or "episode",
         start_s=float(episode.times[0]),

@@ -9,8 +9,8 @@ from mpr.core.registry import Registry
 from tracking.trackers import registry
 
 EXACT = "exact"
-OURS = {EXACT: "tracking.simulator.mujoco_scene:ExactTracker", **registry.TRACKERS.ours}
-REWARD_TRACKERS = Registry("tracker", registry.TRACKERS.group, OURS)
+_OURS = {EXACT: "tracking.simulator.mujoco_scene:ExactTracker", **registry.TRACKERS.ours}
+REWARD_TRACKERS = Registry("tracker", registry.TRACKERS.group, _OURS)
 EXACT_OR_EMBEDDED = (EXACT, registry.LUCAS_KANADE)  # those that need no weights
 
 

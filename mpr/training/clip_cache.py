@@ -17,10 +17,10 @@ from mpr.core.errors import UserError
 from mpr.core.runs import atomic_folder
 from mpr.predictor.inputs import resampled
 
-FORMAT = 1
+_FORMAT = 1
 
 
-class PackedMasks:
+class _PackedMasks:
     """A MaskSource over bit-packed masks [T, H*W/8]."""
 
     def __init__(self, bits: NDArray[np.uint8], size: int) -> None:
@@ -57,7 +57,7 @@ def cached_clips(folders: Sequence[Path], size: int, cache: Path) -> list[Tracke
     The cache is keyed by the clips' checksums and `size`, and appears whole or not at all.
     Raises BadClip for a clip folder that lost or changed a file, UserError for clips that are no 256 x 256 crops.
     """
-    home = Path(cache) / f"clips-{size}-{clips_digest(folders, FORMAT, size)}"
+    home = Path(cache) / f"clips-{size}-{clips_digest(folders, _FORMAT, size)}"
     clips = [load_clip(folder) for folder in folders]
     if not home.exists():
         _build(folders, sum(len(clip.times) for clip in clips), size, home)
@@ -70,7 +70,7 @@ def cached_clips(folders: Sequence[Path], size: int, cache: Path) -> list[Tracke
 def _over(clip: TrackedClip, frames: NDArray[np.uint8], masks: NDArray[np.uint8]) -> TrackedClip:
     """The clip with other frames and masks, its points in float32."""
     segments = tuple(TrackSegment(s.start, s.points.astype(np.float32), s.visible) for s in clip.segments)
-    packed: MaskSource = PackedMasks(masks, CROP_SIZE)
+    packed: MaskSource = _PackedMasks(masks, CROP_SIZE)
     return TrackedClip(frames, packed, segments, clip.times, clip.rate_hz, clip.crop, clip.source)
 
 

@@ -12,7 +12,7 @@ from mpr.core.device import check_device
 from mpr.core.errors import UserError
 from mpr.predictor.inputs import Fill
 from mpr.predictor.registry import DINOV2, check_tokens, find_encoder
-from mpr.predictor.sizes import SIZES, Size, resized
+from mpr.predictor.sizes import PREDICTOR_SIZES, PredictorSize, resized
 from tracking.motion.compensation import Compensation
 
 LOSSES = SQUARED, RELATIVE = ("squared", "relative")
@@ -87,8 +87,8 @@ class TrainConfig:
     cache: Path | None = None  # where decoded clips lie (default: in the run folder)
 
     def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise UserError(f"no size '{self.size}'; there is {', '.join(SIZES)}")
+        if self.size not in PREDICTOR_SIZES:
+            raise UserError(f"no size '{self.size}'; there is {', '.join(PREDICTOR_SIZES)}")
         if self.fill not in ("repeat", "pad"):
             raise UserError(f"--fill {self.fill}: it is repeat or pad")
         if self.loss not in LOSSES:
@@ -97,7 +97,7 @@ class TrainConfig:
             raise UserError(f"--val_share {self.val_share}: it lies between 0 and 1")
         if not 0 <= self.moving < 1:
             raise UserError(f"--moving {self.moving}: it lies in 0 .. 1, 1 excluded")
-        check_ranges(self, {name: least for name, least in RANGES.items() if getattr(self, name) is not None})
+        check_ranges(self, {name: least for name, least in _RANGES.items() if getattr(self, name) is not None})
         size = self.resolved_size
         check_tokens(size.encoder)
         if size.encoder == "vit" and (size.patch % 2 or size.image % size.patch):
@@ -105,9 +105,9 @@ class TrainConfig:
         check_device(self.device)
 
     @property
-    def resolved_size(self) -> Size:
+    def resolved_size(self) -> PredictorSize:
         keys = ("steps", "batch", "lr", "image", "points", "patch", "encoder", "point_bands", "local_tokens")
-        return resized(SIZES[self.size], **{key: getattr(self, key) for key in keys})
+        return resized(PREDICTOR_SIZES[self.size], **{key: getattr(self, key) for key in keys})
 
     @property
     def weights(self) -> Path:
@@ -121,11 +121,11 @@ class TrainConfig:
         return CROP_SIZE if self.augment.affine else self.resolved_size.image
 
 
-RANGES: dict[str, Range] = {
+_RANGES: dict[str, Range] = {
     **dict.fromkeys(("steps", "batch", "image", "threads", "strides", "checkpoint_every", "validate_every"), Range(1)),
     **dict.fromkeys(("point_bands", "epochs", "seed", "rate_hz", "foreground", "workers"), Range(0)),
     "points": Range(3),  # two of the object and one of the background
     "patch": Range(2),
     "lr": Range(0, above=True),
 }
-FREE = ("out", "cache", "workers", "checkpoint_every")  # may differ when a run is resumed
+TRAIN_FREE_KEYS = ("out", "cache", "workers", "checkpoint_every")  # may differ when a run is resumed

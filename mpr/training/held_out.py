@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from mpr.core.data.clip import TrackedClip
 from mpr.core.report.intervals import Interval
 from mpr.predictor.checkpoint import Predictor
-from mpr.training.metrics import Figures, figures, residue_share
+from mpr.training.metrics import Figures, probe_figures, residue_share
 from mpr.training.probes import Probe, Recordings, probes
-from mpr.training.shown import Images, Shown, exchanged
+from mpr.training.shown import Images, ShownImages, exchanged
 from tracking.motion.compensation import Compensation
 
-BATCH = 64  # transitions predicted at once
+_BATCH = 64  # transitions predicted at once
 
 IMAGES: dict[str, Images] = {  # rows in which the predictor itself speaks
     "predictor": "own",
@@ -30,7 +30,7 @@ IMAGES: dict[str, Images] = {  # rows in which the predictor itself speaks
     "black images": "black",
     "exchanged images": "exchanged",
 }
-ROWS = {  # in words; {target} is what the table is against
+HELD_OUT_ROWS = {  # in words; {target} is what the table is against
     "predictor": "the trained predictor, its last weights",
     "frames reversed": "the predictor, shown the next frame as the one before: as if things went back",
     "black images": "the predictor, shown black pictures: points and progress alone",
@@ -59,7 +59,7 @@ def against(asked: Sequence[Probe]) -> tuple[list[int], list[int]]:
     return [k for k, p in enumerate(asked) if p.true], [k for k, p in enumerate(asked) if not p.true]
 
 
-def compare(
+def compare_with_null_models(
     predictor: Predictor,
     clips: Sequence[TrackedClip],
     motion: NDArray,
@@ -80,7 +80,7 @@ def compare(
         some = [asked[k] for k in chosen]
         if not some:
             continue
-        rows = {name: figures(some, [deltas[k] for k in chosen]) for name, deltas in predicted.items()}
+        rows = {name: probe_figures(some, [deltas[k] for k in chosen]) for name, deltas in predicted.items()}
         known = np.concatenate([p.known for p in some])
         count = len({p.clip for p in some})
         if some[0].true:
@@ -97,10 +97,10 @@ def validate(
     every: int = 1,
     recordings: Recordings = (),
 ) -> Figures:
-    """Only the predictor's own row, of the table that `compare` gives first."""
+    """Only the predictor's own row, of the table that `compare_with_null_models` gives first."""
     asked = probes(clips, predictor.budget, compensate, every, predictor.fill, recordings)
     asked = [p for p in asked if p.true] or asked
-    return figures(asked, predict_probes(predictor, clips, asked)[0])
+    return probe_figures(asked, predict_probes(predictor, clips, asked)[0])
 
 
 def predictions(
@@ -138,10 +138,10 @@ def predict_probes(
     spare: Sequence[TrackedClip] = (),
 ) -> list[list[NDArray[np.float32]]]:
     """For each kind of images the predicted deltas [K, 2] of each probe's object points, when shown those."""
-    shown = [Shown(clips, how, spare) for how in images]
+    shown = [ShownImages(clips, how, spare) for how in images]
     out: list[list[NDArray[np.float32]]] = [[] for _ in images]
-    for start in range(0, len(asked), BATCH):
-        some = asked[start : start + BATCH]
+    for start in range(0, len(asked), _BATCH):
+        some = asked[start : start + _BATCH]
         points, valid = np.stack([p.points for p in some]), np.stack([p.valid for p in some])
         progress = np.array([p.progress for p in some], np.float32)
         pairs = [[one.pair(p) for p in some] for one in shown]

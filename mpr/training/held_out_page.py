@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from mpr.reward.agreement import MOTION_THRESHOLD_PX, PREDICTED
-from mpr.training.held_out import ROWS, Against
+from mpr.training.held_out import HELD_OUT_ROWS, Against
 from mpr.training.metrics import Figures
-from mpr.training.probes import STILL
+from mpr.training.probes import STILL_PX
 
-COLUMNS = {  # figure -> heading with its unit, and what it is
+_COLUMNS = {  # figure -> heading with its unit, and what it is
     "agreement": (
         "agreement (0 to 1)",
         f"mean of max(0, cosine) of predicted and {{target}}, over moving points; one predicted to move less than "
@@ -31,7 +31,7 @@ COLUMNS = {  # figure -> heading with its unit, and what it is
         "mean distance of predicted and {target} over moving points, in pixels of 256.",
     ),
 }
-assert list(COLUMNS) == [f.name for f in dataclasses.fields(Figures)]
+assert list(_COLUMNS) == [f.name for f in dataclasses.fields(Figures)]
 
 
 def page(tables: Sequence[Against]) -> str:
@@ -39,20 +39,20 @@ def page(tables: Sequence[Against]) -> str:
     if not tables:
         return "No step of a held-out clip shows a point of the object: nothing can be said of the predictor."
     return "\n\n".join(
-        block for one in tables for block in (f"### {_title(one)}", _points(one), table(one), _words(one))
+        block for one in tables for block in (f"### {_title(one)}", _points(one), held_out_table(one), _words(one))
     )
 
 
-def table(one: Against) -> str:
+def held_out_table(one: Against) -> str:
     """Only the table, as Markdown."""
-    head = ["", *(heading for heading, _ in COLUMNS.values())]
+    head = ["", *(heading for heading, _ in _COLUMNS.values())]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name, row in one.rows.items():
-        lines.append("| " + " | ".join([name, *(str(getattr(row, key)) for key in COLUMNS)]) + " |")
+        lines.append("| " + " | ".join([name, *(str(getattr(row, key)) for key in _COLUMNS)]) + " |")
     return "\n".join(lines)
 
 
-def summary(tables: Sequence[Against]) -> dict[str, Any]:
+def held_out_summary(tables: Sequence[Against]) -> dict[str, Any]:
     """For summary.json: `held_out` holds the rows of the first table, `held_out_against` what each table is against."""
     out: dict[str, Any] = {"held_out": {}, "held_out_against": []}
     for k, one in enumerate(tables):
@@ -77,7 +77,7 @@ def _points(one: Against) -> str:
             "The scene of these clips was recorded, so it is known how each point of the object truly moves, the "
             f"camera held still. Moving points truly move by {MOTION_THRESHOLD_PX:g} px of 256 or more in a step, "
             "still ones by less "
-            f"than {STILL:g} px. Points at which no surface of the object is found are left out: {one.unknown:.1%}."
+            f"than {STILL_PX:g} px. Points at which no surface of the object is found are left out: {one.unknown:.1%}."
         )
     return (
         "**How the object truly moves is not known in these clips**: their scene was not recorded. The target is what "
@@ -91,7 +91,7 @@ def _points(one: Against) -> str:
 
 
 def _words(one: Against) -> str:
-    figures = [f"- **{heading}**: {words.format(target=one.target)}" for heading, words in COLUMNS.values()]
-    rows = [f"- {name}: {ROWS[name].format(target=one.target)}." for name in one.rows]
+    figures = [f"- **{heading}**: {words.format(target=one.target)}" for heading, words in _COLUMNS.values()]
+    rows = [f"- {name}: {HELD_OUT_ROWS[name].format(target=one.target)}." for name in one.rows]
     absent = [] if "exchanged images" in one.rows else ["- exchanged images: –, all clips are of one group."]
     return "\n".join([*figures, *rows, *absent])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.data.clip import TrackedClip
-from mpr.core.report.intervals import UNIT, Interval, quotient_of_ratios, ratio
+from mpr.core.report.intervals import UNIT_RANGE, Interval, quotient_of_ratios, ratio
 from mpr.predictor.inputs import compensated_targets
 from mpr.reward.agreement import PREDICTED, point_agreement
 from mpr.training.probes import Probe
@@ -30,7 +30,7 @@ class Figures:
     error_px: Interval  # mean end-point error over moving object points, pixels of 256
 
 
-def figures(asked: Sequence[Probe], predicted: Sequence[NDArray]) -> Figures:
+def probe_figures(asked: Sequence[Probe], predicted: Sequence[NDArray]) -> Figures:
     """One row of the table: predicted deltas [K, 2] of each probe's object points against its targets."""
     names, clip = np.unique([p.clip for p in asked], return_inverse=True)
     sums = np.zeros((len(names), 8))
@@ -40,9 +40,9 @@ def figures(asked: Sequence[Probe], predicted: Sequence[NDArray]) -> Figures:
     if still_length.sum() < PREDICTED * still.sum():
         still_length = np.zeros_like(still_length)  # all is predicted to stand still that does: nothing to divide by
     return Figures(
-        agreement=ratio(agreed, moving, UNIT),
+        agreement=ratio(agreed, moving, UNIT_RANGE),
         contrast=quotient_of_ratios((length, moving), (still_length, still)),
-        rest_agreement=ratio(rest_agreed, rest_moving, UNIT),
+        rest_agreement=ratio(rest_agreed, rest_moving, UNIT_RANGE),
         error_px=ratio(error, moving),
     )
 
@@ -75,7 +75,7 @@ def residue_share(asked: Sequence[Probe]) -> Interval:
     for k, probe in zip(clip, asked, strict=True):
         moving[k] += probe.moving.sum()
         too[k] += probe.scenery_moves[probe.moving].sum()
-    return ratio(too, moving, UNIT)
+    return ratio(too, moving, UNIT_RANGE)
 
 
 def mean_motion(clips: Sequence[TrackedClip], compensate: Compensation = "mean") -> NDArray[np.float32]:

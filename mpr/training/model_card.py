@@ -15,7 +15,7 @@ from mpr.core.data.clip import TrackedClip
 from mpr.core.data.steps import spacing, spacing_in, spacing_summary
 from mpr.core.runs import versions, write_atomic
 from mpr.predictor.registry import find_encoder
-from mpr.predictor.sizes import Size
+from mpr.predictor.sizes import PredictorSize
 from mpr.training.config import TrainConfig
 
 FORBIDDING = (  # in a clip's licence
@@ -30,7 +30,7 @@ COTRACKER = "CC-BY-NC 4.0"
 
 
 def model_card(
-    config: TrainConfig, size: Size, train: Sequence[TrackedClip], val: Sequence[TrackedClip], parameters: int
+    config: TrainConfig, size: PredictorSize, train: Sequence[TrackedClip], val: Sequence[TrackedClip], parameters: int
 ) -> dict[str, Any]:
     """Sizes, data and versions as JSON values; also stands in every checkpoint."""
     clips = [*train, *val]
@@ -53,7 +53,7 @@ def model_card(
             "trackers": _all(clips, "tracker"),
             "narrations": _all(clips, "narration"),
             "sources": sources(train),
-            "video": remarks(clips),
+            "video": card_remarks(clips),
             "object": sorted({str(clip.source.extra.get("object", "whole")) for clip in clips}),
         },
         "not_commercial": not_commercial(clips),
@@ -74,7 +74,7 @@ def sources(clips: Sequence[TrackedClip]) -> list[dict[str, Any]]:
     ]
 
 
-def remarks(clips: Sequence[TrackedClip]) -> dict[str, int]:
+def card_remarks(clips: Sequence[TrackedClip]) -> dict[str, int]:
     """What is to be said of the videos' pictures, such as colours that were converted: of how many clips each."""
     return dict(sorted(Counter(told for clip in clips for told in clip.source.remarks).items()))
 

@@ -25,9 +25,9 @@ from tracking.motion.compensation import Compensation, object_motion
 from tracking.motion.points import Transition, transitions
 from tracking.motion.true_motion import TrueMotion
 
-STILL = 0.05  # pixels of 256: a point that truly moves less stands still; up to MOTION_THRESHOLD_PX it is neither
+STILL_PX = 0.05  # pixels of 256: a point that truly moves less stands still; up to MOTION_THRESHOLD_PX it is neither
 REST_SHARE = 0.1  # an object of which fewer points moved stood still
-NEAREST = 5  # background points looked at around an object point
+_NEAREST = 5  # background points looked at around an object point
 
 Recordings = Sequence[SceneRecording | None]
 
@@ -61,8 +61,8 @@ class Probe:
 
     @property
     def still(self) -> NDArray[np.bool_]:
-        """Which object points [K] should stand still: below STILL px by true motion, MOTION_THRESHOLD_PX by tracks."""
-        return np.linalg.norm(self.target, axis=1) < (STILL if self.true else MOTION_THRESHOLD_PX)
+        """Which object points [K] should stand still: below STILL_PX by true motion, MOTION_THRESHOLD_PX by tracks."""
+        return np.linalg.norm(self.target, axis=1) < (STILL_PX if self.true else MOTION_THRESHOLD_PX)
 
 
 def probes(
@@ -136,7 +136,7 @@ def _scenery(x: Transition, delta: NDArray, chosen: NDArray[np.intp]) -> NDArray
     if not x.background.any():
         return np.zeros(len(chosen), np.float32)
     moves = np.linalg.norm(delta[x.background], axis=1) >= MOTION_THRESHOLD_PX
-    near = KDTree(x.before[x.background]).query(x.before[chosen], k=min(NEAREST, len(moves)), workers=1)[1]
+    near = KDTree(x.before[x.background]).query(x.before[chosen], k=min(_NEAREST, len(moves)), workers=1)[1]
     return moves[near].reshape(len(chosen), -1).mean(1, dtype=np.float32)
 
 

@@ -23,14 +23,14 @@ from mpr.core.errors import UserError
 from mpr.core.fit import Fit
 from mpr.core.processes import cpu_threads
 from mpr.core.runs import RunFolder, seed_everything, write_atomic
-from mpr.predictor.checkpoint import KIND, Predictor, load_weights, save_checkpoint
+from mpr.predictor.checkpoint import PREDICTOR_CHECKPOINT, Predictor, load_weights, save_predictor_checkpoint
 from mpr.predictor.model import MotionModel
 from mpr.predictor.samples import lasts_less, refuse_untrainable, retimed, split_groups, strided
-from mpr.predictor.sizes import Size
+from mpr.predictor.sizes import PredictorSize
 from mpr.training.clip_cache import cached_clips, clips_digest
-from mpr.training.config import FREE, TrainConfig
-from mpr.training.held_out import compare, validate
-from mpr.training.held_out_page import page, summary
+from mpr.training.config import TRAIN_FREE_KEYS, TrainConfig
+from mpr.training.held_out import compare_with_null_models, validate
+from mpr.training.held_out_page import held_out_summary, page
 from mpr.training.loop import ERROR_OF, Samples, learning_rate, loader, train_steps
 from mpr.training.metrics import mean_motion
 from mpr.training.model_card import model_card, write_model_card
@@ -48,16 +48,16 @@ def train(config: TrainConfig) -> None:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=timedelta(hours=12))
     try:
         with cpu_threads(config.threads):
-            Training(config, config.resolved_size, device).run()
+            _Training(config, config.resolved_size, device).run()
     finally:
         if world > 1:
             dist.destroy_process_group()
 
 
-class Training:
+class _Training:
     """One run: data, model, loop. Only rank 0 writes."""
 
-    def __init__(self, config: TrainConfig, size: Size, device: str) -> None:
+    def __init__(self, config: TrainConfig, size: PredictorSize, device: str) -> None:
         self.config, self.device = config, device
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if size.batch % self.world:
@@ -68,7 +68,7 @@ class Training:
         seed_everything(config.seed)
         self.model = MotionModel(size, config.weights).to(device)
         settings = as_dict(config)  # a folder only now: a refused command leaves none behind
-        self.folder = RunFolder(config.out, "train", settings, FREE) if self.rank == 0 else None
+        self.folder = RunFolder(config.out, "train", settings, TRAIN_FREE_KEYS) if self.rank == 0 else None
         cache = config.cache or config.out / "cache"
         if self.rank == 0:
             cached_clips(folders, config.cached_size, cache)  # decoded by one rank, opened by all
@@ -113,7 +113,8 @@ class Training:
             ERROR_OF[config.loss], config.foreground, config.bfloat16,
         )  # fmt: skip
         fit.loop(
-            done, self._rows(steps), lambda step: save_checkpoint(config.out, step, self.model, optimizer, self.card),
+            done, self._rows(steps),
+            lambda step: save_predictor_checkpoint(config.out, step, self.model, optimizer, self.card),
             self._summary, beside=lambda row: f"loss={row['loss']:.3f}",
         )  # fmt: skip
 
@@ -128,7 +129,9 @@ class Training:
         return [retimed(clips[i], self.config.rate_hz) for i in kept], [folders[i] for i in kept]
 
     def _restore(self, checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
-        if read_about(checkpoint, KIND).get("made_of", self.made_of) != self.made_of:  # versions before did not say it
+        if (
+            read_about(checkpoint, PREDICTOR_CHECKPOINT).get("made_of", self.made_of) != self.made_of
+        ):  # versions before did not say it
             raise UserError(
                 f"{self.config.out} was trained on other clips than {self.config.clips} now holds: choose another --out"
             )
@@ -163,7 +166,7 @@ class Training:
 
     def _summary(self) -> dict[str, Any]:
         """Held-out figures, which are also printed and written beside the card."""
-        tables = compare(
+        tables = compare_with_null_models(
             self._predictor(), self.val, self.motion, self.config.compensate, recordings=self.scenes, spare=self.train
         )
         text = page(tables)
@@ -171,4 +174,4 @@ class Training:
         write_atomic(self.config.out / "held_out.md", text + "\n")
         write_model_card(self.config.out, self.card, text)
         told = {"steps": self.size.steps, "mean_motion": self.motion.tolist(), **self.spacing}
-        return {**summary(tables), **told}
+        return {**held_out_summary(tables), **told}

@@ -12,11 +12,11 @@ from mpr.core.data.clip import TrackedClip
 from mpr.training.probes import Probe
 
 Images = Literal["own", "reversed", "black", "exchanged"]
-Key = tuple[int, int]  # clip, frame
-BLACK: Key = (-1, 0)
+_Key = tuple[int, int]  # clip, frame
+_BLACK: _Key = (-1, 0)
 
 
-class Shown:
+class ShownImages:
     """Pairs of frames for probes, named by keys: a frame that stands in several pairs is read and encoded once."""
 
     def __init__(self, clips: Sequence[TrackedClip], images: Images = "own", spare: Sequence[TrackedClip] = ()) -> None:
@@ -24,11 +24,11 @@ class Shown:
         self.clips = [*clips, *spare]
         self.others = exchanged(clips, spare) if images == "exchanged" else None
 
-    def pair(self, probe: Probe) -> tuple[Key, Key]:
+    def pair(self, probe: Probe) -> tuple[_Key, _Key]:
         """The frame before and the frame of a probe. The first frame of a clip stands before itself."""
         i, t = probe.clip, probe.t
         if self.images == "black":
-            return BLACK, BLACK
+            return _BLACK, _BLACK
         if self.images == "reversed":
             return (i, t + 1), (i, t)
         if self.others is None:
@@ -37,9 +37,9 @@ class Shown:
         scale = (len(self.clips[other].times) - 1) / (len(self.clips[i].times) - 1)
         return (other, round(probe.before * scale)), (other, round(t * scale))
 
-    def frame(self, key: Key) -> NDArray[np.uint8]:
-        """The frame of a key, [H, W, 3] uint8 RGB; black for BLACK."""
-        return np.zeros_like(self.clips[0].frames[0]) if key == BLACK else self.clips[key[0]].frames[key[1]]
+    def frame(self, key: _Key) -> NDArray[np.uint8]:
+        """The frame of a key, [H, W, 3] uint8 RGB; black for _BLACK."""
+        return np.zeros_like(self.clips[0].frames[0]) if key == _BLACK else self.clips[key[0]].frames[key[1]]
 
 
 def exchanged(clips: Sequence[TrackedClip], spare: Sequence[TrackedClip] = ()) -> list[int] | None:

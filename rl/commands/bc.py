@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.processes import cpu_threads
 from mpr.predictor.registry import find_encoder
 from rl.data.demonstrations import demonstration_folders, frame_sizes, load_demonstrations
@@ -15,13 +15,13 @@ from rl.policies.diffusion.config import BcConfig
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr bc`: trains a diffusion policy on demonstrations."""
-    config, dry_run = parse(BcConfig, argv, prog="mpr bc")
+    config, dry_run = parse_config(BcConfig, argv, prog="mpr bc")
     if dry_run:
         return _plan(config)
-    from rl.policies.diffusion.train import Training
+    from rl.policies.diffusion.train import PolicyTraining
 
     with cpu_threads(config.threads):
-        Training(config).run()
+        PolicyTraining(config).run()
 
 
 def _plan(config: BcConfig) -> None:
@@ -39,12 +39,12 @@ def _counted(config: BcConfig) -> dict[str, object]:
     import torch
 
     from rl.policies.diffusion.policy import DiffusionPolicy
-    from rl.policies.diffusion.samples import Windows
+    from rl.policies.diffusion.samples import PolicyWindows
     from rl.policies.diffusion.train import shape_of, steps_of
 
     demonstrations = load_demonstrations(config.demos, config.num_demos)
     cameras = frame_sizes(demonstrations, config.cameras)
-    windows = Windows(demonstrations, config.horizons, config.seed, pad_after=config.pad_after)
+    windows = PolicyWindows(demonstrations, config.horizons, config.seed, pad_after=config.pad_after)
     facts: dict[str, object] = {
         "demonstrations": len(demonstrations),
         "windows": len(windows),

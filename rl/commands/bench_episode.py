@@ -17,7 +17,7 @@ import torch
 from stable_baselines3.common.logger import Logger
 
 from mpr.core.errors import NoGL
-from rl.commands.bench_updates import ROWS, fill
+from rl.commands.bench_updates import BENCH_TRANSITIONS, fill
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.pictures import KitchenPictures
 from rl.environments.kitchen.setting import ACTION, STATE
@@ -26,7 +26,7 @@ from rl.environments.residual import ResidualEnvironment
 from rl.environments.setting import ZERO, Setting
 from rl.policies.diffusion.policy import CameraFrames, DiffusionActor, DiffusionPolicy, PolicyShape
 from rl.policies.diffusion.schedule import Sampler
-from rl.policies.diffusion.sizes import SIZES
+from rl.policies.diffusion.sizes import POLICY_SIZES
 from rl.policies.diffusion.views import CameraEncoder
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
@@ -37,7 +37,7 @@ from rl.residual.train import make_learner
 ENVIRONMENT, VIEW, PIXELS = "kitchen:microwave", "front", 128
 
 
-class Watch:
+class PartsWatch:
     """Seconds and calls of what it wraps, by part. Time in a wrapped call inside another one is the inner one's."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -93,16 +93,18 @@ def time_episodes(episodes: int, batch: int) -> EpisodeTimes:
 
 
 def _time_episodes(environment: ResidualEnvironment, episodes: int, batch: int) -> EpisodeTimes:
-    watch, kitchen, reward = Watch(), environment.env, find_reward("dense", Setting(ENVIRONMENT))
+    watch, kitchen, reward = PartsWatch(), environment.env, find_reward("dense", Setting(ENVIRONMENT))
     assert isinstance(kitchen, KitchenEnvironment)
     config = FinetuneConfig(ENVIRONMENT, base=ZERO, batch=batch, warmup_steps=0)
     model = make_learner(config, environment)
-    demonstrations = ResidualBuffer(ROWS, model.observation_space, model.action_space, "cpu", **config.returns)
+    demonstrations = ResidualBuffer(
+        BENCH_TRANSITIONS, model.observation_space, model.action_space, "cpu", **config.returns
+    )
     fill(demonstrations)
     model.set_demonstrations(demonstrations)
     model.set_logger(Logger(folder=None, output_formats=[]))
     with KitchenPictures(kitchen.task, [VIEW], PIXELS) as pictures:
-        environment.base = base = untrained(watch.timed("camera", lambda step: pictures.now(kitchen)))
+        environment.base = base = _untrained(watch.timed("camera", lambda step: pictures.now(kitchen)))
         state, _ = kitchen.reset(seed=0)
         try:
             pictures.now(kitchen)
@@ -128,8 +130,10 @@ def _time_episodes(environment: ResidualEnvironment, episodes: int, batch: int) 
     return EpisodeTimes(episodes, model.num_timesteps, model._n_updates, watch.calls["camera"], seconds)
 
 
-def untrained(look: CameraFrames) -> DiffusionActor:
+def _untrained(look: CameraFrames) -> DiffusionActor:
     """A base policy of random weights. Its state is all it sees, but given an encoder it asks for pictures too."""
     torch.manual_seed(0)
-    policy = DiffusionPolicy(PolicyShape(STATE, ACTION, widths=SIZES["tiny"].widths))
-    return DiffusionActor(policy, Sampler("ddim", 10), CameraEncoder("resnet18", SIZES["tiny"].image, Path()), look)
+    policy = DiffusionPolicy(PolicyShape(STATE, ACTION, widths=POLICY_SIZES["tiny"].widths))
+    return DiffusionActor(
+        policy, Sampler("ddim", 10), CameraEncoder("resnet18", POLICY_SIZES["tiny"].image, Path()), look
+    )

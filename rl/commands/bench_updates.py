@@ -36,7 +36,7 @@ from rl.residual.buffer import ResidualBuffer, joined
 PLAIN, OURS = "stable-baselines3, LayerNorm and half demonstrations added plainly", "ours"
 COMPILED, SBX = "ours, compiled", "SBX (JAX), LayerNorm, no demonstrations"
 OBSERVATION = STATE + ACTION  # the kitchen's state, then the base action
-ROWS = 5000
+BENCH_TRANSITIONS = 5000
 BURST = 20  # updates timed together
 
 
@@ -77,13 +77,13 @@ class _Spaces(gymnasium.Env):
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTION,), np.float32)
 
 
-SIZES: dict[str, Any] = {"buffer_size": ROWS, "ent_coef": "auto", "device": "cpu", "seed": 0}
+_SIZES: dict[str, Any] = {"buffer_size": BENCH_TRANSITIONS, "ent_coef": "auto", "device": "cpu", "seed": 0}
 NETWORKS = {"net_arch": [256, 256, 256]}
 
 
 def settings() -> dict[str, Any]:
     """What each learner is made with, anew: stable-baselines3 writes `use_sde` into the table it is given."""
-    return SIZES | {"policy_kwargs": dict(NETWORKS)}
+    return _SIZES | {"policy_kwargs": dict(NETWORKS)}
 
 
 def learners(compile: bool = False) -> dict[str, OffPolicyAlgorithm]:
@@ -108,7 +108,9 @@ def learners(compile: bool = False) -> dict[str, OffPolicyAlgorithm]:
         fill(model.replay_buffer)
         if isinstance(model.replay_buffer, PlainBuffer | ResidualBuffer):
             kind = ReplayBuffer if isinstance(model.replay_buffer, PlainBuffer) else ResidualBuffer
-            model.replay_buffer.demonstrations = kind(ROWS, model.observation_space, model.action_space, "cpu")
+            model.replay_buffer.demonstrations = kind(
+                BENCH_TRANSITIONS, model.observation_space, model.action_space, "cpu"
+            )
             fill(model.replay_buffer.demonstrations)
     return made
 
@@ -126,7 +128,7 @@ def sbx_learner() -> OffPolicyAlgorithm:
             super().train(gradient_steps, batch_size)
             jax.block_until_ready((self.policy.qf_state, self.policy.actor_state, self.ent_coef_state))
 
-    return Blocking("MlpPolicy", _Spaces(), policy_kwargs=NETWORKS | {"layer_norm": True}, **SIZES)
+    return Blocking("MlpPolicy", _Spaces(), policy_kwargs=NETWORKS | {"layer_norm": True}, **_SIZES)
 
 
 def fill(buffer: ReplayBuffer) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpr.core.config import parse, print_plan
-from rl.environments.kitchen.config import DemosConfig
-from rl.environments.kitchen.setting import STEP_LIMIT
+from mpr.core.config import parse_config, print_plan
+from rl.environments.kitchen.config import KitchenDemosConfig
+from rl.environments.kitchen.setting import KITCHEN_STEP_LIMIT
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr demos`: collects as many demonstrations as are asked for."""
-    config, dry_run = parse(DemosConfig, argv, prog="mpr demos")
+    config, dry_run = parse_config(KitchenDemosConfig, argv, prog="mpr demos")
     if dry_run:
-        pictures = config.num_demos * (STEP_LIMIT + 1) * len(config.views) * config.size**2 * 3
+        pictures = config.num_demos * (KITCHEN_STEP_LIMIT + 1) * len(config.views) * config.size**2 * 3
         most = (config.num_demos * 0.2e6 + pictures) * (2 if config.minari else 1)
         facts = {"from": config.source or "the scripted expert", "size": f"at most {most / 1e6:.0f} MB"}
         return print_plan(config, inputs={}, facts=facts, out=config.out)
-    from rl.environments.kitchen.collect import collect
+    from rl.environments.kitchen.collect import collect_kitchen_demos
 
-    collect(config)
+    collect_kitchen_demos(config)

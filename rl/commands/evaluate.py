@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from rl.environments.kind import is_trained
 from rl.environments.practice import Stopped
-from rl.evaluation.config import BASE, EvaluateConfig
+from rl.evaluation.config import BASE_NAME, EvaluateConfig
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr evaluate`: plays every policy's episodes and reports; it can be stopped and resumed."""
-    config, dry_run = parse(EvaluateConfig, argv, prog="mpr evaluate")
+    config, dry_run = parse_config(EvaluateConfig, argv, prog="mpr evaluate")
     inputs = {path.name: path for path in config.residuals}
     if is_trained(config.base, config.kind):
-        inputs[BASE] = config.base
+        inputs[BASE_NAME] = config.base
     if dry_run:
         return print_plan(config, inputs, {"episodes": config.episodes * (1 + len(config.residuals))}, config.out)
     from rl.evaluation.evaluate import evaluate

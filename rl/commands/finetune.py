@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from rl.environments.kind import is_trained
 from rl.residual.config import FinetuneConfig, buffer_bytes
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr finetune`: trains a residual policy on a frozen base policy."""
-    config, dry_run = parse(FinetuneConfig, argv, prog="mpr finetune")
+    config, dry_run = parse_config(FinetuneConfig, argv, prog="mpr finetune")
     if dry_run:
         return _plan(config)
     from rl.residual.train import finetune

@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 from tqdm import tqdm
 
-from mpr.core.config import as_dict, parse, print_plan, setting_words, with_settings
+from mpr.core.config import as_dict, parse_config, print_plan, setting_words, with_settings
 from mpr.core.errors import UserError
 from mpr.core.processes import mapped
 from mpr.core.runs import RunFolder, write_atomic
@@ -36,7 +36,7 @@ PREDICTOR = (  # configs/predictor_slide.yaml's, but for the number of steps: fi
     "augment.blur=0.15 augment.occlude=0.2 augment.progress_jitter=0.1"
 )
 OTHERS_TOO = set(names(Rules))  # what practice and evaluation must agree on
-SEEDS = 80  # quickstarts that share no seed of clips, demonstrations, practice or evaluation
+_SEEDS = 80  # quickstarts that share no seed of clips, demonstrations, practice or evaluation
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class QuickstartConfig:
 
     def __post_init__(self) -> None:
         find_task(self.task)
-        if not 0 <= self.seed < SEEDS:
-            raise UserError(f"--seed {self.seed}: it lies in 0 .. {SEEDS - 1}")
+        if not 0 <= self.seed < _SEEDS:
+            raise UserError(f"--seed {self.seed}: it lies in 0 .. {_SEEDS - 1}")
         for name in ("clips", "demonstrations", "episodes", "evaluation", "reward_episodes", "workers"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: it is at least 1")
@@ -71,7 +71,7 @@ class QuickstartConfig:
         return self.out / ("predictors/" + self.task if stage == "predictor" else stage)
 
 
-STAGES = {  # in words, and as typed
+_STAGES = {  # in words, and as typed
     "clips": (
         "a hand opens synthetic appliances, seen from a moving head",
         "synth --task {clips_of} --clips {clips} --seed {clip_seed} --workers {workers}",
@@ -107,7 +107,7 @@ STAGES = {  # in words, and as typed
 
 
 @dataclass(frozen=True)
-class Stage:
+class QuickstartStage:
     """One command, and what it does in a few words."""
 
     name: str
@@ -115,27 +115,27 @@ class Stage:
     argv: tuple[str, ...]
 
 
-Chain = tuple[Path, tuple[Stage, ...]]  # the quickstart's folder, and stages that follow one another
+Chain = tuple[Path, tuple[QuickstartStage, ...]]  # the quickstart's folder, and stages that follow one another
 
 
-def stages(config: QuickstartConfig) -> dict[str, Stage]:
+def quickstart_stages(config: QuickstartConfig) -> dict[str, QuickstartStage]:
     """All stages, by name. Their seeds are `config.seed`'s own."""
-    at = {name: config.folder(name) for name in STAGES}
+    at = {name: config.folder(name) for name in _STAGES}
     values = vars(config) | {"at": at, "clips_of": find_task(config.task).clips}
     values |= {"clip_seed": 10_000 * (config.seed + 1), "demonstration_seed": 100 * config.seed}
     values |= {"evaluation_seed": EVALUATED + 1000 * config.seed}
     settings = {name: getattr(config, name) for name in ("predictor", "base", "practice")}
     made = {}
-    for name, (words, typed) in STAGES.items():
+    for name, (words, typed) in _STAGES.items():
         argv = [word.format(**values) for word in shlex.split(typed)]  # split first: a path may hold spaces
         argv += setting_words(settings.get(name, ""), f"--{name}")
-        made[name] = Stage(name, words, (*argv, "--out", str(at[name])))
+        made[name] = QuickstartStage(name, words, (*argv, "--out", str(at[name])))
     return made
 
 
-def waves(config: QuickstartConfig) -> list[list[Chain]]:
+def stage_waves(config: QuickstartConfig) -> list[list[Chain]]:
     """What runs side by side, then what runs after it."""
-    of = stages(config)
+    of = quickstart_stages(config)
     plan = [
         [["clips"]],
         [["predictor"], ["demonstrations", "base"]],
@@ -147,21 +147,21 @@ def waves(config: QuickstartConfig) -> list[list[Chain]]:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr quickstart`: does the stages that are not done yet, and writes the page."""
-    config, dry_run = parse(QuickstartConfig, argv, "mpr quickstart")
+    config, dry_run = parse_config(QuickstartConfig, argv, "mpr quickstart")
     if dry_run:
-        facts = {one.name: "mpr " + shlex.join(one.argv) for one in stages(config).values()}
+        facts = {one.name: "mpr " + shlex.join(one.argv) for one in quickstart_stages(config).values()}
         return print_plan(config, {}, facts, config.out)
     check_settings(config)
     run = RunFolder(config.out, "quickstart", as_dict(config), free=("out", "workers"))
-    from rl.commands.quickstart_page import conclude, draw_strips
+    from rl.commands.quickstart_page import draw_strips, write_quickstart_page
 
     if not run.finished:
-        with watched(config, run):
-            for wave in waves(config):
+        with _watched(config, run):
+            for wave in stage_waves(config):
                 for _ in mapped(go, wave if config.workers > 1 else in_turn(wave), max(2, config.workers)):
                     pass
             draw_strips(config)
-    conclude(config, run)
+    write_quickstart_page(config, run)
 
 
 def check_settings(config: QuickstartConfig) -> None:
@@ -172,7 +172,7 @@ def check_settings(config: QuickstartConfig) -> None:
 
     learners = {"predictor": TrainConfig, "base": BcConfig, "practice": FinetuneConfig}
     for name, learner in learners.items():
-        decided = {word[2:] for word in shlex.split(STAGES[name][1]) if word.startswith("--")}
+        decided = {word[2:] for word in shlex.split(_STAGES[name][1]) if word.startswith("--")}
         with_settings(learner, getattr(config, name), f"--{name}", decided | OTHERS_TOO | {"out"})
 
 
@@ -210,13 +210,13 @@ def last_words(log: Path) -> str:
 
 
 @contextmanager
-def watched(config: QuickstartConfig, run: RunFolder) -> Iterator[None]:
+def _watched(config: QuickstartConfig, run: RunFolder) -> Iterator[None]:
     """Once a second, show what the stages are at, and log seconds and memory, for as long as this is open.
 
     The seconds spent so far include attempts that were killed; the memory is what this command and its workers hold
     together, in GB.
     """
-    names, over = list(stages(config)), threading.Event()
+    names, over = list(quickstart_stages(config)), threading.Event()
     started, before = time.perf_counter(), max((row["wall"] for row in run.metrics()), default=0.0)
 
     def note() -> None:

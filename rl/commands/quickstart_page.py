@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from mpr.core.processes import cpu_threads
-from mpr.core.report.intervals import UNIT, Interval, mean
+from mpr.core.report.intervals import UNIT_RANGE, Interval, mean
 from mpr.core.report.page import media_markdown, write_page
 from mpr.core.runs import RunFolder, read_metrics, read_row
 from mpr.predictor.checkpoint import load_predictor
@@ -19,45 +19,45 @@ from mpr.predictor.predicted import PredictedDeltas
 from mpr.reward.agreement import MOTION_THRESHOLD_PX
 from mpr.reward.scoring import mean_agreement, score_clip
 from mpr.reward.strip import draw_strip
-from rl.commands.quickstart import QuickstartConfig, stages
+from rl.commands.quickstart import QuickstartConfig, quickstart_stages
 from rl.environments.kitchen.tasks import find_task
 from rl.environments.kitchen.tracked import tracked_from
 from rl.environments.kitchen.with_base import kitchen_with_base
-from rl.evaluation.config import BASE, EvaluateConfig
+from rl.evaluation.config import BASE_NAME, EvaluateConfig
 from rl.evaluation.evaluate import load_residual
-from rl.evaluation.outcomes import Compared, compare, play, table
-from rl.experiments.direction_table import Raw, direction
+from rl.evaluation.outcomes import ComparedPolicies, compare_policies, comparison_table, play_episode
+from rl.experiments.direction_table import DirectionRaw, direction
 
 RESIDUAL = "practice"  # the residual policy's name: its run folder's
-Row = Mapping[str, Any]
+_Row = Mapping[str, Any]
 
 
-class Stage(TypedDict):
+class _Stage(TypedDict):
     """What stages/NAME.json says of one that is done."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
-class Told:
+class _Told:
     """An episode worth showing."""
 
     name: str
-    row: Row
+    row: _Row
 
     def caption(self, unit: str) -> str:
-        who = "base policy" if self.row["policy"] == BASE else "base + residual"
+        who = "base policy" if self.row["policy"] == BASE_NAME else "base + residual"
         return f"{self.name}: {who}, seed {self.row['seed']}, door at {self.row['travel']:.2f} {unit} in the end"
 
 
-def conclude(config: QuickstartConfig, run: RunFolder) -> None:
+def write_quickstart_page(config: QuickstartConfig, run: RunFolder) -> None:
     """Write summary.json and index.html out of the stages' own files and strips/, and say the result."""
     rows = read_metrics(config.folder("evaluation"))
-    base, residual = compare(rows, [BASE]), compare(rows, [RESIDUAL])
+    base, residual = compare_policies(rows, [BASE_NAME]), compare_policies(rows, [RESIDUAL])
     told = worth_showing(rows)
     strips = strip_files(config, told)
     summary = {
-        "seconds": seconds(config, run),
+        "seconds": _seconds(config, run),
         "peak_memory_gb": max(row["memory_gb"] for row in run.metrics()),
         "base": {"success_rate": dataclasses.asdict(base.success)},
         "residual": {"success_rate": dataclasses.asdict(residual.success)},
@@ -71,35 +71,39 @@ def conclude(config: QuickstartConfig, run: RunFolder) -> None:
         if file.exists()
     ]
     films = sorted((config.folder("evaluation") / "films").glob("*.mp4"))
-    text = story(config, summary, table(rows, {RESIDUAL: [RESIDUAL]}), residual, pictures, films)
+    text = story(config, summary, comparison_table(rows, {RESIDUAL: [RESIDUAL]}), residual, pictures, films)
     write_page(config.out / "index.html", text)
     run.finish(summary)
     print(f"{verdict(residual.gain)} Look at {config.out / 'index.html'}")
 
 
-def worth_showing(rows: Sequence[Row]) -> list[Told]:
+def worth_showing(rows: Sequence[_Row]) -> list[_Told]:
     """The episodes to show: a success, and of the failures the door's furthest and least travel.
 
     The success is one that the base policy failed at, if there is one; failures are the residual's before the base's.
     """
-    of = {name: {row["seed"]: row for row in rows if row["policy"] == name} for name in (RESIDUAL, BASE)}
+    of = {name: {row["seed"]: row for row in rows if row["policy"] == name} for name in (RESIDUAL, BASE_NAME)}
 
-    def base_too(row: Row) -> bool:
-        return of[BASE][row["seed"]]["success"]
+    def base_too(row: _Row) -> bool:
+        return of[BASE_NAME][row["seed"]]["success"]
 
     won = [row for name in of for row in of[name].values() if row["success"]]
     told = []
     if won:
-        told.append(Told("success", min(won, key=lambda row: (row["policy"] == BASE, base_too(row), row["seed"]))))
+        told.append(
+            _Told("success", min(won, key=lambda row: (row["policy"] == BASE_NAME, base_too(row), row["seed"])))
+        )
     failed = [row for name in of for row in of[name].values() if not row["success"]]
     if failed:
-        told.append(Told("near miss", max(failed, key=lambda row: (row["travel"], row["policy"] == RESIDUAL))))
+        told.append(_Told("near miss", max(failed, key=lambda row: (row["travel"], row["policy"] == RESIDUAL))))
         rest = [row for row in failed if row is not told[-1].row]
-        told += [Told("failure", min(rest, key=lambda row: (row["travel"], row["policy"] == BASE)))] if rest else []
+        told += (
+            [_Told("failure", min(rest, key=lambda row: (row["travel"], row["policy"] == BASE_NAME)))] if rest else []
+        )
     return told
 
 
-def strip_files(config: QuickstartConfig, told: Sequence[Told]) -> list[Path]:
+def strip_files(config: QuickstartConfig, told: Sequence[_Told]) -> list[Path]:
     """Where each episode's film strip lies."""
     return [config.out / "strips" / f"{one.name.replace(' ', '_')}.png" for one in told]
 
@@ -114,9 +118,9 @@ def draw_strips(config: QuickstartConfig) -> None:
     model = PredictedDeltas(load_predictor(config.folder("predictor")))
     track = tracked_from(find_task(config.task), "front", "exact")
     with cpu_threads(1), kitchen_with_base(asked.setting, "front") as environment:  # as evaluation did
-        policies = {BASE: None, RESIDUAL: load_residual(asked, config.folder("practice"))}
+        policies = {BASE_NAME: None, RESIDUAL: load_residual(asked, config.folder("practice"))}
         for one, file in zip(told, strip_files(config, told), strict=True):
-            again = play(environment, policies[one.row["policy"]], one.row["seed"])
+            again = play_episode(environment, policies[one.row["policy"]], one.row["seed"])
             if again.success != one.row["success"]:
                 continue  # evaluated on another machine: what is played here is another episode
             assert environment.finished is not None
@@ -132,17 +136,19 @@ def reward_figures(config: QuickstartConfig) -> dict[str, float | None]:
     Directional agreement of opening and closing (exact tracks; an oracle has 1, a random direction 0.32), and the mean
     agreement a step of misses, tracked with Lucas-Kanade.
     """
-    raw = Raw(config.folder("reward"))
+    raw = DirectionRaw(config.folder("reward"))
     at = {"task": config.task, "row": "motion"}
     opening, closing = (direction(raw, {**at, "tracker": "exact", "kind": kind}) for kind in ("opening", "closing"))
     agreement, _, steps = raw.select({**at, "tracker": "lucas_kanade", "kind": "miss"}, MOTION_THRESHOLD_PX)
-    figures = {"open": opening, "close": closing, "miss_lk": mean(agreement / steps, UNIT)}
+    figures = {"open": opening, "close": closing, "miss_lk": mean(agreement / steps, UNIT_RANGE)}
     return {name: None if np.isnan(figure.value) else figure.value for name, figure in figures.items()}
 
 
-def seconds(config: QuickstartConfig, run: RunFolder) -> dict[str, float]:
+def _seconds(config: QuickstartConfig, run: RunFolder) -> dict[str, float]:
     """Of the whole, by the clock on the wall, with attempts that were killed; and of each stage's last attempt."""
-    each = {name: read_row(config.out / "stages" / f"{name}.json", Stage)["seconds"] for name in stages(config)}
+    each = {
+        name: read_row(config.out / "stages" / f"{name}.json", _Stage)["seconds"] for name in quickstart_stages(config)
+    }
     return {"total": max(row["wall"] for row in run.metrics()), **each}
 
 
@@ -159,12 +165,12 @@ def story(
     config: QuickstartConfig,
     summary: Mapping[str, Any],
     lines: Sequence[str],
-    residual: Compared,
+    residual: ComparedPolicies,
     pictures: Sequence[str],
     films: Sequence[Path],
 ) -> str:
     """The page, as Markdown."""
-    took, stage = summary["seconds"], stages(config)
+    took, stage = summary["seconds"], quickstart_stages(config)
     reward = {name: "–" if value is None else f"{value:.2f}" for name, value in summary["reward"].items()}
     return STORY.format(
         **dataclasses.asdict(config) | reward,

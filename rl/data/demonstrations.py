@@ -18,7 +18,7 @@ from mpr.core.data.episode_folder import ABOUT, load_episode, save_episode
 from mpr.core.data.old_episode_folder import DEMONSTRATION
 from mpr.core.errors import BadClip, OddLengths
 
-PREFIX = "demonstration_"
+_PREFIX = "demonstration_"
 
 FrameSize = tuple[int, int]  # of a camera's frames: height and width in pixels
 
@@ -106,7 +106,7 @@ def _frame_size(demonstration: Episode, camera: str) -> FrameSize:
 
 def demonstration_folder(root: Path, seed: int) -> Path:
     """Where the demonstration of a seed stands below `root`."""
-    return Path(root) / f"{PREFIX}{seed:06d}"
+    return Path(root) / f"{_PREFIX}{seed:06d}"
 
 
 def save_demonstration(demonstration: Episode, folder: Path) -> None:
@@ -133,7 +133,7 @@ def load_demonstration(folder: Path) -> Episode:
 
 def demonstration_folders(root: Path) -> list[Path]:
     """All demonstrations right below `root`, by seed."""
-    files = (file for name in (ABOUT, DEMONSTRATION) for file in Path(root).glob(f"{PREFIX}*/{name}"))
+    files = (file for name in (ABOUT, DEMONSTRATION) for file in Path(root).glob(f"{_PREFIX}*/{name}"))
     return sorted({file.parent for file in files})
 
 

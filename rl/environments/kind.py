@@ -71,7 +71,9 @@ class EnvironmentKind:
 
         with closing(self.make(setting)) as env:
             base = base_for(env, setting)
-            with closing(ResidualEnvironment(env, base, setting.residual_scale, rate_hz=rate_of(env))) as found:
+            with closing(
+                ResidualEnvironment(env, base, setting.residual_scale, rate_hz=environment_rate_hz(env))
+            ) as found:
                 yield found
 
     def track(self, setting: Setting, reward_view: RewardView) -> Track:
@@ -82,7 +84,7 @@ class EnvironmentKind:
         """Write an MP4 of one start's episode under several policies, by name. Raises NoGL."""
 
 
-def rate_of(env: gymnasium.Env) -> float:
+def environment_rate_hz(env: gymnasium.Env) -> float:
     """Steps a second: as its `dt` tells, else its pictures' rate, else 10."""
     step_s = getattr(env.unwrapped, "dt", None)
     if isinstance(step_s, int | float) and step_s > 0:

@@ -1,6 +1,6 @@
 """A setting: everything that decides an environment's episodes but their seed. Imports no simulator.
 
-What commands say of one is in `rl.environments.asked`; `Door` and `Rules` are stated here for both.
+What commands say of one is in `rl.environments.asked`; `DoorOptions` and `Rules` are stated here for both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ZERO = Path("zero")  # in a base policy's place: none
 
 
 @dataclass(frozen=True, kw_only=True)
-class Door:
+class DoorOptions:
     """How a kitchen's door stands at the start, and how far it opens."""
 
     ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
@@ -25,13 +25,13 @@ class Door:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules(Door):
+class Rules(DoorOptions):
     """What practice on a base policy and its evaluation have in common."""
 
     ddim_steps: int = 10  # network evaluations for one chunk of the base policy
 
 
-def names(of: type[Door]) -> tuple[str, ...]:
+def names(of: type[DoorOptions]) -> tuple[str, ...]:
     """The fields that are stated here, in order."""
     return tuple(one.name for one in fields(of))
 

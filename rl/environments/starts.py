@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 
 from mpr.core.errors import UserError
 
-ROLES = {
+SEEDS_BY_ROLE = {
     "demonstration": range(0, 10_000),
     "training": range(10_000, 500_000),
     "evaluation": range(500_000, 700_000),
     "report": range(700_000, 1_000_000),
 }
-FIRST_SEED = ROLES["training"].start
-SELECTION = ROLES["evaluation"].start
+FIRST_SEED = SEEDS_BY_ROLE["training"].start
+SELECTION = SEEDS_BY_ROLE["evaluation"].start
 
 LANES = 100  # last two digits; every role's range is whole hundreds
 STRIDE = 37  # from one lane to the next: eight neighbours leave each other's alone for eight rounds
@@ -49,7 +49,7 @@ def learners_start(seed: int) -> int:
 
     For seeds below, which are demonstrations' starts, one of training's, 49 apart.
     """
-    apart = len(ROLES["training"]) // FIRST_SEED
+    apart = len(SEEDS_BY_ROLE["training"]) // FIRST_SEED
     return seed if seed >= FIRST_SEED else FIRST_SEED + apart * seed
 
 
@@ -65,8 +65,8 @@ class Starts:
     """
 
     def __init__(self, role: str = "training", number: int | None = None) -> None:
-        if role not in ROLES:
-            raise UserError(f"no role '{role}' of an environment; there is {', '.join(ROLES)}")
+        if role not in SEEDS_BY_ROLE:
+            raise UserError(f"no role '{role}' of an environment; there is {', '.join(SEEDS_BY_ROLE)}")
         self.role, self.number = role, number
         self.start = -1
         self.seed: int | None = None  # asked for
@@ -94,7 +94,7 @@ class Starts:
                 self.seed, self._stream = int(seed), None
             self.start, self._drawn = int(seed), 0
         elif not self._again:
-            if self.role == "training" and self._practised and self.start in ROLES["demonstration"]:
+            if self.role == "training" and self._practised and self.start in SEEDS_BY_ROLE["demonstration"]:
                 self._began = self.start
             self.start = self._draw()
         self._again = self._practised = False
@@ -118,8 +118,8 @@ class Starts:
             self.close()
             self._stream, self._process = self._new_stream(), os.getpid()
         seed, number = self._stream
-        lane = len(ROLES[self.role]) // LANES
-        turn, at = divmod(self._drawn + (seed in ROLES[self.role]), lane)  # its own start is played already
+        lane = len(SEEDS_BY_ROLE[self.role]) // LANES
+        turn, at = divmod(self._drawn + (seed in SEEDS_BY_ROLE[self.role]), lane)  # its own start is played already
         order = _order(seed, self.role, turn)
         self._drawn += 1
         return int(order[(at + int(lane * (number * GOLDEN % 1))) % len(order)])
@@ -169,7 +169,7 @@ class InTurn(Starts):
     """Starts one after another, from the one that was asked for: for who keeps a range of starts to itself."""
 
     def _draw(self) -> int:
-        return self.start + 1 if self.start >= 0 else ROLES[self.role].start
+        return self.start + 1 if self.start >= 0 else SEEDS_BY_ROLE[self.role].start
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"seed": None, "stream": None, "drawn": 0}  # the start says all
@@ -199,7 +199,7 @@ def _process_number() -> int:
 @lru_cache(maxsize=64)
 def _order(seed: int, role: str, turn: int) -> NDArray[np.int64]:
     """The starts of one turn, in the order of (seed, role): those of a pair of last digits, the seed's own left out."""
-    rng = np.random.default_rng(np.random.SeedSequence((seed, list(ROLES).index(role), turn)))
+    rng = np.random.default_rng(np.random.SeedSequence((seed, list(SEEDS_BY_ROLE).index(role), turn)))
     lane = (seed + STRIDE * turn) % LANES
-    order = rng.permutation(np.arange(ROLES[role].start + lane, ROLES[role].stop, LANES))
+    order = rng.permutation(np.arange(SEEDS_BY_ROLE[role].start + lane, SEEDS_BY_ROLE[role].stop, LANES))
     return order[order != seed] if turn == 0 else order

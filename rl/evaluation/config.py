@@ -11,8 +11,8 @@ from rl.environments.asked import SettingConfig
 from rl.environments.kind import is_trained
 from rl.environments.starts import SELECTION
 
-BASE = "base"  # the base policy's name in tables
-FREE = ("out", "videos", "view", "workers")  # may differ when a run is resumed
+BASE_NAME = "base"  # the base policy's name in tables
+EVALUATE_FREE_KEYS = ("out", "videos", "view", "workers")  # may differ when a run is resumed
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class EvaluateConfig(SettingConfig):
         check_device(self.device)
         self.kind.check(self.asked)
         self.kind.check_view(self.view)
-        names = [BASE, *(path.name for path in self.residuals)]
+        names = [BASE_NAME, *(path.name for path in self.residuals)]
         if len(set(names)) < len(names):
             raise UserError(f"policies are told apart by the names of their folders, here {', '.join(names)}")
 

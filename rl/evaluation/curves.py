@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from mpr.core.report.figures import new_figure
 from mpr.core.report.intervals import Interval, success_rate
 from mpr.core.runs import atomic_path, read_metrics
-from rl.evaluation.rows import measured
+from rl.evaluation.rows import measure_of
 
 WINDOW = 20  # episodes of the running mean
 
 
 def practised_successes(run: Path, measure: str = "success") -> NDArray[np.float64]:
     """Success (or what else is measured) [episodes] while a run of `mpr finetune` practised, exploration included."""
-    return np.array([measured(row, measure) for row in read_metrics(run)])
+    return np.array([measure_of(row, measure) for row in read_metrics(run)])
 
 
 def successful(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
     """1 or 0 for each row, an episode practised: [N]."""
-    return np.array([measured(row, "success") for row in rows])
+    return np.array([measure_of(row, "success") for row in rows])
 
 
 def running(successes: NDArray) -> NDArray[np.float64]:

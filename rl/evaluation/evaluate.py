@@ -17,16 +17,16 @@ from mpr.core.report.page import media_markdown, write_page
 from mpr.core.runs import RunFolder, write_atomic
 from rl.environments.kind import base_digest
 from rl.environments.practice import PracticeEnvironment
-from rl.environments.setting import Door, names
-from rl.evaluation.config import BASE, FREE, EvaluateConfig
+from rl.environments.setting import DoorOptions, names
+from rl.evaluation.config import BASE_NAME, EVALUATE_FREE_KEYS, EvaluateConfig
 from rl.evaluation.curves import draw_curves, practised_successes
-from rl.evaluation.outcomes import Outcome, Residual, compare, play, table
+from rl.evaluation.outcomes import Outcome, ResidualActor, compare_policies, comparison_table, play_episode
 from rl.evaluation.returns import compare_returns, return_table
 from rl.evaluation.rows import tells_returns
-from rl.residual.checkpoint import load_policy
+from rl.residual.checkpoint import load_residual_policy
 
-PART = 20  # episodes that a process plays at a time
-Policies = Mapping[str, Residual | None]  # name -> residual; None is the base policy alone
+_PART = 20  # episodes that a process plays at a time
+Policies = Mapping[str, ResidualActor | None]  # name -> residual; None is the base policy alone
 
 
 def evaluate(config: EvaluateConfig) -> RunFolder:
@@ -36,9 +36,9 @@ def evaluate(config: EvaluateConfig) -> RunFolder:
     """
     with cpu_threads(config.threads):
         run, names, filmed = _played(config)
-    lines = report(config, run, filmed)
+    lines = _report(config, run, filmed)
     rows = run.metrics()
-    compared = compare_returns if tells_returns(rows) else compare
+    compared = compare_returns if tells_returns(rows) else compare_policies
     run.finish({name: dataclasses.asdict(compared(rows, [name])) for name in names})
     print("\n".join(lines))
     return run
@@ -46,8 +46,8 @@ def evaluate(config: EvaluateConfig) -> RunFolder:
 
 def _played(config: EvaluateConfig) -> tuple[RunFolder, list[str], list[Path]]:
     """The run with every episode in it, the policies' names, and the films there are."""
-    names, filmed = [BASE, *(path.name for path in config.residuals)], film_files(config)
-    if (config.out / "summary.json").exists() and not missing(run := opened(config), names, config.seeds):
+    names, filmed = [BASE_NAME, *(path.name for path in config.residuals)], film_files(config)
+    if (config.out / "summary.json").exists() and not missing(run := open_evaluation(config), names, config.seeds):
         try:  # reported once more: only films could be missing
             if not all(file.exists() for file in filmed):
                 with config.kind.open(config.setting, config.view) as environment:
@@ -57,7 +57,7 @@ def _played(config: EvaluateConfig) -> tuple[RunFolder, list[str], list[Path]]:
         return run, names, [file for file in filmed if file.exists()]
     with config.kind.open(config.setting, config.view if filmed else "") as environment:
         policies = load_policies(config)
-        run = opened(config)
+        run = open_evaluation(config)
         if config.workers == 1:
             play_all(run, environment, policies, config.seeds)
         else:
@@ -65,21 +65,21 @@ def _played(config: EvaluateConfig) -> tuple[RunFolder, list[str], list[Path]]:
         return run, names, films(config, environment, policies)
 
 
-def opened(config: EvaluateConfig) -> RunFolder:
+def open_evaluation(config: EvaluateConfig) -> RunFolder:
     """The run folder. Raises UserError where it holds an evaluation of others."""
     weights = {path.name: weights_digest(path) for path in config.trained}
-    return RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, FREE)
+    return RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, EVALUATE_FREE_KEYS)
 
 
 def load_policies(config: EvaluateConfig) -> Policies:
     """The policies to play, by name: the base policy alone (None), and each residual policy."""
-    return {BASE: None} | {path.name: load_residual(config, path) for path in config.residuals}
+    return {BASE_NAME: None} | {path.name: load_residual(config, path) for path in config.residuals}
 
 
-def load_residual(config: EvaluateConfig, path: Path) -> Residual:
+def load_residual(config: EvaluateConfig, path: Path) -> ResidualActor:
     """The newest policy of a run of `mpr finetune`. Raises BadCheckpoint for one of another environment or base."""
     refuse_unfinished(path, "mpr finetune")
-    policy, about = load_policy(path, config.setting.device)
+    policy, about = load_residual_policy(path, config.setting.device)
     if about["env"] != config.env:
         raise BadCheckpoint(f"{path} practised {about['env']}, asked is {config.env}")
     digest = base_digest(config.base, config.kind)
@@ -87,10 +87,10 @@ def load_residual(config: EvaluateConfig, path: Path) -> Residual:
         raise BadCheckpoint(f"{path} practised on another base policy ({about['base']}) than {config.base} now holds")
     if about["ddim_steps"] != config.ddim_steps:
         raise BadCheckpoint(f"{path} practised with --ddim_steps {about['ddim_steps']}, asked is {config.ddim_steps}")
-    for name in (*names(Door), "env_options"):
+    for name in (*names(DoorOptions), "env_options"):
         if about.get(name, "") != getattr(config, name):
             print(f"{path} practised with {name} {about.get(name, '')}, here it is {getattr(config, name)}")
-    return Residual(policy, float(about["residual_scale"]))
+    return ResidualActor(policy, float(about["residual_scale"]))
 
 
 def missing(run: RunFolder, names: Iterable[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
@@ -102,13 +102,13 @@ def missing(run: RunFolder, names: Iterable[str], seeds: Sequence[int]) -> list[
 def play_all(run: RunFolder, environment: PracticeEnvironment, policies: Policies, seeds: Sequence[int]) -> None:
     """Every policy's episode of every seed, one line of metrics.jsonl each; those there already are kept."""
     for name, seed in tqdm(missing(run, policies, seeds), desc="evaluate", unit="episode"):
-        run.log(**play(environment, policies[name], seed, name).row)
+        run.log(**play_episode(environment, policies[name], seed, name).row)
 
 
 def play_apart(run: RunFolder, config: EvaluateConfig, names: Iterable[str]) -> None:
-    """`play_all`, over processes: PART episodes at a time, logged as they come."""
+    """`play_all`, over processes: _PART episodes at a time, logged as they come."""
     todo = missing(run, names, config.seeds)
-    units = [(config, todo[at : at + PART]) for at in range(0, len(todo), PART)]
+    units = [(config, todo[at : at + _PART]) for at in range(0, len(todo), _PART)]
     with tqdm(total=len(todo), desc="evaluate", unit="episode") as bar:
         for outcomes in mapped(played, units, config.workers, fresh=False):
             for outcome in outcomes:
@@ -121,21 +121,23 @@ def played(unit: tuple[EvaluateConfig, list[tuple[str, int]]]) -> list[Outcome]:
     config, episodes = unit
     with cpu_threads(config.threads), config.kind.open(config.setting) as environment:
         policies = load_policies(config)
-        return [play(environment, policies[name], seed, name) for name, seed in episodes]
+        return [play_episode(environment, policies[name], seed, name) for name, seed in episodes]
 
 
-def report(config: EvaluateConfig, run: RunFolder, filmed: Sequence[Path]) -> list[str]:
+def _report(config: EvaluateConfig, run: RunFolder, filmed: Sequence[Path]) -> list[str]:
     """Write table.md, page.html and, with residuals, curves.png; returns the table's lines."""
     rows, practised = run.metrics(), {path.name: path for path in config.residuals}
     returns = tells_returns(rows)
-    lines = (return_table if returns else table)(rows, {name: [name] for name in practised})
+    lines = (return_table if returns else comparison_table)(rows, {name: [name] for name in practised})
     title = f"# {config.env}: {config.episodes} episodes of each, the same seeds, from {config.seed:,} on"
     text = "\n".join([title, "", *lines]) + "\n"
     write_atomic(run.path / "table.md", text)
     pictures = [run.path / "curves.png"] if practised else []
     if practised:
         measure = "return" if returns else "success"
-        base = compare_returns(rows, [BASE]).mean_return if returns else compare(rows, [BASE]).success
+        base = (
+            compare_returns(rows, [BASE_NAME]).mean_return if returns else compare_policies(rows, [BASE_NAME]).success
+        )
         curves = {name: [practised_successes(path, measure)] for name, path in practised.items()}
         draw_curves(pictures[0], curves, base, config.env, measure)
     write_page(
@@ -159,7 +161,7 @@ def films(config: EvaluateConfig, environment: PracticeEnvironment, policies: Po
             continue
         episodes: dict[str, Episode] = {}
         for name, residual in policies.items():
-            play(environment, residual, seed, name)
+            play_episode(environment, residual, seed, name)
             assert environment.finished is not None
             episodes[name] = environment.finished
         try:

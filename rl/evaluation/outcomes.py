@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from mpr.core.report.intervals import Interval, difference_over_runs, mean_over_runs, success_rate
 from rl.environments.practice import PracticeEnvironment
-from rl.evaluation.config import BASE
-from rl.evaluation.rows import measured
+from rl.evaluation.config import BASE_NAME
+from rl.evaluation.rows import measure_of
 from rl.policies.residual import ResidualPolicy
 
 
 @dataclass(frozen=True)
-class Residual:
+class ResidualActor:
     """A residual policy and how far it reaches."""
 
     policy: ResidualPolicy
@@ -44,7 +44,9 @@ class Outcome:
         return {"return" if name == "returned" else name: value for name, value in told.items()}
 
 
-def play(environment: PracticeEnvironment, residual: Residual | None, seed: int, name: str = BASE) -> Outcome:
+def play_episode(
+    environment: PracticeEnvironment, residual: ResidualActor | None, seed: int, name: str = BASE_NAME
+) -> Outcome:
     """Play one episode with the residual's mean action, or (None) with the base policy alone.
 
     `seed` decides the start and the base policy's sampling noise, so policies that are given the same seed meet the
@@ -75,7 +77,7 @@ def successes(
 
     Raises KeyError where an episode is missing.
     """
-    found = {row["seed"]: measured(row, measure) for row in rows if row["policy"] == policy}
+    found = {row["seed"]: measure_of(row, measure) for row in rows if row["policy"] == policy}
     return np.array([found[seed] for seed in seeds])
 
 
@@ -88,7 +90,7 @@ def of_runs(
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedPolicies:
     """Runs of one kind beside the base policy, on the same starts."""
 
     success: Interval  # of several runs: of such runs, on such starts; of one: of that policy
@@ -97,7 +99,9 @@ class Compared:
     runs: tuple[float, ...]  # success of each
 
 
-def compare(rows: Sequence[Mapping[str, Any]], policies: Sequence[str], base: str = BASE) -> Compared:
+def compare_policies(
+    rows: Sequence[Mapping[str, Any]], policies: Sequence[str], base: str = BASE_NAME
+) -> ComparedPolicies:
     """Policies trained alike but for their seed, against `base`.
 
     The base policy is one, and its interval speaks of that one on other starts: not of what another training run of it
@@ -105,7 +109,7 @@ def compare(rows: Sequence[Mapping[str, Any]], policies: Sequence[str], base: st
     """
     each, reference = of_runs(rows, [base, *policies])[1:], of_runs(rows, [base])
     lengths = [row["steps"] for row in rows if row["policy"] in policies and row["success"]]
-    return Compared(
+    return ComparedPolicies(
         success=success_rate(each[0]) if len(each) == 1 else mean_over_runs(each),
         gain=difference_over_runs(each, reference),
         steps=float(np.mean(lengths)) if lengths else None,
@@ -113,11 +117,13 @@ def compare(rows: Sequence[Mapping[str, Any]], policies: Sequence[str], base: st
     )
 
 
-def table(rows: Sequence[Mapping[str, Any]], variants: Mapping[str, Sequence[str]], base: str = BASE) -> list[str]:
+def comparison_table(
+    rows: Sequence[Mapping[str, Any]], variants: Mapping[str, Sequence[str]], base: str = BASE_NAME
+) -> list[str]:
     """Markdown lines: the base policy, then each variant's runs, with intervals of 95 %."""
     lines = ["| policy | success | minus base | of each run | steps, where it succeeds |", "|---|---|---|---|---|"]
     for variant, policies in {base: [base], **variants}.items():
-        c = compare(rows, policies, base)
+        c = compare_policies(rows, policies, base)
         gain = "" if variant == base else c.gain
         runs = ", ".join(f"{value:.2f}" for value in c.runs) if len(c.runs) > 1 else ""
         lines.append(f"| {variant} | {c.success} | {gain} | {runs} | {'–' if c.steps is None else round(c.steps)} |")

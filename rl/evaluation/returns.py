@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mpr.core.report.intervals import Interval, mean
-from rl.evaluation.config import BASE
+from rl.evaluation.config import BASE_NAME
 from rl.evaluation.outcomes import of_runs
 
 
@@ -22,7 +22,9 @@ class ComparedReturns:
     runs: tuple[float, ...]  # mean return of each
 
 
-def compare_returns(rows: Sequence[Mapping[str, Any]], policies: Sequence[str], base: str = BASE) -> ComparedReturns:
+def compare_returns(
+    rows: Sequence[Mapping[str, Any]], policies: Sequence[str], base: str = BASE_NAME
+) -> ComparedReturns:
     """Mean returns with the spread over starts: of other training runs they say nothing."""
     each = of_runs(rows, [base, *policies], "return")
     own = each[1:].mean(0)
@@ -30,7 +32,7 @@ def compare_returns(rows: Sequence[Mapping[str, Any]], policies: Sequence[str], 
 
 
 def return_table(
-    rows: Sequence[Mapping[str, Any]], variants: Mapping[str, Sequence[str]], base: str = BASE
+    rows: Sequence[Mapping[str, Any]], variants: Mapping[str, Sequence[str]], base: str = BASE_NAME
 ) -> list[str]:
     """Markdown lines: the base policy, then each variant's runs, with intervals of 95 %."""
     lines = ["| policy | return | minus base | steps |", "|---|---|---|---|"]

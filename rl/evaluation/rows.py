@@ -11,7 +11,7 @@ def tells_returns(rows: Sequence[Mapping[str, Any]]) -> bool:
     return bool(rows) and not any("success" in row for row in rows)
 
 
-def measured(row: Mapping[str, Any], measure: str) -> float:
+def measure_of(row: Mapping[str, Any], measure: str) -> float:
     """What a row says of `measure`. Success is 0 where it says nothing of it.
 
     Some environments speak of success only when there is one. Raises KeyError for another measure that is not there.

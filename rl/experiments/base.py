@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mpr.core.config import parse, print_plan, with_settings
+from mpr.core.config import parse_config, print_plan, with_settings
 from mpr.core.errors import UserError
 from mpr.core.processes import cpu_threads
 from rl.environments.kitchen.tasks import find_task
@@ -21,7 +21,7 @@ from rl.environments.starts import SELECTION
 from rl.policies.diffusion.config import BcConfig
 
 OTHER_SEEDS = (1, 2)  # of training, shown at the chosen count
-PRESETS: dict[str, dict[str, Any]] = {
+_PRESETS: dict[str, dict[str, Any]] = {
     "check": {"counts": [2], "settings": "size=tiny steps=50", "episodes": 5},
     "report": {"settings": "size=tiny", "episodes": 100},
     "paper": {"settings": "size=paper", "episodes": 100},
@@ -65,7 +65,7 @@ class BaseConfig(Rules):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr experiment base`: trains and evaluates base policies on more and more demonstrations."""
-    config, dry_run = parse(BaseConfig, argv, "mpr experiment base", PRESETS)
+    config, dry_run = parse_config(BaseConfig, argv, "mpr experiment base", _PRESETS)
     find_task(config.task)
     if dry_run:
         policies = len(config.counts) + len(OTHER_SEEDS)

@@ -13,11 +13,11 @@ from rl.data.demonstrations import check_shown, frame_sizes, load_demonstrations
 from rl.environments.kitchen.pictures import pictures_for
 from rl.environments.kitchen.tasks import find_task, goal
 from rl.environments.setting import rules_of
-from rl.evaluation.config import BASE, EvaluateConfig
+from rl.evaluation.config import BASE_NAME, EvaluateConfig
 from rl.evaluation.evaluate import evaluate
 from rl.evaluation.outcomes import successes
 from rl.experiments.base import OTHER_SEEDS, BaseConfig
-from rl.policies.diffusion.train import Training
+from rl.policies.diffusion.train import PolicyTraining
 
 
 def find_base(config: BaseConfig) -> None:
@@ -32,27 +32,27 @@ def find_base(config: BaseConfig) -> None:
     tried = list(first_in_band(config))
     count, chosen = tried[-1][0], config.low <= tried[-1][2].value <= config.high
     if chosen:
-        tried += [(count, seed, rate_of(config, count, seed)) for seed in OTHER_SEEDS]
-    write_atomic(run.path / "table.md", "\n".join(table(config, tried, chosen)) + "\n")
+        tried += [(count, seed, _rate_of(config, count, seed)) for seed in OTHER_SEEDS]
+    write_atomic(run.path / "table.md", "\n".join(_table(config, tried, chosen)) + "\n")
     rates: list[dict[str, Any]] = [{"count": c, "seed": s, **dataclasses.asdict(r)} for c, s, r in tried]
     choice = {"chosen": str(config.policy(count, 0).out), "count": count} if chosen else {"chosen": None}
     run.finish({**choice, "tried": rates})
-    print("\n".join(table(config, tried, chosen)))
+    print("\n".join(_table(config, tried, chosen)))
 
 
 def first_in_band(config: BaseConfig) -> Iterator[tuple[int, int, Interval]]:
     """(demonstrations, training seed, success) of policies in turn, up to the first within the band."""
     for count in config.counts:
-        rate = rate_of(config, count, 0)
+        rate = _rate_of(config, count, 0)
         yield count, 0, rate
         if config.low <= rate.value <= config.high:
             return
 
 
-def rate_of(config: BaseConfig, count: int, seed: int) -> Interval:
+def _rate_of(config: BaseConfig, count: int, seed: int) -> Interval:
     """Train one policy and evaluate it; what is there already is kept."""
     policy = config.policy(count, seed)
-    Training(policy).run()
+    PolicyTraining(policy).run()
     asked = EvaluateConfig(
         f"kitchen:{config.task}",
         **rules_of(config),
@@ -63,10 +63,10 @@ def rate_of(config: BaseConfig, count: int, seed: int) -> Interval:
         threads=config.threads,
         out=policy.out / "evaluation",
     )
-    return success_rate(successes(evaluate(asked).metrics(), BASE, asked.seeds))
+    return success_rate(successes(evaluate(asked).metrics(), BASE_NAME, asked.seeds))
 
 
-def table(config: BaseConfig, tried: Sequence[tuple[int, int, Interval]], chosen: bool) -> list[str]:
+def _table(config: BaseConfig, tried: Sequence[tuple[int, int, Interval]], chosen: bool) -> list[str]:
     """Markdown lines."""
     lines = [f"# {config.task}: base policies of fewer and fewer demonstrations", ""]
     lines += ["| demonstrations | training seed | success |", "|---|---|---|"]

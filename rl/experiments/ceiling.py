@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.core.config import Range, check_ranges, parse, print_plan
+from mpr.core.config import Range, check_ranges, parse_config, print_plan
 from mpr.core.errors import UserError
 from rl.environments.kitchen.tasks import find_task
 from rl.environments.setting import ENVIRONMENT, ZERO, Setting
 from rl.environments.starts import SELECTION
 from rl.policies.actor import RESIDUAL_SCALE
 
-EPISODE_S = 0.9  # core-seconds an episode
+_EPISODE_S = 0.9  # core-seconds an episode
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class CeilingConfig:
 
 
 def main(argv: Sequence[str]) -> None:
-    config, dry_run = parse(CeilingConfig, argv, "mpr experiment ceiling")
+    config, dry_run = parse_config(CeilingConfig, argv, "mpr experiment ceiling")
     if dry_run:
-        facts = {"episodes": config.episodes, "core-hours, about": f"{config.episodes * EPISODE_S / 3600:.1g}"}
+        facts = {"episodes": config.episodes, "core-hours, about": f"{config.episodes * _EPISODE_S / 3600:.1g}"}
         return print_plan(config, {} if config.base == ZERO else {"base": config.base}, facts, config.out)
-    from rl.experiments.ceiling_episodes import measure
+    from rl.experiments.ceiling_episodes import measure_ceiling
 
-    measure(config)
+    measure_ceiling(config)

@@ -19,7 +19,7 @@ from rl.environments.residual import ResidualEnvironment
 from rl.experiments.ceiling import CeilingConfig
 
 
-def measure(config: CeilingConfig) -> None:
+def measure_ceiling(config: CeilingConfig) -> None:
     """Play the episodes that are missing, one after another, and say how many succeed.
 
     Raises what `kitchen_with_base` raises.
@@ -29,7 +29,7 @@ def measure(config: CeilingConfig) -> None:
         played = {row["seed"] for row in run.metrics()}
         for seed in config.seeds:
             if seed not in played:
-                run.log(seed=seed, **play(environment, seed))
+                run.log(seed=seed, **_play(environment, seed))
     rows = run.metrics()
     success = success_rate([row["success"] for row in rows])
     clipped = float(np.mean([row["clipped"] for row in rows]))
@@ -37,7 +37,7 @@ def measure(config: CeilingConfig) -> None:
     print(f"{config.env}, residual_scale {config.residual_scale:g}: success {success} of {len(rows)} episodes")
 
 
-def play(environment: ResidualEnvironment, seed: int) -> dict[str, Any]:
+def _play(environment: ResidualEnvironment, seed: int) -> dict[str, Any]:
     """One episode: its success, steps, and the share of residuals' numbers that the expert wanted larger."""
     kitchen = environment.unwrapped
     assert isinstance(kitchen, KitchenEnvironment)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.errors import UserError
 from mpr.reward.trackers import EXACT_OR_EMBEDDED
-from rl.environments.kitchen.tasks import TASKS
+from rl.environments.kitchen.tasks import KITCHEN_TASKS
 
-KINDS = ("opening", "closing", "jiggling", "partial", "miss")
+DIRECTION_KINDS = ("opening", "closing", "jiggling", "partial", "miss")
 BASELINES = (
     "untrained",
     "random_direction",
@@ -27,13 +27,13 @@ BASELINES = (
     "black_images",
     "other_images",
 )
-ROWS = ("motion", *BASELINES, "progress_0", "progress_0.5", "progress_1")
-PRESETS: dict[str, dict[str, Any]] = {
+_ROWS = ("motion", *BASELINES, "progress_0", "progress_0.5", "progress_1")
+_PRESETS: dict[str, dict[str, Any]] = {
     "check": {"episodes": 2, "kinds": ["opening", "closing"], "rows": ["motion", "random_direction", "black_images"]},
     "report": {"episodes": 56, "rows": ["motion", *BASELINES]},
     "paper": {"episodes": 56},
 }
-EPISODE_S = 7.0  # core-seconds to record one and to track it both ways
+_EPISODE_S = 7.0  # core-seconds to record one and to track it both ways
 ROW_S = 0.4  # to score one row of it, of one tracker
 
 
@@ -43,10 +43,10 @@ class DirectionConfig:
 
     out: Path = Path("runs/direction")  # run folder
     predictors: Path = Path("runs/predictors")  # holds one `mpr train` run a task: microwave, hinge, slide
-    tasks: list[str] = field(default_factory=lambda: list(TASKS.ours))  # microwave, hinge, slide
-    kinds: list[str] = field(default_factory=lambda: list(KINDS))  # opening, closing, jiggling, partial, miss
+    tasks: list[str] = field(default_factory=lambda: list(KITCHEN_TASKS.ours))  # microwave, hinge, slide
+    kinds: list[str] = field(default_factory=lambda: list(DIRECTION_KINDS))  # opening, closing, jiggling, partial, miss
     trackers: list[str] = field(default_factory=lambda: list(EXACT_OR_EMBEDDED))  # exact, lucas_kanade
-    rows: list[str] = field(default_factory=lambda: list(ROWS))  # motion, the baselines, motion at a fixed progress
+    rows: list[str] = field(default_factory=lambda: list(_ROWS))  # motion, the baselines, motion at a fixed progress
     episodes: int = 56  # of each task and kind, views in turn
     seed: int = 700_000  # of the first episode (reported evaluation: 700,000 and up)
     view: str = "all"  # a camera's name, or all of them in turn
@@ -54,7 +54,12 @@ class DirectionConfig:
     workers: int = 2  # processes
 
     def __post_init__(self) -> None:
-        known_of = {"tasks": TASKS.names(), "kinds": KINDS, "trackers": EXACT_OR_EMBEDDED, "rows": ROWS}
+        known_of = {
+            "tasks": KITCHEN_TASKS.names(),
+            "kinds": DIRECTION_KINDS,
+            "trackers": EXACT_OR_EMBEDDED,
+            "rows": _ROWS,
+        }
         for name, known in known_of.items():
             unknown = [v for v in getattr(self, name) if v not in known]
             if unknown:
@@ -80,14 +85,14 @@ class DirectionConfig:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr experiment direction`: scores episodes of each task and kind, and makes the table."""
-    config, dry_run = parse(DirectionConfig, argv, "mpr experiment direction", PRESETS)
+    config, dry_run = parse_config(DirectionConfig, argv, "mpr experiment direction", _PRESETS)
     inputs = {f"predictor of {task}": config.predictors / task for task in config.tasks}
     units = [(config, task, kind) for task in config.tasks for kind in config.kinds]
     if dry_run:
         episodes = config.episodes * len(units)
-        hours = episodes * (EPISODE_S + ROW_S * len(config.rows) * len(config.trackers)) / 3600
+        hours = episodes * (_EPISODE_S + ROW_S * len(config.rows) * len(config.trackers)) / 3600
         facts = {"episodes": episodes, "tracked": 2 * episodes, "core-hours, about": f"{hours:.1f}"}
         return print_plan(config, inputs, facts, config.out)
-    from rl.experiments.direction_stages import measure
+    from rl.experiments.direction_stages import measure_direction
 
-    measure(config, units, inputs)
+    measure_direction(config, units, inputs)

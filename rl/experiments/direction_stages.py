@@ -18,19 +18,19 @@ from mpr.core.errors import UserError
 from mpr.core.processes import mapped
 from mpr.core.runs import RunFolder, atomic_path
 from mpr.predictor.checkpoint import Predictor, load_predictor
-from mpr.predictor.predicted import PredictedDeltas, untrained
+from mpr.predictor.predicted import PredictedDeltas, untrained_predictor
 from mpr.reward.agreement import MOTION_THRESHOLDS_PX
 from mpr.reward.baselines import ConstantVelocity, FixedDirection, Oracle, RandomDirection
-from mpr.reward.scoring import DeltaModel, Scored, agreements, measured, moved_shares, score_clip
+from mpr.reward.scoring import DeltaModel, Scored, agreements, moved_shares, score_clip, with_figures
 from rl.environments.kitchen.config import EpisodesConfig
 from rl.environments.kitchen.tasks import find_task
 from rl.experiments.direction import DirectionConfig
 from rl.experiments.direction_table import write_table
 
-Unit = tuple[DirectionConfig, str, str]  # and a task and kind of episodes
+_Unit = tuple[DirectionConfig, str, str]  # and a task and kind of episodes
 
 
-def measure(config: DirectionConfig, units: Sequence[Unit], predictors: Mapping[str, Path]) -> None:
+def measure_direction(config: DirectionConfig, units: Sequence[_Unit], predictors: Mapping[str, Path]) -> None:
     """All stages of all units, then the table. Raises UserError where a predictor is missing or unfinished."""
     for name, path in predictors.items():
         if not path.is_dir():
@@ -45,7 +45,7 @@ def measure(config: DirectionConfig, units: Sequence[Unit], predictors: Mapping[
     run.finish(write_table(config.out))
 
 
-def make_episodes(unit: Unit) -> None:
+def make_episodes(unit: _Unit) -> None:
     """Stage 1: the scripted episodes of one task and kind (those there already are kept)."""
     from rl.environments.kitchen.episodes import record_episodes
 
@@ -54,7 +54,7 @@ def make_episodes(unit: Unit) -> None:
     record_episodes(EpisodesConfig(task, kind, config.episodes, config.seed, config.view, out))
 
 
-def track_unit(unit: Unit) -> None:
+def track_unit(unit: _Unit) -> None:
     """Stage 2: clip folders with exact tracks, then the same frames tracked with Lucas–Kanade.
 
     Raises UserError for clips of an older version, each in a square of its own: pixels of theirs and ours differ.
@@ -87,7 +87,7 @@ def models(rows: Sequence[str], trained: Predictor, at: int, other: TrackedClip)
     """The rows' delta models for clip number `at` of a unit; `other_images` shows it the frames of clip `other`."""
     made: dict[str, Callable[[], DeltaModel]] = {
         "motion": lambda: PredictedDeltas(trained),
-        "untrained": lambda: PredictedDeltas(untrained(trained, seed=0)),
+        "untrained": lambda: PredictedDeltas(untrained_predictor(trained, seed=0)),
         "random_direction": lambda: RandomDirection(seed=at),
         "constant_velocity": ConstantVelocity,
         "mean_motion": lambda: FixedDirection(np.array(trained.card["mean_motion"])),
@@ -101,7 +101,7 @@ def models(rows: Sequence[str], trained: Predictor, at: int, other: TrackedClip)
     return {row: made[row]() for row in rows}
 
 
-def score_unit(unit: Unit) -> None:
+def score_unit(unit: _Unit) -> None:
     """Stage 3: per-episode sums of every row, one CSV for each tracker, written whole."""
     config, task, kind = unit
     trained = load_predictor(config.predictors / task)
@@ -114,7 +114,7 @@ def score_unit(unit: Unit) -> None:
         with atomic_path(file) as temporary, temporary.open("w", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(
-                ["task", "kind", "tracker", "row", "episode", "view", "steps", "steps_without_points", *SUMS]
+                ["task", "kind", "tracker", "row", "episode", "view", "steps", "steps_without_points", *_SUMS]
             )
             for at, folder in enumerate(folders):
                 clip, other = decoded_once(clips[at]), clips[(at + 1) % len(clips)]
@@ -124,12 +124,12 @@ def score_unit(unit: Unit) -> None:
                     writer.writerow([task, kind, tracker, row, name, view, steps, empty, *(f"{v:.6f}" for v in sums)])
 
 
-SUMS = [f"{name}_{moved}" for moved in MOTION_THRESHOLDS_PX for name in ("agreement", "share")]
+_SUMS = [f"{name}_{moved}" for moved in MOTION_THRESHOLDS_PX for name in ("agreement", "share")]
 
 
 def scored_sums(scored: Sequence[Scored]) -> list[float]:
-    """Steps, steps without an object point, then SUMS; gaps left out."""
-    scored = measured(scored)
+    """Steps, steps without an object point, then _SUMS; gaps left out."""
+    scored = with_figures(scored)
     empty = sum(len(s.points) == 0 for s in scored)
     sums = [float(f(scored, m).sum()) for m in MOTION_THRESHOLDS_PX for f in (agreements, moved_shares)]
     return [len(scored), empty, *sums]

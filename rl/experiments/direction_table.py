@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.errors import UserError
-from mpr.core.report.intervals import UNIT, Interval, difference_of_ratios, mean, ratio
+from mpr.core.report.intervals import UNIT_RANGE, Interval, difference_of_ratios, mean, ratio
 from mpr.core.runs import write_atomic
 from mpr.reward.agreement import MOTION_THRESHOLD_PX, MOTION_THRESHOLDS_PX
-from rl.experiments.direction import KINDS
+from rl.experiments.direction import DIRECTION_KINDS
 
 MET = {True: "yes", False: "**no**", None: "not decided: not scored"}
 Where = Mapping[str, str]  # column name -> value
 
 
-class Raw:
+class DirectionRaw:
     """The raw numbers of a run: sums of agreement and moved share per episode, selectable by column."""
 
     def __init__(self, folder: Path) -> None:
@@ -51,31 +51,31 @@ class Raw:
         return agreement, share, steps
 
 
-def direction(raw: Raw, wanted: Where, threshold_px: float = MOTION_THRESHOLD_PX, views: str = "") -> Interval:
+def direction(raw: DirectionRaw, wanted: Where, threshold_px: float = MOTION_THRESHOLD_PX, views: str = "") -> Interval:
     """Directional agreement over the chosen episodes."""
     agreement, share, _ = raw.select(wanted, threshold_px, views)
-    return ratio(agreement, share, UNIT)
+    return ratio(agreement, share, UNIT_RANGE)
 
 
-def opening_minus_closing(raw: Raw, wanted: Where) -> Interval:
+def opening_minus_closing(raw: DirectionRaw, wanted: Where) -> Interval:
     """Opening's directional agreement less closing's, with its interval."""
     opening, closing = (raw.select({**wanted, "kind": kind})[:2] for kind in ("opening", "closing"))
-    return difference_of_ratios(opening, closing, UNIT)
+    return difference_of_ratios(opening, closing, UNIT_RANGE)
 
 
-def episodes_told(raw: Raw, tracker: str, task: str) -> str:
+def episodes_told(raw: DirectionRaw, tracker: str, task: str) -> str:
     """How full a table is: "56 episodes of each kind", or how many of which."""
-    found = {kind: set[str]() for kind in KINDS}
+    found = {kind: set[str]() for kind in DIRECTION_KINDS}
     for row in raw.rows:
         if row["tracker"] == tracker and row["task"] == task:
             found[row["kind"]].add(row["episode"])
     counts = {kind: len(names) for kind, names in found.items()}
     if len(set(counts.values())) == 1:
-        return f"{counts[KINDS[0]]} episodes of each kind"
+        return f"{counts[DIRECTION_KINDS[0]]} episodes of each kind"
     return ", ".join(f"{kind} {count}" for kind, count in counts.items()) + " episodes"
 
 
-def table(raw: Raw, tracker: str, task: str) -> list[str]:
+def _table(raw: DirectionRaw, tracker: str, task: str) -> list[str]:
     """Markdown: a line a row (motion and baselines); directional agreement by kind, and the miss's mean agreement."""
     lines = [
         f"\n### {task}, {tracker} tracks: {episodes_told(raw, tracker, task)}\n",
@@ -88,12 +88,12 @@ def table(raw: Raw, tracker: str, task: str) -> list[str]:
         cells += [opening_minus_closing(raw, at)]
         cells += [direction(raw, {**at, "kind": kind}) for kind in ("jiggling", "partial")]
         agreement, _, steps = raw.select({**at, "kind": "miss"})
-        miss = mean(agreement / steps, UNIT).text(4)  # two digits would show it as 0
+        miss = mean(agreement / steps, UNIT_RANGE).text(4)  # two digits would show it as 0
         lines.append(f"| {row} | " + " | ".join(str(c) for c in cells) + f" | {miss} |")
     return lines
 
 
-def variations(raw: Raw, tracker: str, task: str) -> list[str]:
+def variations(raw: DirectionRaw, tracker: str, task: str) -> list[str]:
     """Markdown: the motion row by threshold and by group of cameras."""
     at = {"tracker": tracker, "task": task, "row": "motion"}
     lines = []
@@ -103,15 +103,15 @@ def variations(raw: Raw, tracker: str, task: str) -> list[str]:
         ("held-out cameras", {"views": "held_out"}),
     ]
     for label, options in groups:
-        cells = [direction(raw, {**at, "kind": kind}, **options) for kind in KINDS[:4]]
+        cells = [direction(raw, {**at, "kind": kind}, **options) for kind in DIRECTION_KINDS[:4]]
         lines.append(f"| {task} | {tracker} | {label} | " + " | ".join(str(c) for c in cells) + " |")
     for view in raw.values("view"):
-        cells = [direction(raw, {**at, "kind": kind, "view": view}) for kind in KINDS[:4]]
+        cells = [direction(raw, {**at, "kind": kind, "view": view}) for kind in DIRECTION_KINDS[:4]]
         lines.append(f"| {task} | {tracker} | camera {view} | " + " | ".join(str(c) for c in cells) + " |")
     return lines
 
 
-def verdicts(raw: Raw, tracker: str, task: str) -> dict[str, Any]:
+def verdicts(raw: DirectionRaw, tracker: str, task: str) -> dict[str, Any]:
     """The aims, each with the figure that decides it."""
     at = {"tracker": tracker, "task": task}
     own = opening_minus_closing(raw, {**at, "row": "motion"})
@@ -123,7 +123,7 @@ def verdicts(raw: Raw, tracker: str, task: str) -> dict[str, Any]:
     opening = direction(raw, {**at, "kind": "opening", "row": "motion"})
     closing = direction(raw, {**at, "kind": "closing", "row": "motion"})
     agreement, _, steps = raw.select({**at, "kind": "miss", "row": "motion"})
-    miss = mean(agreement / steps, UNIT)
+    miss = mean(agreement / steps, UNIT_RANGE)
     above = all(own.above(r) for r in rivals.values()) if rivals else None  # None: no baseline was scored
     return {
         "opening >= 0.6": (str(opening), decided(opening, opening.value >= 0.6)),
@@ -140,7 +140,7 @@ def decided(figure: Interval, met: bool | None) -> bool | None:
 
 def write_table(folder: Path) -> dict[str, Any]:
     """Write table.md and return the summary."""
-    raw = Raw(folder)
+    raw = DirectionRaw(folder)
     pairs = [(task, tracker) for tracker in raw.values("tracker") for task in raw.values("task")]
     lines = [
         "# Which way the door goes",
@@ -150,7 +150,7 @@ def write_table(folder: Path) -> dict[str, Any]:
         "The object is the whole appliance; a point moved if tracked >= 0.5 px of 256.",
     ]
     for task, tracker in pairs:
-        lines += table(raw, tracker, task)
+        lines += _table(raw, tracker, task)
     lines += ["\n## Threshold and camera (motion)\n", "| task | tracks | | opening | closing | jiggling | partial |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for task, tracker in pairs:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mpr.core.config import parse, print_plan, with_settings
+from mpr.core.config import parse_config, print_plan, with_settings
 from mpr.core.errors import UserError
 from mpr.core.processes import check_engine
 from rl.environments.setting import ZERO, Rules, names
@@ -21,8 +21,8 @@ from rl.environments.starts import SELECTION
 from rl.residual.config import NO_DEMONSTRATIONS, FinetuneConfig
 
 SHARED = ("base", "demos", "num_demos", "predictor", "view", *names(Rules))  # by all runs
-FREE = ("out", "workers", "engine", "videos")  # may differ when an experiment is resumed
-PRESETS: dict[str, dict[str, Any]] = {
+PRACTICE_FREE_KEYS = ("out", "workers", "engine", "videos")  # may differ when an experiment is resumed
+PRACTICE_PRESETS: dict[str, dict[str, Any]] = {
     "check": {"seeds": 1, "practice_episodes": 5, "episodes": 5, "videos": 0},
     "report": {"seeds": 3, "practice_episodes": 100, "episodes": 100},
     "paper": {
@@ -88,7 +88,7 @@ class PracticeConfig(Rules):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr experiment practice`: practises, evaluates and reports."""
-    experiment(*parse(PracticeConfig, argv, "mpr experiment practice", PRESETS), "practice")
+    experiment(*parse_config(PracticeConfig, argv, "mpr experiment practice", PRACTICE_PRESETS), "practice")
 
 
 def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:

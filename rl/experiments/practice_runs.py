@@ -15,8 +15,8 @@ from rl.environments.setting import rules_of
 from rl.evaluation.config import EvaluateConfig
 from rl.evaluation.curves import practised_successes
 from rl.evaluation.evaluate import evaluate
-from rl.experiments.practice import FREE, PracticeConfig
-from rl.experiments.practice_table import Raw, draw, lines, summary
+from rl.experiments.practice import PRACTICE_FREE_KEYS, PracticeConfig
+from rl.experiments.practice_table import PracticeRaw, draw_practice, lines, practice_summary
 from rl.residual.config import FinetuneConfig
 from rl.residual.rewards import find_reward
 from rl.residual.train import find_demonstrations, finetune
@@ -31,12 +31,12 @@ def practise(config: PracticeConfig, units: Sequence[FinetuneConfig], name: str)
                 find_demonstrations(unit, environment)
                 find_reward(unit.reward, unit.setting, unit.reward_view)
     made_of = {"base_weights": base_digest(config.base)}
-    run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, FREE)
+    run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, PRACTICE_FREE_KEYS)
     todo = [] if practised else units
     for _ in tqdm(mapped(finetune, todo, config.workers, engine=config.engine), total=len(todo), desc=name, unit="run"):
         pass
     evaluated = evaluate(evaluation(config))
-    report(config, run, evaluated)
+    _report(config, run, evaluated)
 
 
 def evaluation(config: PracticeConfig) -> EvaluateConfig:
@@ -47,10 +47,10 @@ def evaluation(config: PracticeConfig) -> EvaluateConfig:
     return EvaluateConfig(where, **same, **rules_of(config), residuals=runs, out=config.out / "evaluation")
 
 
-def report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> None:
+def _report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> None:
     """table.md, pictures, page.html and summary.json out of the runs' own files."""
     folders = {variant: [config.folder(variant, seed) for seed in range(config.seeds)] for variant in config.variants}
-    raw = Raw(
+    raw = PracticeRaw(
         rows=evaluated.metrics(),
         variants={variant: [folder.name for folder in some] for variant, some in folders.items()},
         practised={variant: [practised_successes(folder) for folder in some] for variant, some in folders.items()},
@@ -60,10 +60,10 @@ def report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> None
     found = lines(raw, config.against)
     text = "\n".join([title, "", under, "", *found]) + "\n"
     write_atomic(run.path / "table.md", text)
-    pictures = draw(run.path, raw, config.task)
+    pictures = draw_practice(run.path, raw, config.task)
     films = sorted((evaluated.path / "films").glob("*.mp4"))
     write_page(
         run.path / "page.html", text + "\n" + media_markdown(*(p.relative_to(run.path) for p in (*pictures, *films)))
     )
-    run.finish(summary(raw))
+    run.finish(practice_summary(raw))
     print("\n".join(found))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mpr.core.errors import UserError
 from mpr.core.report.intervals import (
-    UNIT,
+    UNIT_RANGE,
     Interval,
     difference_of_ratios,
     mean,
@@ -27,16 +27,16 @@ from mpr.core.report.intervals import (
     success_rate,
 )
 from mpr.core.runs import read_lines, write_atomic
-from rl.evaluation.config import BASE
+from rl.evaluation.config import BASE_NAME
 from rl.evaluation.curves import draw_curves, draw_profiles, successful
-from rl.evaluation.outcomes import compare, contrast, of_runs, table
+from rl.evaluation.outcomes import compare_policies, comparison_table, contrast, of_runs
 
-LEVELS = (0.25, 0.5, 0.75, 0.9)  # of success, of the performance profile's columns
+_LEVELS = (0.25, 0.5, 0.75, 0.9)  # of success, of the performance profile's columns
 Runs = Sequence[NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Raw:
+class PracticeRaw:
     """The raw numbers of an experiment."""
 
     rows: Sequence[Mapping[str, Any]]  # of evaluation
@@ -46,23 +46,28 @@ class Raw:
     @property
     def base(self) -> float:
         """Success of the base policy."""
-        return float(of_runs(self.rows, [BASE]).mean())
+        return float(of_runs(self.rows, [BASE_NAME]).mean())
 
     def rates(self, variant: str) -> NDArray[np.float64]:
         """Success [R] of each run's final policy."""
-        return of_runs(self.rows, [BASE, *self.variants[variant]])[1:].mean(1)
+        return of_runs(self.rows, [BASE_NAME, *self.variants[variant]])[1:].mean(1)
 
     def areas(self, variant: str) -> NDArray[np.float64]:
         """Area [R] under each run's practice curve: success over all episodes practised."""
         return np.array([run.mean() for run in self.practised.get(variant, ()) if len(run)])
 
 
-def lines(raw: Raw, against: str = "") -> list[str]:
+def lines(raw: PracticeRaw, against: str = "") -> list[str]:
     """Markdown: final success, success while practising, performance profiles; each arm minus the arm `against`."""
-    return [*table(raw.rows, raw.variants), *practice_lines(raw), *profile_lines(raw), *contrast_lines(raw, against)]
+    return [
+        *comparison_table(raw.rows, raw.variants),
+        *practice_lines(raw),
+        *profile_lines(raw),
+        *contrast_lines(raw, against),
+    ]
 
 
-def practice_lines(raw: Raw) -> list[str]:
+def practice_lines(raw: PracticeRaw) -> list[str]:
     """Success while practising, and whether a run is better than the base policy."""
     out = [
         "",
@@ -72,21 +77,21 @@ def practice_lines(raw: Raw) -> list[str]:
     for variant in raw.variants:
         each = ", ".join(f"{area:.2f}" for area in raw.areas(variant))
         better = probability_of_improvement(raw.rates(variant), [raw.base])
-        out.append(f"| {variant} | {mean(raw.areas(variant), UNIT)} | {each} | {better} |")
+        out.append(f"| {variant} | {mean(raw.areas(variant), UNIT_RANGE)} | {each} | {better} |")
     return out
 
 
-def profile_lines(raw: Raw) -> list[str]:
-    """The performance profile: the share of a variant's runs whose final success is above each of LEVELS."""
-    head = " | ".join(f"runs above {level}" for level in LEVELS)
-    out = ["", f"| variant | {head} |", "|---" * (1 + len(LEVELS)) + "|"]
+def profile_lines(raw: PracticeRaw) -> list[str]:
+    """The performance profile: the share of a variant's runs whose final success is above each of _LEVELS."""
+    head = " | ".join(f"runs above {level}" for level in _LEVELS)
+    out = ["", f"| variant | {head} |", "|---" * (1 + len(_LEVELS)) + "|"]
     for variant in raw.variants:
-        shares = (str(success_rate(raw.rates(variant) > level)) for level in LEVELS)
+        shares = (str(success_rate(raw.rates(variant) > level)) for level in _LEVELS)
         out.append(f"| {variant} | " + " | ".join(shares) + " |")
     return out
 
 
-def contrast_lines(raw: Raw, against: str) -> list[str]:
+def contrast_lines(raw: PracticeRaw, against: str) -> list[str]:
     """Every variant beside the variant `against` (none: no lines)."""
     if not against:
         return []
@@ -99,36 +104,38 @@ def contrast_lines(raw: Raw, against: str) -> list[str]:
     return out
 
 
-def area_contrast(raw: Raw, variant: str, against: str) -> Interval:
+def area_contrast(raw: PracticeRaw, variant: str, against: str) -> Interval:
     """A variant's mean area under the practice curve less another's, with its interval over runs."""
     one, other = raw.areas(variant), raw.areas(against)
-    return difference_of_ratios((one, np.ones(len(one))), (other, np.ones(len(other))), UNIT)
+    return difference_of_ratios((one, np.ones(len(one))), (other, np.ones(len(other))), UNIT_RANGE)
 
 
-def summary(raw: Raw) -> dict[str, Any]:
+def practice_summary(raw: PracticeRaw) -> dict[str, Any]:
     """The same figures, for summary.json."""
 
     def figures(variant: str, names: Sequence[str]) -> dict[str, Any]:
         found = {
-            "while_practising": mean(raw.areas(variant), UNIT),
+            "while_practising": mean(raw.areas(variant), UNIT_RANGE),
             "better_than_base": probability_of_improvement(raw.rates(variant), [raw.base]),
         }
-        return dataclasses.asdict(compare(raw.rows, names)) | {k: dataclasses.asdict(v) for k, v in found.items()}
+        return dataclasses.asdict(compare_policies(raw.rows, names)) | {
+            k: dataclasses.asdict(v) for k, v in found.items()
+        }
 
     variants = {variant: figures(variant, names) for variant, names in raw.variants.items()}
-    return {BASE: dataclasses.asdict(compare(raw.rows, [BASE])), "variants": variants}
+    return {BASE_NAME: dataclasses.asdict(compare_policies(raw.rows, [BASE_NAME])), "variants": variants}
 
 
-def draw(folder: Path, raw: Raw, title: str) -> list[Path]:
+def draw_practice(folder: Path, raw: PracticeRaw, title: str) -> list[Path]:
     """Write curves.png and profiles.png."""
     curves, profiles = folder / "curves.png", folder / "profiles.png"
-    base = compare(raw.rows, [BASE]).success
+    base = compare_policies(raw.rows, [BASE_NAME]).success
     draw_curves(curves, raw.practised, base, title)
     draw_profiles(profiles, {variant: raw.rates(variant) for variant in raw.variants}, base, title)
     return [curves, profiles]
 
 
-def read_raw(folder: Path) -> Raw:
+def read_raw(folder: Path) -> PracticeRaw:
     """Raw numbers as results/ keeps them: evaluation.jsonl and practice_VARIANT_seed_N.jsonl, in order.
 
     Raises UserError where there is no evaluation.
@@ -136,14 +143,14 @@ def read_raw(folder: Path) -> Raw:
     if not (folder / "evaluation.jsonl").is_file():
         raise UserError(f"{folder} holds no evaluation.jsonl: a folder of raw numbers, results/.../raw, does")
     rows, variants = read_lines(folder / "evaluation.jsonl"), dict[str, list[str]]()
-    for name in dict.fromkeys(row["policy"] for row in rows if row["policy"] != BASE):
+    for name in dict.fromkeys(row["policy"] for row in rows if row["policy"] != BASE_NAME):
         variant = re.sub(r"_seed_\d+$", "", name).replace(",", " ")
         variants.setdefault(variant, []).append(name)
     files = {variant: [folder / f"practice_{name}.jsonl" for name in names] for variant, names in variants.items()}
     practised = {
         variant: [successful(read_lines(file)) for file in some if file.exists()] for variant, some in files.items()
     }
-    return Raw(rows, variants, practised)
+    return PracticeRaw(rows, variants, practised)
 
 
 def remake(folder: Path, out: Path, against: str = "", title: str = "") -> list[str]:
@@ -151,5 +158,5 @@ def remake(folder: Path, out: Path, against: str = "", title: str = "") -> list[
     raw = read_raw(folder)
     text = lines(raw, against)
     write_atomic(out / "table.md", "\n".join([f"# {title or folder.parent.name}", "", *text]) + "\n")
-    draw(out, raw, title or folder.parent.name)
+    draw_practice(out, raw, title or folder.parent.name)
     return text

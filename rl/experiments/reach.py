@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpr.core.config import parse
-from rl.experiments.practice import PRESETS, PracticeConfig, experiment
+from mpr.core.config import parse_config
+from rl.experiments.practice import PRACTICE_PRESETS, PracticeConfig, experiment
 
 VARIANTS = ("motion", "motion tracker=lucas_kanade", "none", "any_motion", "dense", "sparse")
 
@@ -29,4 +29,4 @@ class ReachConfig(PracticeConfig):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr experiment reach`: practises, evaluates and reports."""
-    experiment(*parse(ReachConfig, argv, "mpr experiment reach", PRESETS), "reach")
+    experiment(*parse_config(ReachConfig, argv, "mpr experiment reach", PRACTICE_PRESETS), "reach")

@@ -32,7 +32,7 @@ from rl.residual.fast.adam import Stepper, Steppers, apply_gradients, written_ou
 from rl.residual.fast.compiled import compiled, refuse_to_compile
 from rl.residual.fast.update import actor_forward, actor_gradients, critic_gradients, polyak, td_target
 from rl.residual.one_at_a_time import OneAtATime
-from rl.residual.returns import buffer_class, buffer_settings, check_alike, check_returns
+from rl.residual.returns import buffer_class, buffer_settings, check_buffers_alike, check_returns
 
 
 class ResidualSAC(SAC):
@@ -126,7 +126,7 @@ class ResidualSAC(SAC):
             if loaded.n_envs != self.n_envs:
                 raise ValueError(f"the buffer is of {loaded.n_envs} environments, the learner has {self.n_envs}")
             if own is not None:
-                check_alike(own, loaded, "the loaded buffer")
+                check_buffers_alike(own, loaded, "the loaded buffer")
             check_returns(loaded, self.n_steps, self.gamma, self._vec_normalize_env is not None)
         except ValueError:
             self.replay_buffer = own
@@ -155,7 +155,7 @@ class ResidualSAC(SAC):
         """Draw that fraction of every batch, rounded down, from these from now on. They are not part of `save`. Raises
         ValueError where there are none, or none or all of a batch would be theirs, or where they are of other spaces
         or returns than what is practised."""
-        check_alike(self.buffer, demonstrations, "demonstrations")
+        check_buffers_alike(self.buffer, demonstrations, "demonstrations")
         if demonstrations.size() == 0:
             raise ValueError("there are no demonstrations in that buffer")
         if not 0 < int(self.batch_size * fraction) < self.batch_size:

@@ -12,10 +12,10 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
-LEFT_OUT = ("gap", "unsent")  # what an info says of a step that is no sample: a gap (mpr.core.data.steps), an arm held
+_LEFT_OUT = ("gap", "unsent")  # what an info says of a step that is no sample: a gap (mpr.core.data.steps), an arm held
 
 
 class ResidualBuffer(ReplayBuffer):
@@ -58,7 +58,7 @@ class ResidualBuffer(ReplayBuffer):
 
     @property
     def nbytes(self) -> int:
-        return sum(getattr(self, name).nbytes for name in ARRAYS if hasattr(self, name))
+        return sum(getattr(self, name).nbytes for name in _ARRAYS if hasattr(self, name))
 
     def add(
         self,
@@ -74,7 +74,7 @@ class ResidualBuffer(ReplayBuffer):
         Raises ValueError for a step to be left out where rows cannot stand alone: of several environments at once, or
         with `optimize_memory_usage`.
         """
-        keep = not any(info.get(flag) for info in infos for flag in LEFT_OUT)
+        keep = not any(info.get(flag) for info in infos for flag in _LEFT_OUT)
         if not keep and (self.n_envs > 1 or self.optimize_memory_usage):
             raise ValueError("a gap can be left out only where there is one environment, without optimize_memory_usage")
         self._kept = (*(() if self._over else self._kept), keep)
@@ -147,7 +147,7 @@ class ResidualBuffer(ReplayBuffer):
 
     def arrays(self) -> dict[str, NDArray]:
         """The N rows in use, [N, E, ...] by name, and where the next one goes: all there is to save."""
-        return {name: getattr(self, name)[: self.size()] for name in ARRAYS} | {"pos": np.array(self.pos)}
+        return {name: getattr(self, name)[: self.size()] for name in _ARRAYS} | {"pos": np.array(self.pos)}
 
     def restore(self, arrays: dict[str, NDArray]) -> None:
         """Take over what `arrays` gave, [N, E, ...] by name.
@@ -155,7 +155,7 @@ class ResidualBuffer(ReplayBuffer):
         Raises ValueError where it does not fit this buffer.
         """
         rows = len(arrays["rewards"])
-        for name in ARRAYS:
+        for name in _ARRAYS:
             here, there = getattr(self, name), arrays[name]
             if rows > self.buffer_size or here.shape[1:] != there.shape[1:]:
                 raise ValueError(f"{name} is {there.shape} there, at most {here.shape} here")

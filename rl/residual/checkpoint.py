@@ -52,10 +52,10 @@ class _Always(TypedDict):
     counters: Counters
 
 
-RENAMED = {"alpha": "residual_scale", "average": "actor_ema", "fully": "full_open"}  # before -> now
+RENAMED_KEYS = {"alpha": "residual_scale", "average": "actor_ema", "fully": "full_open"}  # before -> now
 
 
-class About(_Always, total=False):
+class _About(_Always, total=False):
     """What checkpoint.json holds beside `mpr.core.checkpoints.Named`; the last of it is `rl.residual.train`'s."""
 
     starts: dict[str, Any]
@@ -64,7 +64,7 @@ class About(_Always, total=False):
     residual_scale: float
     task: str  # of the kitchen, before there were other environments
     actor_ema: float
-    alpha: float  # see RENAMED
+    alpha: float  # see RENAMED_KEYS
     average: float
     fully: bool
     ddim_steps: int
@@ -74,10 +74,12 @@ class About(_Always, total=False):
     base_weights: str
 
 
-KIND = CheckpointKind("residual", "mpr finetune", "residual SAC", 2, About, digits=5)  # 2: averaged actor beside actor
+_KIND = CheckpointKind(
+    "residual", "mpr finetune", "residual SAC", 2, _About, digits=5
+)  # 2: averaged actor beside actor
 
 
-def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[str, Any]) -> None:
+def save_residual_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[str, Any]) -> None:
     """Write checkpoints/<episodes>, drop the ones before it. `about`: what the policy needs around it (JSON values)."""
     meta = {
         "episodes": episodes,
@@ -92,7 +94,7 @@ def save_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[st
         **about,
     }
     weights, states = {WEIGHTS: model.policy.state_dict()}, {LEARNER: _learner(model)}
-    write_checkpoint(run, episodes, KIND, meta, weights, states, {REPLAY: model.buffer.arrays()})
+    write_checkpoint(run, episodes, _KIND, meta, weights, states, {REPLAY: model.buffer.arrays()})
 
 
 def checkpoint_bytes(model: ResidualSAC) -> int:
@@ -102,9 +104,9 @@ def checkpoint_bytes(model: ResidualSAC) -> int:
     return weights + 2 * trained + model.buffer.nbytes + SMALL_CHANGE
 
 
-def restore(folder: Path, model: ResidualSAC) -> None:
+def restore_residual(folder: Path, model: ResidualSAC) -> None:
     """Put a freshly made learner where the checkpoint's was. Raises BadCheckpoint."""
-    about = read_about(folder, KIND)
+    about = read_about(folder, _KIND)
     for name, space in (("observation", model.observation_space), ("action", model.action_space)):
         if list(space.shape or ()) != about[name]:
             here = list(space.shape or ())
@@ -161,11 +163,11 @@ def _restore_generators(state: dict[str, Any]) -> None:
     np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
 
 
-def load_policy(run: Path, device: str = "cpu") -> tuple[ResidualPolicy, dict[str, Any]]:
+def load_residual_policy(run: Path, device: str = "cpu") -> tuple[ResidualPolicy, dict[str, Any]]:
     """A run's newest policy, to `predict` with, and checkpoint.json. Raises BadCheckpoint."""
     import gymnasium
 
-    folder, about = wanted_checkpoint(run, KIND)
+    folder, about = wanted_checkpoint(run, _KIND)
     about = _named_now(about)
     with reading(folder / ABOUT):
         sizes = (*about["observation"], *about["action"], *about["net_arch"], about["n_critics"])
@@ -184,4 +186,4 @@ def load_policy(run: Path, device: str = "cpu") -> tuple[ResidualPolicy, dict[st
 def _named_now(about: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint says of its policy, under today's names."""
     named = {"env": f"kitchen:{about['task']}"} if "task" in about else {}
-    return about | named | {now: about[before] for before, now in RENAMED.items() if before in about}
+    return about | named | {now: about[before] for before, now in RENAMED_KEYS.items() if before in about}

@@ -84,7 +84,7 @@ class FinetuneConfig(SettingConfig):
     def __post_init__(self) -> None:
         self.kind.check(self.asked)
         check_reward(self.reward, self.env, self.reward_view)
-        check_ranges(self, RANGES)
+        check_ranges(self, _RANGES)
         if self.kind.sizes is not None:
             self.check_buffer(self.kind.sizes[2])
         if self.reward == "environment" and (self.demonstrated or self.bonus != BONUS):
@@ -152,7 +152,7 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-RANGES: dict[str, Range] = {
+_RANGES: dict[str, Range] = {
     **dict.fromkeys(("episodes", "batch", "buffer", "checkpoint_every", "threads", "n_steps", "ddim_steps"), Range(1)),
     **dict.fromkeys(("num_demos", "pretrain", "warmup_steps", "utd", "bonus", "motion_threshold_px"), Range(0)),
     **dict.fromkeys(("residual_scale", "lr"), Range(0, above=True)),
@@ -161,7 +161,7 @@ RANGES: dict[str, Range] = {
     "demo_fraction": Range(0, 1),
     "log_std": Range(LOG_STD_MIN, LOG_STD_MAX),  # where stable-baselines3 clips it
 }
-FREE = ("out", "checkpoint_every")  # may differ when a run is resumed
+FINETUNE_FREE_KEYS = ("out", "checkpoint_every")  # may differ when a run is resumed
 
 
 def buffer_bytes(rows: int, observation: int, action: int) -> int:

@@ -14,7 +14,7 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 
 from rl.residual.buffer import ResidualBuffer
 
-OWN = ("buffer_size", "observation_space", "action_space", "device", "n_envs", "optimize_memory_usage", "env")
+_OWN = ("buffer_size", "observation_space", "action_space", "device", "n_envs", "optimize_memory_usage", "env")
 
 
 def buffer_class(observations: Space, n_steps: int | None) -> type[ReplayBuffer]:
@@ -33,7 +33,7 @@ def buffer_settings(
 
     Raises ValueError for what the learner itself says, another gamma, and a buffer of other observations.
     """
-    if twice := [name for name in given if name in OWN]:
+    if twice := [name for name in given if name in _OWN]:
         raise ValueError(f"replay_buffer_kwargs: {', '.join(twice)} is the learner's own to say, leave it out")
     named = isinstance(observations, spaces.Dict)
     if named != issubclass(kind, DictReplayBuffer):
@@ -78,7 +78,7 @@ def check_returns(buffer: ReplayBuffer, n_steps: int | None, gamma: float, norma
     return steps
 
 
-def check_alike(buffer: ReplayBuffer, other: ReplayBuffer, whose: str) -> None:
+def check_buffers_alike(buffer: ReplayBuffer, other: ReplayBuffer, whose: str) -> None:
     """Check that another buffer's transitions and returns are of the kind of those of practice.
 
     Raises ValueError where they are of other spaces, or its returns are made otherwise.

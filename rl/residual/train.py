@@ -35,8 +35,8 @@ from rl.policies.residual import ResidualPolicy
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
-from rl.residual.checkpoint import checkpoint_bytes, restore, save_checkpoint
-from rl.residual.config import FREE, SEEDS_A_RUN, FinetuneConfig
+from rl.residual.checkpoint import checkpoint_bytes, restore_residual, save_residual_checkpoint
+from rl.residual.config import FINETUNE_FREE_KEYS, SEEDS_A_RUN, FinetuneConfig
 from rl.residual.demonstrations import check_fit, check_recorded, demonstration_buffer
 from rl.residual.one_at_a_time import OneAtATime
 from rl.residual.rewards import find_reward
@@ -95,7 +95,7 @@ class Finetuning:
         }
         if config.predictor is not None and reward_class(config.reward).predicts:
             made_of["predictor_weights"] = weights_digest(config.predictor)
-        self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FREE)
+        self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FINETUNE_FREE_KEYS)
         if not self.folder.finished:
             refuse_full_disk(config.out, checkpoint_bytes(self.model))
         if found and not self.folder.finished:
@@ -120,7 +120,7 @@ class Finetuning:
             return print(f"{config.out} is finished: {config.episodes} episodes")
         self.model.set_logger(Logger(None, []))
         fit = Fit("finetune", "episode", config.episodes, config.checkpoint_every, config.out, self.folder)
-        done = fit.resume(lambda checkpoint: restore(checkpoint, self.model))
+        done = fit.resume(lambda checkpoint: restore_residual(checkpoint, self.model))
         if done is None:
             self._pretrain()
             done = 0
@@ -145,7 +145,7 @@ class Finetuning:
     def _save(self, episodes: int) -> None:
         about = {name: getattr(self.config, name) for name in ("env", "env_options", "residual_scale", *names(Rules))}
         about |= {"base": str(self.config.base), "base_weights": self.base_weights}
-        save_checkpoint(self.config.out, episodes, self.model, about)
+        save_residual_checkpoint(self.config.out, episodes, self.model, about)
 
     def _rows(self, done: int) -> Iterator[dict[str, Any]]:
         """One episode after another; none any more where an operator ends practice."""

@@ -8,13 +8,15 @@ from numpy.typing import ArrayLike
 from robot.hardware.arm import ArmError
 from robot.hardware.pose import Pose, Vector
 
-HOME = np.array([0, -np.pi / 4, 0, -3 * np.pi / 4, 0, np.pi / 2, np.pi / 4])  # joints, radians: the hand points down
-HOME_POSE = Pose(np.array([0.3069, 0, 0.4869]), np.array([1.0, 0, 0, 0]))  # of the end effector there
+FRANKA_HOME_RAD = np.array(
+    [0, -np.pi / 4, 0, -3 * np.pi / 4, 0, np.pi / 2, np.pi / 4]
+)  # joints, radians: the hand points down
+FRANKA_HOME_POSE = Pose(np.array([0.3069, 0, 0.4869]), np.array([1.0, 0, 0, 0]))  # of the end effector there
 HAND = Pose(np.array([0, 0, 0.1034]), np.array([0, 0, -np.sin(np.pi / 8), np.cos(np.pi / 8)]))
 # ^ the Franka Hand's end effector, between the finger tips, in the flange's frame (panda_link8)
-WIDEST = 0.08  # metres between the fingers
+HAND_WIDEST_M = 0.08  # metres between the fingers
 SHUT = 0.01  # metres: a wish below is to close with force on whatever is there
-ENOUGH = 0.004  # metres by which a wished width has to change for the hand to be told
+_ENOUGH = 0.004  # metres by which a wished width has to change for the hand to be told
 HOMED = 0.03  # radians by which a joint may be off, home
 
 
@@ -44,10 +46,10 @@ def wished(width: float, told: float, widest: float) -> float:
     if not np.isfinite(width):
         raise ArmError(f"a gripper width of {width} m: a finite number")
     wish = 0.0 if width < SHUT else min(float(width), widest)
-    return told if abs(wish - told) <= ENOUGH else wish
+    return told if abs(wish - told) <= _ENOUGH else wish
 
 
-class Stamp:
+class StateStamp:
     """When a reading was made, on this machine's clock.
 
     A controller stamps its readings with a clock of its own, which is not ours and may not even run at our speed. So a

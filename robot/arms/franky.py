@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from robot.arms.franka import HOME, HOME_POSE, HOMED, normal
-from robot.arms.franky_hand import Hand
+from robot.arms.franka import FRANKA_HOME_POSE, FRANKA_HOME_RAD, HOMED, normal
+from robot.arms.franky_hand import FrankyHand
 from robot.arms.franky_link import Link, Reading, arm_errors
 from robot.arms.registry import ArmDriver, Reached
 from robot.hardware.arm import ArmError, ArmFeatures, ArmState, Mode, Target
@@ -21,8 +21,8 @@ from robot.hardware.clock import Clock, WallClock
 from robot.hardware.pose import Pose
 from robot.hardware.within import within
 
-CLOSING = 5.0  # seconds for the controller to come to rest
-LONG = 60.0  # seconds for the way home, or to recover
+_CLOSING = 5.0  # seconds for the controller to come to rest
+_LONG = 60.0  # seconds for the way home, or to recover
 POSTURE = 5.0  # Nm/rad that keep the elbow where it was, in the null space
 NOT_RUNNING = "the impedance controller does not run"
 
@@ -64,13 +64,13 @@ class FrankyArm:
         }
         self._franky: Any = None
         self._link: Link | None = None
-        self._hand: Hand | None = None
+        self._hand: FrankyHand | None = None
         self._tracker: Any = None  # the only one: franky lets a second take over, and ignores the first in silence
         self._held = self._going_home = self._stopped = False
 
     @property
     def features(self) -> ArmFeatures:
-        return ArmFeatures("franky", real=True, home=HOME_POSE)
+        return ArmFeatures("franky", real=True, home=FRANKA_HOME_POSE)
 
     def __enter__(self) -> FrankyArm:
         self._franky = importlib.import_module("franky")
@@ -144,7 +144,7 @@ class FrankyArm:
         except BaseException:  # a person's Ctrl-C, too
             with suppress(Exception):
                 link.robot.stop()
-                within(CLOSING, link.robot.join_motion)  # raises what the next start would raise otherwise
+                within(_CLOSING, link.robot.join_motion)  # raises what the next start would raise otherwise
             raise
         finally:
             self._going_home = False
@@ -163,7 +163,7 @@ class FrankyArm:
         reading = link.fresh()
         if reading.errors or reading.mode is Mode.REFLEX:
             with arm_errors("the arm does not recover"):
-                if not within(LONG, link.robot.recover_from_errors):
+                if not within(_LONG, link.robot.recover_from_errors):
                     raise ArmError(f"the arm does not recover ({link.fresh()})")
             link.wait(lambda reading: reading.mode.obeys, "the arm does not recover")
         self._start()
@@ -172,7 +172,7 @@ class FrankyArm:
         self._link = Link(
             self._franky, self.hostname, self._realtime, self._thresholds, self._deadline, clock=self.clock
         )
-        self._hand = Hand(self._franky, self.hostname, *self._gripper, self._deadline)
+        self._hand = FrankyHand(self._franky, self.hostname, *self._gripper, self._deadline)
         return self._link.reading()
 
     def _disconnect(self) -> None:
@@ -202,19 +202,19 @@ class FrankyArm:
         tracker, self._tracker = self._tracker, None
         if tracker is not None:
             with arm_errors("the impedance controller ended"):
-                within(CLOSING, tracker.stop)
+                within(_CLOSING, tracker.stop)
 
     def _go_home(self, link: Link) -> None:
-        motion = self._franky.JointMotion(HOME, relative_dynamics_factor=self._home_speed)
-        until = time.monotonic() + LONG
+        motion = self._franky.JointMotion(FRANKA_HOME_RAD, relative_dynamics_factor=self._home_speed)
+        until = time.monotonic() + _LONG
         if not self._stopped:
             link.robot.move(motion, asynchronous=True)
         while link.robot.is_in_control:  # not in `join_motion`: that takes a person's Ctrl-C for an error of the arm's
             if self._stopped or time.monotonic() > until:
-                raise ArmError("stopped" if self._stopped else f"not there after {LONG:g} s")
+                raise ArmError("stopped" if self._stopped else f"not there after {_LONG:g} s")
             time.sleep(0.05)
         link.robot.join_motion()  # at once: raises what ended it
-        off = float(np.abs(link.fresh().joints - HOME).max())
+        off = float(np.abs(link.fresh().joints - FRANKA_HOME_RAD).max())
         if self._stopped or off > HOMED:
             raise ArmError(f"stopped, a joint {off:.2f} rad off")
 
@@ -222,12 +222,12 @@ class FrankyArm:
         with arm_errors("the target is refused"):
             self._tracker.set_target(self._franky.Affine(pose.position, pose.quaternion))
 
-    def _connected(self) -> tuple[Link, Hand]:
+    def _connected(self) -> tuple[Link, FrankyHand]:
         if self._link is None or self._hand is None:
             raise ArmError(f"the arm at {self.hostname} is not connected")
         return self._link, self._hand
 
-    def _controlled(self) -> Hand:
+    def _controlled(self) -> FrankyHand:
         """Where no controller runs, franky would take a target and do nothing."""
         link, hand = self._connected()
         reading = link.reading()

@@ -16,13 +16,13 @@ from robot.arms.franky_link import arm_errors
 from robot.hardware.arm import ArmError
 from robot.hardware.within import Newest, within
 
-EVERY = 0.02  # seconds between readings
+_EVERY = 0.02  # seconds between readings
 STUCK = 10.0  # seconds after which a command that has not ended is a fault
-CLOSING = 3.0  # seconds for a command to end before the hand is let go: the fingers' whole way takes 1.6
-OPENING = 0.01  # metres by which an open hand may fall short
+_CLOSING = 3.0  # seconds for a command to end before the hand is let go: the fingers' whole way takes 1.6
+_OPENING = 0.01  # metres by which an open hand may fall short
 
 
-class Hand:
+class FrankyHand:
     """Connects at once. Every method raises ArmError where the hand is lost, and none but `open` waits."""
 
     def __init__(self, franky: Any, hostname: str, speed: float, force: float, deadline: float) -> None:
@@ -32,7 +32,7 @@ class Hand:
         with arm_errors(f"the gripper of {hostname} is not reached"):
             self._gripper: Any = within(deadline, lambda: franky.Gripper(hostname))
             self.widest = within(deadline, lambda: float(self._gripper.max_width))
-            if not self.widest > OPENING:
+            if not self.widest > _OPENING:
                 raise ArmError(f"the gripper of {hostname} opens {self.widest:.3f} m: have it find its range, in Desk")
             self._newest = Newest(self._turn, "hand")
             self._newest.start(deadline)
@@ -58,10 +58,10 @@ class Hand:
         self._told = self.width
         self.wish(self.widest)
         until = time.monotonic() + STUCK
-        while self.width < self.widest - OPENING or self._running is not None:
+        while self.width < self.widest - _OPENING or self._running is not None:
             if time.monotonic() > until:
                 raise ArmError(f"the gripper did not open: {self.width:.3f} m of {self.widest:.3f}")
-            time.sleep(EVERY)
+            time.sleep(_EVERY)
 
     def close(self) -> None:
         """Read no more, and let go of the hand once the command under way has ended: franky carries it out in a thread
@@ -71,11 +71,11 @@ class Hand:
         self._gripper = self._running = None
         if running is not None:
             with suppress(Exception):  # it is left, come what may
-                within(CLOSING, lambda: (running.wait(), gripper))
+                within(_CLOSING, lambda: (running.wait(), gripper))
 
     def _turn(self) -> float:
         """In the thread: read the width, see the command under way end, give the next one."""
-        time.sleep(EVERY)
+        time.sleep(_EVERY)
         with arm_errors("the gripper is lost"):
             width = float(self._gripper.width)
             if self._running is not None:

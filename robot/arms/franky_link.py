@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.arms.franka import Stamp, normal
+from robot.arms.franka import StateStamp, normal
 from robot.hardware.arm import ArmError, Mode
 from robot.hardware.clock import Clock
 from robot.hardware.pose import Pose
 from robot.hardware.within import Newest, within
 
-EVERY = 0.005  # seconds between readings
+_EVERY = 0.005  # seconds between readings
 RECENT = 0.05  # seconds: of a reading's age, up to which the arm still stands about there
-PATIENCE = 2.0  # seconds for something to show in the readings
-MODES = {
+_PATIENCE = 2.0  # seconds for something to show in the readings
+_MODES = {
     "Idle": Mode.IDLE,
     "Move": Mode.MOVING,
     "Guiding": Mode.GUIDING,
@@ -68,7 +68,7 @@ class Link:
     def __init__(
         self, franky: Any, hostname: str, realtime: bool, thresholds: Mapping[str, float], deadline: float, clock: Clock
     ) -> None:
-        self._clock, self._stamp = clock, Stamp()
+        self._clock, self._stamp = clock, StateStamp()
         self._names = [name for name in dir(franky.Errors) if not name.startswith("_")]
         config = franky.RealtimeConfig.Enforce if realtime else franky.RealtimeConfig.Ignore
         with arm_errors(f"the arm at {hostname} is not reached"):
@@ -86,7 +86,7 @@ class Link:
         while self._clock.now() - (reading := self.reading()).time > RECENT:
             if time.monotonic() > deadline:
                 return None
-            time.sleep(EVERY)
+            time.sleep(_EVERY)
         return reading
 
     def fresh(self) -> Reading:
@@ -96,11 +96,11 @@ class Link:
 
     def wait(self, until: Callable[[Reading], bool], otherwise: str) -> Reading:
         """The first reading that is so."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + _PATIENCE
         while not until(reading := self.reading()):
             if time.monotonic() > deadline:
                 raise ArmError(f"{otherwise} ({reading})")
-            time.sleep(EVERY)
+            time.sleep(_EVERY)
         return reading
 
     def close(self) -> None:
@@ -110,11 +110,11 @@ class Link:
 
     def _read(self) -> Reading:
         """In the thread."""
-        time.sleep(EVERY)
+        time.sleep(_EVERY)
         asked = self._clock.now()
         with arm_errors("the arm is lost"):
             controlled, state = self.robot.is_in_control, self.robot.state
-            mode = MODES.get(state.robot_mode.name, Mode.OTHER)
+            mode = _MODES.get(state.robot_mode.name, Mode.OTHER)
             errors = self._raised(state.current_errors)
             if mode is Mode.REFLEX and not errors:  # latched: the flags are down again
                 errors = self._raised(state.last_motion_errors)

@@ -19,18 +19,29 @@ from typing import Any
 
 import numpy as np
 
-from robot.arms.franka import HAND, HOME, HOME_POSE, HOMED, WIDEST, Stamp, applied, inverse, normal, wished
+from robot.arms.franka import (
+    FRANKA_HOME_POSE,
+    FRANKA_HOME_RAD,
+    HAND,
+    HAND_WIDEST_M,
+    HOMED,
+    StateStamp,
+    applied,
+    inverse,
+    normal,
+    wished,
+)
 from robot.arms.registry import ArmDriver, Reached
 from robot.hardware.arm import ArmError, ArmFeatures, ArmState, Mode, Target
 from robot.hardware.clock import Clock, WallClock
 from robot.hardware.pose import Pose
 
 FLANGE = inverse(HAND)  # in the end effector's frame
-ANSWER = 0.1  # seconds: a control period
-LONG = 20.0  # seconds, for questions that make Polymetis compile a controller
+_ANSWER = 0.1  # seconds: a control period
+_LONG = 20.0  # seconds, for questions that make Polymetis compile a controller
 WAY_HOME = 60.0
-STILL = 0.3  # seconds for which no state is new on the way home: Polymetis takes 1 s and more to clear a reflex
-OPENING = 0.01  # metres by which an open hand may fall short
+_STILL = 0.3  # seconds for which no state is new on the way home: Polymetis takes 1 s and more to clear a reflex
+_OPENING = 0.01  # metres by which an open hand may fall short
 
 
 class _Busy(ArmError):
@@ -49,19 +60,19 @@ class PolymetisArm:
         self._socket: socket.socket | None = None
         self._unread = b""
         self._lock = threading.Lock()  # of the question under way
-        self._stamp = Stamp()
+        self._stamp = StateStamp()
         self._last: ArmState | None = None
-        self._told = WIDEST
+        self._told = HAND_WIDEST_M
         self._going_home = self._stopped = False
 
     @property
     def features(self) -> ArmFeatures:
-        return ArmFeatures("polymetis", real=True, home=HOME_POSE)
+        return ArmFeatures("polymetis", real=True, home=FRANKA_HOME_POSE)
 
     def __enter__(self) -> PolymetisArm:
         try:
             self._connect()
-            self._ask("begin", LONG)
+            self._ask("begin", _LONG)
             self._told = self.state().width
         except BaseException:
             self._drop()
@@ -99,7 +110,7 @@ class PolymetisArm:
 
     def send(self, target: Target) -> Target:
         pose = Pose(target.pose.position, normal(target.pose.quaternion))
-        width = wished(target.width, self._told, WIDEST)
+        width = wished(target.width, self._told, HAND_WIDEST_M)
         flange = applied(pose, FLANGE)
         self._ask("send", position=list(flange.position), quaternion=list(flange.quaternion), width=width)
         self._told = width
@@ -116,10 +127,12 @@ class PolymetisArm:
         self._going_home, self._stopped = True, False
         until = time.monotonic() + WAY_HOME
         try:
-            self._ask("grip", width=WIDEST)
-            self._told = WIDEST
-            self._arrive(until, lambda said: said["gripper"]["width"] > WIDEST - OPENING, "the gripper did not open")
-            self._ask("home", LONG, joints=list(HOME))
+            self._ask("grip", width=HAND_WIDEST_M)
+            self._told = HAND_WIDEST_M
+            self._arrive(
+                until, lambda said: said["gripper"]["width"] > HAND_WIDEST_M - _OPENING, "the gripper did not open"
+            )
+            self._ask("home", _LONG, joints=list(FRANKA_HOME_RAD))
             self._arrive(until, lambda said: not said["running"], "the arm is not home")
         except BaseException:
             with suppress(ArmError):
@@ -127,27 +140,27 @@ class PolymetisArm:
             raise
         finally:
             self._going_home = False
-        off = float(np.abs(self.state().joints - HOME).max())
+        off = float(np.abs(self.state().joints - FRANKA_HOME_RAD).max())
         if off > HOMED:
             raise ArmError(f"the arm stopped on its way home: a joint is {off:.2f} rad off")
-        self._ask("start", LONG)
+        self._ask("start", _LONG)
 
     def recover(self) -> None:
         """Find the server where it was lost, and start the impedance controller where the arm stands."""
         self._connect()
-        self._ask("start", LONG)
+        self._ask("start", _LONG)
         self._told = self.state().width
 
     def _connect(self) -> None:
         if self._socket is not None:
             return
         try:
-            self._socket = socket.create_connection((self.host, self.port), LONG)
+            self._socket = socket.create_connection((self.host, self.port), _LONG)
         except (OSError, UnicodeError) as error:  # the latter: of what is no host name
             where = f"{self.host}:{self.port}"
             raise ArmError(f"no Polymetis server at {where} ({error}): start polymetis_server.py there") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._unread, self._stamp = b"", Stamp()
+        self._unread, self._stamp = b"", StateStamp()
 
     def _arrive(self, until: float, there: Callable[[dict[str, Any]], bool], otherwise: str) -> None:
         """Wait. What may have been a reflex is no arrival: the arm's state stands still in one, and then none is told
@@ -158,16 +171,16 @@ class PolymetisArm:
             newest, since = (newest, since) if said["time"] == newest else (said["time"], now)
             wrong = "stopped" if self._stopped else "too long" if now > until else ""
             wrong = wrong or (f"error code {said['error_code']}" if said["error_code"] else "")
-            wrong = wrong or ("the arm's state stands still" if now - since > STILL else "")
+            wrong = wrong or ("the arm's state stands still" if now - since > _STILL else "")
             if wrong:
                 raise ArmError(f"{otherwise}: {wrong}")
             if there(said):
                 return
             time.sleep(0.05)
 
-    def _ask(self, ask: str, seconds: float = ANSWER, **what: Any) -> Any:
+    def _ask(self, ask: str, seconds: float = _ANSWER, **what: Any) -> Any:
         """One question, one answer. Raises ArmError: in the server's words, or where the server is lost."""
-        if not self._lock.acquire(timeout=ANSWER):
+        if not self._lock.acquire(timeout=_ANSWER):
             raise _Busy("the Polymetis server is busy with another question")
         try:
             line = json.dumps({"ask": ask, **what}, allow_nan=False).encode() + b"\n"

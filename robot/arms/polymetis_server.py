@@ -73,7 +73,7 @@ class Gripper:
         return {"width": self.width, "error": error}
 
 
-class Arm:
+class _Arm:
     """What can be asked: the methods named in ASKS."""
 
     ASKS = ("state", "wrong", "send", "grip", "hold", "begin", "start", "home")
@@ -88,7 +88,7 @@ class Arm:
         state = self.robot.get_robot_state()
         position, quaternion = self.robot.get_ee_pose()
         return {
-            "time": seconds(state.timestamp),
+            "time": _seconds(state.timestamp),
             "position": floats(position),
             "quaternion": floats(quaternion),
             "joints": floats(state.joint_positions),
@@ -111,8 +111,8 @@ class Arm:
 
     def tells(self) -> bool:
         """Whether the arm's state is a new one within a moment."""
-        first, until = seconds(self.robot.get_robot_state().timestamp), time.monotonic() + NEWS
-        while seconds(self.robot.get_robot_state().timestamp) == first:
+        first, until = _seconds(self.robot.get_robot_state().timestamp), time.monotonic() + NEWS
+        while _seconds(self.robot.get_robot_state().timestamp) == first:
             if time.monotonic() > until:
                 return False
             time.sleep(0.002)
@@ -176,7 +176,7 @@ def floats(values: Iterable[Any]) -> list[float]:
     return [float(value) for value in values]
 
 
-def seconds(stamp: Any) -> float:
+def _seconds(stamp: Any) -> float:
     """Seconds of a protobuf Timestamp."""
     return stamp.seconds + 1e-9 * stamp.nanos
 
@@ -187,19 +187,19 @@ def one_line(error: Any) -> str:
     return " ".join((said or type(error).__name__).split())
 
 
-def answered(arm: Arm, line: bytes) -> dict[str, Any]:
+def answered(arm: _Arm, line: bytes) -> dict[str, Any]:
     """The answer to one line of JSON: {"ok": ...}, or {"error": "..."} for whatever went wrong."""
     try:
         ask = json.loads(line)
         name = ask.pop("ask")
-        if name not in Arm.ASKS:
+        if name not in _Arm.ASKS:
             raise ValueError(f"no such question: {name}")
         return {"ok": getattr(arm, name)(**ask)}
     except Exception as error:
         return {"error": one_line(error)}
 
 
-def held(arm: Arm) -> None:
+def _held(arm: _Arm) -> None:
     """Hold the arm; where that fails, say so on the screen and go on."""
     try:
         arm.hold()
@@ -207,7 +207,7 @@ def held(arm: Arm) -> None:
         print("the arm could not be held: " + one_line(error), flush=True)
 
 
-def serve(arm: Arm, connection: socket.socket) -> None:
+def serve(arm: _Arm, connection: socket.socket) -> None:
     """Until the client is gone. Holds the arm whenever it falls silent, and in the end."""
     connection.settimeout(SILENCE)
     left = b""
@@ -216,7 +216,7 @@ def serve(arm: Arm, connection: socket.socket) -> None:
             try:
                 got = connection.recv(65536)
             except socket.timeout:  # noqa: UP041 (another class before Python 3.10)
-                held(arm)
+                _held(arm)
                 continue
             if not got:
                 return
@@ -226,7 +226,7 @@ def serve(arm: Arm, connection: socket.socket) -> None:
     except OSError as error:
         print(f"the client is lost: {error}", flush=True)
     finally:
-        held(arm)
+        _held(arm)
         connection.close()
 
 
@@ -249,7 +249,7 @@ def main() -> None:
 
     robot = polymetis.RobotInterface(ip_address=options.robot, port=options.robot_port)
     fingers = polymetis.GripperInterface(ip_address=options.gripper or options.robot, port=options.gripper_port)
-    arm = Arm(robot, Gripper(fingers, options.speed, options.force), torch.Tensor)
+    arm = _Arm(robot, Gripper(fingers, options.speed, options.force), torch.Tensor)
     gc.collect()
     gc.freeze()  # torch's half a million objects: to go through them takes 0.3 s, in which no thread moves
     listener = socket.socket()

@@ -25,7 +25,7 @@ from robot.hardware.clock import Clock, WallClock
 from robot.hardware.within import within
 
 WAIT_MS = 500  # for a frame
-STARTING = 20.0  # seconds: the library itself gives up after 15
+_STARTING = 20.0  # seconds: the library itself gives up after 15
 
 
 class RealSenseCamera(Grabber):
@@ -61,7 +61,7 @@ class RealSenseCamera(Grabber):
         config.enable_device(self.serial)
         config.enable_stream(rs.stream.color, about.width, about.height, rs.format.rgb8, int(about.rate_hz))
         try:
-            profile = within(STARTING, lambda: pipeline.start(config, self._frames))
+            profile = within(_STARTING, lambda: pipeline.start(config, self._frames))
             self._pipeline = pipeline
             for sensor in profile.get_device().query_sensors():
                 self._set(sensor, rs.option.global_time_enabled, 1)  # after the start, which puts it back

@@ -13,7 +13,7 @@ from mpr.core.registry import Registry
 from robot.hardware.camera import Camera
 from robot.hardware.clock import Clock
 
-CAMERAS = Registry(
+_CAMERAS = Registry(
     "kind of camera",
     "mpr.cameras",
     {"realsense": "robot.cameras.realsense:RealSenseCamera", "video": "robot.cameras.video:VideoCamera"},
@@ -23,16 +23,16 @@ CAMERAS = Registry(
 def camera_kind(said: str) -> tuple[str, str]:
     """Kind and WHAT of what was said. Raises UserError for a kind that does not exist."""
     kind, colon, what = said.partition(":")
-    if colon and kind in CAMERAS.names():
+    if colon and kind in _CAMERAS.names():
         return kind, what
     if Path(said).suffix:
         return "video", said
     if colon:
-        CAMERAS.check(kind)
+        _CAMERAS.check(kind)
     return "realsense", said
 
 
 def make_camera(said: str, name: str, clock: Clock) -> Camera:
     """The camera, not yet connected; `name` is what the session calls it."""
     kind, what = camera_kind(said)
-    return CAMERAS.load(kind)(what, name=name, clock=clock)
+    return _CAMERAS.load(kind)(what, name=name, clock=clock)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.errors import UserError
-from robot.setting import STEP_LIMIT
+from robot.setting import ROBOT_STEP_LIMIT
 from robot.station import StationConfig
 
 
@@ -22,7 +22,7 @@ class RobotBench(StationConfig):
     real_time: bool = True  # simulated arm: in a process of its own on the wall clock; nothing else is measured
     seconds: float = 600.0  # of control
     policy: str = ""  # run folder of `mpr bc`; none, only for the simulated arm: a small one with random weights
-    step_limit: int = STEP_LIMIT  # steps of an episode
+    step_limit: int = ROBOT_STEP_LIMIT  # steps of an episode
     out: Path = Path("runs/bench_robot")  # run folder
 
     def __post_init__(self) -> None:
@@ -39,7 +39,7 @@ class RobotBench(StationConfig):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr bench robot`. Raises UserError."""
-    config, dry_run = parse(RobotBench, argv, "mpr bench robot")
+    config, dry_run = parse_config(RobotBench, argv, "mpr bench robot")
     if dry_run:
         return print_plan(config, {}, {"steps": int(config.seconds * config.rate_hz)}, config.out)
     from robot.commands.bench_loop import measure

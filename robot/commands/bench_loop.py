@@ -16,19 +16,19 @@ from mpr.core.report.figures import new_figure
 from mpr.core.runs import RunFolder, atomic_path
 from rl.policies.base_policy import BasePolicy
 from robot.commands.bench import RobotBench
-from robot.commands.run_session import environment, watched
+from robot.commands.run_session import environment, watch_session
 from robot.environment import FrankaEnv, Stopped
-from robot.hardware.action import SIZE
+from robot.hardware.action import ACTION_SIZE
 from robot.policies.ahead import AheadActor
-from robot.policies.named import STATE, base_policy
+from robot.policies.named import KNOWN_STATE_SIZE, base_policy
 from robot.session import no_residual
-from robot.station import Station, entered, named
+from robot.station import Station, enter_station, named_station
 
 PERCENTILES = (50, 90, 99, 99.9, 100)
 
 
 @dataclass
-class Kept:
+class _Kept:
     """What is kept of every step."""
 
     late: list[float] = field(default_factory=list)  # seconds after the deadline
@@ -46,17 +46,17 @@ class Kept:
 def measure(config: RobotBench) -> None:
     """Run the loop and write what was measured. Raises UserError."""
     with ExitStack() as stack:
-        at = stack.enter_context(named(config))
+        at = stack.enter_context(named_station(config))
         stack.enter_context(cpu_threads(1))  # the loop and the cameras want the other cores
         policy = stack.enter_context(base_policy(config.policy, at, ahead=True)) if config.policy else random_policy(at)
-        stack.enter_context(entered(at))
+        stack.enter_context(enter_station(at))
         run = RunFolder(config.out, "bench robot", as_dict(config))
         run.keep_metrics(lambda row: False)
         env = environment(config, at, policy, run, config.step_limit, policy=config.policy or "random weights")
-        stack.enter_context(watched(env, wall=True))
-        kept = measured(env, policy, int(config.seconds * config.rate_hz))
-    summary = figures(kept, config.rate_hz)
-    draw(kept, run.path / "jitter.png")
+        stack.enter_context(watch_session(env, wall=True))
+        kept = _measured(env, policy, int(config.seconds * config.rate_hz))
+    summary = _figures(kept, config.rate_hz)
+    _draw(kept, run.path / "jitter.png")
     run.finish(summary)
     print("\n".join(f"{name}: {value}" for name, value in summary.items()))
 
@@ -68,11 +68,11 @@ def random_policy(at: Station) -> BasePolicy:
     from rl.policies.diffusion.encoders import TrainedResNet18
     from rl.policies.diffusion.policy import DiffusionPolicy, PolicyShape
     from rl.policies.diffusion.schedule import Sampler
-    from rl.policies.diffusion.sizes import SIZES
+    from rl.policies.diffusion.sizes import POLICY_SIZES
     from rl.policies.diffusion.views import CameraEncoder
 
     torch.manual_seed(0)
-    tiny = SIZES["tiny"]
+    tiny = POLICY_SIZES["tiny"]
     sizes = {camera.features.name: (camera.features.height, camera.features.width) for camera in at.cameras}
     seen: dict[str, Any] = {
         "cameras": sizes,
@@ -80,13 +80,15 @@ def random_policy(at: Station) -> BasePolicy:
         "features": TrainedResNet18.width,
         "image": tiny.image,
     }
-    policy = DiffusionPolicy(PolicyShape(STATE, SIZE, widths=tiny.widths, **seen)).requires_grad_(False)
+    policy = DiffusionPolicy(PolicyShape(KNOWN_STATE_SIZE, ACTION_SIZE, widths=tiny.widths, **seen)).requires_grad_(
+        False
+    )
     return AheadActor(policy, Sampler("ddim", 10), CameraEncoder("resnet18", tiny.image, Path()))
 
 
-def measured(env: FrankaEnv, policy: BasePolicy, steps: int) -> Kept:
+def _measured(env: FrankaEnv, policy: BasePolicy, steps: int) -> _Kept:
     """So many steps, episode after episode."""
-    kept, done, seed = Kept(), 0, 0
+    kept, done, seed = _Kept(), 0, 0
     while done < steps:
         try:
             observation, _ = env.reset(seed=seed)
@@ -110,7 +112,7 @@ def measured(env: FrankaEnv, policy: BasePolicy, steps: int) -> Kept:
     return kept
 
 
-def figures(kept: Kept, rate_hz: float) -> dict[str, Any]:
+def _figures(kept: _Kept, rate_hz: float) -> dict[str, Any]:
     """What a run kept of its beat, in numbers: lateness, work and pictures' age in milliseconds, and counts."""
 
     def spread(values: list[float]) -> dict[str, float]:
@@ -133,7 +135,7 @@ def figures(kept: Kept, rate_hz: float) -> dict[str, Any]:
     }
 
 
-def draw(kept: Kept, path: Path) -> None:
+def _draw(kept: _Kept, path: Path) -> None:
     """Three histograms, counts on a logarithmic axis."""
     figure = new_figure(12, 3.5)
     parts = (("late", kept.late), ("busy", kept.busy), ("oldest picture", kept.age))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.errors import UserError
 from robot.station import StationConfig
 
@@ -28,7 +28,7 @@ class CheckConfig(StationConfig):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr robot check`. Raises UserError."""
-    config, dry_run = parse(CheckConfig, argv, "mpr robot check")
+    config, dry_run = parse_config(CheckConfig, argv, "mpr robot check")
     if dry_run:
         return print_plan(config, {}, {"limits": config.limits}, config.out)
     from robot.commands.check_arm import check

@@ -17,10 +17,10 @@ from mpr.core.report.drawing import write_text
 from mpr.core.report.page import media_markdown, write_page
 from mpr.core.runs import RunFolder, atomic_path
 from robot.commands.check import CheckConfig
-from robot.hardware.action import HALF_WIDTH, STEP
+from robot.hardware.action import HALF_WIDTH, STEP_M
 from robot.hardware.arm import ArmFeatures, ArmState
 from robot.hardware.pose import Pose, angle_between, distance_between
-from robot.hardware.view import View, read_view
+from robot.hardware.view import CameraPlacement, read_view
 from robot.safety.guard import Guard, Held
 from robot.safety.limits import Limits, box_edges
 from robot.safety.watch import Seen
@@ -30,7 +30,7 @@ from robot.teleop.operator import Answer
 
 TURNED, OFF = 0.1, 0.02  # radians, metres: home is where it should be up to these
 MOVE, SEEN = 0.02, 0.002  # metres: the arm is sent so far up, and has answered once it went so far
-ANSWER = 0.4  # seconds that it has for it
+_ANSWER = 0.4  # seconds that it has for it
 
 
 def check(config: CheckConfig) -> None:
@@ -115,18 +115,18 @@ def answer_line(at: Station, config: CheckConfig) -> Check:
 def _answered(at: Station, guard: Guard) -> Check:
     pictures = {camera.features.name: camera.latest() for camera in at.cameras}
     before = at.arm.state()  # last: the first look at a camera may take long, and a state grows old
-    action = np.array([0, 0, MOVE / STEP, 0, 0, 0, 1, before.width / HALF_WIDTH - 1])
+    action = np.array([0, 0, MOVE / STEP_M, 0, 0, 0, 1, before.width / HALF_WIDTH - 1])
     outcome = guard.act(action, Seen(before, pictures, at.clock.now()))
     if isinstance(outcome, Held):
         return Check(False, f"the guard held it: {outcome.event.message}")
     began, answered = at.clock.now(), None
-    while answered is None and at.clock.now() - began < ANSWER:
+    while answered is None and at.clock.now() - began < _ANSWER:
         at.clock.sleep_until(at.clock.now() + 0.002)
         if distance_between(before.pose, at.arm.state().pose) > SEEN:
             answered = at.clock.now() - began
     asked = f"sent {distance_between(before.pose, outcome.target.pose) * 100:.1f} cm up"
     if answered is None:
-        return Check(False, f"{asked}, it did not move within {ANSWER:g} s")
+        return Check(False, f"{asked}, it did not move within {_ANSWER:g} s")
     return Check(True, f"{asked}, it had moved {SEEN * 1000:g} mm after {answered * 1000:.0f} ms")
 
 
@@ -168,7 +168,7 @@ def rate_line(name: str, times: Sequence[float], ages: Sequence[float], most: fl
     return Check(0 <= worst <= most and rate > 0, f"{text} (limit {1e3 * most:.0f})")
 
 
-def with_box(image: NDArray[np.uint8], view: View, limits: Limits) -> NDArray[np.uint8]:
+def with_box(image: NDArray[np.uint8], view: CameraPlacement, limits: Limits) -> NDArray[np.uint8]:
     """The picture [H, W, 3] uint8 RGB with the workspace's edges drawn in."""
     drawn = image.copy()
     for edge in box_edges(limits):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.errors import UserError
-from robot.setting import EXPERT, STEP_LIMIT
+from robot.setting import EXPERT, ROBOT_STEP_LIMIT
 from robot.station import StationConfig
 from robot.teleop.registry import DEVICES
 
@@ -21,7 +21,7 @@ class DemosConfig(StationConfig):
 
     teleop: str = ""  # gamepad, spacemouse, keyboard; expert: the simulated arm's own. None: what the arm calls for
     num_demos: int = 10  # demonstrations that succeed
-    step_limit: int = 2 * STEP_LIMIT  # steps after which time is up
+    step_limit: int = 2 * ROBOT_STEP_LIMIT  # steps after which time is up
     out: Path = Path("runs/robot_demos")  # run folder; OUT/demonstrations is what `mpr bc --demos` takes
 
     def __post_init__(self) -> None:
@@ -47,9 +47,9 @@ class DemosConfig(StationConfig):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr robot demos`. Raises UserError."""
-    config, dry_run = parse(DemosConfig, argv, "mpr robot demos")
+    config, dry_run = parse_config(DemosConfig, argv, "mpr robot demos")
     if dry_run:
         return print_plan(config, {}, {"led by": config.leader, "limits": config.limits}, config.out)
-    from robot.commands.demos_session import collect
+    from robot.commands.demos_session import collect_robot_demos
 
-    collect(config)
+    collect_robot_demos(config)

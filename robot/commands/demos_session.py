@@ -14,7 +14,7 @@ from mpr.core.errors import UserError
 from mpr.core.runs import RunFolder
 from rl.policies.base_policy import BasePolicy
 from robot.commands.demos import DemosConfig
-from robot.commands.run_session import environment, opened, watched
+from robot.commands.run_session import environment, open_recorder, watch_session
 from robot.policies.named import base_policy
 from robot.recording.demonstrations import is_demonstration, nothing_teaches, write_demonstrations
 from robot.recording.recorded import load_recorded
@@ -26,24 +26,24 @@ from robot.teleop.keyboard_operator import KeyboardOperator
 from robot.teleop.policy import TeleopPolicy
 from robot.teleop.registry import teleop
 
-FREE = ("out", "num_demos", "count", "host")  # may differ when a session goes on
-PATIENCE = 10  # episodes in a row that teach nothing, after which it ends where nobody sits there to end it
+_FREE = ("out", "num_demos", "count", "host")  # may differ when a session goes on
+_PATIENCE = 10  # episodes in a row that teach nothing, after which it ends where nobody sits there to end it
 
 
-def collect(config: DemosConfig) -> None:
+def collect_robot_demos(config: DemosConfig) -> None:
     """Guide the operator until there are enough. Raises UserError."""
     with ExitStack() as stack:
         at = stack.enter_context(station(config))
         leader = stack.enter_context(leader_of(config.leader, at))
-        run = RunFolder(config.out, "robot demos", as_dict(config), FREE)  # last: what is refused leaves none
-        recorder = opened(run)
+        run = RunFolder(config.out, "robot demos", as_dict(config), _FREE)  # last: what is refused leaves none
+        recorder = open_recorder(run)
         env = environment(config, at, leader, run, config.step_limit, policy=config.leader)
-        stack.enter_context(watched(env, config.wall))
+        stack.enter_context(watch_session(env, config.wall))
         done, in_vain = demonstrations(recorder), 0
         while done < config.num_demos:
-            if in_vain == PATIENCE and not config.attended:
+            if in_vain == _PATIENCE and not config.attended:
                 look = f"look at one (`mpr robot replay --episode {recorder.whole[max(recorder.whole)]}`)"
-                vain = f"not one of the last {PATIENCE} episodes is a demonstration"
+                vain = f"not one of the last {_PATIENCE} episodes is a demonstration"
                 raise UserError(f"{vain}: {look}, or give more room (--step_limit is {config.step_limit}; --limits)")
             at.operator.say(f"demonstration {done + 1} of {config.num_demos}: {config.task}")
             before, had = len(recorder.whole), done

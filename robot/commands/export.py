@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.errors import UserError
 
 FORMATS = ("lerobot", "minari")
@@ -40,7 +40,7 @@ class ExportConfig:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr robot export`. Raises UserError."""
-    config, dry_run = parse(ExportConfig, argv, prog="mpr robot export")
+    config, dry_run = parse_config(ExportConfig, argv, prog="mpr robot export")
     if dry_run:
         from robot.recording.recorder import episode_folders
 

@@ -23,11 +23,11 @@ from robot.recording.recorder import close_videos, episode_folders
 
 PICTURE_ERROR = {"lerobot": 8.0, "minari": 0.0}  # of 255: encoding once more takes 0.5 to 6 on average; raw is raw
 
-Part = tuple[Mapping[str, NDArray[Any]], Mapping[str, FrameSource]]  # of one episode: columns and pictures
+EpisodeParts = tuple[Mapping[str, NDArray[Any]], Mapping[str, FrameSource]]  # of one episode: columns and pictures
 
 
 @dataclass(frozen=True)
-class Compared:
+class _Compared:
     """One column or camera, written and read back."""
 
     name: str
@@ -48,7 +48,7 @@ class Compared:
 def export(config: ExportConfig) -> None:
     """Write, read back and compare. Raises UserError where they differ."""
     episodes = find_episodes(config)
-    check_alike(config.format, episodes)
+    _check_alike(config.format, episodes)
     run = RunFolder(config.out, "robot export", as_dict(config))
     place = config.target
     if config.format == "lerobot":
@@ -57,7 +57,7 @@ def export(config: ExportConfig) -> None:
     else:
         minari.write_minari(episodes, config.out, f"robot/{config.name}-v0")
         back = minari.read_minari_episodes(place)
-    compared = compare(source(config.format, episodes), back, len(episodes))
+    compared = compare_with_source(source_parts(config.format, episodes), back, len(episodes))
     print("\n".join([*map(str, compared), *format_summary(config.format, episodes)]))
     wrong = [one.name for one in compared if not one.within(PICTURE_ERROR[config.format])]
     if wrong:
@@ -85,20 +85,20 @@ def find_episodes(config: ExportConfig) -> list[Episode]:
     return wanted
 
 
-def source(name: str, episodes: Sequence[Episode]) -> Iterator[Part]:
+def source_parts(name: str, episodes: Sequence[Episode]) -> Iterator[EpisodeParts]:
     """What the data set has to hold of each episode."""
     for episode in episodes:
         if name == "lerobot":
-            yield lerobot.columns(episode), lerobot.pictures(episode)
+            yield lerobot.lerobot_columns(episode), lerobot.lerobot_images(episode)
         else:
-            yield minari.columns(episode), episode.frames
+            yield minari.minari_columns(episode), episode.frames
         close_videos(episode)
 
 
-def check_alike(name: str, episodes: Sequence[Episode]) -> None:
+def _check_alike(name: str, episodes: Sequence[Episode]) -> None:
     """A data set has one shape a column and camera. Raises UserError for the first that is not the first episode's."""
     first: dict[str, tuple[int, ...]] = {}
-    for number, (arrays, frames) in enumerate(source(name, episodes)):
+    for number, (arrays, frames) in enumerate(source_parts(name, episodes)):
         shapes = {key: values.shape[1:] for key, values in arrays.items()}
         shapes |= {key: pictures[0].shape for key, pictures in frames.items()}
         first = first or shapes
@@ -122,7 +122,7 @@ def format_summary(name: str, episodes: Sequence[Episode]) -> list[str]:
     ]
 
 
-def compare(wanted: Iterator[Part], found: Iterator[Part], count: int) -> list[Compared]:
+def compare_with_source(wanted: Iterator[EpisodeParts], found: Iterator[EpisodeParts], count: int) -> list[_Compared]:
     """Column by column, camera by camera. Raises UserError where an episode, a column or a picture is not there."""
     gone: dict[tuple[str, bool], list[NDArray[np.float64]]] = {}
     episodes = 0
@@ -135,7 +135,7 @@ def compare(wanted: Iterator[Part], found: Iterator[Part], count: int) -> list[C
     if episodes != count or next(found, None) is not None:
         raise UserError(f"the data set reads back with {episodes} episodes, or more, of {count}: do not use it")
     rows = {key: np.concatenate(parts) for key, parts in gone.items()}
-    return [Compared(n, len(v), float(v.mean()), float(v.max()), picture) for (n, picture), v in rows.items()]
+    return [_Compared(n, len(v), float(v.mean()), float(v.max()), picture) for (n, picture), v in rows.items()]
 
 
 def _rows_off(name: str, wanted: NDArray[Any], found: NDArray[Any] | None) -> NDArray[np.float64]:

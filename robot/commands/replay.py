@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.errors import UserError
 from robot.station import StationConfig
 
@@ -39,7 +39,7 @@ class ReplayConfig(StationConfig):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr robot replay`. Raises UserError, and BadClip for an episode that is torn."""
-    config, dry_run = parse(ReplayConfig, argv, "mpr robot replay")
+    config, dry_run = parse_config(ReplayConfig, argv, "mpr robot replay")
     if dry_run:
         return print_plan(config, {"episode": config.episode}, {}, config.out)
     from robot.commands.replay_session import replay

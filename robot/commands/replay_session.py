@@ -16,9 +16,9 @@ from mpr.core.errors import UserError
 from mpr.core.report.page import media_markdown, write_page
 from mpr.core.runs import RunFolder
 from robot.commands.replay import ReplayConfig
-from robot.commands.run_session import environment, opened, watched
+from robot.commands.run_session import environment, open_recorder, watch_session
 from robot.environment import Stopped
-from robot.hardware.action import HALF_WIDTH, SIZE, STEP, turn_base_of
+from robot.hardware.action import ACTION_SIZE, HALF_WIDTH, STEP_M, turn_base_of
 from robot.hardware.pose import Pose, between, distance_between, turn_base_between
 from robot.recording.film import save_film
 from robot.recording.recorded import load_recorded
@@ -26,9 +26,9 @@ from robot.session import episode_summary, one_episode
 from robot.station import Station, station
 from robot.teleop.operator import Mark, Operator
 
-SLACK = STEP  # metres from the recorded path, up to which it goes on along it: as far as an action pulls
-HALF = 0.5  # of a quaternion's length, 1 as recorded
-SPARE = 10.0  # seconds more than the path should take
+_SLACK = STEP_M  # metres from the recorded path, up to which it goes on along it: as far as an action pulls
+_HALF = 0.5  # of a quaternion's length, 1 as recorded
+_SPARE = 10.0  # seconds more than the path should take
 
 
 class RecordedPath:
@@ -41,7 +41,7 @@ class RecordedPath:
         self.poses = [_pose(state) for state in episode.states]
         # Where it was sent last: a door that resists is not pulled all the way by going to where it was let go.
         last = episode.executed_actions[-1]
-        self.poses.append(self.poses[-2].moved(STEP * last[:3], turn_base_of(last)))
+        self.poses.append(self.poses[-2].moved(STEP_M * last[:3], turn_base_of(last)))
         # What the gripper was told, not where it got to: it may have held something.
         self.widths = HALF_WIDTH * (1 + episode.executed_actions[:, 7])
         self.times = np.append(episode.times, 2 * episode.times[-1] - episode.times[-2])
@@ -62,11 +62,11 @@ class RecordedPath:
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """The action [8] towards the recorded pose whose turn it is, for the arm's state [8]."""
         here = _pose(np.asarray(observation, np.float64))
-        if distance_between(here, self.pose(self.at)) < SLACK:
+        if distance_between(here, self.pose(self.at)) < _SLACK:
             self.at = min(self.at + self.pace, float(self.times[-1]))
         goal = self.pose(self.at)
         k = min(int(np.searchsorted(self.times, self.at, "right")) - 1, len(self.widths) - 1)
-        move = np.clip((goal.position - here.position) / STEP, -1, 1)
+        move = np.clip((goal.position - here.position) / STEP_M, -1, 1)
         turn = turn_base_between(here, goal).as_quat(canonical=True)
         return np.concatenate([move, turn, [self.widths[k] / HALF_WIDTH - 1]]).astype(np.float32)
 
@@ -99,9 +99,9 @@ def replay(config: ReplayConfig) -> None:
         raise UserError(f"there is no episode at {config.episode}: `mpr robot run` and `mpr robot demos` record some")
     episode = load_recorded(config.episode, verify=True)
     widths = episode.states.shape[1], episode.executed_actions.shape[1]
-    if widths != (SIZE, SIZE):
+    if widths != (ACTION_SIZE, ACTION_SIZE):
         raise UserError(f"{config.episode} is of another robot: its states and actions have {widths} numbers")
-    if not (np.linalg.norm(episode.states[:, 3:7], axis=1) > HALF).all():
+    if not (np.linalg.norm(episode.states[:, 3:7], axis=1) > _HALF).all():
         raise UserError(f"{config.episode}: some of its states are no poses; record it again")
     recorded_on = episode.about.get("arm", "")
     if config.on_arm and recorded_on != config.arm:
@@ -109,7 +109,7 @@ def replay(config: ReplayConfig) -> None:
     with ExitStack() as stack:  # a station that is not there leaves no run folder
         at = stack.enter_context(station(config.beside(episode))) if config.on_arm else None
         run = RunFolder(config.out, "robot replay", as_dict(config), ("out", "host"))
-        again = None if at is None else follow(config.beside(episode), at, episode, run)
+        again = None if at is None else _follow(config.beside(episode), at, episode, run)
     lines = [f"# {config.episode.name}: {episode_summary(episode)}", ""]
     films = [run.path / "recorded.mp4"]
     save_film(episode, films[0])
@@ -132,17 +132,17 @@ def replay(config: ReplayConfig) -> None:
         raise UserError(f"the arm did not follow to the end: {fault}")
 
 
-def follow(config: ReplayConfig, at: Station, episode: Episode, run: RunFolder) -> tuple[Episode, bool]:
+def _follow(config: ReplayConfig, at: Station, episode: Episode, run: RunFolder) -> tuple[Episode, bool]:
     """The arm's attempt at a recorded episode, and whether a success was marked on the way.
 
     It ends once the path is gone, or the operator says so; UserError where that was to quit.
     """
     path = RecordedPath(episode, config.speed, config.rate_hz)
-    steps = int((episode.times[-1] / config.speed + SPARE) * config.rate_hz)
-    recorder, operator = opened(run), UntilOver(at.operator, path)
+    steps = int((episode.times[-1] / config.speed + _SPARE) * config.rate_hz)
+    recorder, operator = open_recorder(run), UntilOver(at.operator, path)
     operator.say(operator.about)
     env = environment(config, dataclasses.replace(at, operator=operator), path, run, steps, policy="replay")
-    with watched(env, config.wall), suppress(Stopped):
+    with watch_session(env, config.wall), suppress(Stopped):
         recorder.check_room(steps, (camera.features for camera in at.cameras))
         mark = Mark.REDO
         while mark is Mark.REDO:
@@ -162,5 +162,5 @@ def apart(recorded: Episode, again: Episode) -> float:
     """Metres: how far the second path comes from the first at most, once it is on it."""
     first, second = recorded.states[:, :3], again.states[:, :3]
     nearest = np.linalg.norm(second[:, None] - first[None], axis=-1).min(1)
-    on = np.flatnonzero(nearest < SLACK)
+    on = np.flatnonzero(nearest < _SLACK)
     return float(nearest[on[0] :].max()) if len(on) else float(nearest.min())

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.device import check_device
 from mpr.core.errors import UserError
 from rl.policies.registry import is_named
-from robot.setting import EXPERT, STAY, STEP_LIMIT
+from robot.setting import EXPERT, ROBOT_STEP_LIMIT, STAY
 from robot.station import StationConfig
 
 
@@ -20,7 +20,7 @@ class RunConfig(StationConfig):
 
     policy: str = EXPERT  # expert (simulated arm), stay, or a run folder of `mpr bc`
     episodes: int = 10  # to keep; those that the operator wants redone are not
-    step_limit: int = STEP_LIMIT  # steps after which time is up
+    step_limit: int = ROBOT_STEP_LIMIT  # steps after which time is up
     ddim_steps: int = 10  # of a trained policy's sampling
     device: str = "cpu"  # of a trained policy
     films: int = 20  # of so many episodes, the first ones, the page shows a film
@@ -40,7 +40,7 @@ class RunConfig(StationConfig):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr robot run`. Raises UserError."""
-    config, dry_run = parse(RunConfig, argv, "mpr robot run")
+    config, dry_run = parse_config(RunConfig, argv, "mpr robot run")
     if dry_run:
         inputs = {} if config.policy in (EXPERT, STAY) or is_named(config.policy) else {"policy": Path(config.policy)}
         return print_plan(config, inputs, {"episodes": config.episodes, "limits": config.limits}, config.out)

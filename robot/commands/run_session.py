@@ -23,33 +23,33 @@ from robot.commands.run import RunConfig
 from robot.environment import FrankaEnv
 from robot.policies.named import base_policy
 from robot.recording.film import save_film
-from robot.recording.recorded import figures, load_recorded
+from robot.recording.recorded import episode_figures, load_recorded
 from robot.recording.recorder import Recorder
 from robot.safety.guard import Event
-from robot.session import episode_summary, session, watched
-from robot.station import Station, StationConfig, entered, named
+from robot.session import episode_summary, session, watch_session
+from robot.station import Station, StationConfig, enter_station, named_station
 
-FREE = ("out", "episodes", "host", "films", "operator")  # may differ when a session goes on
+_FREE = ("out", "episodes", "host", "films", "operator")  # may differ when a session goes on
 
 
 def run_policy(config: RunConfig) -> None:
     """Run it, from wherever its folder stands. Raises UserError."""
     with ExitStack() as stack:
-        at = stack.enter_context(named(config))
+        at = stack.enter_context(named_station(config))
         base = stack.enter_context(base_policy(config.policy, at, config.wall, config.ddim_steps, config.device))
-        stack.enter_context(entered(at))
-        run = RunFolder(config.out, "robot run", as_dict(config), FREE)  # last: what is refused leaves none
+        stack.enter_context(enter_station(at))
+        run = RunFolder(config.out, "robot run", as_dict(config), _FREE)  # last: what is refused leaves none
         run.keep_metrics(lambda row: row["what"] == "event")
-        recorder = opened(run)
+        recorder = open_recorder(run)
         at.operator.say(at.operator.about)
         env = environment(config, at, base, run, config.step_limit, policy=config.policy)
-        stack.enter_context(watched(env, config.wall))
+        stack.enter_context(watch_session(env, config.wall))
         for _ in session(env, recorder, config.episodes, config.seed):
             pass
-    print("\n".join(report(config, run, recorder)))
+    print("\n".join(_report(config, run, recorder)))
 
 
-def opened(run: RunFolder) -> Recorder:
+def open_recorder(run: RunFolder) -> Recorder:
     """The run's recorder, to add to what is there; what is wrong with episodes that are there already is said."""
     run.reopen()
     recorder = Recorder(run.path / "episodes")
@@ -85,7 +85,7 @@ def environment(
     )
 
 
-def report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:
+def _report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:
     """Write metrics.jsonl's episodes, films, page.html and summary.json; returns the page's table."""
     episodes = {folder.name: load_recorded(folder) for folder in recorder.whole.values()}
     if not episodes:
@@ -98,18 +98,18 @@ def report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:
     successes = np.array([episode.success for episode in tried])
     events = [row for row in run.metrics() if row["what"] == "event"]
     for name, episode in episodes.items():
-        about = {**episode.about, **figures(episode), "task": episode.task, "seed": episode.seed}
+        about = {**episode.about, **episode_figures(episode), "task": episode.task, "seed": episode.seed}
         run.log(what="episode", name=name, success=episode.success, steps=len(episode), **about)
     rate = str(success_rate(successes)) if tried else "–"
     lines = [f"# {config.task} on {config.arm}, by {Path(config.policy).name}: {rate} of {len(tried)} episodes", ""]
     if len(tried) < len(episodes):
         lines += [f"{len(episodes) - len(tried)} more were ended by a fault, and say nothing of the policy.", ""]
-    lines += [*rows(episodes), "", *counted(events)]
+    lines += [*_rows(episodes), "", *_counted(events)]
     lines += [f"- episode {number} is damaged and left out: {why}" for number, why in recorder.damaged.items()]
     write_page(
         run.path / "page.html", "\n".join(lines) + "\n\n" + media_markdown(*(f.relative_to(run.path) for f in films))
     )
-    found = [figures(episode) for episode in episodes.values()]
+    found = [episode_figures(episode) for episode in episodes.values()]
     run.finish(
         {
             "episodes": len(episodes),
@@ -124,11 +124,11 @@ def report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:
     return lines
 
 
-def rows(episodes: Mapping[str, Episode]) -> list[str]:
+def _rows(episodes: Mapping[str, Episode]) -> list[str]:
     """A table, an episode a row."""
     lines = ["| episode | end | seconds | late: median, worst | overruns | limits met |", "|---|---|---|---|---|---|"]
     for name, episode in episodes.items():
-        found = figures(episode)
+        found = episode_figures(episode)
         late = found["late_s"]
         met = ", ".join(f"{limit} {count}" for limit, count in (found["met"] or {}).items())
         met = met or ("–" if found["met"] is None else "none")
@@ -139,7 +139,7 @@ def rows(episodes: Mapping[str, Episode]) -> list[str]:
     return lines
 
 
-def counted(events: Sequence[Mapping[str, Any]]) -> list[str]:
+def _counted(events: Sequence[Mapping[str, Any]]) -> list[str]:
     """What went wrong, by kind, with an example of each."""
     if not events:
         return ["No faults."]

@@ -14,7 +14,7 @@ from robot.hardware.arm import Arm, ArmError, ArmState, Mode, Target
 PUSHED = np.array([0.0, 0.25, 0.0])  # metres, by a person's hand
 FOR_GOOD = ("error", "reflex", "reflex without error")  # until a person has it recover
 
-SEEN: dict[str, Callable[[ArmState], ArmState]] = {
+_SEEN: dict[str, Callable[[ArmState], ArmState]] = {
     "error": lambda s: replace(s, mode=Mode.OTHER, errors=("joint_velocity_violation",)),
     "error that goes away": lambda s: replace(s, errors=("cartesian_reflex",)),
     "reflex": lambda s: replace(s, mode=Mode.REFLEX, errors=("cartesian_reflex",)),
@@ -26,8 +26,8 @@ SEEN: dict[str, Callable[[ArmState], ArmState]] = {
     "width not a number": lambda s: replace(s, width=float("nan")),
     "pushed away": lambda s: replace(s, pose=s.pose.moved(PUSHED, s.pose.rotation * s.pose.rotation.inv())),
 }
-CALLS = ("state late", "state lost", "command lost", "command lost, and does not stop")
-KINDS = (*SEEN, *CALLS)
+_CALLS = ("state late", "state lost", "command lost", "command lost, and does not stop")
+ARM_FAULTS = (*_SEEN, *_CALLS)
 
 
 class FaultyArm(Through):
@@ -47,7 +47,7 @@ class FaultyArm(Through):
         if self.kind == "state late":
             self._late = self._late or self.arm.state()
             return self._late
-        return SEEN.get(self.kind, lambda s: s)(self.arm.state())
+        return _SEEN.get(self.kind, lambda s: s)(self.arm.state())
 
     def send(self, target: Target) -> Target:
         if self.trigger.on and self.kind in ("command lost", "command lost, and does not stop"):

@@ -11,7 +11,7 @@ from robot.faults.trigger import Trigger
 from robot.hardware.camera import Camera, CameraError, Picture
 
 UNMOVED = "same picture, new times"
-KINDS = (
+CAMERA_FAULTS = (
     "freeze",  # the same picture, its time standing still
     UNMOVED,
     "drop",  # a few pictures lost

@@ -19,7 +19,7 @@ from robot.environment import FrankaEnv
 from robot.faults import loop, real_time
 from robot.faults.arm import FaultyArm
 from robot.faults.camera import FaultyCamera
-from robot.faults.catalogue import EPISODES, Case
+from robot.faults.catalogue import CASE_EPISODES, Case
 from robot.faults.judge import Judged
 from robot.faults.policy import FaultyPolicy
 from robot.faults.trigger import Trigger
@@ -29,7 +29,7 @@ from robot.recording.recorder import Recorder
 from robot.safety.watchdog import Watchdog
 from robot.session import session
 from robot.setting import EXPERT
-from robot.station import Station, StationConfig, named
+from robot.station import Station, StationConfig, named_station
 from robot.teleop.operator import Answer, Mark, Operator
 
 STEPS = 70
@@ -37,7 +37,7 @@ THINKS = 0.5  # seconds that a person takes to answer
 
 
 @dataclass(frozen=True)
-class Found:
+class CaseResult:
     """What became of one fault. All but `case`, `events` and `ended` has to be as `bad` wants it."""
 
     case: str
@@ -51,7 +51,7 @@ class Found:
     answers: int  # of the operator who had it recover
     saved: int  # episodes on disk, whole
     said_saved: int  # episodes that the session said were saved
-    least: int = EPISODES  # episodes that are to be saved
+    least: int = CASE_EPISODES  # episodes that are to be saved
     ended: str = ""  # the error that was injected, where it ended the session
     error: str = ""  # whatever else did, if it was not its end
 
@@ -118,16 +118,16 @@ class Attempt:
         self.recorder = Recorder(self.run.path / "episodes")
 
 
-def tried(case: Case, config: StationConfig) -> Found:
+def run_case(case: Case, config: StationConfig) -> CaseResult:
     """Run a session with that fault in it."""
     config = dataclasses.replace(config, real_time=case.on_the_wall)
     ended = error = ""
-    with tempfile.TemporaryDirectory(prefix="faults_") as folder, named(config) as at, screen() as shown:
+    with tempfile.TemporaryDirectory(prefix="faults_") as folder, named_station(config) as at, screen() as shown:
         attempt = Attempt(case, config, at, RunFolder(Path(folder) / "run", "robot faults", {}))
         try:
             with ExitStack() as stack:
-                env = entered(attempt, stack)
-                for _ in session(env, attempt.recorder, EPISODES, config.seed):
+                env = _entered(attempt, stack)
+                for _ in session(env, attempt.recorder, CASE_EPISODES, config.seed):
                     pass
             error = "the session went on after it" if case.breaks_off else ""
         except (loop.Pressed, loop.Mistake) as broke:  # as injected
@@ -137,7 +137,7 @@ def tried(case: Case, config: StationConfig) -> Found:
         return found(attempt, shown.getvalue(), ended, error)
 
 
-def entered(attempt: Attempt, stack: ExitStack) -> FrankaEnv:
+def _entered(attempt: Attempt, stack: ExitStack) -> FrankaEnv:
     """The environment with the fault in it, its parts entered as `mpr robot run` enters them."""
     case, trigger, hit = attempt.case, attempt.trigger, faulty(attempt)
     for part in (hit.arm, *hit.cameras):
@@ -148,10 +148,10 @@ def entered(attempt: Attempt, stack: ExitStack) -> FrankaEnv:
     env = environment(attempt.config, hit, policy, attempt.run, STEPS)
     if attempt.config.wall:
         stack.enter_context(Watchdog(env.guard))
-    if case.part == loop.PART:
+    if case.part == loop.LOOP_PART:
         loop.break_off(case.kind, env, attempt.recorder, trigger)
-    if case.part == real_time.PART:
-        real_time.inject(case.kind, attempt.at, env, trigger)
+    if case.part == real_time.REAL_TIME_PART:
+        real_time.inject_real_time(case.kind, attempt.at, env, trigger)
     return env
 
 
@@ -174,13 +174,13 @@ def screen() -> Iterator[io.StringIO]:
         yield shown
 
 
-def found(attempt: Attempt, shown: str, ended: str, error: str) -> Found:
+def found(attempt: Attempt, shown: str, ended: str, error: str) -> CaseResult:
     """What was printed, `shown`, is all that counts as told."""
     case, judge, operator = attempt.case, attempt.judge, attempt.operator
     logged = [row for row in read_metrics(attempt.run.path) if row.get("what") == "event"]
     told = {row["kind"] for row in logged if row["message"] in shown}
     whole = [load_episode(folder, verify=True) for folder in attempt.recorder.whole.values()]
-    return Found(
+    return CaseResult(
         case=case.name,
         happened=attempt.trigger.happened,
         events=list(dict.fromkeys(row["kind"] for row in logged)),
@@ -198,6 +198,6 @@ def found(attempt: Attempt, shown: str, ended: str, error: str) -> Found:
     )
 
 
-def as_row(one: Found) -> dict[str, Any]:
+def as_row(one: CaseResult) -> dict[str, Any]:
     """JSON values, what was bad among them."""
     return json.loads(json.dumps(dataclasses.asdict(one))) | {"lost": one.lost, "bad": one.bad}

@@ -10,9 +10,9 @@ from robot.faults import arm, camera, loop, policy, real_time
 from robot.hardware.fault_kind import FaultKind
 
 SHORT, LONG = 0.35, 2.5  # seconds: over before a person is asked, and not
-EPISODES = 2  # of a session
-COMMANDS = (1, 9, 24, 45)  # on which it begins: at once, on the way, at the handle, pulling
-NAMES = {  # kinds of event of which one has to be told; none: only limits catch it, and nothing need be said
+CASE_EPISODES = 2  # of a session
+_COMMANDS = (1, 9, 24, 45)  # on which it begins: at once, on the way, at the handle, pulling
+EXPECTED_EVENTS = {  # kinds of event of which one has to be told; none: only limits catch it, and nothing need be said
     "error": {FaultKind.ARM_ERROR},
     "error that goes away": {FaultKind.ARM_ERROR},
     "reflex": {FaultKind.ARM_ERROR},
@@ -55,44 +55,50 @@ class Case:
 
     @property
     def name(self) -> str:
-        if self.part in (loop.PART, real_time.PART):
+        if self.part in (loop.LOOP_PART, real_time.REAL_TIME_PART):
             return f"{self.part}: {self.kind}, after command {self.command}"
         lasts = "until mended" if math.isinf(self.seconds) else f"{self.seconds:g} s"
         return f"{self.part}: {self.kind}, from command {self.command}, {lasts}"
 
     @property
     def told_as(self) -> frozenset[FaultKind]:
-        names = real_time.NAMES if self.part == real_time.PART else NAMES
+        names = real_time.REAL_TIME_EVENTS if self.part == real_time.REAL_TIME_PART else EXPECTED_EVENTS
         return frozenset(names.get(self.kind, ()))
 
     @property
     def on_the_wall(self) -> bool:
         """Whether it takes real time: then nothing should run beside it."""
-        return self.part == real_time.PART
+        return self.part == real_time.REAL_TIME_PART
 
     @property
     def breaks_off(self) -> bool:
         """Whether the session ends with the error that was injected."""
-        return self.part == loop.PART or self.kind == real_time.CTRL_C
+        return self.part == loop.LOOP_PART or self.kind == real_time.CTRL_C
 
     @property
     def episodes(self) -> int:
         """That the session saves at least."""
         if self.breaks_off:
             return 0
-        return 1 if self.kind == real_time.KILLED else EPISODES  # its own: there is no arm for another
+        return 1 if self.kind == real_time.KILLED else CASE_EPISODES  # its own: there is no arm for another
 
 
 def catalogue(cameras: tuple[str, ...] = ("world", "wrist")) -> Iterator[Case]:
     """Every fault of a session: each part's, in each of its kinds, at each command, short and long."""
-    for command in COMMANDS:
-        for kind in arm.KINDS:
+    for command in _COMMANDS:
+        for kind in arm.ARM_FAULTS:
             lasting = (math.inf,) if kind in arm.FOR_GOOD else (SHORT, LONG)
             yield from (Case("arm", kind, command, seconds) for seconds in lasting)
         for name in cameras:
-            for kind in camera.KINDS:
+            for kind in camera.CAMERA_FAULTS:
                 lasting = (LONG,) if kind == camera.UNMOVED else (SHORT, LONG)  # it shows once the arm has moved
                 yield from (Case(name, kind, command, seconds) for seconds in lasting)
-        yield from (Case("policy", kind, command, seconds) for kind in policy.KINDS for seconds in (SHORT, LONG))
-    yield from (Case(loop.PART, kind, command, math.inf) for kind in loop.KINDS for command in loop.COMMANDS)
-    yield from (Case(real_time.PART, kind, real_time.COMMAND, real_time.FROZEN) for kind in real_time.NAMES)
+        yield from (
+            Case("policy", kind, command, seconds) for kind in policy.POLICY_FAULTS for seconds in (SHORT, LONG)
+        )
+    yield from (
+        Case(loop.LOOP_PART, kind, command, math.inf) for kind in loop.LOOP_FAULTS for command in loop.FAULTY_COMMANDS
+    )
+    yield from (
+        Case(real_time.REAL_TIME_PART, kind, real_time.COMMAND, real_time.FROZEN) for kind in real_time.REAL_TIME_EVENTS
+    )

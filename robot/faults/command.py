@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.errors import UserError
 from robot.safety.limits import Limits
 from robot.station import StationConfig
 
-SIZE = 32  # pixels
+CAMPAIGN_IMAGE_PX = 32  # pixels
 
 
 @dataclass(frozen=True)
 class FaultsConfig:
     """Inject faults into sessions on the simulated arm, and tell what became of each."""
 
-    size: int = SIZE  # pixels: side of the cameras' pictures
+    size: int = CAMPAIGN_IMAGE_PX  # pixels: side of the cameras' pictures
     seed: int = 0  # of the first episode
     limits: Limits = field(default_factory=Limits)  # of the guard: --limits.step and the like; none: the twin's own box
     task: str = "microwave"  # that the simulated arm stands before
@@ -45,11 +45,11 @@ class FaultsConfig:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr robot faults`. Raises UserError where a limit was broken, an episode lost, or a fault not named."""
-    config, dry_run = parse(FaultsConfig, argv, "mpr robot faults")
-    from robot.faults.tries import chosen, inject
+    config, dry_run = parse_config(FaultsConfig, argv, "mpr robot faults")
+    from robot.faults.tries import chosen, inject_case
 
     sessions, processes = chosen(config)
     if dry_run:
         facts = {"faults of sessions": len(sessions), "faults of the process and its disk": len(processes)}
         return print_plan(config, {}, facts, config.out)
-    inject(config, sessions, processes)
+    inject_case(config, sessions, processes)

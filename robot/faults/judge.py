@@ -15,8 +15,8 @@ from robot.hardware.arm import Arm, ArmState, Target
 from robot.hardware.clock import Clock
 from robot.safety.limits import Limits
 
-ROUNDING = 1e-6
-KEPT = 8  # calls
+_ROUNDING = 1e-6
+_KEPT = 8  # calls
 
 
 class Judged(Through):
@@ -32,7 +32,7 @@ class Judged(Through):
         super().__init__(arm)
         self.arm, self.limits, self.clock, self.jitter = arm, limits, clock, jitter
         self.broken: list[str] = []
-        self.calls: deque[str] = deque(maxlen=KEPT)
+        self.calls: deque[str] = deque(maxlen=_KEPT)
         self.commands = self.recoveries = 0
         self._asked: ArmState | None = None
         self._force: Target | None = None  # what the arm is pulled to; none: it holds
@@ -92,7 +92,7 @@ class Judged(Through):
             "gripper": (max(limits.narrowest - target.width, target.width - limits.widest), 0.0),
         }
         for name, (value, most) in found.items():
-            if value > most + ROUNDING:
+            if value > most + _ROUNDING:
                 self.broken.append(f"{now:.2f} s: {name} {value:.4f}, at most {most:.4f}")
         if not truth.mode.obeys or truth.errors:
             self.broken.append(f"{now:.2f} s: a command to an arm in mode '{truth.mode.value}' {truth.errors}")

@@ -8,8 +8,11 @@ from robot.environment import FrankaEnv
 from robot.faults.trigger import Trigger, once
 from robot.recording.recorder import Recorder
 
-PART = "loop"
-COMMANDS = (9, 75)  # after which it comes: in the first episode, which is over after 70 at most, and in the second
+LOOP_PART = "loop"
+FAULTY_COMMANDS = (
+    9,
+    75,
+)  # after which it comes: in the first episode, which is over after 70 at most, and in the second
 
 
 class Pressed(KeyboardInterrupt):
@@ -21,8 +24,8 @@ class Mistake(RuntimeError):
 
 
 ERRORS = {"Ctrl-C": Pressed, "RuntimeError": Mistake}
-CALLS = ("base policy act", "pace.wait", "operator.mark", "camera.latest", "arm.state", "recorder.save")
-KINDS = tuple(f"{error} in {call}" for error in ERRORS for call in CALLS)
+_CALLS = ("base policy act", "pace.wait", "operator.mark", "camera.latest", "arm.state", "recorder.save")
+LOOP_FAULTS = tuple(f"{error} in {call}" for error in ERRORS for call in _CALLS)
 
 
 def break_off(kind: str, env: FrankaEnv, recorder: Recorder, trigger: Trigger) -> None:

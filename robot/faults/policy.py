@@ -23,8 +23,8 @@ ASKED = {  # instead of the policy's action; the sign of `turn` changes every st
     "upside down": lambda action, turn: np.array([0, 0, 0, 1, 0, 0, 0, 0], float),
 }
 SLOW = "slow"
-KINDS = (*ASKED, SLOW)
-PAUSE = 0.7  # seconds that a slow one takes
+POLICY_FAULTS = (*ASKED, SLOW)
+_PAUSE = 0.7  # seconds that a slow one takes
 
 
 class FaultyPolicy:
@@ -48,7 +48,7 @@ class FaultyPolicy:
             return action
         if self.kind == SLOW:
             clock = self.trigger.clock
-            clock.sleep_until(clock.now() + PAUSE)
+            clock.sleep_until(clock.now() + _PAUSE)
             return action
         self._turn = -self._turn
         return ASKED[self.kind](np.asarray(action, np.float64), self._turn).astype(np.float32)

@@ -47,9 +47,9 @@ POINTS = {  # phase of a session: what is called there, and which calls of it
     "the page": ("robot.commands.run_session:write_page", (1,)),
     "the summary": ("robot.commands.run_session:RunFolder.finish", (1,)),
 }
-CUT = (0.5, 2, 4, 8, 16)  # kilobytes at which files are cut off, as where a quota ends
+_CUT = (0.5, 2, 4, 8, 16)  # kilobytes at which files are cut off, as where a quota ends
 DISKS = (320, 1120, 1140, 1160)  # kilobytes of disks that are full before the first episode, and after some
-FILES = ("arrays.npz", "episode.json", "world.mp4", "wrist.mp4", "SHA256SUMS")
+_FILES = ("arrays.npz", "episode.json", "world.mp4", "wrist.mp4", "SHA256SUMS")
 MPR = [sys.executable, "-m", "mpr.cli"]
 
 
@@ -103,11 +103,11 @@ def process_catalogue() -> Iterator[ProcessCase]:
     for phase, (point, calls) in POINTS.items():
         for call in calls:
             yield ProcessCase(f"killed: {phase}, call {call}", partial(killed, point, call))
-    for kilobytes in CUT:
-        yield ProcessCase(f"files cut off at {kilobytes:g} kB", partial(cut, kilobytes))
+    for kilobytes in _CUT:
+        yield ProcessCase(f"files cut off at {kilobytes:g} kB", partial(_cut, kilobytes))
     for kilobytes in DISKS:
         yield ProcessCase(f"a disk of {kilobytes} kB", partial(full, kilobytes))
-    for file in FILES:
+    for file in _FILES:
         for how in ("cut", "changed", "gone"):
             yield ProcessCase(f"last episode's {file} {how}", partial(torn, file, how))
 
@@ -118,7 +118,7 @@ def killed(point: str, call: int, case: str, out: Path) -> Tried:
     return again(case, out, died.returncode == -9)
 
 
-def cut(kilobytes: float, case: str, out: Path) -> Tried:
+def _cut(kilobytes: float, case: str, out: Path) -> Tried:
     """A session whose files cannot grow beyond some kilobytes, as where a quota ends."""
     limit = f"import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, ({int(1024 * kilobytes)},) * 2)"
     code = f"{limit}; import sys; from mpr.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -156,7 +156,7 @@ def torn(file: str, how: str, case: str, out: Path) -> Tried:
     else:
         data[len(data) // 2] ^= 1
         path.write_bytes(data[: len(data) * 2 // 3] if how == "cut" else data)
-    found = again(case, out, len(episodes(out)) == EPISODES - 1)
+    found = again(case, out, len(_episodes(out)) == EPISODES - 1)
     found.named = "damaged" in found.said
     return found
 
@@ -174,9 +174,9 @@ def again(case: str, out: Path, happened: bool, said: str = "") -> Tried:
 
     `said`: of a fault that does not end its process, on its way out.
     """
-    before = episodes(out)
+    before = _episodes(out)
     ended = child(MPR, out)
-    after = episodes(out)
+    after = _episodes(out)
     lost = [name for name, sums in before.items() if after.get(name) != sums]
     half = [
         folder.name for folder in (out / "episodes").glob("episode_*") if not _whole(folder) and folder.name in after
@@ -189,7 +189,7 @@ def again(case: str, out: Path, happened: bool, said: str = "") -> Tried:
     return Tried(case, happened, bool(told) if said else None, len(before), len(after), lost, half, told, error)
 
 
-def episodes(out: Path) -> dict[str, str]:
+def _episodes(out: Path) -> dict[str, str]:
     """Those that are whole, and their checksums."""
     folders = episode_folders(out / "episodes").values()
     return {folder.name: (folder / "SHA256SUMS").read_text() for folder in folders if _whole(folder)}

@@ -18,12 +18,12 @@ from robot.faults.trigger import Trigger, once
 from robot.hardware.fault_kind import FaultKind
 from robot.station import Station
 
-PART = "real time"
+REAL_TIME_PART = "real time"
 COMMAND = 15  # after which it comes
 JITTER = 0.03  # seconds between the guard's look at the clock and the judge's
 HANGS, STOPPED, FROZEN = 1.5, 2.0, 2.5  # seconds
 KILLED, FROZE, CTRL_C = "simulation killed", "camera frozen", "Ctrl-C in pace.wait"
-NAMES = {  # kinds of event of which one has to be told
+REAL_TIME_EVENTS = {  # kinds of event of which one has to be told
     "policy hangs": {FaultKind.SILENCE},
     "command hangs": {FaultKind.SILENCE},
     KILLED: {FaultKind.ARM_ERROR, FaultKind.CAMERA_ERROR, FaultKind.CANNOT_STOP},
@@ -34,7 +34,7 @@ NAMES = {  # kinds of event of which one has to be told
 }
 
 
-def inject(kind: str, at: Station, env: FrankaEnv, trigger: Trigger) -> None:
+def inject_real_time(kind: str, at: Station, env: FrankaEnv, trigger: Trigger) -> None:
     """Have a fault happen once, after the trigger's command.
 
     `at` holds the parts themselves, `env` what was put before them: a frozen camera is there already.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-Row = dict[str, Any]
+FaultRow = dict[str, Any]
 
 
-def tables(rows: Sequence[Row]) -> list[str]:
+def tables(rows: Sequence[FaultRow]) -> list[str]:
     """The whole report of a campaign, as lines of Markdown."""
     sessions = [row for row in rows if row["what"] == "session"]
     processes = [row for row in rows if row["what"] == "process"]
@@ -28,15 +28,15 @@ def tables(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def totals(rows: Sequence[Row]) -> list[str]:
+def totals(rows: Sequence[FaultRow]) -> list[str]:
     """A line a part, and one of all."""
     heads = ("part", "injected", "named, of those to be named", "limits broken", "episodes lost", "bad", "not run")
     return _table(heads, [_total(part, of) for part, of in {**_parts(rows), "all": rows}.items()])
 
 
-def session_table(rows: Sequence[Row]) -> list[str]:
+def session_table(rows: Sequence[FaultRow]) -> list[str]:
     """A line a part and kind of fault."""
-    kinds: dict[tuple[str, str], list[Row]] = {}
+    kinds: dict[tuple[str, str], list[FaultRow]] = {}
     for row in rows:
         part, rest = row["case"].split(": ", 1)
         kinds.setdefault((part, rest.split(", from")[0].split(", after")[0]), []).append(row)
@@ -48,7 +48,7 @@ def session_table(rows: Sequence[Row]) -> list[str]:
     return _table(("part", "fault", "injected", "told as", "limits broken", "episodes saved", "bad"), lines)
 
 
-def process_table(rows: Sequence[Row]) -> list[str]:
+def process_table(rows: Sequence[FaultRow]) -> list[str]:
     """What became of each fault of a process, as lines of a Markdown table."""
     heads = ("fault", "episodes whole after it", "typed again", "lost", "taken for whole", "bad")
     lines = []
@@ -61,15 +61,15 @@ def process_table(rows: Sequence[Row]) -> list[str]:
     return _table(heads, lines)
 
 
-def _parts(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+def _parts(rows: Sequence[FaultRow]) -> dict[str, list[FaultRow]]:
+    found: dict[str, list[FaultRow]] = {}
     for row in rows:
         part = row["case"].split(": ", 1)[0] if row["what"] == "session" else "process and disk"
         found.setdefault(part, []).append(row)
     return found
 
 
-def _total(part: str, rows: Sequence[Row]) -> list[object]:
+def _total(part: str, rows: Sequence[FaultRow]) -> list[object]:
     ran = [row for row in rows if not row.get("not_run")]
     to_name = [row for row in ran if row["named"] is not None]
     lost = sum(row["lost"] if isinstance(row["lost"], int) else len(row["lost"]) for row in ran)
@@ -84,7 +84,7 @@ def _total(part: str, rows: Sequence[Row]) -> list[object]:
     ]
 
 
-def _reasons(rows: Iterable[Row]) -> str:
+def _reasons(rows: Iterable[FaultRow]) -> str:
     return ", ".join(sorted({why for row in rows for why in row["bad"]})) or "none"
 
 

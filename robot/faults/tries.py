@@ -12,14 +12,14 @@ from mpr.core.config import as_dict
 from mpr.core.errors import UserError
 from mpr.core.processes import mapped
 from mpr.core.runs import RunFolder, write_atomic
-from robot.faults.campaign import as_row, tried
+from robot.faults.campaign import as_row, run_case
 from robot.faults.catalogue import Case, catalogue
 from robot.faults.command import FaultsConfig
 from robot.faults.processes import ProcessCase, process_catalogue
-from robot.faults.tables import Row, tables
+from robot.faults.tables import FaultRow, tables
 
 
-def inject(config: FaultsConfig, sessions: Sequence[Case], processes: Sequence[ProcessCase]) -> None:
+def inject_case(config: FaultsConfig, sessions: Sequence[Case], processes: Sequence[ProcessCase]) -> None:
     """Try what is chosen. Raises UserError where a limit was broken, an episode lost, or a fault not named."""
     run = RunFolder(config.out, "robot faults", as_dict(config), ("out", "workers"))
     run.keep_metrics(lambda row: not row.get("not_run"))  # another machine may be able to
@@ -27,7 +27,7 @@ def inject(config: FaultsConfig, sessions: Sequence[Case], processes: Sequence[P
     todo = [case for case in sessions if case.name not in done], [case for case in processes if case.name not in done]
     for row in tqdm(tries(config, *todo), total=sum(map(len, todo)), unit="fault", desc="faults"):
         run.log(**row)
-    report(run)
+    _report(run)
 
 
 def chosen(config: FaultsConfig) -> tuple[list[Case], list[ProcessCase]]:
@@ -39,9 +39,9 @@ def chosen(config: FaultsConfig) -> tuple[list[Case], list[ProcessCase]]:
     return sessions, processes
 
 
-def tries(config: FaultsConfig, sessions: Sequence[Case], processes: Sequence[ProcessCase]) -> Iterator[Row]:
+def tries(config: FaultsConfig, sessions: Sequence[Case], processes: Sequence[ProcessCase]) -> Iterator[FaultRow]:
     """A row a case, as they come."""
-    try_one = partial(tried, config=config.station)
+    try_one = partial(run_case, config=config.station)
     in_step, on_the_wall = ([case for case in sessions if case.on_the_wall is wall] for wall in (False, True))
     for one in mapped(try_one, in_step, config.workers, fresh=False):
         yield {"what": "session", **as_row(one)}
@@ -51,7 +51,7 @@ def tries(config: FaultsConfig, sessions: Sequence[Case], processes: Sequence[Pr
         yield {"what": "process", **case.tried(config.out / "processes").as_row()}
 
 
-def report(run: RunFolder) -> None:
+def _report(run: RunFolder) -> None:
     """Write the campaign's table and close its run; UserError where a fault ended badly."""
     rows = run.metrics()
     bad = [row for row in rows if row["bad"]]

@@ -22,18 +22,18 @@ from scipy.spatial.transform import Rotation
 from robot.hardware.arm import ArmState, Target
 from robot.hardware.pose import turn_base_between
 
-SIZE = 8
-STEP = 0.05  # metres a unit
+ACTION_SIZE = 8
+STEP_M = 0.05  # metres a unit
 HALF_WIDTH = 0.04  # metres of gripper width a unit, and at 0
 ROTATION_FACTOR = 0.1  # of a residual's turn
 HALF_TURN = np.pi * (1 - 1e-6)  # radians: the most that a quaternion says, and at half a turn itself not which way
 SMALL = 1e-6  # a quaternion shorter than this turns nothing
 
-Action = NDArray[np.float64]  # [8]
-NOTHING: Action = np.array([0, 0, 0, 0, 0, 0, 1, 0], np.float64)  # stays where it is; the gripper half open
+RobotAction = NDArray[np.float64]  # [8]
+NOTHING: RobotAction = np.array([0, 0, 0, 0, 0, 0, 1, 0], np.float64)  # stays where it is; the gripper half open
 
 
-def turn_base_of(action: Action) -> Rotation:
+def turn_base_of(action: RobotAction) -> Rotation:
     """The turn that an action (or a residual) asks for. Raises ValueError for one that is not finite."""
     quaternion = np.asarray(action, np.float64)[3:7]
     largest = float(np.abs(quaternion).max())
@@ -45,45 +45,49 @@ def turn_base_of(action: Action) -> Rotation:
     return Rotation.from_quat(quaternion / length) if length > SMALL else Rotation.identity()
 
 
-def bounded(action: Action) -> Action:
+def bounded(action: RobotAction) -> RobotAction:
     """A finite action within -1..1; its quaternion scaled, since clipped it would turn about another axis."""
     turn = action[3:7] / max(1.0, float(np.abs(action[3:7]).max()))
     return np.concatenate([np.clip(action[:3], -1, 1), turn, np.clip(action[7:], -1, 1)])
 
 
-def target_of(action: Action, state: ArmState) -> Target:
+def target_of(action: RobotAction, state: ArmState) -> Target:
     """Where an action sends the arm that stands as measured. Raises ValueError for what is not 8 finite numbers."""
     try:
         action = np.asarray(action, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"an action is {SIZE} finite numbers, got {type(action).__name__}: {error}") from error
-    if action.shape != (SIZE,) or not np.isfinite(action).all():
-        raise ValueError(f"an action is {SIZE} finite numbers, got shape {action.shape}: {action.ravel()[:SIZE]}")
+        raise ValueError(f"an action is {ACTION_SIZE} finite numbers, got {type(action).__name__}: {error}") from error
+    if action.shape != (ACTION_SIZE,) or not np.isfinite(action).all():
+        raise ValueError(
+            f"an action is {ACTION_SIZE} finite numbers, got shape {action.shape}: {action.ravel()[:ACTION_SIZE]}"
+        )
     action = bounded(action)
-    return Target(state.pose.moved(STEP * action[:3], turn_base_of(action)), HALF_WIDTH * (1 + float(action[7])))
+    return Target(state.pose.moved(STEP_M * action[:3], turn_base_of(action)), HALF_WIDTH * (1 + float(action[7])))
 
 
-def action_of(target: Target, state: ArmState) -> Action:
+def action_of(target: Target, state: ArmState) -> RobotAction:
     """The action that sends the arm there: what was really sent, in a policy's terms. May leave -1..1."""
     quaternion = turn_base_between(state.pose, target.pose).as_quat(canonical=True)
-    by = (target.pose.position - state.pose.position) / STEP
+    by = (target.pose.position - state.pose.position) / STEP_M
     return np.concatenate([by, quaternion, [target.width / HALF_WIDTH - 1]])
 
 
-def composed(base: Action, residual: Action, residual_scale: float) -> Action:
+def composed(base: RobotAction, residual: RobotAction, residual_scale: float) -> RobotAction:
     """A base action [8] corrected by a residual [8], of which no more than -1..1 counts.
 
     All NaN where either is not finite.
     """
     base, residual = np.asarray(base, np.float64), np.asarray(residual, np.float64)
     if not np.isfinite([base, residual]).all():
-        return np.full(SIZE, np.nan)
+        return np.full(ACTION_SIZE, np.nan)
     turn = Rotation.from_rotvec(residual_scale * ROTATION_FACTOR * turn_base_of(residual).as_rotvec())
     linear = np.clip(base + residual_scale * bounded(residual), -1, 1)
     return np.concatenate([linear[:3], (turn * turn_base_of(base)).as_quat(canonical=True), linear[7:]])
 
 
-def correction_between(base: Action, wanted: Action, residual_scale: float) -> tuple[Action, NDArray[np.bool_]]:
+def correction_between(
+    base: RobotAction, wanted: RobotAction, residual_scale: float
+) -> tuple[RobotAction, NDArray[np.bool_]]:
     """The residual [8] in -1..1 that makes `wanted` [8] of a base action [8] (`composed`), or comes nearest to it.
 
     Nearest by its position, turn and width. Also where it falls short, bool [8].

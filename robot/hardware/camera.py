@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mpr.core.errors import UserError
 from robot.hardware.fault_kind import FaultKind
-from robot.hardware.view import View
+from robot.hardware.view import CameraPlacement
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class CameraFeatures:
     height: int  # pixels
     width: int
     rate_hz: float
-    view: View | None = None  # where it stands, if that is known and it stands
+    view: CameraPlacement | None = None  # where it stands, if that is known and it stands
 
 
 class CameraError(UserError):

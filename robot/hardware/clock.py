@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-ROUNDING = 1e-6  # of a period: who comes exactly at a deadline is not a period too early for it
+_ROUNDING = 1e-6  # of a period: who comes exactly at a deadline is not a period too early for it
 
 
 class Clock(Protocol):
@@ -69,7 +69,7 @@ class Pace:
     def wait(self) -> Beat:
         """Sleep until the next deadline; at once where it has passed."""
         asked = self.clock.now()
-        beat = max(self._beat + 1, int((asked - self._start) / self.period + ROUNDING))
+        beat = max(self._beat + 1, int((asked - self._start) / self.period + _ROUNDING))
         due = self._start + beat * self.period
         self.overruns += asked > due
         self.clock.sleep_until(due)

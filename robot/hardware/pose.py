@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scipy.spatial.transform import Rotation
 
 Vector = NDArray[np.float64]
-UNIT = 1e-3  # by which a quaternion's length may be off
+_UNIT = 1e-3  # by which a quaternion's length may be off
 NO_TURN = 1e-12  # radians: a turn without an axis
 
 
@@ -38,7 +38,7 @@ class Pose:
                 raise ValueError(f"{name} {value}: {size} finite numbers")
             if name == "quaternion":
                 length = math.hypot(*value.tolist())
-                if abs(length - 1) > UNIT:
+                if abs(length - 1) > _UNIT:
                     raise ValueError(f"quaternion {value} is of length {length:.3g}, not 1")
                 value /= length
             value.setflags(write=False)

@@ -13,11 +13,11 @@ from mpr.core.errors import UserError
 from mpr.core.json_files import read_object
 from robot.hardware.pose import Pose
 
-NEAR = 0.05  # metres before the camera: nothing nearer is drawn
+_NEAR = 0.05  # metres before the camera: nothing nearer is drawn
 
 
 @dataclass(frozen=True)
-class View:
+class CameraPlacement:
     """`pose` is the camera's in the base's frame, its axes OpenCV's: x right, y down, z forward. Pixels as everywhere:
     the centre of the top-left one is (0, 0)."""
 
@@ -30,7 +30,7 @@ class View:
         there = self.pose.rotation.inv().apply(np.asarray(points, np.float64) - self.pose.position)
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = there[:, :2] / there[:, 2:] * self.focal + self.centre
-        return np.where(there[:, 2:] > NEAR, seen, np.nan)
+        return np.where(there[:, 2:] > _NEAR, seen, np.nan)
 
 
 class _Calibration(TypedDict):
@@ -40,12 +40,12 @@ class _Calibration(TypedDict):
     centre: tuple[float, float]
 
 
-def read_view(path: Path) -> View:
+def read_view(path: Path) -> CameraPlacement:
     """From JSON: {"position": [3], "quaternion": [4, xyzw], "focal": [2], "centre": [2]}. Raises UserError."""
     try:
         values = read_object(Path(path), _Calibration)
         pose = Pose(np.array(values["position"], float), np.array(values["quaternion"], float))
-        return View(pose, tuple(values["focal"]), tuple(values["centre"]))
+        return CameraPlacement(pose, tuple(values["focal"]), tuple(values["centre"]))
     except OSError as error:
         raise UserError(f"no calibration of the camera at {path} ({error.strerror}): see docs/robot.md") from error
     except ValueError as error:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rl.data.demonstrations import FrameSize
 from rl.policies.base_policy import CameraFrames
 from rl.policies.diffusion.policy import DiffusionPolicy
-from rl.policies.diffusion.samples import CAMERA, Batch
+from rl.policies.diffusion.samples import CAMERA, PolicyBatch
 from rl.policies.diffusion.schedule import Sampler, generator
 from rl.policies.diffusion.views import CameraEncoder
 from robot.hardware.action import HALF_WIDTH, NOTHING
@@ -86,7 +86,7 @@ class AheadActor:
     def _sample(self, history: list[Observed], noise: torch.Generator) -> Chunk:
         """In the thread: from the present step on, all that was foretold."""
         device = next(self.policy.parameters()).device
-        seen: Batch = {"state": torch.from_numpy(np.stack([state for state, _ in history]))[None].to(device)}
+        seen: PolicyBatch = {"state": torch.from_numpy(np.stack([state for state, _ in history]))[None].to(device)}
         for name in self.cameras:
             assert self.camera_encoder is not None
             frames = self.camera_encoder(np.stack([pictures[name] for _, pictures in history]))

@@ -16,11 +16,11 @@ from mpr.core.errors import UserError
 from mpr.core.processes import cpu_threads
 from rl.policies.base_policy import BasePolicy, ZeroPolicy
 from rl.policies.registry import BASE_POLICIES, Around, is_named, named_policy
-from robot.hardware.action import HALF_WIDTH, NOTHING, SIZE
+from robot.hardware.action import ACTION_SIZE, HALF_WIDTH, NOTHING
 from robot.setting import EXPERT, STAY
 from robot.station import Station
 
-STATE = 8  # numbers in the state that policies know
+KNOWN_STATE_SIZE = 8  # numbers in the state that policies know
 
 
 class StayPolicy(ZeroPolicy):
@@ -39,13 +39,13 @@ def base_policy(name: str, at: Station, ahead: bool, ddim_steps: int = 10, devic
     BadCheckpoint for one of another arm.
     """
     if name == STAY:
-        yield StayPolicy(SIZE)
+        yield StayPolicy(ACTION_SIZE)
     elif name == EXPERT:
         if at.expert is None:
             raise UserError(f"--policy {EXPERT}: only the simulated arm has one; give a run folder of `mpr bc`")
         yield at.expert
     elif is_named(name) and name not in BASE_POLICIES.ours:
-        yield named_policy(name, Around(STATE, SIZE))
+        yield named_policy(name, Around(KNOWN_STATE_SIZE, ACTION_SIZE))
     else:
         with trained(Path(name), ahead, ddim_steps, device) as policy:
             there = {camera.features.name: (camera.features.height, camera.features.width) for camera in at.cameras}
@@ -66,15 +66,15 @@ def trained(run: Path, ahead: bool, ddim_steps: int, device: str) -> Iterator[Ba
         raise UserError(f"no policy '{run}'; there is {', '.join(there)}, and run folders of `mpr bc`")
     refuse_unfinished(run, "mpr bc")
     device = resolved_device(device)
-    from rl.policies.diffusion.checkpoint import load_actor, load_camera_encoder, load_policy
+    from rl.policies.diffusion.checkpoint import load_actor, load_camera_encoder, load_diffusion_policy
     from rl.policies.diffusion.schedule import Sampler
     from robot.policies.ahead import AheadActor
 
     sampler = Sampler("ddim", ddim_steps)
     with cpu_threads(1):  # the loop and the cameras want the other cores
         if not ahead:
-            yield load_actor(run, sampler, lambda step: {}, device, state=STATE, action=SIZE)
+            yield load_actor(run, sampler, lambda step: {}, device, state=KNOWN_STATE_SIZE, action=ACTION_SIZE)
             return
-        policy, about = load_policy(run, device, state=STATE, action=SIZE)
+        policy, about = load_diffusion_policy(run, device, state=KNOWN_STATE_SIZE, action=ACTION_SIZE)
         with closing(AheadActor(policy, sampler, load_camera_encoder(policy.shape, about, device))) as actor:
             yield actor

@@ -18,12 +18,12 @@ from rl.environments.residual import observe
 from rl.environments.starts import OwnStarts, Starts
 from rl.policies.base_policy import BasePolicy
 from robot.environment import FrankaEnv, Observation
-from robot.hardware.action import SIZE, bounded, correction_between
+from robot.hardware.action import ACTION_SIZE, bounded, correction_between
 from robot.practice.twin import TwinRecorder
 from robot.simulated.expert import DoorExpert
 from robot.teleop.operator import Mark
 
-STATE = 8  # position, quaternion xyzw, gripper width
+_STATE = 8  # position, quaternion xyzw, gripper width
 
 
 class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnStarts):
@@ -40,9 +40,9 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
 
     def __init__(self, env: FrankaEnv, recorder: TwinRecorder | None = None) -> None:
         self.env, self.recorder = env, recorder
-        self.observation_space = Box(-np.inf, np.inf, (STATE + SIZE,), np.float32)
-        self.action_space = Box(-1.0, 1.0, (SIZE,), np.float32)
-        self.state_slice, self.base_slice = slice(0, STATE), slice(STATE, STATE + SIZE)
+        self.observation_space = Box(-np.inf, np.inf, (_STATE + ACTION_SIZE,), np.float32)
+        self.action_space = Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
+        self.state_slice, self.base_slice = slice(0, _STATE), slice(_STATE, _STATE + ACTION_SIZE)
         self.finished: Episode | None = None
         self._rewards: list[float] = []
 

@@ -56,13 +56,13 @@ class ArmKind(EnvironmentKind):
         return self._station(setting)
 
     def _station(self, setting: Setting) -> StationConfig:
-        from mpr.core.config import parse, setting_words
+        from mpr.core.config import parse_config, setting_words
         from robot.station import StationConfig
 
         what = "--env_options"
         words = setting_words(setting.options, what, self.said_otherwise)
         words += [f"--task={setting.name}"] if setting.name else []  # at once: a task has limits of its own
-        return parse(StationConfig, words, what)[0]
+        return parse_config(StationConfig, words, what)[0]
 
     def open(self, setting: Setting, view: str = "") -> AbstractContextManager[PracticeEnvironment]:
         return self._entered(setting, view)
@@ -71,15 +71,15 @@ class ArmKind(EnvironmentKind):
     def _entered(self, setting: Setting, view: str) -> Iterator[PracticeEnvironment]:
         from robot.environment import FrankaEnv
         from robot.practice.environment import ArmPractice
-        from robot.session import watched
-        from robot.station import entered, named
+        from robot.session import watch_session
+        from robot.station import enter_station, named_station
 
         config = self.station(setting)
         with ExitStack() as stack:
-            found = stack.enter_context(named(config))
+            found = stack.enter_context(named_station(config))
             base = stack.enter_context(self._base(setting, found, config.wall))
             at = self._arranged(found, base)
-            stack.enter_context(entered(at))
+            stack.enter_context(enter_station(at))
             at.operator.say(at.operator.about)
             shared = {"clock": at.clock, "limits": config.limits, "rate_hz": config.rate_hz, "task": config.task}
             env = FrankaEnv(
@@ -92,16 +92,16 @@ class ArmKind(EnvironmentKind):
                 step_limit=self.sizes[2],
                 on_event=_on_event,
             )
-            stack.enter_context(watched(env, config.wall))
+            stack.enter_context(watch_session(env, config.wall))
             yield ArmPractice(env, self._recorder(at, view) if view else None)
 
     def _base(self, setting: Setting, at: Station, ahead: bool) -> AbstractContextManager[BasePolicy]:
         from rl.policies.registry import Around, is_named, named_policy
-        from robot.hardware.action import SIZE
-        from robot.policies.named import STATE, base_policy
+        from robot.hardware.action import ACTION_SIZE
+        from robot.policies.named import KNOWN_STATE_SIZE, base_policy
 
         if is_named(setting.base):
-            return nullcontext(named_policy(setting.base, Around(STATE, SIZE)))
+            return nullcontext(named_policy(setting.base, Around(KNOWN_STATE_SIZE, ACTION_SIZE)))
         return base_policy(str(setting.base), at, ahead, setting.ddim_steps, setting.device)
 
     def _arranged(self, at: Station, base: BasePolicy) -> Station:

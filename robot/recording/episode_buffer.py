@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpr.core.data.episode import Episode
 from mpr.core.data.step_log import AND, StepLog
-from robot.hardware.action import Action
+from robot.hardware.action import RobotAction
 from robot.hardware.arm import ArmState
 from robot.hardware.clock import Beat
 from robot.safety.guard import Event, Held, Sent
@@ -32,7 +32,7 @@ class EpisodeBuffer:
         self.seed, self.task, self.rate_hz, self.about = seed, task, rate_hz, about or {}  # JSON values
         self._seen: list[Seen] = []
         self._stale: list[tuple[str, ...]] = []  # of each view: cameras, or "state", that were too old
-        self._actions: list[tuple[Action, Action, Action]] = []
+        self._actions: list[tuple[RobotAction, RobotAction, RobotAction]] = []
         self._sent_at: list[float] = []
         self._outcomes: list[Sent | Held] = []
         self._beats: list[Beat] = []
@@ -45,7 +45,13 @@ class EpisodeBuffer:
         self._stale.append(stale)
 
     def acted(
-        self, base: Action, residual: Action, executed: Action, outcome: Sent | Held, at: float, beat: Beat
+        self,
+        base: RobotAction,
+        residual: RobotAction,
+        executed: RobotAction,
+        outcome: Sent | Held,
+        at: float,
+        beat: Beat,
     ) -> None:
         self._actions.append((np.nan_to_num(base, posinf=1, neginf=-1), residual, executed))
         self._sent_at.append(at)
@@ -62,7 +68,7 @@ class EpisodeBuffer:
             "overruns": overruns,
         }
         return Episode(
-            frames={name: Views(self._seen, name) for name in self._seen[0].pictures},
+            frames={name: _Views(self._seen, name) for name in self._seen[0].pictures},
             states=np.array([state_vector(seen.state) for seen in self._seen]),
             times=times - times[0],
             base_actions=base,
@@ -95,7 +101,7 @@ class EpisodeBuffer:
         )
 
 
-class Views:
+class _Views:
     """A camera's pictures as a FrameSource: the very ones that were seen, not a copy."""
 
     def __init__(self, seen: Sequence[Seen], camera: str) -> None:

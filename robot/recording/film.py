@@ -14,7 +14,7 @@ from mpr.core.data.video import write_video
 from mpr.core.errors import UserError
 from mpr.core.report.drawing import write_text
 from mpr.core.runs import atomic_path
-from robot.hardware.action import STEP
+from robot.hardware.action import STEP_M
 
 HEIGHT = 256  # pixels of each camera's picture
 
@@ -24,16 +24,16 @@ def save_film(episode: Episode, path: Path) -> None:
     if not episode.frames:
         raise UserError("the episode has no pictures to make a film of")
     with atomic_path(path) as temporary:
-        write_video(temporary, drawn(episode), episode.times)
+        write_video(temporary, _drawn(episode), episode.times)
 
 
-def drawn(episode: Episode) -> Iterator[NDArray[np.uint8]]:
+def _drawn(episode: Episode) -> Iterator[NDArray[np.uint8]]:
     """Every frame [H, W, 3]."""
     for t in range(len(episode) + 1):
         image = np.hstack([_sized(frames[t]) for frames in episode.frames.values()])
         write_text(image, f"step {t}, {episode.times[t]:.2f} s", 2 if t < len(episode) else 1)
         if t < len(episode):
-            x, y, z = 100 * STEP * episode.executed_actions[t, :3]
+            x, y, z = 100 * STEP_M * episode.executed_actions[t, :3]
             grip = episode.executed_actions[t, 7]
             write_text(image, f"sent {x:+.1f} {y:+.1f} {z:+.1f} cm, gripper {grip:+.2f}", 1)
         else:

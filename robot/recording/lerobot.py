@@ -29,10 +29,10 @@ from robot.recording.flags import flags
 from robot.recording.recorder import close_videos
 
 PICTURES = "observation.images."
-NEAR = 0.005  # rates this near are one: 30 and 29.97
+_NEAR = 0.005  # rates this near are one: 30 and 29.97
 AS_ASKED = 0.02  # a loop that was asked for a rate, and is this late, keeps it
 ROUND_HZ = (0.5, 0.25, 0.1, 0.01)
-LOOKED_AT = 32  # pictures an episode, and every fourth pixel of them: statistics of pictures are a sample
+_LOOKED_AT = 32  # pictures an episode, and every fourth pixel of them: statistics of pictures are a sample
 NOTE = """---
 license: unknown
 tags: [LeRobot]
@@ -47,7 +47,7 @@ what held the arm.
 """
 
 
-def columns(episode: Episode) -> dict[str, NDArray[Any]]:
+def lerobot_columns(episode: Episode) -> dict[str, NDArray[Any]]:
     """What the data set holds of an episode but for pictures and numbering: arrays [T] or [T, D] by name."""
     parts = {name.removesuffix("s"): episode.arrays[name] for name in OPTIONAL if name in episode.arrays}
     return {
@@ -60,7 +60,7 @@ def columns(episode: Episode) -> dict[str, NDArray[Any]]:
     }
 
 
-def pictures(episode: Episode) -> dict[str, FrameSource]:
+def lerobot_images(episode: Episode) -> dict[str, FrameSource]:
     """Its T pictures of each camera, under the data set's names."""
     return {PICTURES + camera: FrameWindow(f, 0, len(episode)) for camera, f in sorted(episode.frames.items())}
 
@@ -74,7 +74,7 @@ def nominal_rate(episodes: Sequence[Episode]) -> float:
     periods = np.concatenate([np.diff(episode.times) for episode in episodes])
     period_s = float(np.median(periods))
     spread = 1.4826 * float(np.median(np.abs(periods - period_s))) / period_s
-    near = max(NEAR, 3 * 1.2533 * spread / np.sqrt(len(periods)))  # three standard errors of the median
+    near = max(_NEAR, 3 * 1.2533 * spread / np.sqrt(len(periods)))  # three standard errors of the median
     asked = [episode.rate_hz for episode in episodes]
     told = [rate for rate in asked[:1] if rate and all(other == rate for other in asked)]
     rounded = [step * max(1, round(1 / period_s / step)) for step in ROUND_HZ]
@@ -90,15 +90,15 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
     """
     pyarrow, parquet = _arrow()
     rate, tasks = nominal_rate(episodes), sorted({_task(episode) for episode in episodes})
-    sizes = {key: frames[0].shape for key, frames in pictures(episodes[0]).items()}
+    sizes = {key: frames[0].shape for key, frames in lerobot_images(episodes[0]).items()}
     tables: list[dict[str, NDArray[Any]]] = []
     samples: list[dict[str, NDArray[Any]]] = []
     rows, total = [], 0
     for number, episode in enumerate(episodes):
         start, total = total, total + len(episode)
         own = v3.numbering(number, start, len(episode), tasks.index(_task(episode)), rate)
-        tables.append({**columns(episode), **own})
-        samples.append({**tables[-1], **{key: _sample(frames) for key, frames in pictures(episode).items()}})
+        tables.append({**lerobot_columns(episode), **own})
+        samples.append({**tables[-1], **{key: _sample(frames) for key, frames in lerobot_images(episode).items()}})
         row = v3.episode_row(number, _task(episode), start, total, rate, list(sizes), samples[-1])
         rows.append(row | {"about": json.dumps(_about(episode))})
         close_videos(episode)
@@ -106,11 +106,11 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
         raise UserError("one step is no data set: LeRobot's needs two at least")
     whole = {key: np.concatenate([sample[key] for sample in samples]) for key in samples[0]}
     with atomic_folder(Path(root)) as folder:
-        for name in (v3.TABLE, v3.EPISODES):
+        for name in (v3.TABLE, v3.EPISODES_FILE):
             (folder / name).parent.mkdir(parents=True)
         parquet.write_table(pyarrow.table({k: v3.column(pyarrow, whole[k]) for k in tables[0]}), folder / v3.TABLE)
-        parquet.write_table(pyarrow.Table.from_pylist(rows), folder / v3.EPISODES)
-        parquet.write_table(v3.task_table(pyarrow, tasks), folder / v3.TASKS)
+        parquet.write_table(pyarrow.Table.from_pylist(rows), folder / v3.EPISODES_FILE)
+        parquet.write_table(v3.task_table(pyarrow, tasks), folder / v3.TASKS_FILE)
         for key in sizes:
             file = folder / v3.VIDEO_PATH.format(video_key=key, **v3.ONE_FILE)
             file.parent.mkdir(parents=True)
@@ -137,7 +137,7 @@ def read_lerobot(root: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str
         for key, feature in features.items()
         if feature["dtype"] == "video"
     }
-    for row in parquet.read_table(root / v3.EPISODES).to_pylist():
+    for row in parquet.read_table(root / v3.EPISODES_FILE).to_pylist():
         start, steps = row["dataset_from_index"], row["length"]
         found = table.slice(start, steps)
         arrays = {name: np.array(found[name].to_pylist(), features[name]["dtype"]) for name in found.column_names}
@@ -169,12 +169,12 @@ def _about(episode: Episode) -> dict[str, Any]:
 
 def _all_pictures(episodes: Sequence[Episode], key: str) -> Iterator[NDArray[np.uint8]]:
     for episode in episodes:
-        frames = pictures(episode)[key]
+        frames = lerobot_images(episode)[key]
         yield from (frames[t] for t in range(len(frames)))
         close_videos(episode)
 
 
 def _sample(frames: FrameSource) -> NDArray[np.uint8]:
     """[pictures, H/4, W/4, 3]"""
-    at = np.unique(np.linspace(0, len(frames) - 1, LOOKED_AT).astype(int))
+    at = np.unique(np.linspace(0, len(frames) - 1, _LOOKED_AT).astype(int))
     return np.stack([frames[int(t)][::4, ::4] for t in at])

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 TABLE = "data/chunk-000/file-000.parquet"
-EPISODES = "meta/episodes/chunk-000/file-000.parquet"
-TASKS = "meta/tasks.parquet"
+EPISODES_FILE = "meta/episodes/chunk-000/file-000.parquet"
+TASKS_FILE = "meta/tasks.parquet"
 STATS = "meta/stats.json"
 INFO = "meta/info.json"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"

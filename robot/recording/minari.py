@@ -23,12 +23,12 @@ from rl.environments.kitchen.minari_data import write_storage
 from robot.recording.flags import FLAGS, flags
 from robot.recording.recorder import close_videos
 
-PARTS = {name.removesuffix("s"): name for name in OPTIONAL}  # info -> the episode's array
+_PARTS = {name.removesuffix("s"): name for name in OPTIONAL}  # info -> the episode's array
 INFOS = ("time", *FLAGS)
 DESCRIPTION = "Episodes recorded on a robot arm; infos['time'] holds the measured seconds"
 
 
-def columns(episode: Episode) -> dict[str, NDArray[Any]]:
+def minari_columns(episode: Episode) -> dict[str, NDArray[Any]]:
     """What the data set holds of an episode but for pictures, by name.
 
     A fact of an action is [T, ...], one of a state [T+1, ...].
@@ -38,7 +38,7 @@ def columns(episode: Episode) -> dict[str, NDArray[Any]]:
         "state": episode.states,
         "time": episode.times,
         "action": episode.executed_actions,
-        **{info: episode.arrays[name] for info, name in PARTS.items() if name in episode.arrays},
+        **{info: episode.arrays[name] for info, name in _PARTS.items() if name in episode.arrays},
         **flags(episode),
         "reward": (last & episode.success).astype(np.float64),
         "termination": last & episode.terminated,
@@ -59,7 +59,8 @@ def write_minari(episodes: Sequence[Episode], root: Path, name: str) -> Path:
 def read_minari_episodes(folder: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, FrameSource]]]:
     """What a data set that `write_minari` wrote holds of each episode: columns and pictures.
 
-    Columns are [T, ...] or [T+1, ...], as `columns` has them. Raises KeyError, ValueError or OSError where it is none.
+    Columns are [T, ...] or [T+1, ...], as `minari_columns` has. Raises KeyError, ValueError or OSError where it is no
+    such set.
     """
     import minari
 
@@ -68,7 +69,7 @@ def read_minari_episodes(folder: Path) -> Iterator[tuple[dict[str, NDArray[Any]]
             "state": episode.observations["state"],
             "action": episode.actions,
             **{name: episode.infos[name] for name in INFOS},
-            **{name: episode.infos[name] for name in PARTS if name in episode.infos},
+            **{name: episode.infos[name] for name in _PARTS if name in episode.infos},
             "reward": episode.rewards,
             "termination": episode.terminations,
             "truncation": episode.truncations,
@@ -92,7 +93,7 @@ def _spaces(episodes: Sequence[Episode]) -> tuple[Any, Any]:
 def _buffer(number: int, episode: Episode) -> Any:
     from minari.data_collector import EpisodeBuffer
 
-    found: dict[str, Any] = columns(episode)  # Minari declares lists, and stores arrays
+    found: dict[str, Any] = minari_columns(episode)  # Minari declares lists, and stores arrays
     observations: dict[str, Any] = {"state": found["state"]}
     if episode.frames:
         observations["images"] = {c: np.stack([f[t] for t in range(len(f))]) for c, f in episode.frames.items()}
@@ -104,5 +105,5 @@ def _buffer(number: int, episode: Episode) -> Any:
         rewards=found["reward"],
         terminations=found["termination"],
         truncations=found["truncation"],
-        infos={name: found[name] for name in (*INFOS, *PARTS) if name in found},
+        infos={name: found[name] for name in (*INFOS, *_PARTS) if name in found},
     )

@@ -10,9 +10,9 @@ import numpy as np
 
 from mpr.core.data.episode import Episode
 from mpr.core.data.episode_folder import load_episode
-from mpr.core.data.step_log import counted
+from mpr.core.data.step_log import count_texts
 from mpr.core.errors import BadClip
-from mpr.core.json_files import check
+from mpr.core.json_files import check_json
 
 
 class _Late(TypedDict):
@@ -23,7 +23,7 @@ class _Late(TypedDict):
     worst: float
 
 
-class About(TypedDict, total=False):
+class _About(TypedDict, total=False):
     """`Episode.about` of a recorded one (`robot.recording.episode_buffer`), as far as something is made of it."""
 
     arm: str
@@ -41,13 +41,13 @@ def load_recorded(folder: Path, verify: bool = False) -> Episode:
     """As `load_episode`. Raises BadClip also where what it says of itself is of another kind."""
     episode = load_episode(folder, verify)
     try:
-        check(episode.about, About, "about")
+        check_json(episode.about, _About, "about")
     except ValueError as error:
         raise BadClip(f"episode folder {folder}: {error}; record it again") from error
     return episode
 
 
-def figures(episode: Episode) -> dict[str, Any]:
+def episode_figures(episode: Episode) -> dict[str, Any]:
     """What its log comes to, as JSON: how often the arm was held and limits were met, how late its steps were.
 
     Of an episode from before there was a note a step, its own totals. None, or NaN seconds, where nobody counted.
@@ -55,8 +55,8 @@ def figures(episode: Episode) -> dict[str, Any]:
     log = episode.log
     late = np.array([math.nan] if log.late_s is None else log.late_s)
     found = {
-        "held": None if log.held is None else counted(log.held),  # what held the arm -> times
-        "met": None if log.met is None else counted(log.met),  # limit -> times
+        "held": None if log.held is None else count_texts(log.held),  # what held the arm -> times
+        "met": None if log.met is None else count_texts(log.met),  # limit -> times
         "late_s": dict(zip(("median", "p99", "worst"), np.percentile(late, [50, 99, 100]).tolist(), strict=True)),
         "missed": None if log.missed is None else int(log.missed.sum()),
     }

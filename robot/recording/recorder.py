@@ -21,15 +21,15 @@ from mpr.core.data.episode import Episode
 from mpr.core.data.episode_folder import check_filmable, frame_size, save_episode
 from mpr.core.data.video import VideoFrames
 from mpr.core.errors import NO_ROOM, BadClip, UserError
-from mpr.core.json_files import check, parsed
+from mpr.core.json_files import check_json, parsed
 from mpr.core.runs import free_bytes, own, write_atomic
 from robot.hardware.camera import CameraFeatures
 from robot.recording.recorded import load_recorded
 
-PREFIX = "episode_"
+_PREFIX = "episode_"
 LOG = "episodes.jsonl"
 STEP_BYTES = 8192  # of a step beside its pictures: states, actions, times, a frame's heads
-SPARE = 1_000_000  # bytes: checksums, the log, the folder itself
+_SPARE = 1_000_000  # bytes: checksums, the log, the folder itself
 
 
 class DiskFull(UserError):
@@ -40,12 +40,12 @@ class DiskFull(UserError):
 
 def episode_folder(root: Path, number: int) -> Path:
     """Where episode `number` lies below `root`."""
-    return Path(root) / f"{PREFIX}{number:06d}"
+    return Path(root) / f"{_PREFIX}{number:06d}"
 
 
 def episode_folders(root: Path) -> dict[int, Path]:
     """All that is called episode_NUMBER right below `root`, whole or not, by number."""
-    found = {p: re.fullmatch(rf"{PREFIX}(\d+)", p.name) for p in Path(root).glob(f"{PREFIX}*")}
+    found = {p: re.fullmatch(rf"{_PREFIX}(\d+)", p.name) for p in Path(root).glob(f"{_PREFIX}*")}
     return dict(sorted((int(match[1]), path) for path, match in found.items() if match))
 
 
@@ -62,7 +62,7 @@ def most_bytes(steps: int, sizes: Mapping[str, tuple[int, int]]) -> int:
     H.264 writes no block larger than raw 4:2:0: 1.5 bytes a pixel, in blocks of 16 x 16. Usual pictures take a tenth.
     """
     pixels = sum(-(-height // 16) * -(-width // 16) * 256 for height, width in sizes.values())
-    return SPARE + (steps + 1) * (STEP_BYTES + int(1.55 * pixels))
+    return _SPARE + (steps + 1) * (STEP_BYTES + int(1.55 * pixels))
 
 
 class Recorder:
@@ -173,7 +173,7 @@ def _read_log(file: Path) -> tuple[dict[int, dict[str, Any]], bool]:
     for line in lines[:-1]:
         try:
             row = parsed(line)
-            check(row, _Line)
+            check_json(row, _Line)
             rows[row["episode"]] = row
         except ValueError:
             torn = True

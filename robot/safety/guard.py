@@ -15,13 +15,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from robot.hardware.action import Action, target_of
+from robot.hardware.action import RobotAction, target_of
 from robot.hardware.arm import Arm, ArmState, Target
 from robot.hardware.clock import Clock
 from robot.hardware.fault_kind import FaultKind
 from robot.hardware.pose import Pose
 from robot.safety.limits import Limits, OutOfReach, Step, broken, limited, within_second
-from robot.safety.watch import AHEAD, Seen, Watch
+from robot.safety.watch import CLOCK_TOLERANCE_S, SafetyWatch, Seen
 
 ONCE = 1.0  # second without it, in which commands went out, after which an event is told again
 
@@ -64,7 +64,7 @@ class Guard:
         self.latched: Event | None = None
         self.log: list[Event] = []
         self._lock = threading.RLock()
-        self._watch = Watch(limits)
+        self._watch = SafetyWatch(limits)
         self._last: Pose | None = None  # commanded last; none while held
         self._still, self._stopped = True, float("-inf")  # whether the arm has stopped, and when
         self._steps: deque[Step] = deque()
@@ -73,7 +73,7 @@ class Guard:
         self._since: float | None = None  # since when nothing was sent; none before there was anything to send
         self._lasting: dict[tuple[str, bool], float] = {}  # kinds of events that were told, and their newest time
 
-    def act(self, action: Action, seen: Seen) -> Sent | Held:
+    def act(self, action: RobotAction, seen: Seen) -> Sent | Held:
         """Send the arm where an action wants it, made of what was seen: or hold it, and say why."""
         with self._lock:
             try:
@@ -153,7 +153,7 @@ class Guard:
         if troubled := self._troubled(state, now):
             return troubled
         wrong = self._watch.wrong(seen, now)
-        if wrong is None and self._last is None and state.time < self._stopped - AHEAD:
+        if wrong is None and self._last is None and state.time < self._stopped - CLOCK_TOLERANCE_S:
             wrong = FaultKind.STALE_STATE, "the arm's state is from before it stopped"
         return Event(now, *wrong, ask=wrong[0] == FaultKind.ARM_JUMPED) if wrong else None
 

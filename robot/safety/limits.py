@@ -27,11 +27,11 @@ from mpr.core.errors import UserError
 from robot.hardware.arm import ArmState, Target
 from robot.hardware.pose import Pose, Vector, angle_between, arc, between, distance_between
 
-SLACK = 1e-9  # metres, of rounding
+_SLACK = 1e-9  # metres, of rounding
 SLACK_TURN = 1e-6  # radians: a budget that is used up is met by an arc cosine near 1
 SECOND = 1 + 1e-9  # of time, and its rounding
 FARTHEST = 3.0  # metres of the workspace box from the base, on each axis
-MOST = {  # of each limit, and its unit: what lies beyond was meant in another unit, and would limit nothing
+_MOST = {  # of each limit, and its unit: what lies beyond was meant in another unit, and would limit nothing
     "step": (0.1, "m"),
     "turn": (1.5, "rad"),  # below a quarter, up to which `_share_in_turn` holds
     "lead": (0.2, "m"),
@@ -72,7 +72,7 @@ class Limits:
         far = any(len(c) != 3 or not np.less_equal(np.abs(c), FARTHEST).all() for c in corners)
         if far or not np.less(self.low, self.high).all():
             raise UserError(f"workspace {self.low} to {self.high} m is no box within {FARTHEST:g} m of the base")
-        for name, (most, unit) in MOST.items():
+        for name, (most, unit) in _MOST.items():
             if not 0 < (value := getattr(self, name)) <= most:
                 raise UserError(f"limit {name} {value:g} {unit}: above 0, {most:g} at most")
         if self.lost < self.silence:
@@ -82,7 +82,7 @@ class Limits:
 
     def inside(self, pose: Pose) -> bool:
         """Whether its position lies in the workspace box."""
-        return _length(self.clipped(pose.position) - pose.position) <= SLACK
+        return _length(self.clipped(pose.position) - pose.position) <= _SLACK
 
     def clipped(self, position: Vector) -> Vector:
         """The point of the workspace box that is nearest."""
@@ -139,11 +139,11 @@ def broken(target: Target, last: Pose, state: ArmState, used: tuple[float, float
     step, turn = distance_between(last, target.pose), angle_between(last, target.pose)
     held = {
         "workspace": limits.inside(target.pose),
-        "step": step <= limits.step + SLACK,
+        "step": step <= limits.step + _SLACK,
         "turn": turn <= limits.turn + SLACK_TURN,
-        "lead": distance_between(state.pose, target.pose) <= limits.lead + SLACK,
+        "lead": distance_between(state.pose, target.pose) <= limits.lead + _SLACK,
         "lead_turn": angle_between(state.pose, target.pose) <= limits.lead_turn + SLACK_TURN,
-        "second": used[0] + step <= limits.second + SLACK or step <= SLACK,
+        "second": used[0] + step <= limits.second + _SLACK or step <= _SLACK,
         "second_turn": used[1] + turn <= limits.second_turn + SLACK_TURN or turn <= SLACK_TURN,
         "gripper": limits.narrowest <= target.width <= limits.widest,
     }
@@ -163,7 +163,7 @@ def _moved(
     point where both hold and the box too, nearest to the last command; with the limits met."""
     balls = (("step" if step == limits.step else "second", last, step), ("lead", measured, limits.lead))
     start = limits.clipped(last + _excess(_length(measured - last), limits.lead) * (measured - last))
-    if any(_length(start - centre) > radius + SLACK for _, centre, radius in balls):
+    if any(_length(start - centre) > radius + _SLACK for _, centre, radius in balls):
         return None
     stop = limits.clipped(wish)
     shares = {name: _share_in_ball(start, stop, centre, radius) for name, centre, radius in balls}

@@ -17,10 +17,10 @@ from robot.hardware.fault_kind import FaultKind
 from robot.hardware.pose import Pose, distance_between
 from robot.safety.limits import Limits
 
-AHEAD = 0.01  # seconds: clocks of two devices agree no better
+CLOCK_TOLERANCE_S = 0.01  # seconds: clocks of two devices agree no better
 BLACK, LIT = 16, 0.01  # of 255, which this share of a picture reaches in any lit room; the noise of a dark one does not
-MOVED = 0.03  # metres of the arm, after which no camera that sees it shows the same picture
-FASTEST = 3.0  # metres per second: no arm of ours moves faster
+_MOVED = 0.03  # metres of the arm, after which no camera that sees it shows the same picture
+_FASTEST = 3.0  # metres per second: no arm of ours moves faster
 
 Wrong = tuple[FaultKind, str]  # and one line about it
 
@@ -35,7 +35,7 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class _Shown:
     """A picture that was new, and what the arm has done since."""
 
     picture: Picture
@@ -60,7 +60,7 @@ def bad_picture(name: str, picture: Picture, size: tuple[int, int] | None = None
     return None
 
 
-class Watch:
+class SafetyWatch:
     """Compares what is seen with what was seen before."""
 
     def __init__(self, limits: Limits) -> None:
@@ -68,7 +68,7 @@ class Watch:
         self._state: ArmState | None = None
         self._names: set[str] = set()  # cameras
         self._pictures: dict[str, Picture] = {}  # the newest of each camera
-        self._shown: dict[str, Shown] = {}
+        self._shown: dict[str, _Shown] = {}
 
     def wrong(self, seen: Seen, now: float) -> Wrong | None:
         """The first thing that is wrong with what is seen; none where nothing is."""
@@ -84,7 +84,7 @@ class Watch:
         """A person has looked, or the arm was brought elsewhere: it may stand anywhere. Where the clock was set back,
         older times say nothing any more."""
         self._state = None
-        if not all(picture.time <= now + AHEAD for picture in self._pictures.values()):
+        if not all(picture.time <= now + CLOCK_TOLERANCE_S for picture in self._pictures.values()):
             self._pictures, self._shown = {}, {}
 
     def _wrong_state(self, state: ArmState, now: float) -> Wrong | None:
@@ -95,7 +95,7 @@ class Watch:
             return old
         if before is not None:
             later, moved = state.time - before.time, distance_between(before.pose, state.pose)
-            if moved > MOVED + FASTEST * later:
+            if moved > _MOVED + _FASTEST * later:
                 return FaultKind.ARM_JUMPED, f"the arm stands {moved:.3f} m from where it was {later:.3f} s before"
         self._state = state
         return None
@@ -129,7 +129,7 @@ class Watch:
             return FaultKind.BAD_TIME, f"{what} has no time"
         if before is not None and time < before:
             return FaultKind.TIME_BACKWARDS, f"{what} is {before - time:.3f} s older than the one before"
-        if age < -AHEAD:
+        if age < -CLOCK_TOLERANCE_S:
             return FaultKind.TIME_AHEAD, f"{what} is {-age:.3f} s ahead of the clock"
         if age > most:
             return stale, f"{what} is {age:.3f} s old, {most:g} s at most"
@@ -137,13 +137,13 @@ class Watch:
 
     def _frozen(self, name: str, picture: Picture, state: ArmState) -> Wrong | None:
         """A picture that was taken after the arm moved, and still shows what it showed before."""
-        shown = self._shown.setdefault(name, Shown(picture, state.pose))
+        shown = self._shown.setdefault(name, _Shown(picture, state.pose))
         if not _same(shown.picture.image, picture.image):
-            self._shown[name] = Shown(picture, state.pose)
+            self._shown[name] = _Shown(picture, state.pose)
             return None
         if picture.time > shown.moved:
             return FaultKind.FROZEN_PICTURE, f"camera {name} shows the same as before the arm moved"
-        if distance_between(shown.pose, state.pose) > MOVED:
+        if distance_between(shown.pose, state.pose) > _MOVED:
             self._shown[name] = replace(shown, moved=min(shown.moved, state.time))
         return None
 

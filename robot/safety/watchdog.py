@@ -9,7 +9,7 @@ from typing import Self
 from robot.hardware.fault_kind import FaultKind
 from robot.safety.guard import Guard
 
-RATE_HZ = 20.0
+_RATE_HZ = 20.0
 
 
 class Watchdog:
@@ -33,7 +33,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         untold = ""
-        while not self._over.wait(1 / RATE_HZ):
+        while not self._over.wait(1 / _RATE_HZ):
             try:
                 self.guard.watch()
             except Exception as error:

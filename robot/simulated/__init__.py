@@ -15,7 +15,7 @@ from rl.policies.base_policy import BasePolicy
 from robot.hardware.clock import Clock, WallClock
 from robot.safety.limits import Limits
 from robot.simulated.arm import SimulatedArm
-from robot.simulated.camera_renderer import CAMERAS
+from robot.simulated.camera_renderer import TWIN_CAMERAS
 from robot.simulated.cameras import SimulatedCamera
 from robot.simulated.distant import Distant
 from robot.simulated.impedance import Gains
@@ -60,7 +60,7 @@ def simulated(
 
 
 def _twin(world: World, clock: Clock) -> Twin:
-    cameras = tuple(SimulatedCamera(world, name) for name in CAMERAS)
+    cameras = tuple(SimulatedCamera(world, name) for name in TWIN_CAMERAS)
     task = world.task
     expert = task.expert(lambda: world.measured().door) if task.expert else None
     return Twin(SimulatedArm(world), cameras, clock, SimulatedOperator(world), expert, task.limits, world)

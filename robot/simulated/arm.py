@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from robot.hardware.arm import ArmError, ArmFeatures, ArmState, Target
-from robot.simulated.physics import WIDEST
+from robot.simulated.physics import TWIN_HAND_WIDEST_M
 from robot.simulated.world import World
 
 
@@ -44,7 +44,7 @@ class SimulatedArm:
     def send(self, target: Target) -> Target:
         """A width that the fingers do not have becomes the nearest one."""
         self._obeying()
-        target = replace(target, width=float(np.clip(target.width, 0.0, WIDEST)))
+        target = replace(target, width=float(np.clip(target.width, 0.0, TWIN_HAND_WIDEST_M)))
         self._world.order("pull", target)
         return target
 

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from mpr.core.data.scene import CameraPath
-from rl.environments.kitchen.camera import FOVY, SIZE
+from rl.environments.kitchen.camera import FOVY, RENDERED_PX
 from rl.environments.kitchen.pictures import KitchenPictures
 from rl.environments.kitchen.recording import scene_recording
 from rl.environments.kitchen.tasks import Task
 from robot.simulated.physics import Snapshot
 
 WORLD, WRIST = "world", "wrist"
-CAMERAS = (WORLD, WRIST)
-VIEW = "front"  # of the kitchen's, for the world camera
+TWIN_CAMERAS = (WORLD, WRIST)
+WORLD_CAMERA_VIEW = "front"  # of the kitchen's, for the world camera
 WRIST_AT = np.array([0.08, 0.0, -0.12])  # metres, end-effector frame: on the hand's front, where a D435 is screwed on
 WRIST_TILT = np.deg2rad(20.0)  # towards the fingers' tips
 
@@ -37,7 +37,7 @@ class CameraRenderer:
     def open(self) -> None:
         """Raises NoGL where nothing can be rendered."""
         if self._pictures is None:
-            pictures = KitchenPictures(self.task, (VIEW,), max(self.size))
+            pictures = KitchenPictures(self.task, (WORLD_CAMERA_VIEW,), max(self.size))
             pictures.open()
             self._pictures = pictures
 
@@ -49,7 +49,7 @@ class CameraRenderer:
     def look(self, snapshot: Snapshot, camera: str) -> NDArray[np.uint8]:
         """RGB [height, width, 3] of an open pair of renderer."""
         assert self._pictures is not None
-        recording = scene_recording(self.task, snapshot.base_offset, snapshot.qpos[None], VIEW)
+        recording = scene_recording(self.task, snapshot.base_offset, snapshot.qpos[None], WORLD_CAMERA_VIEW)
         if camera == WRIST:
             recording = replace(recording, camera=_wrist(snapshot))
         square = self._pictures.look(recording).frame(0)
@@ -64,4 +64,4 @@ def _wrist(snapshot: Snapshot) -> CameraPath:
     up /= np.linalg.norm(up)
     axes = snapshot.hand_rotation @ np.stack([np.cross(look, up), up, -look], -1)
     position = snapshot.hand_position + snapshot.hand_rotation @ WRIST_AT
-    return CameraPath(position[None], Rotation.from_matrix(axes).as_quat()[None], float(FOVY), SIZE, SIZE)
+    return CameraPath(position[None], Rotation.from_matrix(axes).as_quat()[None], float(FOVY), RENDERED_PX, RENDERED_PX)

@@ -12,8 +12,8 @@ from rl.environments.kitchen.camera import camera_path
 from robot.hardware.arm import ArmError
 from robot.hardware.camera import CameraError, CameraFeatures, Picture
 from robot.hardware.pose import Pose
-from robot.hardware.view import View
-from robot.simulated.camera_renderer import VIEW, WORLD
+from robot.hardware.view import CameraPlacement
+from robot.simulated.camera_renderer import WORLD, WORLD_CAMERA_VIEW
 from robot.simulated.physics import PICTURES_HZ
 from robot.simulated.world import World
 
@@ -26,7 +26,7 @@ class SimulatedCamera:
     def __init__(self, world: World, name: str) -> None:
         self._world, self._name = world, name
         self._entered = False
-        self._view: View | None = None  # the last one known
+        self._view: CameraPlacement | None = None  # the last one known
 
     @property
     def features(self) -> CameraFeatures:
@@ -68,11 +68,11 @@ class SimulatedCamera:
             with suppress(ArmError):  # no world
                 self._view = self._seen_from(self._world.measured().base)
 
-    def _seen_from(self, base: Pose) -> View:
+    def _seen_from(self, base: Pose) -> CameraPlacement:
         """Of the camera that stands, in the frame of the arm's base, which the operator moves."""
-        path = camera_path(self._world.task.kitchen, VIEW, 1)
+        path = camera_path(self._world.task.kitchen, WORLD_CAMERA_VIEW, 1)
         height, width = self._world.size
         focal = max(height, width) / 2 / math.tan(path.fovy / 2)
         turn = base.rotation.inv() * Rotation.from_quat(path.quaternions[0]) * Rotation.from_rotvec([math.pi, 0, 0])
         position = base.rotation.inv().apply(path.positions[0] - base.position)
-        return View(Pose(position, turn.as_quat()), (focal, focal), ((width - 1) / 2, (height - 1) / 2))
+        return CameraPlacement(Pose(position, turn.as_quat()), (focal, focal), ((width - 1) / 2, (height - 1) / 2))

@@ -16,7 +16,7 @@ from robot.simulated.process import Channels, simulate
 from robot.simulated.tasks import TwinTask
 
 AT_ONCE = ("pull", "hold")
-STARTING = 60.0  # seconds, at most, until a simulation has started
+_STARTING = 60.0  # seconds, at most, until a simulation has started
 ANSWERING = 30.0  # seconds, at most, for an order
 LEAVING = 2.0  # seconds for a simulation to end by itself, before it is killed
 LOOKING = 0.004  # seconds between two looks for an answer
@@ -36,7 +36,7 @@ class Distant:
         self._process = context.Process(target=simulate, args=arguments, name="simulation", daemon=True)
         self._process.start()
         try:
-            self._wait(lambda: self._channels.measured.read()[0] > 0, STARTING, "has not started")
+            self._wait(lambda: self._channels.measured.read()[0] > 0, _STARTING, "has not started")
             self._newest: Measured = self._channels.measured.read()[1]
         except BaseException:
             self.__exit__()

@@ -15,17 +15,17 @@ from scipy.spatial.transform import Rotation
 
 from rl.data.demonstrations import FrameSize
 from rl.policies.base_policy import CameraFrames
-from robot.hardware.action import STEP
+from robot.hardware.action import STEP_M
 from robot.hardware.pose import Pose, turn_base_between
-from robot.simulated.door import Door
+from robot.simulated.door import TwinDoor
 
-STANDOFF = 0.12  # metres before the handle
-CLOSE = 0.025  # metres from the standoff at which the approach begins
-NEAR = 0.012  # metres from the handle at which the fingers close
+_STANDOFF = 0.12  # metres before the handle
+_CLOSE = 0.025  # metres from the standoff at which the approach begins
+_NEAR = 0.012  # metres from the handle at which the fingers close
 DEPTH = 0.01  # metres beyond the handle that the fingers reach
 ALIGNED = 0.12  # radians off, at most, before the approach begins
 GRIP_STEPS = 10
-AHEAD = 0.3  # radians of the door's turn that the hand is pulled ahead of where it is
+_AHEAD = 0.3  # radians of the door's turn that the hand is pulled ahead of where it is
 WANTED = 1.0  # radians that it pulls towards
 GAIN = 2.0  # of what is missing: the arm does about a quarter of a step in a tenth of a second
 TURN = 0.25  # radians an action, at most
@@ -39,7 +39,7 @@ class DoorExpert:
     states, the same actions: it draws nothing.
     """
 
-    def __init__(self, door: Callable[[], Door]) -> None:
+    def __init__(self, door: Callable[[], TwinDoor]) -> None:
         self._where = door
 
     @property
@@ -56,21 +56,21 @@ class DoorExpert:
         seen = np.asarray(observation, np.float64)
         hand = Pose(seen[:3], seen[3:7])
         handle, forward = self._door.handle, self._door.facing[:, 2]
-        before = handle - STANDOFF * forward
+        before = handle - _STANDOFF * forward
         self._go_on(hand, before)
         if self.stage == "reach":
             return self._towards(hand, before, OPEN)
         if self.stage in ("approach", "grip"):
             return self._towards(hand, handle + DEPTH * forward, OPEN if self.stage == "approach" else SHUT)
-        turn = min(self._turned(hand) + AHEAD, WANTED)
+        turn = min(self._turned(hand) + _AHEAD, WANTED)
         along = Rotation.from_rotvec([0.0, 0.0, self._door.sign * turn])
         return self._towards(hand, self._door.hinge + along.apply(handle - self._door.hinge), SHUT)
 
     def _go_on(self, hand: Pose, before: NDArray[np.float64]) -> None:
         """To the next stage, where the hand is ready for it."""
-        if self.stage == "reach" and self._at(hand, before, CLOSE):
+        if self.stage == "reach" and self._at(hand, before, _CLOSE):
             self.stage = "approach"
-        if self.stage == "approach" and self._at(hand, self._door.handle, NEAR):
+        if self.stage == "approach" and self._at(hand, self._door.handle, _NEAR):
             self.stage = "grip"
         if self.stage == "grip":
             self._gripped += 1
@@ -88,7 +88,7 @@ class DoorExpert:
 
     def _towards(self, hand: Pose, position: NDArray[np.float64], grip: float) -> NDArray[np.float32]:
         """The action that heads for there, facing the handle: as far as an action reaches."""
-        move = GAIN * (position - hand.position) / STEP
+        move = GAIN * (position - hand.position) / STEP_M
         move /= max(1.0, float(np.linalg.norm(move)))
         turn = GAIN * turn_base_between(hand, Pose(position, self._facing.as_quat())).as_rotvec()
         turn *= min(1.0, TURN / max(float(np.linalg.norm(turn)), 1e-9))

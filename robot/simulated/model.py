@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rl.environments.kitchen.scene import model_path
-from rl.environments.kitchen.tasks import ARM, FINGERS
+from rl.environments.kitchen.tasks import ARM, FINGER_JOINTS
 from tracking.simulator.gl import mujoco
 
 TIMESTEP = 0.001  # seconds: 1 kHz, as a Franka's control box
@@ -33,11 +33,11 @@ def torque_model() -> Any:
     for actuator, limit in zip(spec.actuators[ARM], TORQUE, strict=True):
         actuator.set_to_motor()
         actuator.ctrlrange = actuator.forcerange = [-limit, limit]
-    for actuator in spec.actuators[FINGERS]:
+    for actuator in spec.actuators[FINGER_JOINTS]:
         actuator.set_to_position(kp=FINGER_STIFFNESS)
         actuator.forcerange = [-GRIP, GRIP]
     model = spec.compile()
     model.dof_damping[ARM], model.dof_armature[ARM] = JOINT_DAMPING, ROTOR_INERTIA
-    model.dof_damping[FINGERS], model.dof_armature[FINGERS] = FINGER_DAMPING, FINGER_MASS
+    model.dof_damping[FINGER_JOINTS], model.dof_armature[FINGER_JOINTS] = FINGER_DAMPING, FINGER_MASS
     mujoco.mj_setConst(model, mujoco.MjData(model))  # what the compiler worked out from the inertia it saw
     return model

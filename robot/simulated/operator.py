@@ -9,7 +9,7 @@ from robot.hardware.arm import ArmError
 from robot.simulated.world import World
 from robot.teleop.operator import Answer, Mark
 
-PATIENCE = 3  # recoveries before one episode, after which a person would have to look
+_PATIENCE = 3  # recoveries before one episode, after which a person would have to look
 
 
 class SimulatedOperator:
@@ -51,7 +51,7 @@ class SimulatedOperator:
         if Answer.RECOVER not in answers:
             return Answer.GO
         self._recoveries += 1
-        return Answer.RECOVER if self._recoveries <= PATIENCE else Answer.QUIT
+        return Answer.RECOVER if self._recoveries <= _PATIENCE else Answer.QUIT
 
     def say(self, text: str) -> None:
         self.said.append(text)

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from mpr.core.errors import UserError
-from rl.environments.kitchen.tasks import ARM, FINGERS
+from rl.environments.kitchen.tasks import ARM, FINGER_JOINTS
 from robot.hardware.arm import ArmError, Mode, Target
 from robot.simulated.model import TIMESTEP
-from robot.simulated.physics import JOINT_ZERO, WIDEST, Physics
+from robot.simulated.physics import JOINT_ZERO, TWIN_HAND_WIDEST_M, Physics
 
 DRAW_BACK = 0.1  # metres along the hand: out of what it held, before the joints go their straight way
 DRAW_BACK_TIME = 1.0  # seconds
 JOINT_SPEED = 0.7  # rad/s of the fastest joint on the way home, on average; half as much again in its middle
 THERE = 0.01  # radians off, at most, at home
-PATIENCE = 2.0  # seconds: for fingers to open, and for the arm to settle
+_PATIENCE = 2.0  # seconds: for fingers to open, and for the arm to settle
 SETTLING = 0.1  # seconds after the scene was put back: the cameras have seen it by then
 
 Lasting = Iterator[None]
@@ -56,9 +56,9 @@ def home(physics: Physics) -> Lasting:
     _obeying(physics)
     physics.mode = Mode.MOVING
     physics.stay()
-    physics.finger = WIDEST / 2
-    for _ in range(_steps(PATIENCE)):
-        if physics.data.qpos[FINGERS].sum() > 0.99 * WIDEST:
+    physics.finger = TWIN_HAND_WIDEST_M / 2
+    for _ in range(_steps(_PATIENCE)):
+        if physics.data.qpos[FINGER_JOINTS].sum() > 0.99 * TWIN_HAND_WIDEST_M:
             break
         yield from _step(physics)
     if np.abs(_joints(physics) - physics.home).max() > THERE:
@@ -130,7 +130,7 @@ def _along_joints(physics: Physics) -> Lasting:
     for share in np.linspace(0, 1, _steps(seconds) + 2):
         physics.joints = start + share * share * (3 - 2 * share) * (physics.home - start)
         yield from _step(physics)
-    for _ in range(_steps(PATIENCE)):
+    for _ in range(_steps(_PATIENCE)):
         off = np.abs(_joints(physics) - physics.home)
         if off.max() < THERE / 2 and np.abs(physics.data.qvel[ARM]).max() < THERE:
             return

@@ -13,17 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from rl.environments.kitchen.scene import move_base
-from rl.environments.kitchen.tasks import ARM, END_EFFECTOR, FINGERS
+from rl.environments.kitchen.tasks import ARM, END_EFFECTOR, FINGER_JOINTS
 from robot.hardware.arm import ArmState, Mode, Target
 from robot.hardware.pose import Pose
-from robot.simulated.door import BASE, Door, door_of
+from robot.simulated.door import BASE_BODY, TwinDoor, door_of
 from robot.simulated.impedance import Gains, hand_torques, joint_torques, pose_error
 from robot.simulated.model import TIMESTEP, TORQUE, torque_model
 from robot.simulated.tasks import TwinTask
 from tracking.simulator.gl import mujoco
 
 PICTURES_HZ = 30
-WIDEST = 0.08  # metres between the fingers
+TWIN_HAND_WIDEST_M = 0.08  # metres between the fingers
 FINGER_SPEED = 0.05  # m/s of each finger: the width changes twice as fast
 JOINT_ZERO = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.57, 0.7854])  # radians a Franka reads where the kitchen's model has 0
 SPEED = np.array([2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61])  # rad/s at which a Panda stops itself
@@ -49,7 +49,7 @@ class Measured:
     state: ArmState
     cause: str  # of a reflex, one line; empty without one
     travel: float  # radians or metres that the thing stands open
-    door: Door
+    door: TwinDoor
     base: Pose  # of the arm's base, in the kitchen's frame
     skipped: float = 0.0  # seconds of the wall's that the simulation stood still for
 
@@ -62,11 +62,11 @@ class Physics:
         self.home = np.array(task.home)  # radians, Franka's count
         self.model = torque_model()
         self.data = mujoco.MjData(self.model)
-        self._site, self._base = self.model.site(END_EFFECTOR).id, self.model.body(BASE).id
+        self._site, self._base = self.model.site(END_EFFECTOR).id, self.model.body(BASE_BODY).id
         self._jacobian, self._mass = np.zeros((6, self.model.nv)), np.zeros((self.model.nv, self.model.nv))
         self.origin, self.steps = 0.0, 0
         self.joints: NDArray[np.float64] | None = None  # [7], Franka's count: a reference, instead of the target
-        self.finger = WIDEST / 2
+        self.finger = TWIN_HAND_WIDEST_M / 2
         self.mode, self.errors, self.cause = Mode.IDLE, (), ""
         self.place()
         self.snapshot = self.look()
@@ -83,8 +83,8 @@ class Physics:
         move_base(self.model, self._offset.tolist())
         mujoco.mj_resetDataKeyframe(self.model, self.data, 0)
         stands = self.home if joints is None else np.asarray(joints)
-        self.data.qpos[ARM], self.data.qpos[FINGERS] = stands - JOINT_ZERO, WIDEST / 2
-        self.data.ctrl[FINGERS] = self.finger = WIDEST / 2
+        self.data.qpos[ARM], self.data.qpos[FINGER_JOINTS] = stands - JOINT_ZERO, TWIN_HAND_WIDEST_M / 2
+        self.data.ctrl[FINGER_JOINTS] = self.finger = TWIN_HAND_WIDEST_M / 2
         mujoco.mj_forward(self.model, self.data)
         self.door = door_of(self.task.kitchen, self.model, self.data)
         self.stay()
@@ -114,7 +114,7 @@ class Physics:
         state = ArmState(
             pose=self.pose(),
             joints=qpos[ARM] + JOINT_ZERO,
-            width=float(qpos[FINGERS].sum()),
+            width=float(qpos[FINGER_JOINTS].sum()),
             time=self.time,
             mode=self.mode,
             errors=self.errors,
@@ -136,7 +136,7 @@ class Physics:
         mujoco.mj_step1(m, d)
         d.ctrl[ARM] = np.clip(self._torques(), -TORQUE, TORQUE)
         most = FINGER_SPEED * TIMESTEP
-        d.ctrl[FINGERS] += np.clip(self.finger - d.ctrl[FINGERS], -most, most)
+        d.ctrl[FINGER_JOINTS] += np.clip(self.finger - d.ctrl[FINGER_JOINTS], -most, most)
         mujoco.mj_step2(m, d)
         self.steps += 1
         over = np.abs(d.qvel[ARM]) - self.fastest

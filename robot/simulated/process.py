@@ -21,7 +21,7 @@ from mpr.core.errors import UserError
 from mpr.core.processes import end_with_parent
 from robot.hardware.camera import Picture
 from robot.hardware.clock import collect_now
-from robot.simulated.camera_renderer import CAMERAS, CameraRenderer
+from robot.simulated.camera_renderer import TWIN_CAMERAS, CameraRenderer
 from robot.simulated.impedance import Gains
 from robot.simulated.model import TIMESTEP
 from robot.simulated.orders import Controller
@@ -48,7 +48,7 @@ class Channels:
     def of(cls, context: BaseContext, size: tuple[int, int]) -> Channels:
         room = size[0] * size[1] * 3 + ROOM
         orders, replies, measured = (Slots(context, ROOM) for _ in range(3))
-        return cls(orders, replies, measured, {name: Slots(context, room) for name in CAMERAS})
+        return cls(orders, replies, measured, {name: Slots(context, room) for name in TWIN_CAMERAS})
 
 
 def simulate(task: TwinTask, size: tuple[int, int], gains: Gains | None, channels: Channels) -> None:

@@ -17,7 +17,7 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 HEADER = struct.Struct("<QQI")
-TRIES = 100  # for a reader whom the writer overtakes
+_TRIES = 100  # for a reader whom the writer overtakes
 
 
 class Slots:
@@ -46,7 +46,7 @@ class Slots:
     def read(self) -> tuple[int, Any]:
         """The newest message and its number; (0, None) before there is one."""
         memory = memoryview(self._memory).cast("B")
-        for _ in range(TRIES):
+        for _ in range(_TRIES):
             headers = [HEADER.unpack_from(memory, self._start(slot)) for slot in (0, 1)]
             for slot in sorted((0, 1), key=lambda slot: -headers[slot][0]):
                 number, length, check = headers[slot]

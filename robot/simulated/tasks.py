@@ -13,10 +13,20 @@ from rl.environments.kitchen.tasks import Task
 from rl.policies.base_policy import BasePolicy
 from robot.hardware.pose import Pose
 from robot.safety.limits import Limits
-from robot.simulated.door import Door
+from robot.simulated.door import TwinDoor
 
-HOME = (1.649, 0.935, 0.13, -1.86, -1.705, 1.51, 0.426)  # radians: before the microwave, far from any limit
-HOME_POSE = Pose(np.array([0.093814, 0.586678, 0.041864]), np.array([-0.092093, 0.701263, 0.092093, 0.700905]))
+MICROWAVE_HOME_RAD = (
+    1.649,
+    0.935,
+    0.13,
+    -1.86,
+    -1.705,
+    1.51,
+    0.426,
+)  # radians: before the microwave, far from any limit
+MICROWAVE_HOME_POSE = Pose(
+    np.array([0.093814, 0.586678, 0.041864]), np.array([-0.092093, 0.701263, 0.092093, 0.700905])
+)
 TWIN_TASKS = Registry("task of the simulated arm", "mpr.twin_tasks", {"microwave": "robot.simulated.microwave:TWIN"})
 
 
@@ -26,9 +36,11 @@ class TwinTask:
 
     kitchen: Task  # what opens, how far counts as success, how it is seen
     limits: Limits  # of the guard, whose workspace holds the thing: another box than a table's
-    expert: Callable[[Callable[[], Door]], BasePolicy] | None = None  # made of what tells where the thing is
-    home: tuple[float, ...] = HOME  # joints [7] as a Franka reads them, radians, at which an episode begins
-    home_pose: Pose = HOME_POSE  # of the end effector there, in the frame of the arm's base
+    expert: Callable[[Callable[[], TwinDoor]], BasePolicy] | None = None  # made of what tells where the thing is
+    home: tuple[float, ...] = (
+        MICROWAVE_HOME_RAD  # joints [7] as a Franka reads them, radians, at which an episode begins
+    )
+    home_pose: Pose = MICROWAVE_HOME_POSE  # of the end effector there, in the frame of the arm's base
 
 
 def find_twin_task(name: str) -> TwinTask:

@@ -16,7 +16,7 @@ from robot.simulated.orders import Controller
 from robot.simulated.physics import Measured, Physics
 from robot.simulated.tasks import TwinTask
 
-ROUNDING = 1e-6  # of a step: by which a deadline may lie beyond it
+_ROUNDING = 1e-6  # of a step: by which a deadline may lie beyond it
 
 
 class World(Protocol):
@@ -65,7 +65,7 @@ class Lockstep:
         return self.physics.time
 
     def sleep_until(self, deadline: float) -> None:
-        for _ in range(math.ceil((deadline - self.now()) / TIMESTEP - ROUNDING)):
+        for _ in range(math.ceil((deadline - self.now()) / TIMESTEP - _ROUNDING)):
             self._controller.step()
 
     def measured(self) -> Measured:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
-from robot.hardware.action import Action
+from robot.hardware.action import RobotAction
 from robot.teleop.operator import Mark
 
 POSITION, TURN = 0.5, 0.1  # of a full deflection: units of action, radians (the authors' own)
@@ -82,7 +82,7 @@ class LetGo:
         return np.where(self._seen, values, 0.0)
 
 
-def action_of_wish(wish: Wish) -> Action:
+def action_of_wish(wish: Wish) -> RobotAction:
     """Deflections beyond the dead zone, from 0 at its edge, scaled to an action."""
     moves, turns = (np.sign(v) * np.clip((np.abs(v) - DEADZONE) / (1 - DEADZONE), 0, 1) for v in (wish.move, wish.turn))
     quaternion = Rotation.from_rotvec(TURN * turns).as_quat(canonical=True)

@@ -26,15 +26,15 @@ from robot.teleop.keys import Keys
 from robot.teleop.operator import Mark, most_careful
 
 # SDL's numbers, the same for every model
-AXES = ("left x", "left y", "right x", "right y", "left trigger", "right trigger")  # right and down are positive
+_AXES = ("left x", "left y", "right x", "right y", "left trigger", "right trigger")  # right and down are positive
 CROSS, CIRCLE, SQUARE, TRIANGLE, CREATE, PS, OPTIONS = range(7)
 PAD_LEFT, PAD_RIGHT = 13, 14
 FULL = 32767
 
 SETTLE = 0.2  # seconds after a pad is found, in which SDL may not know yet what is held
 
-MARKS = {OPTIONS: Mark.SUCCESS, CREATE: Mark.FAILURE, TRIANGLE: Mark.REDO}
-GRIPS = {CROSS: SHUT, CIRCLE: OPEN}
+_MARKS = {OPTIONS: Mark.SUCCESS, CREATE: Mark.FAILURE, TRIANGLE: Mark.REDO}
+_GRIPS = {CROSS: SHUT, CIRCLE: OPEN}
 SETTINGS = (
     "PYGAME_HIDE_SUPPORT_PROMPT",
     "SDL_NO_SIGNAL_HANDLERS",  # else SDL swallows SIGTERM: the process could not be ended in the ordinary way
@@ -112,9 +112,9 @@ options       success    create  failure    triangle  redo"""
             self._let_go.forget()
             return np.zeros(7)
         for button in pressed:
-            self._grip = GRIPS.get(button, self._grip)
-        self._said += [MARKS[button] for button in pressed if button in MARKS]
-        axes = [pad.get_axis(axis) / FULL for axis in range(len(AXES))]
+            self._grip = _GRIPS.get(button, self._grip)
+        self._said += [_MARKS[button] for button in pressed if button in _MARKS]
+        axes = [pad.get_axis(axis) / FULL for axis in range(len(_AXES))]
         return np.clip([*axes, pad.get_button(PAD_RIGHT) - pad.get_button(PAD_LEFT)], -1, 1)
 
     def _find(self) -> Any:

@@ -20,11 +20,11 @@ from robot.teleop.operator import Mark
 HELD = 0.25  # seconds: longer than the time between two readings and two repeats (30 to 90 ms) together
 MOVES = {"i": (0, 1), "k": (0, -1), "j": (1, 1), "l": (1, -1), "u": (2, 1), "o": (2, -1)}  # key: axis, sign
 TURNS = {"I": (1, 1), "K": (1, -1), "J": (0, -1), "L": (0, 1), "U": (2, 1), "O": (2, -1)}
-AXES = MOVES | {key: (3 + axis, sign) for key, (axis, sign) in TURNS.items()}
-AXES |= {"up": AXES["i"], "down": AXES["k"], "left": AXES["j"], "right": AXES["l"]}
+KEY_AXES = MOVES | {key: (3 + axis, sign) for key, (axis, sign) in TURNS.items()}
+KEY_AXES |= {"up": KEY_AXES["i"], "down": KEY_AXES["k"], "left": KEY_AXES["j"], "right": KEY_AXES["l"]}
 SPEEDS = {"1": 0.2, "2": 0.4, "3": 1.0}  # deflections: 3, 8 and 25 mm a step
-GRIPS = {"x": SHUT, "z": OPEN}
-KEYS = frozenset({*AXES, *SPEEDS, *GRIPS})
+KEY_GRIPS = {"x": SHUT, "z": OPEN}
+KEYS = frozenset({*KEY_AXES, *SPEEDS, *KEY_GRIPS})
 
 
 class KeyboardTeleop(AbstractContextManager["KeyboardTeleop"]):
@@ -55,12 +55,12 @@ x, z                  shut, open the gripper
 
     def read(self) -> Wish:
         for key in self.keys.take(KEYS):
-            self._grip = GRIPS.get(key.name, self._grip)
+            self._grip = KEY_GRIPS.get(key.name, self._grip)
             self._speed = SPEEDS.get(key.name, self._speed)
-            if key.name in AXES:
+            if key.name in KEY_AXES:
                 self._until[key.name] = key.since + HELD
         now, deflections = self.keys.clock.now(), np.zeros(6)
-        for axis, sign in {AXES[name] for name, until in self._until.items() if now < until}:
+        for axis, sign in {KEY_AXES[name] for name, until in self._until.items() if now < until}:
             deflections[axis] += sign * self._speed
         return Wish(deflections[:3], deflections[3:], self._grip)
 

@@ -9,10 +9,10 @@ from typing import TextIO
 from robot.teleop.keys import Keys
 from robot.teleop.operator import Answer, Mark, most_careful
 
-MARKS = {"s": Mark.SUCCESS, "f": Mark.FAILURE, "r": Mark.REDO, "q": Mark.QUIT}
+KEY_MARKS = {"s": Mark.SUCCESS, "f": Mark.FAILURE, "r": Mark.REDO, "q": Mark.QUIT}
 # No key of an answer but `q` is one of a mark: who means "redo" and is late must not clear the arm's errors.
 ANSWERS = {Answer.GO: "enter", Answer.RECOVER: "c", Answer.QUIT: "q"}
-WORDS = {Answer.GO: "go on", Answer.RECOVER: "clear the arm's errors and go on", Answer.QUIT: "quit"}
+_WORDS = {Answer.GO: "go on", Answer.RECOVER: "clear the arm's errors and go on", Answer.QUIT: "quit"}
 
 
 class KeyboardOperator:
@@ -31,7 +31,7 @@ class KeyboardOperator:
         """A person puts things where they like."""
 
     def mark(self) -> Mark | None:
-        said = [MARKS[key.name] for key in self.keys.take(MARKS)]
+        said = [KEY_MARKS[key.name] for key in self.keys.take(KEY_MARKS)]
         said += [mark for other in self.others if (mark := other()) is not None]
         return most_careful(said)
 
@@ -40,7 +40,7 @@ class KeyboardOperator:
         if not of:
             raise ValueError("a question without answers")
         self._forget()
-        self.say(question + "   " + "   ".join(f"[{key}] {WORDS[answer]}" for key, answer in of.items()))
+        self.say(question + "   " + "   ".join(f"[{key}] {_WORDS[answer]}" for key, answer in of.items()))
         while not (typed := self.keys.take(of)):
             self.keys.wait()
         self._forget()

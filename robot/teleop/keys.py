@@ -40,11 +40,11 @@ NAMED = {
 }
 NAMED |= {f"\x1bO{letter}": NAMED[f"\x1b[{letter}"] for letter in "ABCD"}
 SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[ -~]|\x1b[^\[O]|(?P<part>\x1b(\[[0-?]*[ -/]*|O)?\Z)|.", re.DOTALL)
-KEPT = 256  # keys that nobody asked for
+_KEPT = 256  # keys that nobody asked for
 
 
 @dataclass(frozen=True)
-class Key:
+class PressedKey:
     """One press, or one repeat of a key that is held."""
 
     name: str  # the character, or one of NAMED
@@ -61,7 +61,7 @@ class Keys(AbstractContextManager["Keys"]):
     def __init__(self, fd: int | None = None, clock: Clock | None = None) -> None:
         self.fd, self.clock = fd, clock or WallClock()
         self._saved: list[Any] | None = None
-        self._typed: deque[Key] = deque(maxlen=KEPT)
+        self._typed: deque[PressedKey] = deque(maxlen=_KEPT)
         self._text, self._rest = codecs.getincrementaldecoder("utf-8")("ignore"), ""
         self._before: Any = None  # what SIGTERM did before
 
@@ -88,11 +88,11 @@ class Keys(AbstractContextManager["Keys"]):
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self._restore()
 
-    def take(self, names: Container[str]) -> list[Key]:
+    def take(self, names: Container[str]) -> list[PressedKey]:
         """What was typed of these keys, oldest first; others stay for whoever asks for them. Never waits."""
         self._look()
         taken = [key for key in self._typed if key.name in names]
-        self._typed = deque((key for key in self._typed if key.name not in names), maxlen=KEPT)
+        self._typed = deque((key for key in self._typed if key.name not in names), maxlen=_KEPT)
         return taken
 
     def wait(self) -> None:
@@ -122,7 +122,7 @@ class Keys(AbstractContextManager["Keys"]):
             if found["part"]:
                 self._rest = found[0]
             elif name.isprintable():
-                self._typed.append(Key(name, since))
+                self._typed.append(PressedKey(name, since))
 
     def _restore(self) -> None:
         saved, self._saved = self._saved, None

@@ -22,11 +22,11 @@ from robot.teleop.keys import Keys
 from robot.teleop.operator import Mark
 
 SILENT = 0.1  # seconds without a report, after which the cap is at rest, or lost
-PAUSE = 0.2  # seconds between two readings, beyond which the kernel has dropped reports
+_PAUSE = 0.2  # seconds between two readings, beyond which the kernel has dropped reports
 REPORTS = 256  # more than the kernel keeps: reading ends
 RETRY = 2.0  # seconds between looking for an unplugged one: that takes some milliseconds
 NO_HID = "is libhidapi-hidraw0 installed, and may you read /dev/hidraw* (a udev rule)?"
-GRIPS = (SHUT, OPEN)  # of the first two buttons
+_GRIPS = (SHUT, OPEN)  # of the first two buttons
 
 
 class SpaceMouse(AbstractContextManager["SpaceMouse"]):
@@ -80,7 +80,7 @@ left, right   (its first two buttons) shut, open the gripper"""
 
     def _poll(self, now: float) -> NDArray[np.float64]:
         """Deflections [6], zeros where they are not known."""
-        paused, self._looked, grip = now - self._looked > PAUSE, now, self._grip
+        paused, self._looked, grip = now - self._looked > _PAUSE, now, self._grip
         if self._drain():
             self._heard = now
         elif now - self._heard > SILENT:
@@ -105,7 +105,7 @@ left, right   (its first two buttons) shut, open the gripper"""
             if state.t == self._stamp:  # set when a report is read
                 break
             self._stamp, any_new = state.t, True
-            for button, grip in enumerate(GRIPS[: len(state.buttons)]):
+            for button, grip in enumerate(_GRIPS[: len(state.buttons)]):
                 self._grip = grip if state.buttons[button] else self._grip
             self._last = np.clip([state.x, state.y, state.z, state.roll, state.pitch, state.yaw], -1, 1)
         return any_new

@@ -18,7 +18,7 @@ from mpr.cli import main as mpr
 from mpr.core.data.clip_folder import load_clip
 from mpr.core.data.colour import to_rgb
 from mpr.core.data.video import VideoFrames
-from mpr.training.model_card import remarks as card_remarks
+from mpr.training.model_card import card_remarks as card_remarks
 from tests.tracking.moving_scenes import BOX, Moving
 from tests.tracking.test_corpus import entry, tracked
 from tracking.sources.manifest import write_manifest

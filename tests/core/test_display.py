@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from mpr.cli import main as mpr
 from mpr.core.data.display import square_size
-from mpr.core.data.stamps import Stamp, anew
+from mpr.core.data.stamps import FrameStamp, anew
 from mpr.core.data.video import VideoFrames, write_video
 from mpr.core.errors import BadVideo
 from tests.core.test_video import H, W, encode, number, patched, picture
@@ -334,13 +334,15 @@ def test_reordered_stamps_go_on_and_joined_ones_do_not(groups, data):
     for k, (step, before) in enumerate(groups):
         shown = [at + step * (j + 1) for j in range(before + 1)]
         for j, pts in enumerate([shown[-1], *shown[:-1]]):
-            stamps.append(Stamp(pts, decoded, j == 0 and (k == 0 or data.draw(st.booleans()))))
+            stamps.append(FrameStamp(pts, decoded, j == 0 and (k == 0 or data.draw(st.booleans()))))
             decoded += step
         at = shown[-1]
     assert anew(stamps) is None
     assert anew([stamp._replace(dts=None) for stamp in stamps if not stamp.keyframe] or stamps) is None
     again = data.draw(st.integers(0, max(at - 1, 0)))
-    second = [Stamp(s.pts - stamps[0].pts + again, s.dts - stamps[0].pts + again - decoded, s.keyframe) for s in stamps]
+    second = [
+        FrameStamp(s.pts - stamps[0].pts + again, s.dts - stamps[0].pts + again - decoded, s.keyframe) for s in stamps
+    ]
     assert anew([*stamps, *second]) == len(stamps)
 
 

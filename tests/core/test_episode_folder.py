@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mpr.core.checksums import write_sums
 from mpr.core.data.episode import OPTIONAL, Episode
 from mpr.core.data.episode_folder import load_episode, save_episode
-from mpr.core.data.step_log import PER_STEP, PER_VIEW, StepLog, counted
+from mpr.core.data.step_log import PER_STEP, PER_VIEW, StepLog, count_texts
 from mpr.core.errors import BadClip, OddLengths
 from tests.toy_robot_episodes import robot_episode, same_arrays, texture
 
@@ -134,4 +134,4 @@ def test_nothing_else_is_noted(name: str) -> None:
 
 
 def test_reasons_are_counted() -> None:
-    assert counted(np.array(["", "step", "step, turn"])) == {"step": 2, "turn": 1} and counted(None) == {}
+    assert count_texts(np.array(["", "step", "step, turn"])) == {"step": 2, "turn": 1} and count_texts(None) == {}

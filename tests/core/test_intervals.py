@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from mpr.core.report.intervals import (
     SIGNED,
-    UNIT,
+    UNIT_RANGE,
     Interval,
     difference_of_ratios,
     difference_over_runs,
@@ -105,13 +105,13 @@ def test_runs_are_not_paired_and_a_single_one_is_a_fixed_thing():
 
 
 def test_one_value_has_no_interval_and_says_so():
-    for one in (mean([0.3]), mean([0.3], UNIT), success_rate([1]), ratio([1], [2]), mean_over_runs([[1]])):
+    for one in (mean([0.3]), mean([0.3], UNIT_RANGE), success_rate([1]), ratio([1], [2]), mean_over_runs([[1]])):
         assert has_none(one) and one.n == 1
     assert str(mean([0.3])) == "0.30 (n = 1: no interval)"
     assert has_none(mean_over_runs([[1], [0], [1]])) and has_none(difference_over_runs([[1], [0]], [[1]]))
     assert has_none(ratio([1, 0, 0], [2, 0, 0]))  # one of three has all the weight
     assert has_none(difference_of_ratios(([1, 2], [3, 4]), ([1], [2])))
-    assert not mean([0.3]).above(mean([0.1, 0.1], UNIT))
+    assert not mean([0.3]).above(mean([0.1, 0.1], UNIT_RANGE))
 
 
 def test_nothing_moved_is_nan_and_not_a_number_that_looks_like_one():
@@ -122,12 +122,12 @@ def test_nothing_moved_is_nan_and_not_a_number_that_looks_like_one():
 def test_values_that_are_all_alike_are_no_certainty():
     for value in (0.0, 0.3, 1.0):
         for n in (2, 10, 100):
-            got = mean([value] * n, UNIT)
+            got = mean([value] * n, UNIT_RANGE)
             assert got.value == pytest.approx(value)
             assert got.low < value or value == 0
             assert got.high > value or value == 1
     exact = binomtest(0, 10).proportion_ci(method="exact")
-    assert mean([0.0] * 10, UNIT).high == pytest.approx(exact.high)
+    assert mean([0.0] * 10, UNIT_RANGE).high == pytest.approx(exact.high)
     assert mean([-1.0] * 10, SIGNED).high == pytest.approx(2 * exact.high - 1)
     assert has_none(mean([0.7] * 10))  # of what can be anything, likeness says nothing
     wilson = binomtest(0, 100).proportion_ci(method="wilson")
@@ -153,15 +153,15 @@ def test_a_figure_with_bounds_stays_within_them(n, seed, alike):
     rng = np.random.default_rng(seed)
     weights = rng.exponential(1, n)
     share = np.full(n, rng.choice([0.0, 0.4, 1.0])) if alike else rng.beta(0.3, 0.1, n)
-    got = ratio(share * weights, weights, UNIT)
+    got = ratio(share * weights, weights, UNIT_RANGE)
     assert 0 <= got.low <= got.value + 1e-9 and got.value - 1e-9 <= got.high <= 1 and got.high > got.low
-    difference = difference_of_ratios((share, np.ones(n)), (1 - share, np.ones(n)), UNIT)
+    difference = difference_of_ratios((share, np.ones(n)), (1 - share, np.ones(n)), UNIT_RANGE)
     assert -1 - 1e-9 <= difference.low <= difference.high <= 1 + 1e-9
 
 
 def test_a_figure_out_of_its_bounds_is_an_error():
     with pytest.raises(ValueError, match="cannot be"):
-        mean([1.5, 1.6], UNIT)
+        mean([1.5, 1.6], UNIT_RANGE)
 
 
 def test_ratio_is_of_sums_and_not_the_mean_of_ratios():

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpr.core.checksums import SUMS, check_file, write_sums
+from mpr.core.checksums import CHECKSUM_FILE, check_file, write_sums
 from mpr.core.data.clip import Square
-from mpr.core.json_files import check, parsed, read_object
+from mpr.core.json_files import check_json, parsed, read_object
 
 
 class Needed(TypedDict):
@@ -33,8 +33,8 @@ RIGHT |= {"square": {"left": 0, "top": 0.5, "size": 2}, "unasked": [1]}
 
 
 def test_what_fits_is_let_through():
-    check(RIGHT, Told)
-    check({key: RIGHT[key] for key in ("n", "x", "pair")}, Told)
+    check_json(RIGHT, Told)
+    check_json({key: RIGHT[key] for key in ("n", "x", "pair")}, Told)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_fits_is_let_through():
 )
 def test_what_does_not_fit_is_named(changed, said):
     with pytest.raises(ValueError, match=said):
-        check(RIGHT | changed, Told)
+        check_json(RIGHT | changed, Told)
 
 
 VALUES = st.recursive(
@@ -70,7 +70,7 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_any_value_fits_or_is_refused_in_one_line(value):
     try:
-        check(value, Told)
+        check_json(value, Told)
     except ValueError as error:
         assert "\n" not in str(error) and len(str(error)) < 300
     else:
@@ -105,6 +105,6 @@ def test_no_flipped_bit_passes_for_what_was_written(tmp_path_factory, bit, at):
     file.write_bytes(content)
     with pytest.raises(ValueError, match="its checksum is another"):
         check_file(file)
-    (folder / SUMS).write_text((folder / SUMS).read_text().replace("weights", "others"))
+    (folder / CHECKSUM_FILE).write_text((folder / CHECKSUM_FILE).read_text().replace("weights", "others"))
     with pytest.raises(ValueError, match="does not list it"):
         check_file(file)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mpr import cli
 from mpr.core import config as reading
 from mpr.core.command_line import is_list, options, value_of
-from mpr.core.config import as_dict, parse
+from mpr.core.config import as_dict, parse_config
 from mpr.core.errors import UserError
 from mpr.core.items import split_items
 from rl.experiments.command import EXPERIMENTS
@@ -37,7 +37,7 @@ def config_of(target: str) -> Any:
     return seen[0]
 
 
-TARGETS = {verb: target for verb, (target, _) in cli.VERBS.items() if verb != "experiment"}
+TARGETS = {verb: target for verb, (target, _) in cli.CLI_VERBS.items() if verb != "experiment"}
 TARGETS |= {f"experiment {name}": target for name, (target, _) in EXPERIMENTS.items()}
 CONFIGS = {verb: config_of(target) for verb, target in TARGETS.items()}
 LISTS = [(verb, key, hint) for verb, c in CONFIGS.items() for key, hint in options(c).items() if is_list(hint)]
@@ -126,7 +126,7 @@ def test_every_verb_has_options_of_known_types_alone():
 def test_each_spelling_means_the_same(verb, key, hint, files, data):
     items = data.draw(items_for(hint))
     for argv in every_spelling(key, items, files):
-        config, _ = parse(bare(CONFIGS[verb]), argv, verb)
+        config, _ = parse_config(bare(CONFIGS[verb]), argv, verb)
         assert list(value_at(config, key)) == items, argv
 
 
@@ -139,7 +139,7 @@ def test_what_is_no_list_is_refused_in_a_line_that_names_the_option(verb, key, h
     wrong += [["1"] * (len(kinds) + 1), ["1"]] if get_origin(bare_list(hint)) is tuple and kinds[-1] is not ... else []
     for words in wrong:
         with pytest.raises(UserError, match=f"--{key}") as refused:
-            parse(config_class, [f"--{key}", *words, "--out", "there"], verb)
+            parse_config(config_class, [f"--{key}", *words, "--out", "there"], verb)
         assert "\n" not in str(refused.value)
 
 
@@ -176,14 +176,14 @@ def test_a_path_that_exists_is_one_item(tmp_path, monkeypatch):
     evaluate = bare(CONFIGS["evaluate"])
     for name in names:
         for argv in (["--residuals", name], [f"--residuals={name}"]):
-            assert parse(evaluate, argv, "p")[0].residuals == (Path(name),)
-    assert parse(evaluate, ["--residuals", *names], "p")[0].residuals == tuple(paths)
-    assert parse(evaluate, ["--residuals", "[runs/x, a,b,c, d]"], "p")[0].residuals == tuple(
+            assert parse_config(evaluate, argv, "p")[0].residuals == (Path(name),)
+    assert parse_config(evaluate, ["--residuals", *names], "p")[0].residuals == tuple(paths)
+    assert parse_config(evaluate, ["--residuals", "[runs/x, a,b,c, d]"], "p")[0].residuals == tuple(
         map(Path, ("runs/x", "a,b", "c, d"))
     )
-    assert parse(evaluate, ["--residuals", "a,c"], "p")[0].residuals == (Path("a"), Path("c"))
+    assert parse_config(evaluate, ["--residuals", "a,c"], "p")[0].residuals == (Path("a"), Path("c"))
     Path("front,wrist").touch()  # a camera is no path
-    assert parse(bare(CONFIGS["bc"]), ["--cameras", "front,wrist"], "p")[0].cameras == ("front", "wrist")
+    assert parse_config(bare(CONFIGS["bc"]), ["--cameras", "front,wrist"], "p")[0].cameras == ("front", "wrist")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,20 +197,22 @@ class Nested:
 
 @pytest.mark.parametrize("words", [["[1,2]", "[3,4]"], ["[1, 2], [3, 4]"], ["[[1, 2], [3, 4]]"], ["(1,2),(3,4)"]])
 def test_items_may_be_lists(words):
-    assert parse(Nested, ["--boxes", *words], "p")[0].boxes == [(1, 2), (3, 4)]
+    assert parse_config(Nested, ["--boxes", *words], "p")[0].boxes == [(1, 2), (3, 4)]
 
 
 def test_a_list_may_be_empty_or_none_and_is_given_once(tmp_path):
-    assert parse(Nested, ["--names", "[]"], "p")[0].names == []
-    assert parse(Nested, ["--names", "null"], "p")[0].names is None
-    assert parse(Nested, ["--names", "a", "null"], "p")[0].names == ["a", "null"]
-    assert parse(Nested, ["--count", "1", "--count", "2"], "p")[0].count == 2  # of a single value the later counts
+    assert parse_config(Nested, ["--names", "[]"], "p")[0].names == []
+    assert parse_config(Nested, ["--names", "null"], "p")[0].names is None
+    assert parse_config(Nested, ["--names", "a", "null"], "p")[0].names == ["a", "null"]
+    assert (
+        parse_config(Nested, ["--count", "1", "--count", "2"], "p")[0].count == 2
+    )  # of a single value the later counts
     with pytest.raises(UserError, match="--names is given twice: give all its items at once"):
-        parse(Nested, ["--names", "a", "--names", "b"], "p")
+        parse_config(Nested, ["--names", "a", "--names", "b"], "p")
     file = tmp_path / "c.yaml"
     file.write_text("names: [a, b]\ncount: 010\n")
-    assert parse(Nested, ["--config", str(file)], "p")[0] == Nested(names=["a", "b"], count=10)
-    assert parse(Nested, ["--config", str(file), "--names", "c"], "p")[0].names == ["c"]
+    assert parse_config(Nested, ["--config", str(file)], "p")[0] == Nested(names=["a", "b"], count=10)
+    assert parse_config(Nested, ["--config", str(file), "--names", "c"], "p")[0].names == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,7 @@ def test_a_file_s_wrong_value_is_named(tmp_path, text, said):
     file = tmp_path / "c.yaml"
     file.write_text(text)
     with pytest.raises(UserError, match=r"c\.yaml") as refused:
-        parse(Nested, ["--config", str(file)], "p")
+        parse_config(Nested, ["--config", str(file)], "p")
     assert said in str(refused.value) and "\n" not in str(refused.value)
 
 
@@ -261,8 +263,8 @@ def test_a_mistake_is_one_line_and_status_2(argv, said, capsys, tmp_path, monkey
 def test_words_of_the_object_are_kept_as_folders_from_before_they_were_a_list_hold_them():
     asked = ["--manifest", "m", "--masks", "owlv2+sam2+cutie"]
     for words, kept in (([], ""), (["--words", "drawer, chopping board"], "drawer, chopping board")):
-        assert settings_of(parse(TrackConfig, [*asked, *words], "p")[0])["words"] == kept
-    config = parse(TrackConfig, [*asked, "--words", "'salt, pepper'", "mill"], "p")[0]
+        assert settings_of(parse_config(TrackConfig, [*asked, *words], "p")[0])["words"] == kept
+    config = parse_config(TrackConfig, [*asked, "--words", "'salt, pepper'", "mill"], "p")[0]
     assert config.words == ("salt, pepper", "mill") and settings_of(config)["words"] == '"salt, pepper", mill'
 
 
@@ -274,4 +276,4 @@ def test_a_config_that_was_written_is_read_again(tmp_path):
         except (TypeError, UserError):  # what it needs is not said
             continue
         file.write_text(yaml.safe_dump(as_dict(config)))
-        assert parse(config_class, ["--config", str(file)], "p")[0] == config
+        assert parse_config(config_class, ["--config", str(file)], "p")[0] == config

@@ -10,7 +10,7 @@ import warnings
 import pytest
 
 import robot  # installs the old names  # noqa: F401
-from mpr.core.moved import MOVED, new_name
+from mpr.core.moved import MOVED_MODULES, new_name
 
 OLD = (
     "from rl.residual.environment import ResidualEnvironment",
@@ -35,7 +35,7 @@ def test_a_script_of_before_the_move_runs() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("old", sorted(MOVED))
+@pytest.mark.parametrize("old", sorted(MOVED_MODULES))
 def test_an_old_name_is_the_new_module(old: str) -> None:
     new = new_name(old)
     assert new is not None

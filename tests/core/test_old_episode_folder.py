@@ -15,7 +15,7 @@ from mpr.core.data.video import write_video
 from mpr.core.errors import BadClip, OddLengths
 from rl.data.demonstrations import labels, load_demonstration, load_demonstrations
 from robot.commands.run import rows
-from robot.recording.recorded import figures, load_recorded
+from robot.recording.recorded import episode_figures, load_recorded
 from robot.session import episode_summary
 from tests.toy_robot_episodes import same_arrays, texture
 
@@ -85,7 +85,7 @@ def test_what_held_an_arm_before_is_counted_as_it_was(tmp_path: Path) -> None:
     assert found.log.held is not None and found.log.held.tolist() == ["", *["bad action or stale state"] * 2]
     save_episode(found, tmp_path / "now")
     for episode in (found, load_recorded(tmp_path / "now", verify=True)):
-        told = figures(episode)
+        told = episode_figures(episode)
         assert (told["held"], told["met"], told["missed"]) == (held, {"step": 2}, 4)
         assert told["late_s"]["worst"] == 0.001 and told["overruns"] == 0
         assert "held at: bad action 1, stale state 1" in episode_summary(episode)
@@ -95,12 +95,12 @@ def test_totals_of_before_without_a_note_a_step_are_kept_and_none_is_made_up(tmp
     steps = ("unsent", "late", "sent_times", "state_times", "picture_times", "joints", "stale")
     about = {name: value for name, value in ROBOT.items() if name not in steps}
     found = load_recorded(old_episode(tmp_path / "e", about | {"missed": 2}))
-    told = figures(found)
+    told = episode_figures(found)
     assert found.log.arrays == {} and told["held"] == {"bad action": 1} and told["missed"] == 2
     assert told["met"] == {"step": 2} and told["late_s"] == ROBOT["late_s"]
     assert "held at: bad action 1" in episode_summary(found)
     bare = load_recorded(old_episode(tmp_path / "bare", {"arm": "simulated"}))
-    assert [figures(bare)[name] for name in ("held", "met", "missed")] == [None] * 3, "nobody counted"
+    assert [episode_figures(bare)[name] for name in ("held", "met", "missed")] == [None] * 3, "nobody counted"
     assert [row.rsplit("|", 2)[1].strip() for row in rows({"a": found, "b": bare})[2:]] == ["step 2", "–"]
     for name, wrong in {"held": {"bad action": "often"}, "late_s": {"worst": 0.1}, "missed": "two"}.items():
         with pytest.raises(BadClip, match=name):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mpr.core.data.clip_folder import clip_folders, save_clip
-from mpr.core.data.review import Shown, rejected, write_review
+from mpr.core.data.review import ShownRows, rejected, write_review
 from mpr.core.errors import UserError
 from tests.toy_clips import toy_clip
 
@@ -35,8 +35,8 @@ def test_what_is_no_review_is_refused_by_name(tmp_path: Path, text: str) -> None
 def test_the_page_names_every_clip_and_what_was_decided(tmp_path: Path) -> None:
     strange = 'öpen "the" <door> & more'
     clips = [
-        Shown("a", strange, "a.mp4", "a.png", {"motion": 1.5}),
-        Shown(strange, "", "b.mp4", "b.png", {"motion": float("nan")}),
+        ShownRows("a", strange, "a.mp4", "a.png", {"motion": 1.5}),
+        ShownRows(strange, "", "b.mp4", "b.png", {"motion": float("nan")}),
     ]
     (tmp_path / "review.json").write_text(json.dumps({"rejected": ["a"]}))
     page = write_review(tmp_path, clips).read_text()
@@ -48,6 +48,6 @@ def test_the_page_names_every_clip_and_what_was_decided(tmp_path: Path) -> None:
 def test_what_was_rejected_and_is_not_on_the_page_stays_so(tmp_path: Path) -> None:
     strange = "</script>"
     (tmp_path / "review.json").write_text(json.dumps({"rejected": ["a", "of a clip without overlay", strange]}))
-    page = write_review(tmp_path, [Shown("a", "", "a.mp4", "a.png", {}), Shown("b", "", "b.mp4", "b.png", {})])
+    page = write_review(tmp_path, [ShownRows("a", "", "a.mp4", "a.png", {}), ShownRows("b", "", "b.mp4", "b.png", {})])
     (line,) = re.findall("const unseen = (.*);", page.read_text())
     assert json.loads(line) == [strange, "of a clip without overlay"] and strange not in line

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from mpr.core import runs
-from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.config import as_dict, parse_config, print_plan
 from mpr.core.errors import UserError
 from mpr.core.runs import RunFolder, atomic_folder, atomic_path, write_atomic
 
@@ -35,7 +35,7 @@ class Config:
 
 
 def read(*argv: str) -> Config:
-    return parse(Config, argv, prog="mpr test")[0]
+    return parse_config(Config, argv, prog="mpr test")[0]
 
 
 # Files
@@ -205,7 +205,7 @@ def test_yaml_then_command_line(tmp_path):
     assert read("--config", str(file), "--count", "9") == Config(size=0.5, count=9, box=(1, 2, 3, 4))
     assert read(f"--config={file}").count == 7
     assert as_dict(read("--config", str(file)))["box"] == [1, 2, 3, 4]
-    assert parse(Config, ["--dry-run"], prog="p")[1] is True
+    assert parse_config(Config, ["--dry-run"], prog="p")[1] is True
 
 
 @pytest.mark.parametrize("argv", [["--box", "-5,10,30,40"], ["--box=-5,10,30,40"], ["--box", "[-5, 10, 30, 40]"]])
@@ -232,16 +232,16 @@ TEXTS = ["#C C opens", "off", "null", "1.0", "a: b", "open # door", "*x", "{a}",
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_text_is_taken_as_it_stands(text):
     for argv in (["--text", text], [f"--text={text}"], ["--text", text, "--check"]):
-        config = parse(Wording, argv, prog="p")[0]
+        config = parse_config(Wording, argv, prog="p")[0]
         assert config.text == text and yaml.safe_load(yaml.safe_dump(as_dict(config)))["text"] == text
 
 
 def test_a_yes_or_no_key_alone_means_yes():
     for argv, yes in (([], False), (["--check"], True), (["--check", "false"], False), (["--check=true"], True)):
-        assert parse(Wording, argv, prog="p")[0].check is yes
-    assert parse(Wording, ["--check", "--text", "a"], prog="p")[0] == Wording("a", True)
+        assert parse_config(Wording, argv, prog="p")[0].check is yes
+    assert parse_config(Wording, ["--check", "--text", "a"], prog="p")[0] == Wording("a", True)
     with pytest.raises(UserError, match="text"):
-        parse(Wording, ["--text", "--check"], prog="p")
+        parse_config(Wording, ["--text", "--check"], prog="p")
 
 
 @pytest.mark.parametrize(

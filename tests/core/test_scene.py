@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mpr.core.data.clip import CROP_SIZE, FrameWindow, Square
-from mpr.core.data.crop import cut
+from mpr.core.data.crop import cut_square
 from mpr.core.data.scene import CameraPath, SceneRecording
 from mpr.core.errors import BadClip, UserError
 from tracking.motion.segments import track_segments
@@ -190,5 +190,7 @@ def test_rendered_masks_are_the_rays_masks_and_frames_are_the_crop(mirrored):
         cropped = frames[3].astype(int)
     with SceneRenderer(s, Square(-0.5, -0.5, 320.0), size=1280) as renderer:  # the whole source, four times finer
         whole = renderer.frame(3)
-    reference = cut(whole, Square((crop.left + 0.5) * 4 - 0.5, (crop.top + 0.5) * 4 - 0.5, crop.size * 4)).astype(int)
+    reference = cut_square(
+        whole, Square((crop.left + 0.5) * 4 - 0.5, (crop.top + 0.5) * 4 - 0.5, crop.size * 4)
+    ).astype(int)
     assert np.abs(reference - cropped).mean() < 2.0

@@ -26,7 +26,15 @@ from mpr.predictor.inputs import progress_of
 from mpr.predictor.predicted import PredictedDeltas
 from mpr.predictor.samples import retimed, strided, trainable
 from mpr.reward.baselines import ConstantVelocity, Oracle
-from mpr.reward.scoring import agreements, mean_agreement, measured, moved_shares, score_clip, score_moving, summary
+from mpr.reward.scoring import (
+    agreements,
+    mean_agreement,
+    moved_shares,
+    score_clip,
+    score_moving,
+    score_summary,
+    with_figures,
+)
 from mpr.training.augment import previous_frame
 from mpr.training.config import Augment
 from mpr.training.held_out import predict_probes
@@ -260,17 +268,17 @@ def test_how_far_things_went_in_a_gap_is_in_no_figure(jump: float) -> None:
     assert figures.track_length == 2.5, "a gap ends a segment here"
     for model in (Oracle(), ConstantVelocity()):
         scored = score_clip(clip, model)
-        assert [s.gap for s in scored] == clip.gaps.tolist() and len(measured(scored)) == 5
+        assert [s.gap for s in scored] == clip.gaps.tolist() and len(with_figures(scored)) == 5
         share = moved_shares(scored)
         assert share.tolist() == pytest.approx([1, 1, 0, 1, 1, 1]), "it keeps its place"
         assert agreements(scored).tolist() == agreements(score_moving(clip, model, 0.5)).tolist()
-        told = summary(scored)
+        told = score_summary(scored)
         assert (told["steps"], told["gaps"]) == (6, 1)
         assert told["moved_0.5"]["mean_agreement"] == mean_agreement(scored)  # type: ignore[index]
     assert agreements(score_clip(clip, ConstantVelocity())).tolist() == pytest.approx([0, 1, 0, 0, 1, 1])
     assert mean_agreement(score_clip(clip, Oracle())) == 1.0
     with pytest.raises(ValueError, match="each a gap"):
-        summary([s for s in scored if s.gap])
+        score_summary([s for s in scored if s.gap])
 
 
 def test_a_tracker_that_loses_everything_in_a_gap_is_not_blamed() -> None:

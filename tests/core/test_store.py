@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from mpr.core.data.clip import Source, Square, TrackedClip, TrackSegment
+from mpr.core.data.clip import ClipSource, Square, TrackedClip, TrackSegment
 from mpr.core.data.clip_folder import clip_folders, load_clip, save_clip, save_tracks
 from mpr.core.errors import BadClip, UserError
 
@@ -28,7 +28,7 @@ def some_clip(seed: int = 0) -> TrackedClip:
         visible = rng.random(points.shape[:2]) < 0.8
         points[~visible] = np.nan
         segments.append(TrackSegment(start, points, visible))
-    source = Source("synth", f"clip{seed}", 0.0, 0.6, "open", "none", "drawn", TRACKER, extra={"hinge": "left"})
+    source = ClipSource("synth", f"clip{seed}", 0.0, 0.6, "open", "none", "drawn", TRACKER, extra={"hinge": "left"})
     times = np.array([0, 0.1, 0.19, 0.3, 0.42, 0.5])
     masks = list(rng.random((T, SIZE, SIZE)) < 0.3)
     return TrackedClip(frames, masks, tuple(segments), times, 10.0, CORNER, source)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 
 from mpr.cli import main as mpr
 from mpr.commands import tracking_accuracy
-from mpr.commands.tracking_accuracy import followed, iou, opened, paid
+from mpr.commands.tracking_accuracy import followed, iou, open_recorded_clips, paid
 from mpr.core.data.clip import PointTracker, Tracks
 from mpr.core.data.clip_folder import load_recording
 from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
@@ -39,7 +39,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_exact_tracks_score_full_marks_and_noise_costs(clips: Path) -> None:
     folder = sorted(clips.glob("*/recording.npz"))[0].parent
-    with opened(folder) as (clip, scene):
+    with open_recorded_clips(folder) as (clip, scene):
         exact = ExactTracker(scene, clip.crop)
         right = followed(clip, exact, exact) | paid(clip, exact, exact)
         noisy = followed(clip, Shaken(exact, 3), exact) | paid(clip, Shaken(exact, 3), exact)
@@ -61,7 +61,7 @@ def test_motion_invented_where_all_rests_is_counted(clips: Path) -> None:
         positions=np.repeat(camera.positions[:1], length, 0),
         quaternions=np.repeat(camera.quaternions[:1], length, 0),
     )
-    with opened(folder) as (clip, _):
+    with open_recorded_clips(folder) as (clip, _):
         exact = ExactTracker(RecordedScene(replace(recording, camera=still)), clip.crop)
         clip = replace(clip, masks=[np.ones((256, 256), bool)] * length)
         right, noisy = paid(clip, exact, exact), paid(clip, Shaken(exact, 3), exact)
@@ -80,7 +80,7 @@ def test_the_bench_writes_its_table_and_goes_on(clips: Path, tmp_path: Path, mon
     lines = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "out" / "metrics.jsonl").write_text("".join(lines[:3]))  # killed before the last masks
     seen = []
-    monkeypatch.setattr(tracking_accuracy, "measured", lambda folder, *_: seen.append(folder.name) or iter(()))
+    monkeypatch.setattr(tracking_accuracy, "measure_trackers", lambda folder, *_: seen.append(folder.name) or iter(()))
     assert mpr(asked) == 0
     assert seen == [rows[2]["clip"]]
 

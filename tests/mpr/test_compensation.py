@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpr.commands.score import ScoreConfig
-from mpr.core.config import parse
+from mpr.core.config import parse_config
 from mpr.core.errors import UserError
 from mpr.training.config import TrainConfig
-from tracking.motion.compensation import ENOUGH, MOTIONS, Compensation, camera_motion, object_motion
+from tracking.motion.compensation import ENOUGH_POINTS, MOTIONS, Compensation, camera_motion, object_motion
 from tracking.motion.points import Transition
 
 FITS = ("mean", "median", "similarity", "affine", "homography")
@@ -133,7 +133,7 @@ def test_object_points_and_hidden_points_are_not_asked(how):
 
 
 @pytest.mark.parametrize("how", FITS)
-@pytest.mark.parametrize("n", [0, 1, 3, ENOUGH - 1, ENOUGH, 40])
+@pytest.mark.parametrize("n", [0, 1, 3, ENOUGH_POINTS - 1, ENOUGH_POINTS, 40])
 @pytest.mark.parametrize("kind", ["one place", "a line", "two places", "anywhere"])
 def test_too_few_and_degenerate_points_give_a_shift(how, n, kind):
     """Background points that say nothing of roll or tilt, panned: each fit finds the pan where there are points."""
@@ -191,9 +191,9 @@ def test_every_command_that_compensates_knows_every_way(capsys):
     assert set(get_args(Compensation)) == set(MOTIONS)
     for config, words in ((ScoreConfig, ["--clip", "c", "--reward", "any_motion"]), (TrainConfig, [])):
         for how in get_args(Compensation):
-            assert parse(config, [*words, "--compensate", how], "mpr")[0].compensate == how
+            assert parse_config(config, [*words, "--compensate", how], "mpr")[0].compensate == how
         with pytest.raises(UserError, match="homography"):
-            parse(config, [*words, "--compensate", "perspective"], "mpr")
+            parse_config(config, [*words, "--compensate", "perspective"], "mpr")
         with pytest.raises(SystemExit):
-            parse(config, ["--help"], "mpr")
+            parse_config(config, ["--help"], "mpr")
         assert "{none,mean,median,similarity,affine,homography}" in capsys.readouterr().out

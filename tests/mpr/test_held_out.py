@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from mpr.commands.train import main
 from mpr.core.data.clip import TrackedClip
 from mpr.core.data.clip_folder import save_clip
-from mpr.training.held_out import ROWS, compare, predict_probes, validate
-from mpr.training.held_out_page import page, summary, table
-from mpr.training.metrics import figures, residue_share
+from mpr.training.held_out import HELD_OUT_ROWS, compare_with_null_models, predict_probes, validate
+from mpr.training.held_out_page import held_out_summary, held_out_table, page
+from mpr.training.metrics import probe_figures, residue_share
 from mpr.training.probes import known_scenes, probes
 from mpr.training.shown import exchanged
 from tests.toy_clips import square_clip, toy_clip
@@ -58,15 +58,15 @@ def test_a_predictor_that_knows_the_motion_scores_one_which_the_compensated_figu
     clips = [scene_clip(recording) for recording in recordings]
     asked = probes(clips, 300, compensate, recordings=recordings)
     knowing = [np.nan_to_num(p.target) for p in asked]
-    found = figures(asked, knowing)
+    found = probe_figures(asked, knowing)
     assert found.agreement.value == pytest.approx(1) and found.error_px.value == 0 and found.agreement.n == 2
     assert np.isnan(found.contrast.value)  # it moves nothing that stands still
     compensated = probes(clips, 300, compensate)
-    assert figures(compensated, knowing).agreement.value < 0.3
+    assert probe_figures(compensated, knowing).agreement.value < 0.3
     assert sum(p.moving.sum() for p in compensated) > 3 * sum(p.moving.sum() for p in asked)
     residue = [p.target for p in compensated]  # a predictor of the residue knows the door, and moves the body too
-    assert figures(compensated, residue).agreement.value == pytest.approx(1)
-    assert figures(asked, residue).contrast.value < 5
+    assert probe_figures(compensated, residue).agreement.value == pytest.approx(1)
+    assert probe_figures(asked, residue).contrast.value < 5
 
 
 def test_what_counts_as_moving_still_and_at_rest() -> None:
@@ -76,7 +76,7 @@ def test_what_counts_as_moving_still_and_at_rest() -> None:
     assert [p.at_rest for p in asked] == [t <= 3 for t in range(7)]
     assert all(p.true and p.known.all() and (p.moving | p.still).all() for p in asked)
     half = [np.where(p.moving[:, None], (2.0, 0.0), (1.0, 0.0)) for p in asked]
-    found = figures(asked, half)
+    found = probe_figures(asked, half)
     assert found.contrast.value == pytest.approx(2) and found.agreement.value == pytest.approx(1, abs=1e-4)
     slow = record(8, speed=0.002)  # a fifth of a pixel: neither moving nor still
     (one, *_) = probes([scene_clip(slow)], 300, recordings=[slow])
@@ -91,7 +91,7 @@ def test_unknown_points_enter_no_figure() -> None:
         p.target[1::2] = np.nan
     for wrong in (1e6, 0.0):
         shown = [np.where(p.known[:, None], r, wrong) for p, r in zip(asked, right, strict=True)]
-        found = figures(asked, shown)
+        found = probe_figures(asked, shown)
         assert found.agreement.value == pytest.approx(1) and found.error_px.value == 0
 
 
@@ -100,9 +100,9 @@ def test_intervals_are_over_clips() -> None:
     recordings = [record(8), record(8)]
     asked = probes([scene_clip(r) for r in recordings], 300, recordings=recordings)
     split = [p.target * (1 if p.clip else -1) for p in asked]
-    found = figures(asked, split).agreement
+    found = probe_figures(asked, split).agreement
     assert found.value == pytest.approx(0.5, abs=0.05) and found.low < 0.05 and found.high > 0.95 and found.n == 2
-    alone = figures([p for p in asked if p.clip], [p.target for p in asked if p.clip]).agreement
+    alone = probe_figures([p for p in asked if p.clip], [p.target for p in asked if p.clip]).agreement
     assert alone.n == 1  # of the clips that are in it, whatever their numbers
 
 
@@ -130,17 +130,17 @@ def test_exchanged_images_are_another_groups() -> None:
     assert exchanged([a, b, c]) == [2, 2, 0]
     assert exchanged([a, b], [shade(5, group="x"), c, d]) == [3, 3]
     assert exchanged([a, b]) is None
-    rows = compare(Looker(), [a, b], np.zeros(2))[0].rows  # type: ignore[arg-type]
-    assert list(rows) == [name for name in ROWS if name != "exchanged images"]
+    rows = compare_with_null_models(Looker(), [a, b], np.zeros(2))[0].rows  # type: ignore[arg-type]
+    assert list(rows) == [name for name in HELD_OUT_ROWS if name != "exchanged images"]
 
 
 def test_clips_without_a_truth_say_so_and_are_never_mixed_with_others() -> None:
     recording = record(8)
     clips = [toy_clip(0, length=6), scene_clip(recording), toy_clip(2, length=6)]
     looker, motion = Looker(), np.array([1.0, 0.0], np.float32)
-    true, other = compare(looker, clips, motion, recordings=[None, recording, None])  # type: ignore[arg-type]
+    true, other = compare_with_null_models(looker, clips, motion, recordings=[None, recording, None])  # type: ignore[arg-type]
     assert (true.target, true.clips, other.target, other.clips) == ("true motion", 1, "compensated motion", 2)
-    assert list(true.rows) == list(other.rows) == list(ROWS)
+    assert list(true.rows) == list(other.rows) == list(HELD_OUT_ROWS)
     assert true.rows["oracle"].agreement.value == other.rows["oracle"].agreement.value == pytest.approx(1)
     assert true.rows["zero motion"].agreement.value == 0 and true.rows["zero motion"].agreement.n == 1
     assert true.rows["mean training motion"].contrast.value == pytest.approx(1)
@@ -148,7 +148,7 @@ def test_clips_without_a_truth_say_so_and_are_never_mixed_with_others() -> None:
     assert text.index("Against the true motion: 1 held-out clip,") < text.index("Against the compensated motion: 2")
     assert "truly moves is not known in these clips" in text.split("### ")[2] and "–" not in str(other.residue)
     assert "truly moves is not known" not in page([true])
-    kept = summary([true, other])
+    kept = held_out_summary([true, other])
     assert kept["held_out"]["oracle"]["agreement"]["n"] == 1
     assert kept["held_out_compensated"]["oracle"]["agreement"]["n"] == 2
     assert [one["target"] for one in kept["held_out_against"]] == ["true motion", "compensated motion"]
@@ -161,17 +161,17 @@ def test_clips_without_a_truth_say_so_and_are_never_mixed_with_others() -> None:
 def test_held_out_clips_that_never_show_the_object_say_so() -> None:
     clip = toy_clip(0, length=4)
     blind = dataclasses.replace(clip, masks=np.zeros((4, 256, 256), bool))  # type: ignore[arg-type]
-    assert page(compare(Looker(), [blind], np.zeros(2))).startswith("No step of a held-out clip")  # type: ignore[arg-type]
+    assert page(compare_with_null_models(Looker(), [blind], np.zeros(2))).startswith("No step of a held-out clip")  # type: ignore[arg-type]
     assert np.isnan(validate(Looker(), [blind]).agreement.value)  # type: ignore[arg-type]
-    assert summary([]) == {"held_out": {}, "held_out_against": []}
+    assert held_out_summary([]) == {"held_out": {}, "held_out_against": []}
 
 
 def test_every_column_and_row_is_told_in_words_with_its_unit() -> None:
-    (one,) = compare(Looker(), [toy_clip(0, length=5), toy_clip(1, length=5)], np.ones(2))  # type: ignore[arg-type]
+    (one,) = compare_with_null_models(Looker(), [toy_clip(0, length=5), toy_clip(1, length=5)], np.ones(2))  # type: ignore[arg-type]
     text = page([one])
-    for name in ROWS:
-        assert f"\n- {name}: " in text and f"| {name} |" in table(one)
-    heads = table(one).splitlines()[0].split("|")[2:-1]
+    for name in HELD_OUT_ROWS:
+        assert f"\n- {name}: " in text and f"| {name} |" in held_out_table(one)
+    heads = held_out_table(one).splitlines()[0].split("|")[2:-1]
     assert [("(" in head, f"- **{head.strip()}**: " in text) for head in heads] == [(True, True)] * 4
     assert "{" not in text
 
@@ -214,7 +214,7 @@ def test_train_prints_and_keeps_the_figures_of_true_motion(tmp_path: Path, capsy
     assert text in shown and text.startswith("### Against the true motion: 2 held-out clips")
     assert text.strip() in (tmp_path / "run" / "model_card.md").read_text()
     kept = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert list(kept["held_out"]) == list(ROWS) and kept["held_out_against"][0]["target"] == "true motion"
+    assert list(kept["held_out"]) == list(HELD_OUT_ROWS) and kept["held_out_against"][0]["target"] == "true motion"
     assert kept["held_out"]["oracle"]["agreement"]["value"] == pytest.approx(1)
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert set(rows[1]) == {"step", "loss", "val_agreement", "val_contrast", "val_rest_agreement", "val_error_px"}

@@ -20,14 +20,14 @@ from mpr.predictor.inputs import (
     Fill,
     compensated_targets,
     draw_points,
-    filled,
+    fill_points,
     in_pixels,
     normalised,
     scoring_passes,
     shares,
 )
 from mpr.predictor.predicted import PredictedDeltas
-from mpr.predictor.sizes import SIZES
+from mpr.predictor.sizes import PREDICTOR_SIZES
 from mpr.training.held_out import predict_probes
 from mpr.training.loop import Samples
 from mpr.training.probes import probes
@@ -80,7 +80,7 @@ class Both(nn.Module):
 
 def asking(budget: int, fill: Fill) -> tuple[Predictor, list[Asked]]:
     both: Any = Both()
-    size = replace(SIZES["tiny"], image=IMAGE, points=budget)
+    size = replace(PREDICTOR_SIZES["tiny"], image=IMAGE, points=budget)
     return Predictor(both, size, {"rate_hz": 12.5, "config": {"fill": fill}}), both.predictor.asked
 
 
@@ -184,7 +184,7 @@ def test_drawn_points_are_valid_unique_and_object_first(objects: int, background
 
 
 def test_repeats_go_round() -> None:
-    rows, valid = filled(np.array([7, 8, 9]), 7, "repeat")
+    rows, valid = fill_points(np.array([7, 8, 9]), 7, "repeat")
     assert rows.tolist() == [7, 8, 9, 7, 8, 9, 7]
     assert valid.all()
 

@@ -14,7 +14,7 @@ from mpr.core.errors import MissingWeights, NotReady
 from mpr.predictor.encoders import FrozenDino, SmallViT
 from mpr.predictor.model import MotionModel, predictor_shape
 from mpr.predictor.network import MotionPredictor, PredictorShape, sampled_tokens, sinusoidal
-from mpr.predictor.sizes import SIZES, resized
+from mpr.predictor.sizes import PREDICTOR_SIZES, resized
 
 SHAPES = [PredictorShape(32, 2, 2, 16), PredictorShape(32, 2, 2, 16, point_bands=4, local_tokens=True)]
 
@@ -36,9 +36,13 @@ def inputs(b: int = 2, n: int = 9, s: int = 8, d: int = 16) -> tuple[Tensor, Ten
 
 def test_the_paper_size_has_557_9_million_trained_parameters() -> None:
     with torch.device("meta"):
-        model = MotionPredictor(predictor_shape(SIZES["paper"], 384))
+        model = MotionPredictor(predictor_shape(PREDICTOR_SIZES["paper"], 384))
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == 557.9
-    assert SIZES["paper"].points == 300 and SIZES["paper"].point_bands == 0 and not SIZES["paper"].local_tokens
+    assert (
+        PREDICTOR_SIZES["paper"].points == 300
+        and PREDICTOR_SIZES["paper"].point_bands == 0
+        and not PREDICTOR_SIZES["paper"].local_tokens
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -143,7 +147,7 @@ def test_foreground_cells_lie_where_their_tokens_do() -> None:
             tokens[::2] = 1000.0  # the previous frame's
             return tokens
 
-    model = MotionModel(resized(SIZES["tiny"], width=16, depth=1, heads=2))
+    model = MotionModel(resized(PREDICTOR_SIZES["tiny"], width=16, depth=1, heads=2))
     model.encoder = Known()  # type: ignore[assignment]
     model.predictor = MotionPredictor(PredictorShape(16, 1, 2, 5))
     model.foreground = torch.nn.Linear(5, 16)
@@ -186,7 +190,7 @@ def test_dino_tokens_equal_the_librarys_own(tiny_dino: Path) -> None:
 
 
 def test_dino_trains_the_predictor_alone(tiny_dino: Path) -> None:
-    size = dataclasses.replace(SIZES["paper"], image=56, width=32, depth=1, heads=2, points=6)
+    size = dataclasses.replace(PREDICTOR_SIZES["paper"], image=56, width=32, depth=1, heads=2, points=6)
     model = MotionModel(size, tiny_dino)
     frames = torch.zeros(1, 2, 56, 56, 3, dtype=torch.uint8)
     _, points, progress, valid = inputs(b=1, n=6)

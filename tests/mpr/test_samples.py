@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mpr.core.data.clip import Source, Square, TrackedClip, TrackSegment
+from mpr.core.data.clip import ClipSource, Square, TrackedClip, TrackSegment
 from mpr.core.data.clip_folder import clip_folders, save_clip
 from mpr.core.errors import UserError
 from mpr.predictor.inputs import (
@@ -252,7 +252,7 @@ def test_hidden_points_are_never_drawn(place: float, fill: Fill) -> None:
     visible = segment.visible.copy()
     visible[:, ::2] = False
     points = np.where(visible[..., None], segment.points, place).astype(np.float32)
-    source = Source("toy", "hidden", 0, 1, "", "", "", "")
+    source = ClipSource("toy", "hidden", 0, 1, "", "", "", "")
     hidden = TrackedClip(
         clip.frames, clip.masks, (TrackSegment(0, points, visible),), clip.times, 12.5, Square(0, 0, 256), source
     )

@@ -19,7 +19,7 @@ from mpr.reward.any_motion import AnyMotionReward
 from mpr.reward.baselines import ConstantVelocity, FixedDirection, Oracle, RandomDirection, Rest
 from mpr.reward.motion import MotionReward
 from mpr.reward.none import NoReward
-from mpr.reward.scoring import agreements, moved_shares, score_clip, score_moving, summary
+from mpr.reward.scoring import agreements, moved_shares, score_clip, score_moving, score_summary
 from mpr.reward.strip import chosen_steps, draw_film, draw_strip
 from tests.toy_clips import square_clip
 from tracking.motion.points import Transition
@@ -120,7 +120,7 @@ def test_summary_counts_steps_without_object_points_and_never_says_nan():
     clip = square_clip(PATH)
     empty = np.zeros((len(clip.masks), 256, 256), bool)
     hidden = clip.__class__(clip.frames, empty, clip.segments, clip.times, 12.5, clip.crop, clip.source)
-    figures = summary(score_clip(hidden, Oracle()))
+    figures = score_summary(score_clip(hidden, Oracle()))
     assert figures["steps_without_object_points"] == 5
     assert figures["moved_0.5"]["mean_agreement"] == 0.0  # type: ignore[index]
     assert figures["moved_0.5"]["directional_agreement"] is None  # type: ignore[index]

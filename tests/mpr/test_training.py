@@ -27,7 +27,7 @@ from mpr.predictor.model import MotionModel
 from mpr.predictor.samples import strided
 from mpr.training.config import NONE
 from mpr.training.loop import Samples, learning_rate, loader, relative_error, squared_pixels
-from mpr.training.metrics import figures, mean_motion
+from mpr.training.metrics import mean_motion, probe_figures
 from mpr.training.model_card import not_commercial, sources
 from mpr.training.probes import probes
 from tests.toy_clips import toy_clip
@@ -248,14 +248,14 @@ def test_learning_rate_warms_up_and_falls() -> None:
 def test_figures_of_known_predictions() -> None:
     clips = [toy_clip(i, length=8, start=3) for i in range(4)]
     asked = probes(clips, 30)
-    oracle = figures(asked, [p.target for p in asked])
+    oracle = probe_figures(asked, [p.target for p in asked])
     assert (oracle.error_px.value, oracle.agreement.value, oracle.rest_agreement.value) == pytest.approx((0, 1, 1))
-    zero = figures(asked, [np.zeros_like(p.target) for p in asked])
+    zero = probe_figures(asked, [np.zeros_like(p.target) for p in asked])
     assert zero.agreement.value == 0 and np.isnan(zero.contrast.value)
     assert zero.error_px.value == pytest.approx(4.0, abs=0.05)  # where it moves, it moves by 4 px
-    sideways = figures(asked, [p.target[:, ::-1] for p in asked])
+    sideways = probe_figures(asked, [p.target[:, ::-1] for p in asked])
     assert sideways.agreement.value == pytest.approx(0, abs=1e-3)
-    velocity = figures(asked, [p.velocity for p in asked])
+    velocity = probe_figures(asked, [p.velocity for p in asked])
     assert velocity.rest_agreement.value == 0  # nothing to copy: the object stood still in both frames
     assert velocity.agreement.value == pytest.approx(3 / 4, abs=0.02)
     assert {p.t for p in asked if p.at_rest and p.moving.any()} == {3}

@@ -11,13 +11,13 @@ pytest.importorskip("gymnasium_robotics")
 
 
 from mpr.core.data.episode import Episode
-from rl.environments.kitchen.config import KINDS
+from rl.environments.kitchen.config import EPISODE_KINDS
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.episodes import attempt_episode
-from rl.environments.kitchen.tasks import TASKS, find_task
+from rl.environments.kitchen.tasks import KITCHEN_TASKS, find_task
 
 SEED = 600_000
-TASK_NAMES, KIND_NAMES = list(TASKS.ours), list(KINDS)
+TASK_NAMES, KIND_NAMES = list(KITCHEN_TASKS.ours), list(EPISODE_KINDS)
 
 
 @lru_cache(maxsize=32)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpr.core.checksums import SUMS
+from mpr.core.checksums import CHECKSUM_FILE
 from mpr.reward.none import NoReward
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.callback import EpisodeRewards
@@ -37,7 +37,7 @@ def assert_same_checkpoints(whole: Path, resumed: Path) -> None:
     """Weights, counters, replay, optimizers, generators: every file of a checkpoint."""
     files = {"model.safetensors", "checkpoint.json", "replay.npz", "learner.pt"}
     names = {file.name for file in whole.iterdir()}
-    assert names == {file.name for file in resumed.iterdir()} == {*files, SUMS}
+    assert names == {file.name for file in resumed.iterdir()} == {*files, CHECKSUM_FILE}
     for file in files - {"learner.pt"}:
         assert (whole / file).read_bytes() == (resumed / file).read_bytes(), file
     one, other = (torch.load(folder / "learner.pt", weights_only=True) for folder in (whole, resumed))

@@ -19,9 +19,9 @@ from rl.data.demonstrations import BadDemonstration, labels
 from rl.policies.base_policy import ZeroPolicy
 from rl.policies.diffusion.normalise import RANGE_FLOOR, Normaliser
 from rl.policies.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
-from rl.policies.diffusion.samples import Windows, window_starts
+from rl.policies.diffusion.samples import PolicyWindows, policy_window_starts
 from rl.policies.diffusion.schedule import Sampler, add_noise, denoise, generator, schedule
-from rl.policies.diffusion.sizes import SIZES, Horizons
+from rl.policies.diffusion.sizes import POLICY_SIZES, Horizons
 from rl.policies.diffusion.unet import ConditionalUnet1d, FilmBlock
 from tests.toy_demonstrations import demonstration, played, states, toy_demonstration
 
@@ -43,7 +43,7 @@ def test_the_paper_s_configuration_counts_94_810_million_parameters() -> None:
         small = ConditionalUnet1d(action=8, condition=2 * (512 + 8))
     assert f"{sum(p.numel() for p in unet.parameters()) / 1e6:.3f}" == "94.810"
     assert f"{sum(p.numel() for p in small.parameters()) / 1e6:.1f}" == "80.1"  # one camera
-    size = SIZES["paper"]
+    size = POLICY_SIZES["paper"]
     assert size.widths == (256, 512, 1024) and PolicyShape(8, 8, widths=size.widths).step_embedding == 256
 
 
@@ -159,15 +159,15 @@ def test_noise_grows_with_the_step_and_samplers_are_checked() -> None:
 # --- windows
 
 
-def windows(demonstrations: Sequence[Episode], seed: int = 0) -> Windows:
-    return Windows(demonstrations, Horizons(), seed)
+def windows(demonstrations: Sequence[Episode], seed: int = 0) -> PolicyWindows:
+    return PolicyWindows(demonstrations, Horizons(), seed)
 
 
 def test_windows_repeat_an_episode_s_ends_and_never_cross_into_the_next() -> None:
     first = dataclasses.replace(toy_demonstration(0), teacher_actions=np.arange(40, dtype=np.float32).reshape(20, 2))
     second = dataclasses.replace(toy_demonstration(1), teacher_actions=1000 + labels(first))
     both = windows([first, second])
-    assert len(both) == 2 * 13 and list(window_starts(20, Horizons(), 7)) == list(range(-1, 12))
+    assert len(both) == 2 * 13 and list(policy_window_starts(20, Horizons(), 7)) == list(range(-1, 12))
     start, end, after = (both.windows_at(np.array([k])) for k in (0, 12, 13))
     steps = torch.arange(-1, 15).clamp(min=0)
     torch.testing.assert_close(start["action"][0], torch.from_numpy(labels(first))[steps])
@@ -195,9 +195,9 @@ def test_no_window_holds_an_action_that_was_not_executed(taught: bool) -> None:
         teacher_actions=None if teacher is None else teacher[sent], frames=frames,
     )  # fmt: skip
 
-    def made(*demonstrations: Episode) -> Windows:
+    def made(*demonstrations: Episode) -> PolicyWindows:
         views = {"front": np.concatenate([np.asarray(d.frames["front"]) for d in demonstrations])}
-        return Windows(demonstrations, Horizons(), 0, views)
+        return PolicyWindows(demonstrations, Horizons(), 0, views)
 
     ours, theirs = made(held, other, held), made(wanted, other, wanted)
     assert len(ours) == len(theirs) == 2 * 9 + 13

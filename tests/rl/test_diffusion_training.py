@@ -18,9 +18,9 @@ from mpr.core.errors import UserError
 from rl.commands.bc import main
 from rl.data.demonstrations import BadDemonstration, save_demonstration
 from rl.policies.diffusion import sizes, train
-from rl.policies.diffusion.checkpoint import load_actor, load_policy
+from rl.policies.diffusion.checkpoint import load_actor, load_diffusion_policy
 from rl.policies.diffusion.policy import DiffusionPolicy
-from rl.policies.diffusion.samples import Windows
+from rl.policies.diffusion.samples import PolicyWindows
 from rl.policies.diffusion.schedule import Sampler
 from rl.policies.diffusion.sizes import Horizons
 from tests.toy_demonstrations import played, states, toy_demonstration
@@ -37,7 +37,7 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def tiny_size() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sizes.SIZES, "tiny", sizes.Size((16, 32), 24, 12, 4, (0.95, 0.999)))
+        patch.setitem(sizes.POLICY_SIZES, "tiny", sizes.PolicySize((16, 32), 24, 12, 4, (0.95, 0.999)))
         yield
 
 
@@ -63,15 +63,15 @@ def stored(run: Path, name: str) -> dict[str, Tensor]:
 def test_interrupted_and_resumed_is_bitwise_the_unbroken_run(
     demos: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_in: int
 ) -> None:
-    whole = train.Training._step
+    whole = train.PolicyTraining._step
 
-    def breaking(self: train.Training, step: int) -> float:
+    def breaking(self: train.PolicyTraining, step: int) -> float:
         if step == broken_in - 1:
             raise KeyboardInterrupt
         return whole(self, step)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train.Training, "_step", breaking)
+        patch.setattr(train.PolicyTraining, "_step", breaking)
         main(command(demos, tmp_path / "run"))
     torch.manual_seed(99)  # another process would have another state
     main(command(demos, tmp_path / "run"))
@@ -86,9 +86,9 @@ def test_every_step_has_a_batch_and_noise_of_its_own(
     demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, drawn = [], []
-    batch, loss = Windows.batch, DiffusionPolicy.loss
+    batch, loss = PolicyWindows.batch, DiffusionPolicy.loss
 
-    def batch_seen(self: Windows, number: int, size: int):
+    def batch_seen(self: PolicyWindows, number: int, size: int):
         asked.append(number)
         return batch(self, number, size)
 
@@ -96,7 +96,7 @@ def test_every_step_has_a_batch_and_noise_of_its_own(
         drawn.append(drawn_from.initial_seed())
         return loss(self, windows, drawn_from)
 
-    monkeypatch.setattr(Windows, "batch", batch_seen)
+    monkeypatch.setattr(PolicyWindows, "batch", batch_seen)
     monkeypatch.setattr(DiffusionPolicy, "loss", loss_seen)
     main(command(demos, tmp_path / "run", "--steps", "4"))
     assert asked == [0, 1, 2, 3] and len(set(drawn)) == 4
@@ -109,7 +109,7 @@ def test_averages_are_kept_apart_from_what_is_trained(trained: Path) -> None:
     assert any(not torch.equal(averaged[k], raw[k]) for k in raw)
     for name in ("state_scale.centre", "action_scale.half_range"):
         assert torch.equal(averaged[name], raw[name])
-    loaded, _ = load_policy(trained)
+    loaded, _ = load_diffusion_policy(trained)
     assert all(torch.equal(v, averaged[k]) for k, v in loaded.state_dict().items())
     assert not any(p.requires_grad for p in loaded.parameters()) and not loaded.training
 
@@ -125,11 +125,11 @@ def test_a_trained_run_acts_and_says_how_close_it_is(trained: Path) -> None:
 
 def test_a_policy_of_another_width_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(BadCheckpoint, match="states of 3 numbers, here they have 62"):
-        load_policy(trained, state=62, action=2)
+        load_diffusion_policy(trained, state=62, action=2)
     with pytest.raises(BadCheckpoint, match="actions of 2 numbers, here they have 9"):
-        load_policy(trained, state=3, action=9)
+        load_diffusion_policy(trained, state=3, action=9)
     with pytest.raises(BadCheckpoint, match="mpr bc"):
-        load_policy(tmp_path)
+        load_diffusion_policy(tmp_path)
     folder = tmp_path / "checkpoints" / "0000001"
     folder.mkdir(parents=True)
     about = json.loads((trained / "checkpoints" / "0000012" / "checkpoint.json").read_text())
@@ -141,7 +141,7 @@ def test_a_policy_of_another_width_is_refused_by_name(trained: Path, tmp_path: P
     for change, message in changes:
         (folder / "checkpoint.json").write_text(json.dumps(about | change))
         with pytest.raises(BadCheckpoint, match=message):
-            load_policy(tmp_path)
+            load_diffusion_policy(tmp_path)
 
 
 def test_demonstrations_that_cannot_be_learned_from_are_refused_by_name(demos: Path, tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ def test_demonstrations_that_cannot_be_learned_from_are_refused_by_name(demos: P
     with pytest.raises(BadDemonstration, match="holds 3 demonstrations"):
         main(command(demos, tmp_path / "run", "--num_demos", "4"))
     with pytest.raises(BadDemonstration, match="no demonstrations"):
-        Windows([], Horizons(), seed=0)
+        PolicyWindows([], Horizons(), seed=0)
     with pytest.raises(BadDemonstration, match="demonstration 1 has 4 state"):
-        Windows([toy_demonstration(0), toy_demonstration(1, width=4)], Horizons(), seed=0)
+        PolicyWindows([toy_demonstration(0), toy_demonstration(1, width=4)], Horizons(), seed=0)
     folder = tmp_path / "demos" / "demonstration_000000"
     save_demonstration(toy_demonstration(0), folder)
     with np.load(folder / "arrays.npz") as z:

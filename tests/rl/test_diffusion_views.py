@@ -17,7 +17,7 @@ from rl.data.demonstrations import save_demonstration
 from rl.policies.diffusion.checkpoint import load_actor
 from rl.policies.diffusion.encoders import FrozenDinoClass, FrozenR3M, TrainedResNet18, middle_224
 from rl.policies.diffusion.schedule import Sampler
-from rl.policies.diffusion.sizes import SIZES, Size
+from rl.policies.diffusion.sizes import POLICY_SIZES, PolicySize
 from rl.policies.diffusion.views import CameraEncoder, cached_view, shrunk
 from tests.toy_demonstrations import toy_demonstration
 
@@ -120,7 +120,7 @@ def test_frames_are_made_ready_once_in_the_demonstrations_order(tmp_path: Path) 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "r3m18"])
 def test_a_policy_that_sees_trains_and_acts_by_what_it_sees(encoder: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setitem(SIZES, "tiny", Size((16, 32), 24, 3, 4, (0.95, 0.999)))
+    monkeypatch.setitem(POLICY_SIZES, "tiny", PolicySize((16, 32), 24, 3, 4, (0.95, 0.999)))
     weights = tmp_path / "model.pt"
     r3m_file(weights, "resnet18")
     for seed in range(2):

@@ -14,9 +14,9 @@ from mpr.core.errors import UserError
 from mpr.predictor.checkpoint import Predictor
 from mpr.reward.agreement import MOTION_THRESHOLDS_PX
 from rl.environments.kitchen import config
-from rl.experiments.direction import KINDS, DirectionConfig
+from rl.experiments.direction import DIRECTION_KINDS, DirectionConfig
 from rl.experiments.direction_stages import models, track_unit
-from rl.experiments.direction_table import Raw, direction, opening_minus_closing, write_table
+from rl.experiments.direction_table import DirectionRaw, direction, opening_minus_closing, write_table
 from tests.toy_clips import square_clip
 from tracking.motion.points import Transition
 
@@ -51,7 +51,7 @@ def write_raw(
 
 def test_figures_and_aims(tmp_path):
     write_raw(tmp_path)
-    raw = Raw(tmp_path)
+    raw = DirectionRaw(tmp_path)
     at = {"tracker": "exact", "task": "microwave", "row": "motion"}
     assert direction(raw, {**at, "kind": "opening"}).value == pytest.approx(0.8)
     assert direction(raw, {**at, "kind": "opening"}, views="held_out").n == 10
@@ -64,7 +64,7 @@ def test_figures_and_aims(tmp_path):
 
 
 def test_the_table_has_every_kind_of_episode():
-    assert sorted(KINDS) == sorted(config.KINDS)
+    assert sorted(DIRECTION_KINDS) == sorted(config.EPISODE_KINDS)
 
 
 def test_an_aim_that_is_missed_is_said(tmp_path):

@@ -17,16 +17,16 @@ from mpr.core.errors import UserError
 from mpr.core.report.intervals import Interval, difference_over_runs, mean_over_runs
 from mpr.core.runs import RunFolder
 from rl.environments.setting import Setting
-from rl.evaluation.config import BASE, EvaluateConfig
+from rl.evaluation.config import BASE_NAME, EvaluateConfig
 from rl.evaluation.curves import WINDOW, draw_curves, running
 from rl.evaluation.evaluate import evaluate, load_residual, play_all
-from rl.evaluation.outcomes import Residual, compare, play, table
+from rl.evaluation.outcomes import ResidualActor, compare_policies, comparison_table, play_episode
 from rl.experiments.base import BaseConfig
 from rl.experiments.base_rule import first_in_band
 from rl.experiments.practice import PracticeConfig
 from rl.experiments.practice_runs import evaluation
 from rl.experiments.reach import ReachConfig
-from rl.residual.checkpoint import save_checkpoint
+from rl.residual.checkpoint import save_residual_checkpoint
 from rl.residual.config import FinetuneConfig
 from tests.toy_reach import learner, wrapped
 
@@ -44,36 +44,36 @@ class Push:
         return self.action, None
 
 
-def pushing(action, residual_scale: float) -> Residual:
-    return Residual(Push(action), residual_scale)  # type: ignore[arg-type]
+def pushing(action, residual_scale: float) -> ResidualActor:
+    return ResidualActor(Push(action), residual_scale)  # type: ignore[arg-type]
 
 
 def test_a_residual_of_nothing_is_the_base_and_a_good_one_is_better():
     environment = wrapped(miss=0.09)  # the base steers beside the goal, by 0.09 to the upper right
-    base = [play(environment, None, seed) for seed in range(700_000, 700_020)]
-    same = [play(environment, pushing([0, 0], 0.1), seed, BASE) for seed in range(700_000, 700_020)]
-    better = [play(environment, pushing([-1, -1], 0.4), seed, "better") for seed in range(700_000, 700_020)]
+    base = [play_episode(environment, None, seed) for seed in range(700_000, 700_020)]
+    same = [play_episode(environment, pushing([0, 0], 0.1), seed, BASE_NAME) for seed in range(700_000, 700_020)]
+    better = [play_episode(environment, pushing([-1, -1], 0.4), seed, "better") for seed in range(700_000, 700_020)]
     episode = environment.finished
     assert episode is not None
     np.testing.assert_allclose(episode.executed_actions, np.clip(episode.base_actions - 0.4, -1, 1))  # its own reach
     assert same == base
     assert sum(o.success for o in better) > sum(o.success for o in base)
-    again = [play(environment, None, seed) for seed in reversed(range(700_000, 700_020))]
+    again = [play_episode(environment, None, seed) for seed in reversed(range(700_000, 700_020))]
     assert again[::-1] == base  # whatever was played before, and with which reach
 
 
 def test_an_environment_reaches_as_far_after_a_played_episode_as_before():
     environment = wrapped()
     reach = environment.residual_scale
-    play(environment, pushing([-1, -1], 0.4), 700_000)
+    play_episode(environment, pushing([-1, -1], 0.4), 700_000)
     assert environment.residual_scale == reach
     with pytest.raises(ValueError, match="shapes"):
-        play(environment, pushing(np.zeros((3, 3)), 0.4), 700_000)  # a residual of no such environment
+        play_episode(environment, pushing(np.zeros((3, 3)), 0.4), 700_000)  # a residual of no such environment
     assert environment.residual_scale == reach
 
 
 def test_a_killed_evaluation_goes_on_and_ends_as_an_unbroken_one(tmp_path):
-    policies = {BASE: None, "push": pushing([-0.5, -0.5], 0.2)}
+    policies = {BASE_NAME: None, "push": pushing([-0.5, -0.5], 0.2)}
     whole, broken = (RunFolder(tmp_path / name, "evaluate", {}) for name in ("whole", "broken"))
     play_all(whole, wrapped(), policies, range(8))
     play_all(broken, wrapped(), policies, range(3))
@@ -97,31 +97,31 @@ def rows(policy: str, wins, steps: int = 10):
 
 def test_gains_are_paired_by_seed_and_shown_with_intervals():
     easy = np.arange(100) < 40
-    made = rows(BASE, easy) + rows("a", easy | (np.arange(100) >= 90)) + rows("b", np.zeros(100))[::-1]
-    a, b = compare(made, ["a"]), compare(made, ["b"])
+    made = rows(BASE_NAME, easy) + rows("a", easy | (np.arange(100) >= 90)) + rows("b", np.zeros(100))[::-1]
+    a, b = compare_policies(made, ["a"]), compare_policies(made, ["b"])
     assert a.success.value == pytest.approx(0.5) and a.gain.value == pytest.approx(0.1)
     assert 0.03 < a.gain.low < a.gain.high < 0.17  # ten seeds better, none worse: unpaired it would reach below 0
     assert b.success.value == 0 and 0.03 < b.success.high < 0.04  # none of a hundred is not "certainly none"
     assert b.steps is None and a.steps == 10
-    none = compare(rows(BASE, np.zeros(100)) + rows("c", np.zeros(100)), ["c"])
+    none = compare_policies(rows(BASE_NAME, np.zeros(100)) + rows("c", np.zeros(100)), ["c"])
     assert none.gain.value == 0 and none.gain.low < -0.01 and none.gain.high > 0.01
     json.dumps(dataclasses.asdict(b), allow_nan=False)
-    both = compare(made, ["a", "b"])
+    both = compare_policies(made, ["a", "b"])
     assert both.runs == (0.5, 0.0) and both.success.value == pytest.approx(0.25)
     assert both.success.low < 0.002 and both.success.high > 0.45  # runs that differ make it wide
     won = np.array([easy | (np.arange(100) >= 90), np.zeros(100)], float)
     assert both.success == mean_over_runs(won) and both.gain == difference_over_runs(won, easy[None])
-    text = "\n".join(table(made, {"one": ["a"], "both": ["a", "b"]}))
+    text = "\n".join(comparison_table(made, {"one": ["a"], "both": ["a", "b"]}))
     assert "| base | 0.40 [0.31, 0.50] |" in text and "| both | 0.25 [" in text and "0.50, 0.00" in text
     with pytest.raises(KeyError):
-        compare([row for row in made if row["policy"] != "a" or row["seed"] != 7], ["a"])
+        compare_policies([row for row in made if row["policy"] != "a" or row["seed"] != 7], ["a"])
 
 
 def test_a_residual_of_another_task_or_base_is_refused(tmp_path):
     model = learner()
     about = {"env": "kitchen:slide", "base": "runs/other", "base_weights": "0123", "residual_scale": 0.3}
     about |= {"ddim_steps": 10, "ajar": False, "full_open": False}
-    save_checkpoint(tmp_path / "run", 1, model, about)
+    save_residual_checkpoint(tmp_path / "run", 1, model, about)
     with pytest.raises(BadCheckpoint, match="not finished: the same `mpr finetune`"):
         load_residual(EvaluateConfig(base=Path("zero")), tmp_path / "run")
     (tmp_path / "run" / "summary.json").write_text("{}")
@@ -129,7 +129,7 @@ def test_a_residual_of_another_task_or_base_is_refused(tmp_path):
         load_residual(EvaluateConfig(base=Path("zero")), tmp_path / "run")
     with pytest.raises(BadCheckpoint, match=r"another base policy \(runs/other\) than zero"):
         load_residual(EvaluateConfig("kitchen:slide", base=Path("zero")), tmp_path / "run")
-    save_checkpoint(tmp_path / "run", 2, model, {**about, "base": "zero", "base_weights": ""})
+    save_residual_checkpoint(tmp_path / "run", 2, model, {**about, "base": "zero", "base_weights": ""})
     assert load_residual(EvaluateConfig("kitchen:slide", base=Path("zero")), tmp_path / "run").residual_scale == 0.3
     with pytest.raises(BadCheckpoint, match="--ddim_steps 10, asked is 5"):
         load_residual(EvaluateConfig("kitchen:slide", base=Path("zero"), ddim_steps=5), tmp_path / "run")
@@ -154,7 +154,7 @@ def test_running_success_is_over_the_last_episodes(tmp_path):
 def test_the_base_policy_is_the_first_within_the_band(monkeypatch):
     rates = {20: 0.9, 10: 0.7, 5: 0.45, 4: 0.4}
     monkeypatch.setattr(
-        "rl.experiments.base_rule.rate_of", lambda config, count, seed: Interval(rates[count], 0.0, 1.0, 100)
+        "rl.experiments.base_rule._rate_of", lambda config, count, seed: Interval(rates[count], 0.0, 1.0, 100)
     )
     assert [count for count, _, _ in first_in_band(BaseConfig())] == [20, 10, 5]
     assert [count for count, _, _ in first_in_band(BaseConfig(counts=[20, 10]))] == [20, 10]

@@ -12,12 +12,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mpr.cli import main
-from mpr.core.checksums import SUMS
+from mpr.core.checksums import CHECKSUM_FILE
 from mpr.core.errors import UserError
 from mpr.reward.none import NoReward
 from rl.data.demonstrations import demonstration_folder, save_demonstration
 from rl.policies import actor
-from rl.residual.checkpoint import checkpoint_bytes, save_checkpoint
+from rl.residual.checkpoint import checkpoint_bytes, save_residual_checkpoint
 from rl.residual.config import FinetuneConfig
 from rl.residual.train import Finetuning
 from tests.rl.sac_runs import assert_same_checkpoints, train
@@ -134,7 +134,7 @@ def test_two_checkpoints_fit_into_what_is_asked_of_the_disk(tmp_path):
     model = learner(policy_kwargs={"actor_ema": 0.1})
     train(model, 30)
     assert model.buffer.full
-    save_checkpoint(tmp_path, 30, model, {})
+    save_residual_checkpoint(tmp_path, 30, model, {})
     written = sum(file.stat().st_size for file in (tmp_path / "checkpoints/00030").iterdir())
     assert written < checkpoint_bytes(model) < 1.5 * written
 
@@ -144,7 +144,7 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_an_os_error(tmp_p
     """Which the command says in a line; the libraries' own errors it would not know. What was there stays."""
     model = learner(buffer_size=150)
     train(model, 1)
-    save_checkpoint(tmp_path, 1, model, {})
+    save_residual_checkpoint(tmp_path, 1, model, {})
     files = [tmp_path / "checkpoints/00001" / name for name in ("model.safetensors", "learner.pt")]
     first, second = (file.stat().st_size for file in files)
     assert first < second
@@ -152,7 +152,7 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_an_os_error(tmp_p
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, ({files[0].name: first - 1}.get(fails, second - 1), limits[1]))
         with pytest.raises(OSError, match="File too large"):
-            save_checkpoint(tmp_path, 2, model, {})
+            save_residual_checkpoint(tmp_path, 2, model, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["00001"]
@@ -185,7 +185,7 @@ def test_a_run_begun_before_environments_had_streams_goes_on(tmp_path):
     about = json.loads(file.read_text())
     assert about["next_seed"] == about.pop("starts")["start"] == 10_002
     file.write_text(json.dumps(about))
-    (file.parent / SUMS).unlink()  # nor had they checksums
+    (file.parent / CHECKSUM_FILE).unlink()  # nor had they checksums
     finetuning(tmp_path / "broken", demos).run()
     assert_same_checkpoints(*(tmp_path / name / "checkpoints/00004" for name in ("whole", "broken")))
 

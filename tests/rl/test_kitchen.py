@@ -15,7 +15,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium_robotics.envs.franka_kitchen import kitchen_env
 
 from rl.environments.kitchen import scene
-from rl.environments.kitchen.arm import Arm
+from rl.environments.kitchen.arm import KitchenArm
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.expert import Follower, Plan, opening_plan
 from rl.environments.kitchen.tasks import ARM, STOCK_RADIUS, Task, find_task
@@ -26,7 +26,7 @@ from tests.rl.kitchen_episodes import TASK_NAMES, open_to
 
 @pytest.mark.parametrize("task", map(find_task, TASK_NAMES), ids=TASK_NAMES)
 def test_index_table_agrees_with_the_compiled_model(task: Task) -> None:
-    model = scene.build()
+    model = scene.build_kitchen()
     joint = model.joint(task.joint)
     assert joint.qposadr[0] == task.qpos
     away = joint.range[np.argmax(np.abs(joint.range))]
@@ -126,8 +126,8 @@ def test_the_state_ends_with_handle_minus_gripper() -> None:
 
 
 @lru_cache(maxsize=1)
-def arm_of_the_kitchen() -> Arm:
-    return Arm(scene.build())
+def arm_of_the_kitchen() -> KitchenArm:
+    return KitchenArm(scene.build_kitchen())
 
 
 @settings(max_examples=40, deadline=None)

@@ -20,10 +20,10 @@ from rl.environments.kitchen.dense import DenseReward, dense
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.expert import SHUT, opening_plan
 from rl.environments.kitchen.pictures import KitchenPictures, with_pictures
-from rl.environments.kitchen.recording import record, scene_recording
-from rl.environments.kitchen.tasks import ARM, TASKS, find_task
+from rl.environments.kitchen.recording import record_kitchen, scene_recording
+from rl.environments.kitchen.tasks import ARM, KITCHEN_TASKS, find_task
 
-TASK_NAMES = list(TASKS.ours)
+TASK_NAMES = list(KITCHEN_TASKS.ours)
 SEED = 610_000
 
 
@@ -160,7 +160,7 @@ def test_a_recording_on_request_holds_every_frame_of_the_episode() -> None:
     environment.reset(seed=SEED)
     for _ in range(3):
         environment.step(np.full(9, 0.3))
-    recording = record(environment, "left")
+    recording = record_kitchen(environment, "left")
     assert len(recording) == 4 and recording.rate_hz == 12.5
     np.testing.assert_array_equal(recording.qpos[-1], environment.data.qpos)
     np.testing.assert_allclose(recording.arguments["base_offset"], environment.base_offset)
@@ -235,11 +235,11 @@ def test_one_renderer_shows_data_and_evaluation_alike() -> None:
         for seed in (SEED, SEED + 1):
             environment.reset(seed=seed)
             environment.step(np.zeros(9))
-            shots.append(kept.of(record(environment)))
+            shots.append(kept.of(record_kitchen(environment)))
             now.append(kept.now(environment))
-        elsewhere = kept.of(replace(record(environment), arguments={"base_offset": [0.0, 0.0]}))
+        elsewhere = kept.of(replace(record_kitchen(environment), arguments={"base_offset": [0.0, 0.0]}))
     with KitchenPictures(task, ["front", "mirrored"], size=48) as anew:
-        fresh = anew.of(record(environment))
+        fresh = anew.of(record_kitchen(environment))
     for view in ("front", "mirrored"):
         assert shots[0][view].shape == (2, 48, 48, 3)
         np.testing.assert_array_equal(shots[1][view], fresh[view])

@@ -66,7 +66,7 @@ def test_the_mirrored_view_flips_the_projection() -> None:
 
 @pytest.mark.parametrize("task", map(find_task, TASK_NAMES), ids=TASK_NAMES)
 def test_cameras_stand_upright_and_look_at_the_object(task: Task) -> None:
-    data = mujoco.MjData(scene.build())
+    data = mujoco.MjData(scene.build_kitchen())
     mujoco.mj_kinematics(data.model, data)
     handle = data.site(task.handle).xpos.copy()
     for view in VIEWS:
@@ -76,7 +76,7 @@ def test_cameras_stand_upright_and_look_at_the_object(task: Task) -> None:
 
 
 def test_the_scene_moves_the_robot_and_leaves_the_kitchen() -> None:
-    here, there = scene.build(), scene.build([0.03, 0.08])
+    here, there = scene.build_kitchen(), scene.build_kitchen([0.03, 0.08])
     for name, moved in (("panda0_link0", [0.03, 0.08, 0.0]), ("microdoorroot", [0.0, 0.0, 0.0])):
         places = []
         for model in (here, there):
@@ -93,7 +93,7 @@ def test_simplified_meshes_stay_where_the_arm_is() -> None:
     assert len(kept) < 0.2 * len(faces) and kept.max() < len(fewer)
     assert (np.diff(np.sort(kept, axis=1), axis=1) > 0).all(), "a face lost a corner"
     np.testing.assert_allclose([fewer.min(0), fewer.max(0)], [vertices.min(0), vertices.max(0)], atol=scene.CELL)
-    model = scene.build()
+    model = scene.build_kitchen()
     for name in ("link5_viz", "hand_viz"):  # compiling re-centres meshes: the geom must follow
         corners = []
         for m in (stock, model):

@@ -289,9 +289,9 @@ def test_a_step_over_a_gap_is_paid_nothing_and_keeps_its_place() -> None:
 def test_an_episodes_clip_has_the_measured_times() -> None:
     """Though its recording, of a simulator, says even ones."""
     from mpr.reward.tracked import track_episode
-    from tracking.synth.clip import record
+    from tracking.synth.clip import record_synthetic
 
-    recording = record("open_microwave", "open", 10_000)
+    recording = record_synthetic("open_microwave", "open", 10_000)
     steps = len(recording) - 1
     times = recording.times + 0.5 * (np.arange(steps + 1) > 2)
     zeros = np.zeros((steps, 9))

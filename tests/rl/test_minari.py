@@ -23,7 +23,7 @@ from rl.data.demonstrations import (
     labels,
 )
 from rl.environments.kitchen.minari_data import read_minari, save_minari
-from rl.environments.kitchen.scene import build
+from rl.environments.kitchen.scene import build_kitchen
 from rl.environments.kitchen.stock import joint_positions
 from rl.environments.kitchen.tasks import find_task
 from tests.rl.made_demonstrations import assert_same, made, numbers, stock_episode, write_minari
@@ -74,7 +74,7 @@ def test_d4rls_kitchen_is_read_cut_and_its_state_rebuilt(tmp_path: Path) -> None
     where = write_minari(tmp_path, space, episodes)
     found = list(read_minari(where, "microwave"))
     assert [(d.seed, len(d), d.success) for d in found] == [(0, 4, True), (3, 2, True)]
-    first, task, data = found[0], find_task("microwave"), mujoco.MjData(build())
+    first, task, data = found[0], find_task("microwave"), mujoco.MjData(build_kitchen())
     stored: Any = episodes[0].observations
     np.testing.assert_allclose(first.states[:, :59], stored["observation"][:5], rtol=1e-6)
     np.testing.assert_allclose(first.executed_actions, np.asarray(episodes[0].actions)[:4], rtol=1e-6)

@@ -14,13 +14,13 @@ import pytest
 pytest.importorskip("gymnasium_robotics")
 
 from mpr.cli import main
-from mpr.core.command_line import RENAMED
+from mpr.core.command_line import RENAMED_OPTIONS
 from mpr.core.data.episode import Episode
 from mpr.core.data.step_log import StepLog
 from mpr.core.errors import UserError
 from mpr.reward.environment import EnvironmentReward
 from mpr.reward.sparse import SparseReward
-from rl.environments.kind import rate_of
+from rl.environments.kind import environment_rate_hz
 from rl.environments.registry import ENVIRONMENTS, kind_of
 from rl.environments.residual import ResidualEnvironment, base_for, middle_and_reach
 from rl.environments.setting import Setting
@@ -28,7 +28,7 @@ from rl.environments.starts import FIRST_SEED, SELECTION
 from rl.evaluation.curves import practised_successes
 from rl.evaluation.outcomes import successes
 from rl.evaluation.rows import tells_returns
-from rl.residual.checkpoint import load_policy, save_checkpoint
+from rl.residual.checkpoint import load_residual_policy, save_residual_checkpoint
 from rl.residual.demonstrations import demonstration_buffer
 from rl.residual.rewards import step_rewards
 from rl.residual.train import Finetuning
@@ -144,7 +144,7 @@ def test_a_residual_scale_of_one_spans_the_action_range_and_no_more() -> None:
     environment.close()
     middle, reach = middle_and_reach(gymnasium.spaces.Box(np.array([0, -1, -np.inf]), np.array([4, 1, 2])))
     assert middle.tolist() == [2, 0, 0] and reach.tolist() == [2, 1, 1]
-    assert rate_of(gymnasium.make("Pendulum-v1")) == pytest.approx(20)
+    assert environment_rate_hz(gymnasium.make("Pendulum-v1")) == pytest.approx(20)
 
 
 @pytest.mark.parametrize(
@@ -198,12 +198,12 @@ def test_a_config_file_s_old_words_are_refused_with_the_new(tmp_path: Path, caps
     assert "unknown key --alpha" in capsys.readouterr().err  # that command has no residual scale
 
 
-@pytest.mark.parametrize("before", RENAMED)
+@pytest.mark.parametrize("before", RENAMED_OPTIONS)
 def test_every_option_of_before_is_refused_with_its_new_name(before: str, capsys: pytest.CaptureFixture[str]) -> None:
     verb = {"moved": ["score"], "arms": ["experiment", "practice"]}.get(before, ["finetune"])
     assert main([*verb, f"--{before}", "1"]) == 2
     error = capsys.readouterr().err
-    assert f"--{before} is called --{RENAMED[before]} now" in error and len(error.splitlines()) == 1
+    assert f"--{before} is called --{RENAMED_OPTIONS[before]} now" in error and len(error.splitlines()) == 1
 
 
 def episode(**noted: Any) -> Episode:
@@ -232,8 +232,8 @@ def test_what_was_not_sent_earns_no_agreement_and_the_environment_s_reward_is_ta
 
 
 def test_a_policy_of_before_is_read_under_todays_names(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, 1, learner(), {"task": "slide", "alpha": 0.3})
-    about = load_policy(tmp_path)[1]
+    save_residual_checkpoint(tmp_path, 1, learner(), {"task": "slide", "alpha": 0.3})
+    about = load_residual_policy(tmp_path)[1]
     assert (about["env"], about["residual_scale"]) == ("kitchen:slide", 0.3)
 
 

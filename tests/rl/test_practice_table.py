@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from mpr.core.errors import UserError
-from mpr.core.report.intervals import UNIT, difference_over_runs, mean, probability_of_improvement, success_rate
-from rl.evaluation.config import BASE
+from mpr.core.report.intervals import UNIT_RANGE, difference_over_runs, mean, probability_of_improvement, success_rate
+from rl.evaluation.config import BASE_NAME
 from rl.evaluation.outcomes import contrast, of_runs
-from rl.experiments.practice_table import Raw, contrast_lines, lines, read_raw, remake, summary
+from rl.experiments.practice_table import PracticeRaw, contrast_lines, lines, practice_summary, read_raw, remake
 
 WON = {  # by final policy: successes on ten starts
-    BASE: "1111000000",
+    BASE_NAME: "1111000000",
     "dense_seed_0": "1111111100",
     "dense_seed_1": "1111110000",
     "motion,tracker=exact_seed_0": "1111111110",
@@ -29,7 +29,7 @@ def written(folder: Path) -> Path:
     """A raw folder, its evaluation's lines in no order."""
     folder.mkdir()
     rows = [(name, seed, won == "1") for name, all_won in WON.items() for seed, won in enumerate(all_won)]
-    rows = sorted(rows, key=lambda row: (row[1] % 3, row[0] != BASE, row[0]))
+    rows = sorted(rows, key=lambda row: (row[1] % 3, row[0] != BASE_NAME, row[0]))
     text = "\n".join(json.dumps({"policy": p, "seed": s, "success": won, "steps": 9}) for p, s, won in rows)
     (folder / "evaluation.jsonl").write_text(text + "\n")
     for name, won in PRACTISED.items():
@@ -43,7 +43,7 @@ def bits(word: str) -> list[float]:
 
 
 @pytest.fixture
-def raw(tmp_path) -> Raw:
+def raw(tmp_path) -> PracticeRaw:
     return read_raw(written(tmp_path / "raw"))
 
 
@@ -51,17 +51,17 @@ def test_raw_numbers_are_read_by_arm_and_run(raw):
     assert {variant: len(runs) for variant, runs in raw.variants.items()} == {"dense": 2, "motion tracker=exact": 3}
     assert raw.rates("dense").tolist() == [0.8, 0.6] and raw.base == 0.4
     assert raw.areas("dense").tolist() == [0.5, 0.75] and raw.areas("motion tracker=exact").size == 0
-    assert of_runs(raw.rows, [BASE]).tolist() == [bits(WON[BASE])]  # in the order of the starts
+    assert of_runs(raw.rows, [BASE_NAME]).tolist() == [bits(WON[BASE_NAME])]  # in the order of the starts
 
 
 def test_area_profile_and_chance_stand_beside_final_success(raw):
     text = lines(raw, "dense")
-    area, better = mean([0.5, 0.75], UNIT), probability_of_improvement([0.8, 0.6], [0.4])
+    area, better = mean([0.5, 0.75], UNIT_RANGE), probability_of_improvement([0.8, 0.6], [0.4])
     assert f"| dense | {area} | 0.50, 0.75 | {better} |" in text
     assert any(line.startswith("| motion tracker=exact | – |  | 0.50 [") for line in text)  # one above, one as good
     above = [success_rate([1, 1]), success_rate([1, 1]), success_rate([1, 0]), success_rate([0, 0])]
     assert "| dense | " + " | ".join(map(str, above)) + " |" in text  # 0.25, 0.5, 0.75, 0.9
-    figures = summary(raw)["variants"]["dense"]
+    figures = practice_summary(raw)["variants"]["dense"]
     assert figures["while_practising"]["value"] == 0.625 and figures["better_than_base"]["value"] == 1
 
 
@@ -88,8 +88,8 @@ def test_tables_and_pictures_are_made_again_from_raw_numbers(raw, tmp_path):
 
 
 def test_one_run_an_arm_has_no_interval_over_runs():
-    rows = [{"policy": p, "seed": s, "success": s < 5, "steps": 9} for p in (BASE, "a_seed_0") for s in range(10)]
-    raw = Raw(rows, {"a": ["a_seed_0"]}, {"a": [np.ones(4)]})
+    rows = [{"policy": p, "seed": s, "success": s < 5, "steps": 9} for p in (BASE_NAME, "a_seed_0") for s in range(10)]
+    raw = PracticeRaw(rows, {"a": ["a_seed_0"]}, {"a": [np.ones(4)]})
     text = "\n".join(lines(raw))
     assert "| a | 1.00 (n = 1: no interval) | 1.00 | 0.50 (n = 1: no interval) |" in text
     assert f"| a | {success_rate([1] * 5 + [0] * 5)} | {difference_over_runs([[0] * 10], [[0] * 10])} |" in text

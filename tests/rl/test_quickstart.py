@@ -19,9 +19,9 @@ from mpr.cli import main
 from mpr.core.errors import UserError
 from mpr.core.processes import mapped
 from mpr.core.report.intervals import Interval
-from rl.commands.quickstart import QuickstartConfig, Stage, go, last_words, stages, waves
+from rl.commands.quickstart import QuickstartConfig, QuickstartStage, go, last_words, quickstart_stages, stage_waves
 from rl.commands.quickstart_page import RESIDUAL, verdict, worth_showing
-from rl.evaluation.config import BASE
+from rl.evaluation.config import BASE_NAME
 
 MINIATURE = [
     "quickstart", "--clips", "3", "--demonstrations", "1", "--episodes", "3", "--evaluation", "2",
@@ -33,16 +33,16 @@ MINIATURE = [
 
 def test_its_stages_are_commands_that_can_be_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = QuickstartConfig(out=tmp_path / "q", seed=3)
-    for stage in stages(config).values():
+    for stage in quickstart_stages(config).values():
         status, error = main([*stage.argv, "--dry-run"]), capsys.readouterr().err
         assert status == 0 or error.startswith("mpr: missing input"), error
     assert list(tmp_path.iterdir()) == []
-    planned = [one.name for wave in waves(config) for _, chain in wave for one in chain]
-    assert sorted(planned) == sorted(stages(config))
+    planned = [one.name for wave in stage_waves(config) for _, chain in wave for one in chain]
+    assert sorted(planned) == sorted(quickstart_stages(config))
 
 
 def test_quickstarts_of_two_seeds_share_no_seed() -> None:
-    one, other = (stages(QuickstartConfig(seed=seed)) for seed in (0, 1))
+    one, other = (quickstart_stages(QuickstartConfig(seed=seed)) for seed in (0, 1))
     for name in one:
         first, second = (int(s[name].argv[s[name].argv.index("--seed") + 1]) for s in (one, other))
         config = QuickstartConfig()
@@ -59,12 +59,12 @@ def row(policy: str, seed: int, success: bool, travel: float) -> dict:
 
 
 def test_three_episodes_are_worth_showing() -> None:
-    rows = [row(BASE, 1, True, 0.3), row(BASE, 2, False, 0.0), row(BASE, 3, False, 0.05)]
+    rows = [row(BASE_NAME, 1, True, 0.3), row(BASE_NAME, 2, False, 0.0), row(BASE_NAME, 3, False, 0.05)]
     rows += [row(RESIDUAL, 1, True, 0.3), row(RESIDUAL, 2, True, 0.3), row(RESIDUAL, 3, False, 0.02)]
     shown = [(one.name, one.row["policy"], one.row["seed"]) for one in worth_showing(rows)]
-    assert shown == [("success", RESIDUAL, 2), ("near miss", BASE, 3), ("failure", BASE, 2)]
-    assert worth_showing([row(p, 1, True, 0.3) for p in (BASE, RESIDUAL)])[0].name == "success"
-    assert [one.name for one in worth_showing([row(p, 1, False, 0.0) for p in (BASE, RESIDUAL)])] == [
+    assert shown == [("success", RESIDUAL, 2), ("near miss", BASE_NAME, 3), ("failure", BASE_NAME, 2)]
+    assert worth_showing([row(p, 1, True, 0.3) for p in (BASE_NAME, RESIDUAL)])[0].name == "success"
+    assert [one.name for one in worth_showing([row(p, 1, False, 0.0) for p in (BASE_NAME, RESIDUAL)])] == [
         "near miss",
         "failure",
     ]
@@ -83,7 +83,9 @@ def test_last_words_are_those_of_a_log_with_bars_in_it(tmp_path: Path) -> None:
 
 
 def test_a_stage_that_fails_is_named(tmp_path: Path) -> None:
-    stage = Stage("predictor", "learns", ("train", "--clips", str(tmp_path / "none"), "--out", str(tmp_path / "p")))
+    stage = QuickstartStage(
+        "predictor", "learns", ("train", "--clips", str(tmp_path / "none"), "--out", str(tmp_path / "p"))
+    )
     with pytest.raises(UserError, match=r"stage predictor failed: mpr: .*none.*predictor\.log"):
         list(mapped(go, [(tmp_path / "q", (stage,)), (tmp_path / "q", (stage,))], 2))
     assert not list(tmp_path.glob("q/stages/*"))
@@ -123,7 +125,9 @@ def test_killed_in_every_stage_it_ends_as_an_unbroken_one(tmp_path: Path) -> Non
 
     def told(out: str) -> dict:
         found = json.loads((tmp_path / out / "summary.json").read_text())
-        assert set(found["seconds"]) == {"total", *stages(QuickstartConfig())} and found["peak_memory_gb"] > 0.1
+        assert (
+            set(found["seconds"]) == {"total", *quickstart_stages(QuickstartConfig())} and found["peak_memory_gb"] > 0.1
+        )
         for figure in (found["base"]["success_rate"], found["residual"]["success_rate"], found["improvement"]):
             assert set(figure) == {"value", "low", "high", "n"}
         assert set(found["reward"]) == {"open", "close", "miss_lk"}
@@ -137,7 +141,7 @@ def test_killed_in_every_stage_it_ends_as_an_unbroken_one(tmp_path: Path) -> Non
 
     run("whole")
     killed = []
-    for stage in stages(QuickstartConfig()):
+    for stage in quickstart_stages(QuickstartConfig()):
         if not (tmp_path / "broken" / "stages" / f"{stage}.json").exists():  # else it ended beside another, killed one
             run("broken", until=stage)
             killed.append(stage)

@@ -12,13 +12,13 @@ pytest.importorskip("gymnasium_robotics")
 from mpr.cli import main
 from mpr.core.errors import NoGL
 from rl.commands import bench_episode
-from rl.commands.bench_episode import Watch
+from rl.commands.bench_episode import PartsWatch
 from rl.commands.bench_updates import OURS, PLAIN
 
 
 def test_time_inside_another_part_is_counted_once():
     now = iter([0, 1, 3, 4, 5, 6, 10, 100])
-    watch = Watch(lambda: next(now))
+    watch = PartsWatch(lambda: next(now))
     look = watch.timed("camera", lambda: None)
     watch.timed("base policy", lambda: (look(), look()))()  # 0 .. 6, two looks of 2 and 1 inside
     watch.timed("updates", lambda: None)()

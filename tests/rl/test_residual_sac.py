@@ -12,14 +12,14 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 from stable_baselines3.common.save_util import load_from_zip_file
 
 from mpr.core.checkpoints import BadCheckpoint, last_checkpoint
-from mpr.core.checksums import SUMS
+from mpr.core.checksums import CHECKSUM_FILE
 from mpr.core.errors import UserError
 from mpr.reward.none import NoReward
 from mpr.reward.sparse import SparseReward
 from rl.environments.residual import ResidualEnvironment
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer
-from rl.residual.checkpoint import RENAMED, load_policy, restore, save_checkpoint
+from rl.residual.checkpoint import RENAMED_KEYS, load_residual_policy, restore_residual, save_residual_checkpoint
 from rl.residual.demonstrations import demonstration_buffer
 from tests.rl.sac_runs import COMPILER, FLAT, Noise, assert_same_checkpoints, train, with_demonstrations
 from tests.toy_reach import SMALL, Chunked, Reach, demonstrate, learner, wrapped
@@ -118,20 +118,20 @@ def test_a_resumed_run_ends_bitwise_as_an_unbroken_one(tmp_path, ent_coef, compi
     first = with_demonstrations(**settings)
     first.pretrain_critic(5)
     train(first, 3)
-    save_checkpoint(tmp_path, 3, first, {"residual_scale": 0.1})
+    save_residual_checkpoint(tmp_path, 3, first, {"residual_scale": 0.1})
     np.random.uniform(size=7), torch.randn(7)  # what else happened in the process
     second = with_demonstrations(**settings)
     folder = last_checkpoint(tmp_path)
     assert folder is not None and folder.name == "00003"
-    restore(folder, second)
+    restore_residual(folder, second)
     train(second, 2)
     assert unbroken.num_timesteps == second.num_timesteps and unbroken._n_updates == second._n_updates
     for name, values in unbroken.policy.state_dict().items():
         assert torch.equal(values, second.policy.state_dict()[name]), name
     for name, values in unbroken.buffer.arrays().items():
         assert np.array_equal(values, second.buffer.arrays()[name]), name
-    save_checkpoint(tmp_path / "a", 5, unbroken, {})
-    save_checkpoint(tmp_path / "b", 5, second, {})
+    save_residual_checkpoint(tmp_path / "a", 5, unbroken, {})
+    save_residual_checkpoint(tmp_path / "b", 5, second, {})
     assert_same_checkpoints(*(tmp_path / name / "checkpoints/00005" for name in ("a", "b")))
 
 
@@ -139,41 +139,41 @@ def test_a_checkpoint_gives_the_policy_back_and_refuses_another_space(tmp_path):
     averaging = {"policy_kwargs": SMALL | {"actor_ema": 0.01}}
     model = learner(**averaging)
     train(model, 1)
-    save_checkpoint(tmp_path, 1, model, {"residual_scale": 0.1})
-    policy, about = load_policy(tmp_path)
+    save_residual_checkpoint(tmp_path, 1, model, {"residual_scale": 0.1})
+    policy, about = load_residual_policy(tmp_path)
     x = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
     assert np.array_equal(policy.predict(x, deterministic=True)[0], model.predict(x, deterministic=True)[0])
     assert not np.array_equal(policy.predict(x, deterministic=True)[0], policy.actor.predict(x, deterministic=True)[0])
     assert about["residual_scale"] == 0.1 and about["episodes"] == 1
     other = learner(ResidualEnvironment(WideReach(), Chunked()))
     with pytest.raises(BadCheckpoint, match=r"another observation space: \[6\] there, \[7\] here"):
-        restore(tmp_path / "checkpoints/00001", other)
+        restore_residual(tmp_path / "checkpoints/00001", other)
     folder = tmp_path / "checkpoints/00001"
     for file in ("replay.npz", "learner.pt", "model.safetensors"):
         (folder / file).write_bytes((folder / file).read_bytes()[:200])
         with pytest.raises(BadCheckpoint, match=f"{file} cannot be read"):
-            restore(folder, learner(**averaging))
+            restore_residual(folder, learner(**averaging))
     with pytest.raises(BadCheckpoint, match="damaged"):
-        load_policy(tmp_path)
-    (folder / SUMS).unlink()  # versions before had none: what checkpoint.json says is looked at all the same
+        load_residual_policy(tmp_path)
+    (folder / CHECKSUM_FILE).unlink()  # versions before had none: what checkpoint.json says is looked at all the same
     del about["net_arch"]
     (folder / "checkpoint.json").write_text(json.dumps(about))
     with pytest.raises(BadCheckpoint, match=r"checkpoint\.json cannot be read \('net_arch' is missing\)"):
-        load_policy(tmp_path)
+        load_residual_policy(tmp_path)
     with pytest.raises(BadCheckpoint, match="mpr finetune"):
-        load_policy(tmp_path / "nowhere")
+        load_residual_policy(tmp_path / "nowhere")
 
 
 def test_a_checkpoint_of_before_is_read_by_the_names_of_then(tmp_path):
     model = learner(policy_kwargs=SMALL | {"actor_ema": 0.01})
-    save_checkpoint(tmp_path, 1, model, {"residual_scale": 0.1, "env": "kitchen:slide", "full_open": True})
+    save_residual_checkpoint(tmp_path, 1, model, {"residual_scale": 0.1, "env": "kitchen:slide", "full_open": True})
     folder = tmp_path / "checkpoints/00001"
     about = json.loads((folder / "checkpoint.json").read_text())
     del about["env"]
-    old = {before: about.pop(now) for before, now in RENAMED.items()} | {"task": "slide"}
+    old = {before: about.pop(now) for before, now in RENAMED_KEYS.items()} | {"task": "slide"}
     (folder / "checkpoint.json").write_text(json.dumps(about | old))
-    (folder / SUMS).unlink()
-    policy, found = load_policy(tmp_path)
+    (folder / CHECKSUM_FILE).unlink()
+    policy, found = load_residual_policy(tmp_path)
     assert policy.actor_ema == 0.01
     assert (found["residual_scale"], found["full_open"], found["env"]) == (0.1, True, "kitchen:slide")
 

@@ -15,7 +15,7 @@ pytest.importorskip("gymnasium_robotics")
 
 from mpr.cli import main
 from mpr.core.checkpoints import BadCheckpoint, last_checkpoint
-from mpr.core.checksums import SUMS
+from mpr.core.checksums import CHECKSUM_FILE
 from mpr.core.data.episode import Episode
 from mpr.core.errors import NoGL, UserError
 from rl.data.demonstrations import (
@@ -33,7 +33,7 @@ from rl.environments.kitchen.tasks import find_task
 from rl.environments.kitchen.with_base import kitchen_with_base
 from rl.environments.residual import ResidualEnvironment
 from rl.environments.setting import Setting
-from rl.evaluation.outcomes import Outcome, play
+from rl.evaluation.outcomes import Outcome, play_episode
 from rl.experiments.base import BaseConfig
 from rl.policies.diffusion.checkpoint import load_actor
 from rl.policies.diffusion.schedule import Sampler
@@ -72,7 +72,7 @@ def setting(home: Path, base: str = "bc") -> Setting:
 
 
 def base_actions(environment: ResidualEnvironment, seed: int) -> np.ndarray:
-    play(environment, None, seed)
+    play_episode(environment, None, seed)
     assert environment.finished is not None and len(environment.finished) == STEPS
     return environment.finished.base_actions
 
@@ -85,7 +85,7 @@ def test_a_residual_of_zero_is_the_policy_s_own_rollout(home: Path) -> None:
     """Beside a loop written out here, with a renderer of its own."""
     with kitchen_with_base(setting(home)) as environment:
         base_actions(environment, SEED + 1)  # an episode before leaves no trace
-        play(environment, None, SEED)
+        play_episode(environment, None, SEED)
     episode = environment.finished
     assert episode is not None
     plain = KitchenEnvironment(TASK, step_limit=STEPS)
@@ -118,7 +118,7 @@ def test_evaluate_plays_the_same_twice_and_films_it(
     played = []
 
     def keeping(environment: ResidualEnvironment, *rest: Any) -> Outcome:
-        outcome = play(environment, *rest)
+        outcome = play_episode(environment, *rest)
         assert environment.finished is not None
         played.append(environment.finished.states)
         return outcome
@@ -240,7 +240,7 @@ def test_a_policy_that_does_not_say_how_large_its_frames_were_is_refused(home: P
     assert about["shape"]["cameras"] == {"front": [SIDE, SIDE]}
     about["shape"]["cameras"] = ["front"]  # as an earlier version wrote it
     (folder / "checkpoint.json").write_text(json.dumps(about))
-    (folder / SUMS).unlink()  # which it did not write yet
+    (folder / CHECKSUM_FILE).unlink()  # which it did not write yet
     with (
         pytest.raises(BadCheckpoint, match=r"how large the frames were that it learned from \(front\).*`mpr bc`"),
         kitchen_with_base(setting(tmp_path)),

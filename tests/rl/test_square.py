@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mpr.cli import main
 from mpr.core.data.clip import Square
 from mpr.core.data.clip_folder import clip_folders, load_clip, save_clip
-from mpr.core.data.crop import OUTSIDE, crop_of_clips, crop_of_masks, cut
+from mpr.core.data.crop import OUTSIDE, crop_of_clips, crop_of_masks, cut_square
 from mpr.core.data.episode import Episode
 from mpr.core.data.scene import SceneRecording
 from mpr.core.data.video import write_video
@@ -138,7 +138,7 @@ def test_the_square_of_clips_is_that_of_their_masks_to_a_pixel(corners):
     clips = []
     for mask in masks:
         own = crop_of_masks([mask])
-        clips.append(replace(toy_clip(length=2), masks=[cut(mask, own)] * 2, crop=own))
+        clips.append(replace(toy_clip(length=2), masks=[cut_square(mask, own)] * 2, crop=own))
     ours, theirs = crop_of_clips(clips, (128, 96)), crop_of_masks(masks)
     assert (ours.left, ours.top, ours.size) == pytest.approx((theirs.left, theirs.top, theirs.size), abs=1.5)
 
@@ -151,13 +151,13 @@ def test_the_square_of_clips_is_that_of_their_masks_to_a_pixel(corners):
 def test_every_way_to_an_episode_s_square_gives_the_task_s_and_view_s(task_name):
     from rl.environments.kitchen.camera import VIEWS
     from rl.environments.kitchen.recording import scene_recording
-    from rl.environments.kitchen.scene import build
+    from rl.environments.kitchen.scene import build_kitchen
     from rl.environments.kitchen.tasks import find_task
     from rl.environments.kitchen.tracked import square
 
     task = find_task(task_name)
     for view in list(VIEWS)[::2]:
-        qpos = np.repeat(build().qpos0[None], 2, 0)
+        qpos = np.repeat(build_kitchen().qpos0[None], 2, 0)
         qpos[1, task.qpos] = task.sign * task.limit  # beyond what we call open
         qpos[1, :7] += 0.3  # the arm
         recording = scene_recording(task, np.array([0.05, 0.02]), qpos, view)
@@ -168,13 +168,13 @@ def test_every_way_to_an_episode_s_square_gives_the_task_s_and_view_s(task_name)
 @pytest.mark.parametrize("task_name", ["microwave", "hinge", "slide"])
 def test_the_square_holds_the_object_from_shut_to_open(task_name):
     from rl.environments.kitchen.recording import scene_recording
-    from rl.environments.kitchen.scene import build
+    from rl.environments.kitchen.scene import build_kitchen
     from rl.environments.kitchen.tasks import find_task
     from rl.environments.kitchen.tracked import square
 
     task = find_task(task_name)
     grid = np.stack(np.meshgrid(np.arange(0, 640, 8), np.arange(0, 640, 8)), -1).reshape(-1, 2).astype(float)
-    qpos = np.repeat(build().qpos0[None], 5, 0)
+    qpos = np.repeat(build_kitchen().qpos0[None], 5, 0)
     qpos[:, task.qpos] = task.sign * np.linspace(0, 1.05 * task.opened, 5)
     for view in ("front", "mirrored", "held_out_2"):
         scene = RecordedScene(scene_recording(task, np.zeros(2), qpos, view))

@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMoni
 
 from mpr.core.errors import UserError
 from rl.environments.residual import ResidualEnvironment
-from rl.environments.starts import FIRST_SEED, ROLES, InTurn, Starts, learners_start
+from rl.environments.starts import FIRST_SEED, SEEDS_BY_ROLE, InTurn, Starts, learners_start
 from rl.policies.base_policy import ZeroPolicy
 from rl.residual.algorithm import ResidualSAC
 from tests.toy_reach import Chunked, Reach, wrapped
@@ -38,11 +38,11 @@ def played(starts: Starts, seed: int | None, count: int) -> list[int]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS, st.sampled_from(sorted(ROLES)), st.integers(2, 8), st.integers(2, 150))
+@given(SEEDS, st.sampled_from(sorted(SEEDS_BY_ROLE)), st.integers(2, 8), st.integers(2, 150))
 def test_neighbouring_seeds_meet_no_start_twice_and_stay_within_their_role(seed, role, count, episodes):
     each = [played(Starts(role), seed + k, episodes) for k in range(count)]
     assert [starts[0] for starts in each] == [seed + k for k in range(count)]
-    assert all(start in ROLES[role] for starts in each for start in starts[1:])
+    assert all(start in SEEDS_BY_ROLE[role] for starts in each for start in starts[1:])
     assert len({start for starts in each for start in starts}) == count * episodes
     again = [played(Starts(role), seed + k, episodes) for k in range(count)]
     assert again == each  # whoever was there before is gone
@@ -78,7 +78,7 @@ def test_unseeded_environments_take_their_streams_from_entropy():
     together = [played(starts, None, 100) for starts in alive]
     assert len({start for starts in together for start in starts}) == 800
     assert len({tuple(starts) for starts in each + together}) == 16
-    assert all(start in ROLES["training"] for starts in each for start in starts)
+    assert all(start in SEEDS_BY_ROLE["training"] for starts in each for start in starts)
 
 
 def test_a_copy_is_an_environment_of_its_own():
@@ -141,13 +141,13 @@ def test_a_seeded_reset_plays_that_start_and_every_info_names_it():
         one, told = a.reset(seed=seed)
         assert told["seed"] == a.seed == seed and np.array_equal(one, b.reset(seed=seed)[0])
     one, told = a.reset()
-    assert told["seed"] in ROLES["training"] and np.array_equal(one, b.reset(seed=told["seed"])[0])
+    assert told["seed"] in SEEDS_BY_ROLE["training"] and np.array_equal(one, b.reset(seed=told["seed"])[0])
     assert a.step(np.zeros(2, np.float32))[4]["seed"] == told["seed"]
 
 
 @pytest.mark.filterwarnings("ignore:.*(infinity|unwrapped version|alternative render modes)")
 @pytest.mark.parametrize("check", [gymnasium_check, sb3_check])
-@pytest.mark.parametrize("role", sorted(ROLES))
+@pytest.mark.parametrize("role", sorted(SEEDS_BY_ROLE))
 def test_checkers_accept_the_residual_environment(check, role):
     check(ResidualEnvironment(Reach(), Chunked(), role=role))
 
@@ -165,7 +165,7 @@ def test_checkers_accept_the_kitchen(residual):
     sb3_check(environment)
     kitchen.reset(seed=500_003)
     observation, told = kitchen.reset()
-    assert told["seed"] in ROLES["training"] and told["seed"] % 100 == 3
+    assert told["seed"] in SEEDS_BY_ROLE["training"] and told["seed"] % 100 == 3
     assert kitchen.step(np.zeros(9))[4]["seed"] == told["seed"]
     assert np.array_equal(observation, kitchen.reset(seed=told["seed"])[0])
 
@@ -220,8 +220,8 @@ def test_environments_and_an_evaluation_one_play_no_start_twice(kind):
             assert training[0] == [seed + k for k in range(count)]
         flat = [int(start) for row in training for start in row]
         assert len(flat) == len(set(flat)) == count * episodes and len(set(evaluated)) == episodes
-        assert set(flat) <= set(ROLES["training"])
-        assert set(evaluated[1:]) <= set(ROLES["evaluation"])
+        assert set(flat) <= set(SEEDS_BY_ROLE["training"])
+        assert set(evaluated[1:]) <= set(SEEDS_BY_ROLE["evaluation"])
 
 
 def test_the_monitor_of_stable_baselines_logs_the_seeds(tmp_path):
@@ -257,16 +257,16 @@ def test_a_learners_seed_gives_the_same_episodes_each_time_and_none_of_demonstra
     one, other = (of(ResidualSAC, DummyVecEnv(makers(3)), 0) for _ in range(2))
     seeds = practised(one, 30)
     assert seeds == practised(other, 30) and len(set(seeds)) == 30
-    assert seeds[:3] == [10_000, 10_001, 10_002] and set(seeds) <= set(ROLES["training"])
+    assert seeds[:3] == [10_000, 10_001, 10_002] and set(seeds) <= set(SEEDS_BY_ROLE["training"])
     assert not set(seeds) & set(practised(of(ResidualSAC, DummyVecEnv(makers(3)), 1), 30))
     asked = of(ResidualSAC, blinking(role="demonstration"), 7)
-    assert asked.env.seed(7) and set(practised(asked, 5)) <= set(ROLES["demonstration"])
+    assert asked.env.seed(7) and set(practised(asked, 5)) <= set(SEEDS_BY_ROLE["demonstration"])
 
 
 @given(st.integers(0, 10_000_000))
 def test_every_learners_seed_has_a_start_of_training(seed):
     start = learners_start(seed)
-    assert start >= FIRST_SEED and (start == seed or start in ROLES["training"])
+    assert start >= FIRST_SEED and (start == seed or start in SEEDS_BY_ROLE["training"])
 
 
 @pytest.mark.parametrize("seed", [None, 0])
@@ -283,7 +283,7 @@ def test_an_evaluation_callback_meets_other_starts(seed):
     environment.env.step = noted  # type: ignore[method-assign]
     practice = practised(of(ResidualSAC, blinking(), seed), 20, evaluate)
     assert len(set(practice)) == 20 and len(set(evaluated)) == len(evaluated) == 12
-    assert set(evaluated) <= set(ROLES["evaluation"]) and set(practice) <= set(ROLES["training"])
+    assert set(evaluated) <= set(SEEDS_BY_ROLE["evaluation"]) and set(practice) <= set(SEEDS_BY_ROLE["training"])
 
 
 def test_practice_on_demonstrations_starts_is_refused_by_name_unless_asked_for():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from robot.hardware.action import NOTHING, Action, action_of, composed, correction_between, target_of, turn_base_of
+from robot.hardware.action import NOTHING, RobotAction, action_of, composed, correction_between, target_of, turn_base_of
 from robot.hardware.arm import ArmState, Mode
 from robot.hardware.pose import Pose, angle_between
 
@@ -23,7 +23,7 @@ def standing(quaternion: tuple[float, ...] = (1, 0, 0, 0)) -> ArmState:
     return ArmState(Pose(np.array([0.5, 0.1, 0.3]), np.array(quaternion)), np.zeros(7), 0.08, 0.0, Mode.IDLE)
 
 
-def same_turn(one: Action, other: Action) -> None:
+def same_turn(one: RobotAction, other: RobotAction) -> None:
     assert (turn_base_of(one) * turn_base_of(other).inv()).magnitude() == pytest.approx(0, abs=1e-6)
 
 
@@ -47,14 +47,14 @@ def test_the_numbers_of_a_residual() -> None:
 
 
 @given(ACTIONS, ACTIONS)
-def test_with_a_scale_of_nothing_the_base_acts_alone(base: Action, residual: Action) -> None:
+def test_with_a_scale_of_nothing_the_base_acts_alone(base: RobotAction, residual: RobotAction) -> None:
     made = composed(base, residual, residual_scale=0)
     np.testing.assert_allclose(made[[0, 1, 2, 7]], base[[0, 1, 2, 7]])
     same_turn(made, base)
 
 
 @given(ACTIONS, SCALES)
-def test_a_residual_of_nothing_leaves_the_base(base: Action, residual_scale: float) -> None:
+def test_a_residual_of_nothing_leaves_the_base(base: RobotAction, residual_scale: float) -> None:
     for nothing in (NOTHING, np.zeros(8)):
         made = composed(base, nothing, residual_scale)
         np.testing.assert_allclose(made[[0, 1, 2, 7]], base[[0, 1, 2, 7]])
@@ -62,7 +62,7 @@ def test_a_residual_of_nothing_leaves_the_base(base: Action, residual_scale: flo
 
 
 @given(ACTIONS, TURNING)
-def test_action_of_inverts_target_of(action: Action, facing: Action) -> None:
+def test_action_of_inverts_target_of(action: RobotAction, facing: RobotAction) -> None:
     state = standing(tuple(facing[3:7] / np.linalg.norm(facing[3:7])))
     back = action_of(target_of(action, state), state)
     np.testing.assert_allclose(back[[0, 1, 2, 7]], action[[0, 1, 2, 7]], atol=1e-9)
@@ -71,7 +71,7 @@ def test_action_of_inverts_target_of(action: Action, facing: Action) -> None:
 
 
 @given(TURNING, st.floats(1, 1e300))
-def test_only_the_direction_of_a_quaternion_counts(action: Action, times: float) -> None:
+def test_only_the_direction_of_a_quaternion_counts(action: RobotAction, times: float) -> None:
     longer = np.concatenate([action[:3], action[3:7] * times, action[7:]])
     one, other = target_of(action, standing()).pose, target_of(longer, standing()).pose
     assert angle_between(one, other) < 1e-6
@@ -116,7 +116,7 @@ def test_what_is_not_finite_is_not_composed_away(bad: float, at: int, of: str) -
 
 @given(ACTIONS, ACTIONS, SCALES)
 def test_a_correction_makes_the_wanted_action_or_says_where_it_falls_short(
-    base: Action, wanted: Action, residual_scale: float
+    base: RobotAction, wanted: RobotAction, residual_scale: float
 ) -> None:
     residual, short = correction_between(base, wanted, residual_scale)
     assert np.abs(residual).max() <= 1 + 1e-12

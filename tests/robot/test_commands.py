@@ -29,7 +29,7 @@ from robot.policies.named import base_policy
 from robot.simulated.arm import SimulatedArm
 from robot.simulated.cameras import SimulatedCamera
 from robot.simulated.operator import SimulatedOperator
-from robot.station import Station, StationConfig, named
+from robot.station import Station, StationConfig, named_station
 from robot.teleop.operator import Answer
 from tests.toy_arm import ToyArm, ToyClock
 from tests.toy_station import ToyOperator
@@ -252,7 +252,7 @@ def test_a_real_stations_parts_are_named_before_anything_is_connected(
         monkeypatch.setitem(sys.modules, package, None)  # to import it is an error, installed or not
     film = tmp_path / "wrist.mp4"
     write_video(film, (np.full((16, 24, 3), 40 * i, np.uint8) for i in range(3)), np.arange(3) / 10)
-    with named(StationConfig(arm=arm, host=host, world="115222071234", wrist=str(film))) as at:
+    with named_station(StationConfig(arm=arm, host=host, world="115222071234", wrist=str(film))) as at:
         assert at.arm.features.name == arm and at.arm.features.real
         sizes = {camera.features.name: (camera.features.height, camera.features.width) for camera in at.cameras}
         assert sizes == {"world": (480, 640), "wrist": (16, 24)}
@@ -329,7 +329,7 @@ def test_a_success_in_which_nobody_moved_is_no_demonstration_and_made_up_for(
 def test_an_expert_that_shows_nothing_is_given_up_where_nobody_sits_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demos_session, "PATIENCE", 2, raising=False)
+    monkeypatch.setattr(demos_session, "_PATIENCE", 2, raising=False)
     finished, made = demos_session.finished, list[Episode]()
 
     def counted(episode: Episode, *more: Any) -> Episode:

@@ -7,9 +7,9 @@ import gc
 import numpy as np
 import pytest
 
-from mpr.core.data.step_log import counted
-from rl.environments.starts import ROLES
-from robot.hardware.action import NOTHING, ROTATION_FACTOR, STEP, composed, turn_base_of
+from mpr.core.data.step_log import count_texts
+from rl.environments.starts import SEEDS_BY_ROLE
+from robot.hardware.action import NOTHING, ROTATION_FACTOR, STEP_M, composed, turn_base_of
 from robot.hardware.clock import WallClock
 from robot.session import one_episode
 from robot.teleop.operator import Mark
@@ -39,7 +39,7 @@ def test_what_is_sent_is_base_and_residual_composed_from_the_measured_pose() -> 
     table.steps(1, residual)
     (_, sent), *_ = table.arm.sent
     wanted = composed(table.base.action, residual, 0.1)
-    np.testing.assert_allclose(sent.pose.position - before.position, STEP * wanted[:3], atol=1e-9)
+    np.testing.assert_allclose(sent.pose.position - before.position, STEP_M * wanted[:3], atol=1e-9)
     assert sent.width == pytest.approx(0.04)
 
 
@@ -96,7 +96,7 @@ def test_commands_keep_to_the_beat_and_times_are_measured() -> None:
     np.testing.assert_allclose(np.diff(times), 0.1, atol=1e-9)
     assert (len(episode), mark, episode.truncated, episode.terminated) == (10, None, True, False)
     np.testing.assert_allclose(episode.times, np.arange(11) / 10, atol=1e-9)
-    assert episode.about["overruns"] == 0 and episode.task == "toy" and counted(episode.log.held) == {}
+    assert episode.about["overruns"] == 0 and episode.task == "toy" and count_texts(episode.log.held) == {}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_next_episode_begins_at_home_with_nothing_of_the_last() -> None:
     observation, info = table.env.reset()
     np.testing.assert_allclose(observation["pose"][:3], HOME.position, atol=1e-6)
     assert table.base.resets == table.operator.seeds == [0, info["seed"]] and len(table.env.buffer) == 0
-    assert info["seed"] == table.env.seed and info["seed"] in ROLES["training"]
+    assert info["seed"] == table.env.seed and info["seed"] in SEEDS_BY_ROLE["training"]
 
 
 def test_executed_actions_are_what_was_sent_and_a_held_step_stays() -> None:
@@ -133,10 +133,10 @@ def test_executed_actions_are_what_was_sent_and_a_held_step_stays() -> None:
     while not table.steps(1)[3]:
         pass
     episode = table.env.finished
-    assert episode is not None and counted(episode.log.held) == {"bad action": 2}
+    assert episode is not None and count_texts(episode.log.held) == {"bad action": 2}
     poses = episode.states[:, :3]
     sent = {round(time - 5.0, 6): target for time, target in table.arm.sent}
     for k in range(len(episode)):
         target = sent.get(round(episode.times[k], 6))
-        by = episode.executed_actions[k, :3] * STEP
+        by = episode.executed_actions[k, :3] * STEP_M
         np.testing.assert_allclose(by, 0 if target is None else target.pose.position - poses[k], atol=1e-9)

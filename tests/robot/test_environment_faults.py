@@ -12,12 +12,12 @@ from gymnasium.error import ResetNeeded
 from mpr.core.errors import UserError
 from robot.commands.run_session import watched
 from robot.environment import Stopped
-from robot.hardware.action import NOTHING, STEP
+from robot.hardware.action import NOTHING, STEP_M
 from robot.hardware.arm import ArmFeatures, Mode
 from robot.hardware.pose import angle_between
 from robot.recording.flags import flags
 from robot.session import episode_summary, one_episode
-from robot.setting import RATE_HZ
+from robot.setting import ROBOT_RATE_HZ
 from robot.teleop.operator import Answer, Mark
 from tests.robot.table import Table
 from tests.toy_arm import HOME, ToyArm
@@ -172,7 +172,7 @@ def test_no_more_than_the_whole_of_a_residual_counts() -> None:
     table.env.reset(seed=0)
     before = table.arm.state().pose
     table.steps(1, np.array([100, 0, 0, 0, 0, 0, 1, 0], np.float32))
-    assert table.arm.sent[0][1].pose.position[0] - before.position[0] == pytest.approx(STEP * 0.3)
+    assert table.arm.sent[0][1].pose.position[0] - before.position[0] == pytest.approx(STEP_M * 0.3)
 
 
 def test_a_state_that_is_too_old_is_marked_in_the_last_view_too() -> None:
@@ -257,6 +257,6 @@ def test_steps_at_which_nothing_was_sent_are_flagged() -> None:
         table.base.action = np.full(8, np.nan, np.float32) if step == 1 else calm
         table.steps(1)
     episode = table.env.finished
-    assert episode is not None and episode.about["arm"] == "toy" and episode.rate_hz == RATE_HZ
+    assert episode is not None and episode.about["arm"] == "toy" and episode.rate_hz == ROBOT_RATE_HZ
     assert flags(episode)["unsent"].tolist() == [False, False, True, False, False]
     assert set(episode.log.arrays) >= {"sent_s", "late_s", "missed", "met", "state_s", "joints_rad", "frame_s/wrist"}

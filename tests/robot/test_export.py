@@ -18,7 +18,7 @@ from mpr.core.data.step_log import StepLog
 from mpr.core.data.video import VideoFrames
 from mpr.core.errors import OddLengths, UserError
 from rl.data.demonstrations import BadDemonstration, labels, load_demonstrations
-from rl.policies.diffusion.samples import Windows
+from rl.policies.diffusion.samples import PolicyWindows
 from rl.policies.diffusion.sizes import Horizons
 from robot.commands import export_compared as export
 from robot.recording.demonstrations import to_demonstration, write_demonstrations
@@ -194,7 +194,7 @@ def test_a_place_may_be_relative(session, tmp_path, monkeypatch):
 # The comparison
 
 
-def changed(parts: list[export.Part], number: int, name: str, value: object) -> list[export.Part]:
+def changed(parts: list[export.EpisodeParts], number: int, name: str, value: object) -> list[export.EpisodeParts]:
     arrays, frames = parts[number]
     made = {**arrays, name: value} if name in arrays else arrays
     return [*parts[:number], (made, {**frames, name: value} if name in frames else frames), *parts[number + 1 :]]  # type: ignore
@@ -206,10 +206,10 @@ def shifted(frames: FrameSource, by: int) -> FrameSource:
 
 def test_what_reads_back_otherwise_is_found(session):
     episodes = [load_episode(folder) for folder in episode_folders(session).values()]
-    parts = list(export.source("minari", episodes))
+    parts = list(export.source_parts("minari", episodes))
 
-    def wrong(found: list[export.Part]) -> list[str]:
-        return [one.name for one in export.compare(iter(parts), iter(found), 3) if not one.within(0)]
+    def wrong(found: list[export.EpisodeParts]) -> list[str]:
+        return [one.name for one in export.compare_with_source(iter(parts), iter(found), 3) if not one.within(0)]
 
     assert wrong(parts) == []
     state = parts[1][0]["state"].copy()
@@ -329,7 +329,7 @@ def test_successes_become_demonstrations_that_a_policy_trains_on(tmp_path):
     assert [len(d) for d in found] == [11, 11] and [d.seed for d in found] == [0, 2]
     world = load_episode(recorder.whole[2]).frames["world"]
     assert (found[1].frames["world"][3] == world[4]).all(), "pictures as they are on disk, the idle step's left out"
-    assert len(Windows(found, Horizons(), 0)) > 0
+    assert len(PolicyWindows(found, Horizons(), 0)) > 0
     with pytest.raises(UserError, match="0 episodes, none a success"):
         write_demonstrations({}, tmp_path / "demos")
 

@@ -11,7 +11,7 @@ import pytest
 from mpr.core.errors import UserError
 from mpr.core.runs import read_metrics
 from robot.faults import command, loop, processes, tries
-from robot.faults.campaign import Found, tried
+from robot.faults.campaign import CaseResult, run_case
 from robot.faults.catalogue import LONG, Case
 from robot.faults.child import deadly
 from robot.faults.processes import ProcessCase, Tried
@@ -20,7 +20,7 @@ from robot.station import StationConfig
 
 
 def test_what_a_session_must_not_end_like_is_called_bad() -> None:
-    good = Found("arm: x", True, ["arm error"], True, 50, [], ["send", "stop"], 1, 1, 2, 2)
+    good = CaseResult("arm: x", True, ["arm error"], True, 50, [], ["send", "stop"], 1, 1, 2, 2)
     assert good.bad == [] and dataclasses.replace(good, named=None).bad == []
     assert dataclasses.replace(good, saved=0, said_saved=0, least=0, ended="RuntimeError").bad == []
     wrong = [{"broken": ["step"]}, {"named": False}, {"saved": 1}, {"recoveries": 2}, {"error": "ValueError"}]
@@ -35,12 +35,12 @@ def test_what_a_session_must_not_end_like_is_called_bad() -> None:
         Case("arm", "reflex without error", 5, math.inf),
         Case("wrist", "unplugged", 5, LONG),
         Case("policy", "not a number", 5, LONG),
-        Case(loop.PART, "Ctrl-C in pace.wait", 5, math.inf),
+        Case(loop.LOOP_PART, "Ctrl-C in pace.wait", 5, math.inf),
     ],
     ids=lambda case: case.kind,
 )
 def test_a_fault_of_each_part_ends_well(case: Case) -> None:
-    found = tried(case, StationConfig(size=16).resolved())
+    found = run_case(case, StationConfig(size=16).resolved())
     assert found.bad == [] and found.commands >= (5 if case.breaks_off else 30)
     assert set(found.events) & case.told_as or (case.breaks_off and found.ended)
 
@@ -90,7 +90,7 @@ def test_what_this_machine_cannot_try_says_so(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_totals_count_what_was_named_broken_and_lost() -> None:
-    good = Found("arm: x, from command 1, 2 s", True, ["arm error"], True, 50, [], ["stop"], 1, 1, 2, 2)
+    good = CaseResult("arm: x, from command 1, 2 s", True, ["arm error"], True, 50, [], ["stop"], 1, 1, 2, 2)
     worse = dataclasses.replace(good, named=False, broken=["step", "lead"], saved=0, said_saved=1)
     over = dataclasses.replace(good, case="loop: y, after command 9", named=None, least=0, ended="RuntimeError")
     told = tables([{"what": "session", **tries.as_row(one)} for one in (good, worse, over)])

@@ -13,7 +13,7 @@ from robot.faults import loop, real_time
 from robot.faults import policy as policies
 from robot.faults.arm import FaultyArm
 from robot.faults.camera import FaultyCamera
-from robot.faults.catalogue import NAMES, catalogue
+from robot.faults.catalogue import EXPECTED_EVENTS, catalogue
 from robot.faults.judge import Judged
 from robot.faults.policy import FaultyPolicy
 from robot.faults.trigger import Trigger, once
@@ -119,16 +119,22 @@ def test_the_judge_keeps_the_names_of_the_last_calls() -> None:
 def test_every_kind_of_fault_is_in_the_catalogue_and_only_those_that_harm_nobody_have_no_name() -> None:
     cases = list(catalogue())
     kinds = {case.kind for case in cases}
-    assert kinds == {*arms.KINDS, *cameras.KINDS, *policies.KINDS, *loop.KINDS, *real_time.NAMES}
+    assert kinds == {
+        *arms.ARM_FAULTS,
+        *cameras.CAMERA_FAULTS,
+        *policies.POLICY_FAULTS,
+        *loop.LOOP_FAULTS,
+        *real_time.REAL_TIME_EVENTS,
+    }
     assert len(cases) >= 200 and sum(case.on_the_wall for case in cases) <= 8
     assert len({case.name for case in cases}) == len(cases)
     harmless = {"huge", "to and fro", "full speed", "down", "turn of zeros", "upside down"}
-    assert kinds - NAMES.keys() - {*loop.KINDS, *real_time.NAMES} == harmless, (
+    assert kinds - EXPECTED_EVENTS.keys() - {*loop.LOOP_FAULTS, *real_time.REAL_TIME_EVENTS} == harmless, (
         "these are actions: the limits are all there is to say"
     )
 
 
-@pytest.mark.parametrize("kind", arms.KINDS)
+@pytest.mark.parametrize("kind", arms.ARM_FAULTS)
 def test_an_arm_s_fault_shows_while_it_is_on_and_neither_before_nor_after(kind: str) -> None:
     clock = ToyClock(10.0)
     inner = ToyArm(clock)
@@ -155,7 +161,7 @@ def test_an_arm_s_fault_shows_while_it_is_on_and_neither_before_nor_after(kind: 
     assert not shows() and trigger.happened
 
 
-@pytest.mark.parametrize("kind", cameras.KINDS)
+@pytest.mark.parametrize("kind", cameras.CAMERA_FAULTS)
 def test_a_camera_s_fault_shows_while_it_is_on(kind: str) -> None:
     clock = ToyClock(10.0)
     trigger = Trigger(clock, command=1, seconds=0.5)
@@ -178,7 +184,7 @@ def test_a_camera_s_fault_shows_while_it_is_on(kind: str) -> None:
     assert not shows()
 
 
-@pytest.mark.parametrize("kind", policies.KINDS)
+@pytest.mark.parametrize("kind", policies.POLICY_FAULTS)
 def test_a_policy_s_fault_shows_while_it_is_on(kind: str) -> None:
     clock = ToyClock(10.0)
     trigger = Trigger(clock, command=1, seconds=0.5)

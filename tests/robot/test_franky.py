@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from robot.arms.franka import HOME, HOME_POSE
+from robot.arms.franka import FRANKA_HOME_POSE, FRANKA_HOME_RAD
 from robot.arms.franky import FrankyArm
 from robot.hardware.action import NOTHING
 from robot.hardware.arm import ArmError, Mode, Target
@@ -21,7 +21,7 @@ from robot.hardware.pose import Pose
 from robot.safety.guard import Guard, Held, Sent
 from robot.safety.limits import Limits
 from robot.safety.watch import Seen
-from robot.station import StationConfig, named
+from robot.station import StationConfig, named_station
 from tests.fake_franky import JOINT_REFLEX, World
 from tests.waiting import until
 
@@ -29,7 +29,7 @@ from tests.waiting import until
 def test_nothing_is_imported_or_connected_before_it_is_entered(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "franky", None)
     arm = FrankyArm("nowhere")
-    assert arm.features.real and arm.features.home is HOME_POSE
+    assert arm.features.real and arm.features.home is FRANKA_HOME_POSE
     with pytest.raises(ArmError, match="not connected"):
         arm.state()
     with pytest.raises(ModuleNotFoundError) as refused, arm:
@@ -50,7 +50,7 @@ def test_entered_it_is_controlled_where_it_stands(world: World):
 @pytest.mark.parametrize("enforced", [True, False])
 def test_a_station_says_whether_the_kernel_has_to_be_real_time(world: World, enforced: bool):
     config = StationConfig("franky", "arm", "a.mp4", "b.mp4", enforce_real_time=enforced)
-    with named(config) as at, at.arm:
+    with named_station(config) as at, at.arm:
         assert ("connected", "Enforce" if enforced else "Ignore") in world.said
 
 
@@ -113,7 +113,7 @@ def test_modes_that_do_not_obey(world: World, name: str, mode: Mode):
 
 
 def test_a_tracker_that_does_not_start_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("robot.arms.franky_link.PATIENCE", 0.1)
+    monkeypatch.setattr("robot.arms.franky_link._PATIENCE", 0.1)
     world.deaf = True
     with pytest.raises(ArmError, match="does not run"), FrankyArm("arm"):
         pass
@@ -167,7 +167,7 @@ def test_stop_holds_the_measured_pose_and_does_not_sink(world: World):
 def test_home_opens_goes_there_and_is_controlled_again(world: World):
     with FrankyArm("arm") as arm:
         arm.home()
-        np.testing.assert_array_equal(arm.state().joints, HOME)
+        np.testing.assert_array_equal(arm.state().joints, FRANKA_HOME_RAD)
         assert arm.state().width == 0.08 and arm.state().mode is Mode.MOVING
         assert world.said.count(("tracker",)) == 2 and ("move", 0.08) in world.said
 
@@ -316,7 +316,7 @@ def test_the_hand_has_one_command_at_a_time_and_nobody_waits(world: World):
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_the_hand_is_not_let_go_while_it_moves(world: World, monkeypatch: pytest.MonkeyPatch, ends: bool):
-    monkeypatch.setattr("robot.arms.franky_hand.CLOSING", 5.0 if ends else 0.1)
+    monkeypatch.setattr("robot.arms.franky_hand._CLOSING", 5.0 if ends else 0.1)
     world.slow_hand = True
     with FrankyArm("arm") as arm:
         arm.send(Target(arm.state().pose, 0.06))

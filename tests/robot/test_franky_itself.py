@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robot.arms.franka import HOME_POSE
+from robot.arms.franka import FRANKA_HOME_POSE
 from robot.arms.franky import FrankyArm
-from robot.hardware.action import NOTHING, Action
+from robot.hardware.action import NOTHING, RobotAction
 from robot.hardware.arm import ArmError, Mode
 from robot.hardware.clock import Pace, WallClock
 from robot.hardware.pose import angle_between, distance_between
@@ -140,7 +140,7 @@ def patiently(call: Callable[[], object]) -> object:
             time.sleep(0.25)
 
 
-def circle(beat: int) -> Action:
+def circle(beat: int) -> RobotAction:
     action = NOTHING.copy()
     action[:3] = 0.6 * np.cos(beat / 8), 0.6 * np.sin(beat / 8), 0
     action[7] = 1 if beat % 80 < 40 else -1
@@ -154,7 +154,7 @@ def test_on_frankys_simulator(simulator: Callable[[], subprocess.Popen]):
     patiently(arm.__enter__)
     arm.home()
     start = arm.state()
-    assert distance_between(start.pose, HOME_POSE) < 0.01 and angle_between(start.pose, HOME_POSE) < 0.02
+    assert distance_between(start.pose, FRANKA_HOME_POSE) < 0.01 and angle_between(start.pose, FRANKA_HOME_POSE) < 0.02
     assert start.width > 0.075
 
     guard, pace, ages, widths, way = Guard(arm, Limits(), clock), Pace(clock, 10), [], [], 0.0

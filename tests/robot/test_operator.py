@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from mpr.core.errors import UserError
 from robot.teleop.keyboard import KEYS
-from robot.teleop.keyboard_operator import ANSWERS, MARKS, KeyboardOperator
+from robot.teleop.keyboard_operator import ANSWERS, KEY_MARKS, KeyboardOperator
 from robot.teleop.keys import Keys
 from robot.teleop.operator import Answer, Mark, most_careful
 
@@ -330,7 +330,7 @@ def test_nothing_typed_before_a_question_answers_it(terminal):
 
 def test_no_key_has_two_meanings():
     """Teleoperation by keyboard and the operator share a terminal; a late mark must clear no errors."""
-    assert not KEYS & {*MARKS, *ANSWERS.values()}
-    assert {*MARKS} & {*ANSWERS.values()} == {"q"}
-    assert MARKS["q"] is Mark.QUIT and ANSWERS[Answer.QUIT] == "q"
-    assert {*ANSWERS} == {*Answer} and {*MARKS.values()} == {*Mark}
+    assert not KEYS & {*KEY_MARKS, *ANSWERS.values()}
+    assert {*KEY_MARKS} & {*ANSWERS.values()} == {"q"}
+    assert KEY_MARKS["q"] is Mark.QUIT and ANSWERS[Answer.QUIT] == "q"
+    assert {*ANSWERS} == {*Answer} and {*KEY_MARKS.values()} == {*Mark}

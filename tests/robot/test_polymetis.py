@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robot.arms.franka import HAND, HOME, HOME_POSE, Stamp, applied, inverse, wished
+from robot.arms.franka import FRANKA_HOME_POSE, FRANKA_HOME_RAD, HAND, StateStamp, applied, inverse, wished
 from robot.arms.polymetis import PolymetisArm
 from robot.hardware.arm import ArmError, Mode, Target
 from robot.hardware.clock import WallClock
@@ -146,7 +146,7 @@ def test_after_a_reflex_on_the_way_home_no_stop_starts_a_controller(side: Side, 
 def test_a_way_home_whose_state_stands_still_is_not_said_to_be_stopped_before_it_is(side: Side):
     """It may be a reflex, or a net that hangs: no controller may be started, nor is the arm sure to stand."""
     with PolymetisArm(port=side.port) as arm:
-        arm._ask("home", joints=list(HOME))
+        arm._ask("home", joints=list(FRANKA_HOME_RAD))
         side.wrong(**{"slow way": True, "time": 5.0})
         for _ in range(2):
             with pytest.raises(ArmError, match="stands still"):
@@ -272,7 +272,7 @@ def test_home_opens_goes_there_and_is_controlled_again(side: Side):
     with PolymetisArm(port=side.port) as arm:
         arm.home()
         state = arm.state()
-        np.testing.assert_allclose(state.joints, HOME, atol=1e-6)
+        np.testing.assert_allclose(state.joints, FRANKA_HOME_RAD, atol=1e-6)
         assert state.width == 0.08 and state.mode is Mode.MOVING
         names = [line[0] for line in side.log()]
         assert names.index("goto") < names.index("move") < len(names) - 1 and names[-1] == "start"
@@ -320,21 +320,21 @@ def test_wished_widths():
 
 
 def test_a_tool_and_its_inverse():
-    flange = applied(HOME_POSE, inverse(HAND))
+    flange = applied(FRANKA_HOME_POSE, inverse(HAND))
     back = applied(flange, HAND)
-    assert distance_between(back, HOME_POSE) < 1e-12 and angle_between(back, HOME_POSE) < 1e-6
-    np.testing.assert_allclose(flange.position, HOME_POSE.position + np.array([0, 0, 0.1034]), atol=1e-12)
+    assert distance_between(back, FRANKA_HOME_POSE) < 1e-12 and angle_between(back, FRANKA_HOME_POSE) < 1e-6
+    np.testing.assert_allclose(flange.position, FRANKA_HOME_POSE.position + np.array([0, 0, 0.1034]), atol=1e-12)
     assert isinstance(flange, Pose)
 
 
 def test_a_stamp_is_ours_and_news_alone_gets_a_new_one():
-    stamp = Stamp()
+    stamp = StateStamp()
     assert [stamp.of(theirs, ours) for theirs, ours in ((5, 100), (5, 101), (4, 102), (6, 103))] == [100, 100, 100, 103]
 
 
 def test_nothing_is_reached_before_it_is_entered():
     arm = PolymetisArm(port=1)
-    assert arm.features.home is HOME_POSE
+    assert arm.features.home is FRANKA_HOME_POSE
     with pytest.raises(ArmError, match="start polymetis_server"), arm:
         pass
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpr.core.checksums import SUMS
+from mpr.core.checksums import CHECKSUM_FILE
 from mpr.core.data.episode_folder import load_episode, save_episode
 from mpr.core.errors import BadClip
 from robot.hardware.camera import CameraFeatures
@@ -68,8 +68,8 @@ def test_how_much_the_codec_takes(tmp_path):
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="no sha256sum on this machine")
 def test_the_checksums_are_those_of_sha256sum(saved):
-    done = subprocess.run(["sha256sum", "-c", SUMS], cwd=saved, capture_output=True, text=True, check=True)
-    there = {p.name for p in saved.iterdir()} - {SUMS}
+    done = subprocess.run(["sha256sum", "-c", CHECKSUM_FILE], cwd=saved, capture_output=True, text=True, check=True)
+    there = {p.name for p in saved.iterdir()} - {CHECKSUM_FILE}
     assert {line.split(":")[0] for line in done.stdout.splitlines()} == there and len(there) == 4
 
 
@@ -109,7 +109,7 @@ def test_any_changed_lost_or_added_byte_is_refused_by_name(saved, tmp_path_facto
     with pytest.raises(BadClip) as refusal:
         load_episode(folder, verify=True)
     assert str(folder) in str(refusal.value)
-    assert file.name in str(refusal.value) or file.name == SUMS, refusal.value
+    assert file.name in str(refusal.value) or file.name == CHECKSUM_FILE, refusal.value
 
 
 @pytest.mark.parametrize("name", ["arrays.npz", "episode.json", "world.mp4", "wrist.mp4"])
@@ -120,8 +120,8 @@ def test_a_lost_file_and_one_that_is_not_listed_are_refused_by_name(saved, tmp_p
         with pytest.raises(BadClip, match=name.replace(".", r"\.")):
             load_episode(tmp_path / "lost", verify)
     shutil.copytree(saved, tmp_path / "cut")
-    lines = (saved / SUMS).read_text().splitlines(keepends=True)
-    (tmp_path / "cut" / SUMS).write_text("".join(line for line in lines if name not in line))
+    lines = (saved / CHECKSUM_FILE).read_text().splitlines(keepends=True)
+    (tmp_path / "cut" / CHECKSUM_FILE).write_text("".join(line for line in lines if name not in line))
     with pytest.raises(BadClip, match=f"{name} is not listed"):
         load_episode(tmp_path / "cut", verify=True)
 

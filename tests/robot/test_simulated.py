@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from stable_baselines3.common import env_checker as sb3_checker
 
 from mpr.core.data.episode import Episode
-from mpr.core.data.step_log import counted
+from mpr.core.data.step_log import count_texts
 from mpr.core.errors import NoGL, UserError
 from rl.environments.kitchen.environment import BASE_OFFSET
 from rl.environments.kitchen.tasks import ARM, MICROWAVE
@@ -26,15 +26,15 @@ from robot.hardware.camera import CameraError
 from robot.hardware.pose import Pose, angle_between, distance_between
 from robot.simulated import Twin, simulated
 from robot.simulated.arm import SimulatedArm
-from robot.simulated.camera_renderer import CAMERAS
+from robot.simulated.camera_renderer import TWIN_CAMERAS
 from robot.simulated.cameras import SimulatedCamera
 from robot.simulated.impedance import Gains, clipped, hand_torques, pose_error, rotation_vector
 from robot.simulated.microwave import TWIN
-from robot.simulated.physics import WIDEST, Measured, Physics
-from robot.simulated.tasks import HOME, HOME_POSE
+from robot.simulated.physics import TWIN_HAND_WIDEST_M, Measured, Physics
+from robot.simulated.tasks import MICROWAVE_HOME_POSE, MICROWAVE_HOME_RAD
 from robot.simulated.world import Lockstep
-from robot.station import StationConfig, named
-from robot.teleop.keys import Key, Keys
+from robot.station import StationConfig, named_station
+from robot.teleop.keys import Keys, PressedKey
 from robot.teleop.operator import Answer, Mark
 
 READY = np.array([0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi / 4])
@@ -70,10 +70,9 @@ def test_frames_and_joint_zeros_are_a_real_pandas(physics):
 
 
 def test_home_is_where_the_features_say(physics):
-    physics.place(HOME, base_offset=(0.03, 0.05))
-    assert distance_between(physics.pose(), HOME_POSE) < 1e-5
-    assert angle_between(physics.pose(), HOME_POSE) < 1e-5
-    assert TWIN.limits.inside(HOME_POSE)
+    physics.place(MICROWAVE_HOME_RAD, base_offset=(0.03, 0.05))
+    assert distance_between(physics.pose(), MICROWAVE_HOME_POSE) < 1e-5
+    assert angle_between(physics.pose(), MICROWAVE_HOME_POSE) < 1e-5 and TWIN.limits.inside(MICROWAVE_HOME_POSE)
 
 
 @given(st.lists(st.floats(-np.pi, np.pi), min_size=3, max_size=3))
@@ -117,7 +116,7 @@ def test_holds_still_and_reaches_a_step_without_overshoot(twin):
 
 def test_stop_holds_where_it_is_and_a_width_it_does_not_have_is_not_sent(twin):
     far = twin.arm.state().pose.moved([0.0, 0.0, 0.05], Rotation.identity())
-    assert twin.arm.send(Target(far, 1.0)).width == WIDEST
+    assert twin.arm.send(Target(far, 1.0)).width == TWIN_HAND_WIDEST_M
     let_pass(twin, 0.3)
     twin.arm.stop()
     stopped = twin.arm.state()
@@ -128,7 +127,7 @@ def test_stop_holds_where_it_is_and_a_width_it_does_not_have_is_not_sent(twin):
 
 def test_an_arm_that_is_not_entered_does_nothing():
     with simulated(size=SMALL) as twin:
-        assert twin.arm.features.home is HOME_POSE and not twin.arm.features.real
+        assert twin.arm.features.home is MICROWAVE_HOME_POSE and not twin.arm.features.real
         for call in (twin.arm.state, twin.arm.home, twin.arm.stop, twin.arm.recover):
             with pytest.raises(ArmError):
                 call()
@@ -145,7 +144,8 @@ def test_features_can_be_asked_for_before_it_is_entered_and_after_it_was_left():
     after = standing.features.view
     assert before is not None and after is not None
     np.testing.assert_array_equal(before.pose.position, after.pose.position)
-    assert arm.features.home is HOME_POSE and wrist.features.view is None and wrist.features.height == SMALL[0]
+    assert arm.features.home is MICROWAVE_HOME_POSE
+    assert wrist.features.view is None and wrist.features.height == SMALL[0]
 
 
 class Nowhere(Lockstep):
@@ -161,7 +161,7 @@ class Nowhere(Lockstep):
 
 def test_a_camera_keeps_the_view_it_had_when_its_world_is_gone():
     world = Nowhere(TWIN, SMALL)
-    standing, wrist = (SimulatedCamera(world, name) for name in CAMERAS)
+    standing, wrist = (SimulatedCamera(world, name) for name in TWIN_CAMERAS)
     assert standing.features.view is None and standing.features.width == wrist.features.width == SMALL[1]
     world.there = True
     stock = standing.features.view
@@ -229,7 +229,7 @@ def test_home_from_the_handle_of_the_open_door(twin):
     assert MICROWAVE.solved(physics.data.qpos) and twin.arm.state().width < 0.06
     before = twin.clock.now()
     twin.arm.home()
-    assert distance_between(twin.arm.state().pose, HOME_POSE) < 0.01 and twin.arm.state().width > 0.078
+    assert distance_between(twin.arm.state().pose, MICROWAVE_HOME_POSE) < 0.01 and twin.arm.state().width > 0.078
     assert twin.arm.state().mode is Mode.IDLE and 1 < twin.clock.now() - before < 10
     assert twin.operator.mark() is Mark.SUCCESS  # nobody shut it
     assert twin.operator.ask("everything back in its place?") is Answer.GO
@@ -283,8 +283,8 @@ class Pressing(Keys):
 
     pressed = "enter"
 
-    def take(self, names: Container[str]) -> list[Key]:
-        return [Key(self.pressed, 0.0)] if self.pressed in names else []
+    def take(self, names: Container[str]) -> list[PressedKey]:
+        return [PressedKey(self.pressed, 0.0)] if self.pressed in names else []
 
     def forget(self) -> None:
         """It will be pressed again."""
@@ -297,7 +297,7 @@ def test_where_a_person_answers_the_scene_is_put_back_all_the_same(twin, monkeyp
     monkeypatch.setattr("robot.simulated.simulated", lambda *_: nullcontext(twin))
     physics = here(twin).physics
     physics.data.qpos[list(MICROWAVE.joints)] = -0.5
-    with named(StationConfig(operator="keyboard").resolved()) as at:
+    with named_station(StationConfig(operator="keyboard").resolved()) as at:
         at.operator.begins(4)
         assert at.operator.ask("everything back in its place?", tuple(Answer)) is answer
     stays = answer is Answer.QUIT
@@ -373,7 +373,7 @@ def episode(seed: int) -> Episode:
 def test_the_expert_opens_the_microwave_and_the_same_again_to_the_last_bit():
     first, again = episode(0), episode(0)
     assert first.success and 30 < len(first) < 100
-    assert counted(first.log.held) == {} and first.log.stale == {}
+    assert count_texts(first.log.held) == {} and first.log.stale == {}
     for name in ("states", "times", "base_actions", "executed_actions"):
         assert np.array_equal(getattr(first, name), getattr(again, name)), name
     assert set(first.frames) == {"world", "wrist"}

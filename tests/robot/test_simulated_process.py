@@ -26,7 +26,7 @@ from robot.hardware.pose import distance_between
 from robot.simulated import Twin, simulated
 from robot.simulated.distant import Distant
 from robot.simulated.slots import HEADER, Slots
-from robot.simulated.tasks import HOME_POSE
+from robot.simulated.tasks import MICROWAVE_HOME_POSE
 from robot.teleop.operator import Answer
 from tests.waiting import until
 
@@ -110,7 +110,7 @@ def test_time_is_the_walls_and_the_arm_moves_by_itself(twin):
     twin.arm.stop()
     until(lambda: twin.arm.state().mode is Mode.IDLE)
     twin.arm.home()
-    assert distance_between(twin.arm.state().pose, HOME_POSE) < 0.01
+    assert distance_between(twin.arm.state().pose, MICROWAVE_HOME_POSE) < 0.01
 
 
 def test_a_reflex_is_cleared_by_recover_alone(twin):
@@ -137,8 +137,8 @@ def test_the_operator_reaches_into_it(twin):
 
 
 def test_an_order_that_another_thread_cuts_short_is_an_error(twin):
-    twin.arm.send(Target(HOME_POSE.moved([0.0, 0.0, 0.1], Rotation.identity()), 0.0))
-    until(lambda: distance_between(twin.arm.state().pose, HOME_POSE) > 0.05)
+    twin.arm.send(Target(MICROWAVE_HOME_POSE.moved([0.0, 0.0, 0.1], Rotation.identity()), 0.0))
+    until(lambda: distance_between(twin.arm.state().pose, MICROWAVE_HOME_POSE) > 0.05)
     watchdog = threading.Timer(0.3, twin.arm.stop)
     watchdog.start()
     with pytest.raises(ArmError, match="cut short"):
@@ -165,7 +165,7 @@ def test_nogl_comes_through_by_name_and_a_simulation_that_stands_still_shows_old
         os.kill(pid(twin), signal.SIGSTOP)
         old = twin.arm.state()
         time.sleep(0.3)
-        twin.arm.send(Target(HOME_POSE, 0.0))
+        twin.arm.send(Target(MICROWAVE_HOME_POSE, 0.0))
         assert twin.arm.state().mode is Mode.IDLE  # it does not hear
         assert twin.arm.state().time == old.time < time.monotonic() - 0.29
 
@@ -174,9 +174,9 @@ def test_features_can_be_asked_for_before_it_is_entered_and_after_the_world_is_g
     with simulated(size=(32, 48), real_time=True) as twin:
         arm, (standing, wrist) = twin.arm, twin.cameras
         before = standing.features.view
-        assert arm.features.home is HOME_POSE and wrist.features.name == "wrist" and before is not None
+        assert arm.features.home is MICROWAVE_HOME_POSE and wrist.features.name == "wrist" and before is not None
     after = standing.features.view
-    assert after is not None and wrist.features.view is None and arm.features.home is HOME_POSE
+    assert after is not None and wrist.features.view is None and arm.features.home is MICROWAVE_HOME_POSE
     np.testing.assert_array_equal(after.pose.position, before.pose.position)
 
 
@@ -206,8 +206,8 @@ def test_a_camera_that_was_entered_keeps_its_view_unasked(killed: bool):
 
 def test_a_simulation_that_is_killed_is_an_error_also_while_it_is_waited_for_and_hangs_nobody():
     with simulated(size=(32, 48), real_time=True) as twin, twin.arm:
-        twin.arm.send(Target(HOME_POSE.moved([0.0, 0.0, 0.1], Rotation.identity()), 0.0))
-        until(lambda: distance_between(twin.arm.state().pose, HOME_POSE) > 0.05)
+        twin.arm.send(Target(MICROWAVE_HOME_POSE.moved([0.0, 0.0, 0.1], Rotation.identity()), 0.0))
+        until(lambda: distance_between(twin.arm.state().pose, MICROWAVE_HOME_POSE) > 0.05)
         threading.Timer(0.3, os.kill, (pid(twin), signal.SIGKILL)).start()
         with pytest.raises(ArmError, match="ended"):
             twin.arm.home()
@@ -215,7 +215,7 @@ def test_a_simulation_that_is_killed_is_an_error_also_while_it_is_waited_for_and
             with pytest.raises(ArmError, match="ended"):
                 call()
         with pytest.raises(ArmError):
-            twin.arm.send(Target(HOME_POSE, 0.0))
+            twin.arm.send(Target(MICROWAVE_HOME_POSE, 0.0))
         with pytest.raises(CameraError):
             twin.cameras[0].__enter__()
         assert twin.operator.mark() is None

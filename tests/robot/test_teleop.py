@@ -17,7 +17,7 @@ from mpr.core.errors import UserError
 from robot.hardware.action import NOTHING
 from robot.teleop.device import DEADZONE, OPEN, POSITION, SHUT, TURN, LetGo, Teleop, Wish, action_of_wish
 from robot.teleop.gamepad import Gamepad
-from robot.teleop.keyboard import AXES, GRIPS, KEYS, SPEEDS, KeyboardTeleop
+from robot.teleop.keyboard import KEY_AXES, KEY_GRIPS, KEYS, SPEEDS, KeyboardTeleop
 from robot.teleop.keys import Keys
 from robot.teleop.operator import Mark
 from robot.teleop.policy import TeleopPolicy
@@ -172,7 +172,7 @@ def test_the_operators_keys_are_left_to_the_operator(board):
 
 def test_the_keyboards_legend_has_every_key():
     shown = KeyboardTeleop.about.replace(",", " ").split()
-    assert set(shown) >= KEYS and set(AXES) | set(GRIPS) | set(SPEEDS) == KEYS
+    assert set(shown) >= KEYS and set(KEY_AXES) | set(KEY_GRIPS) | set(SPEEDS) == KEYS
 
 
 # ---- by name, and as a policy

@@ -14,14 +14,14 @@ from rl.environments.kitchen.tasks import MICROWAVE
 from robot.commands.check_arm import home_line, with_box
 from robot.hardware.arm import ArmFeatures, ArmState, Mode
 from robot.hardware.pose import Pose
-from robot.hardware.view import View, read_view
+from robot.hardware.view import CameraPlacement, read_view
 from robot.safety.limits import Limits, box_edges
 from robot.simulated import simulated
-from robot.simulated.camera_renderer import VIEW
+from robot.simulated.camera_renderer import WORLD_CAMERA_VIEW
 
 # One metre behind the base's origin, looking along x: its right is -y, its down -z.
 QUATERNION = np.array([-0.5, 0.5, -0.5, 0.5])
-AHEAD = View(Pose(np.array([-1.0, 0, 0]), QUATERNION), (100.0, 100.0), (63.5, 47.5))
+AHEAD = CameraPlacement(Pose(np.array([-1.0, 0, 0]), QUATERNION), (100.0, 100.0), (63.5, 47.5))
 
 
 def test_right_is_right_and_down_is_down() -> None:
@@ -79,7 +79,7 @@ def test_the_simulated_camera_s_view_is_the_one_its_pictures_are_rendered_by() -
             twin.operator.ask("everything back in its place?")
             view, base = twin.cameras[0].features.view, twin.world.measured().base
     points = np.random.default_rng(0).uniform((-0.2, 0.2, -0.2), (0.8, 0.9, 0.6), (20, 3))  # the arm's base's frame
-    path = camera_path(MICROWAVE, VIEW, 1)
+    path = camera_path(MICROWAVE, WORLD_CAMERA_VIEW, 1)
     rendered, _ = path.project(base.rotation.apply(points) + base.position, 0)  # square, of path.width pixels
     square = (rendered + 0.5) * 320 / path.width - 0.5
     assert view is not None and twin.cameras[1].features.view is None and abs(base.position[0]) > 0.01

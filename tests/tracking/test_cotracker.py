@@ -62,9 +62,9 @@ def trackers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tup
     with pytest.MonkeyPatch.context() as patch:
         for name in NAMES:
             online = name == "cotracker3_online"
-            torch.save(small_model(online, seed=4).state_dict(), folder / ours.FILES[name])
+            torch.save(small_model(online, seed=4).state_dict(), folder / ours.COTRACKER_FILES[name])
             patch.setattr(library, "build_cotracker", lambda *_, online=online, **__: small_model(online, seed=2))
-            tracker = load_cotracker(name, folder / ours.FILES[name])
+            tracker = load_cotracker(name, folder / ours.COTRACKER_FILES[name])
             patch.setattr(library, "build_cotracker", lambda *_, online=online, **__: small_model(online, seed=4))
             kind = library.CoTrackerOnlinePredictor if online else library.CoTrackerPredictor
             found[name] = tracker, kind(None)

@@ -30,7 +30,7 @@ def test_missing_weights_say_where_from_under_what_licence_and_what_serves_witho
     with pytest.raises(MissingWeights) as caught:
         make_tracker(name, device="cpu")
     words = str(caught.value)
-    assert f"https://huggingface.co/facebook/cotracker3/resolve/main/{ours.FILES[name]}" in words
+    assert f"https://huggingface.co/facebook/cotracker3/resolve/main/{ours.COTRACKER_FILES[name]}" in words
     assert "CC-BY-NC 4.0: non-commercial" in words and "lucas_kanade" in words and "\n" not in words
     with pytest.raises(MissingWeights, match=r"at my\.pth:"):
         make_tracker(name, Path("my.pth"), device="cpu")

@@ -17,12 +17,12 @@ from mpr.core.data.video import VideoFrames
 from mpr.core.errors import BadVideo, MissingWeights
 from tests.toy_sources import dump, film
 from tracking.sources import check
-from tracking.sources.action import Action
-from tracking.sources.contact_sheet import COLUMNS, HEIGHT, STRIP, WIDTH, choose, draw_sheet, middle
+from tracking.sources.action import VideoAction
+from tracking.sources.contact_sheet import HEIGHT, SHEET_COLUMNS, STRIP, WIDTH, choose, draw_sheet, middle
 from tracking.sources.embed import SentenceModel, Similarity
 from tracking.sources.manifest import Entry, read_manifest
 from tracking.sources.query import Query
-from tracking.sources.search import Alike, Found, search
+from tracking.sources.search import Alike, SearchResult, search
 from tracking.sources.tables import load_json
 from tracking.sources.video_info import VideoInfo
 
@@ -184,9 +184,10 @@ def test_the_sheet_shows_each_windows_middle_frame_in_the_order_found(tmp_path):
     drawn = draw_sheet(tmp_path / "s.jpg", entries, 7)
     sheet = cv2.imread(str(tmp_path / "s.jpg"))
     assert drawn == {"shown": 7, "missing": 0, "unreadable": 0} and sheet is not None
-    assert sheet.shape == (2 * (HEIGHT + STRIP), COLUMNS * WIDTH, 3)
+    assert sheet.shape == (2 * (HEIGHT + STRIP), SHEET_COLUMNS * WIDTH, 3)
     centres = [
-        sheet[k // COLUMNS * (HEIGHT + STRIP) + HEIGHT // 2, k % COLUMNS * WIDTH + WIDTH // 2].mean() for k in range(7)
+        sheet[k // SHEET_COLUMNS * (HEIGHT + STRIP) + HEIGHT // 2, k % SHEET_COLUMNS * WIDTH + WIDTH // 2].mean()
+        for k in range(7)
     ]
     assert np.allclose(centres, [150, 30, 80, 190, 110, 60, 20], atol=6)
 
@@ -223,11 +224,11 @@ INFO = VideoInfo(60.0, 30.0, 1920, 1080)
 
 
 def verdict(need: str, *found: tuple[Entry, VideoInfo | None]) -> str:
-    return next(v.word for v in check.check(found) if need in v.need)
+    return next(v.word for v in check.check_videos(found) if need in v.need)
 
 
 def test_a_corpus_that_meets_every_need():
-    assert {v.word for v in check.check([(GOOD, INFO)] * 3)} == {"met"}
+    assert {v.word for v in check.check_videos([(GOOD, INFO)] * 3)} == {"met"}
 
 
 @pytest.mark.parametrize(
@@ -321,13 +322,13 @@ def test_a_sentence_is_the_mean_of_its_tokens_whatever_stands_beside_it(sentence
 def test_what_means_the_same_is_found_whatever_its_words_and_said_how_near(sentence_model):
     model = SentenceModel(sentence_model)
     said = ["opens the door", "cuts the carrot", "open microwave", "opens the door"]
-    actions = [Action("d", f"u{k}", Path("v.mp4"), 0, 1, text, (), (), "l", "g") for k, text in enumerate(said)]
+    actions = [VideoAction("d", f"u{k}", Path("v.mp4"), 0, 1, text, (), (), "l", "g") for k, text in enumerate(said)]
     similarity = Similarity(model, "open microwave")
     near = similarity(said)
     assert near[2] == pytest.approx(1, abs=1e-5) and near[0] == near[3] and len(similarity.known) == 3
     between = sorted(set(near))[1]
     for least, expected in ((-1.0, {0, 1, 2, 3}), (between, {k for k in range(4) if near[k] >= between}), (1.1, {2})):
-        found = Found()
+        found = SearchResult()
         search(actions, Query("open microwave"), Alike(similarity, least), 30.0, found, set())
         assert {int(e.uid[1:]) for e in found.entries} == expected  # its own words are found at any threshold
         assert all(e.extra["similarity"] == round(near[int(e.uid[1:])], 4) for e in found.entries)

@@ -20,7 +20,7 @@ from mpr.training.loop import places
 from tests.tracking.moving_scenes import Moving, shifted, texture
 from tests.tracking.test_corpus import entry
 from tracking.masks.box_mask import CarriedMasks
-from tracking.masks.lost import GROWTH, LEAST, SUDDEN, HeldMasks, held, looks, stretches
+from tracking.masks.lost import GROWTH, LEAST_SEEN_SHARE, SUDDEN, HeldMasks, held_masks, looks, stretches
 from tracking.masks.unseen import frames_showing, in_words, unseen
 from tracking.sources.manifest import write_manifest
 
@@ -32,7 +32,7 @@ some = settings(max_examples=60, deadline=None)
 def judged(size, own=None, at: int = 0, rate: float = RATE) -> list[bool]:
     size = np.asarray(size, float)
     own = np.full(len(size), 0.95) if own is None else np.asarray(own, float)
-    return held(size, own, np.arange(len(size)) / rate, at).tolist()
+    return held_masks(size, own, np.arange(len(size)) / rate, at).tolist()
 
 
 # Sizes and colours
@@ -45,7 +45,7 @@ def test_the_objects_own_frame_shows_it_an_empty_mask_never_does_and_time_has_no
     own = data.draw(st.lists(st.floats(0, 1) | st.just(np.nan), min_size=len(size), max_size=len(size)))
     size[at], own[at] = 1.0, data.draw(st.floats(0, 1))
     found = judged(size, own, at)
-    assert found[at] and not any(shows and area < LEAST for shows, area in zip(found, size, strict=True))
+    assert found[at] and not any(shows and area < LEAST_SEEN_SHARE for shows, area in zip(found, size, strict=True))
     assert found == judged(size[::-1], own[::-1], len(size) - 1 - at)[::-1]
 
 
@@ -56,7 +56,7 @@ def test_an_object_that_comes_closer_or_goes_away_steadily_is_held(speeds, rate,
     steps = np.array(speeds) * np.log(GROWTH) / np.ceil(SUDDEN * rate)
     size = np.exp(np.concatenate([[0.0], np.cumsum(steps)]))
     at = data.draw(st.integers(0, len(size) - 1))
-    assert all(judged(np.maximum(size / size[at], LEAST), at=at, rate=rate))
+    assert all(judged(np.maximum(size / size[at], LEAST_SEEN_SHARE), at=at, rate=rate))
 
 
 def test_an_object_that_leaves_and_comes_back_is_lost_in_between_alone() -> None:
@@ -159,7 +159,7 @@ def test_an_object_too_small_for_its_colours_is_judged_by_its_size() -> None:
     mask[100:110, 100:110] = True
     size, own = looks(frames, [mask, mask, ~mask, np.zeros_like(mask)], 0)  # type: ignore[arg-type]
     assert np.isnan(own[[0, 1, 3]]).all() and size[:2].tolist() == [1, 1] and size[3] == 0
-    assert held(size, own, np.arange(4.0), 0).tolist() == [True, True, False, False]
+    assert held_masks(size, own, np.arange(4.0), 0).tolist() == [True, True, False, False]
 
 
 @pytest.mark.gl

@@ -17,7 +17,7 @@ from mpr.core.errors import MissingWeights, ObjectLost, ObjectNotFound, UserErro
 from tracking.masks.object_masks import object_masks, propagate, refuse_lost, searched_frames
 from tracking.masks.packed_masks import PackedMasks
 from tracking.masks.protocols import Detection
-from tracking.masks.registry import PARTS, object_finder
+from tracking.masks.registry import MASK_MODELS, object_finder
 
 H, W = 6, 11  # not square
 BOX = (2.0, 1.0, 9.0, 4.0)
@@ -239,12 +239,12 @@ def test_missing_weights_say_how_to_get_them_their_licence_and_what_needs_none(n
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", MASK_MODELS)
 def test_every_part_misses_its_weights_before_anything_heavy_is_imported(name, tmp_path: Path):
     from tracking.masks.registry import _load
 
-    with pytest.raises(MissingWeights, match=PARTS[name].weights):
-        _load(PARTS[name], tmp_path / PARTS[name].weights, "cpu")
+    with pytest.raises(MissingWeights, match=MASK_MODELS[name].weights):
+        _load(MASK_MODELS[name], tmp_path / MASK_MODELS[name].weights, "cpu")
 
 
 def test_names_are_known_without_torch_or_transformers():

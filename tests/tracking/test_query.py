@@ -9,13 +9,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mpr.core.errors import UserError
-from tracking.sources.action import Action
+from tracking.sources.action import VideoAction
 from tracking.sources.query import Query
 from tracking.sources.words import WORD, actor, clean, lemmas
 
 
-def action(narration: str = "", verbs: tuple[str, ...] = (), nouns: tuple[str, ...] = ()) -> Action:
-    return Action("d", "u", Path("v.mp4"), 0.0, 1.0, narration, verbs, nouns, "l", "g")
+def action(narration: str = "", verbs: tuple[str, ...] = (), nouns: tuple[str, ...] = ()) -> VideoAction:
+    return VideoAction("d", "u", Path("v.mp4"), 0.0, 1.0, narration, verbs, nouns, "l", "g")
 
 
 def finds(query: str, narration: str) -> bool:

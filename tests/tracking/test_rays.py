@@ -16,8 +16,8 @@ from tests.core.test_scene import scene as toy
 from tracking.simulator.gl import mujoco
 from tracking.simulator.mujoco_render import RayMasks, SceneRenderer
 from tracking.simulator.mujoco_scene import VISIBLE_GROUPS, RecordedScene, build_model
-from tracking.synth.clip import record
-from tracking.synth.names import TASKS as SYNTHETIC
+from tracking.synth.clip import record_synthetic
+from tracking.synth.names import SYNTH_TASKS as SYNTHETIC
 
 KITCHEN = ("microwave", "hinge", "slide")
 VIEWS = ("front", "left", "right", "high", "low", "mirrored", "held_out_1", "held_out_2")
@@ -37,17 +37,17 @@ TOY_WITH = """
 def kitchen(task_name: str, view: str) -> RecordedScene:
     """A task's object shut, half open and open, the robot where it waits."""
     from rl.environments.kitchen.recording import scene_recording
-    from rl.environments.kitchen.scene import build
+    from rl.environments.kitchen.scene import build_kitchen
     from rl.environments.kitchen.tasks import find_task
 
     task = find_task(task_name)
-    qpos = np.repeat(build().qpos0[None], len(OPEN), 0)
+    qpos = np.repeat(build_kitchen().qpos0[None], len(OPEN), 0)
     qpos[:, task.qpos] = task.sign * task.limit * np.array(OPEN)
     return RecordedScene(scene_recording(task, np.zeros(2), qpos, view))
 
 
 def synthetic(task: str, seed: int) -> RecordedScene:
-    return RecordedScene(record(task, "open", seed))
+    return RecordedScene(record_synthetic(task, "open", seed))
 
 
 def random_pixels(scene: RecordedScene, count: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpr.cli import main as mpr
-from mpr.core.data.clip import CROP_SIZE, Source, TrackedClip
+from mpr.core.data.clip import CROP_SIZE, ClipSource, TrackedClip
 from mpr.core.data.clip_folder import load_clip, save_clip
 from tests.core.test_scene import record, scene
 from tracking.motion.compensation import MOTIONS, camera_motion
@@ -24,7 +24,7 @@ def toy_clip(toy, length: int) -> TrackedClip:
     masks = [np.kron(toy.object_pixels(at, t).reshape(64, 64), np.ones((4, 4))).astype(bool) for t in range(length)]
     frames = np.zeros((length, CROP_SIZE, CROP_SIZE, 3), np.uint8)
     segments = track_segments(ExactTracker(toy, crop), frames, masks, grid=16)  # type: ignore[arg-type]
-    source = Source("test", "toy", 0.0, 1.0, "", "none", "rays", ExactTracker.name)
+    source = ClipSource("test", "toy", 0.0, 1.0, "", "none", "rays", ExactTracker.name)
     times = toy.recording.times
     return TrackedClip(frames, masks, segments, times, 12.5, crop, source)  # type: ignore[arg-type]
 

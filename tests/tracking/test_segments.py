@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mpr.core.data.clip import CROP_SIZE, FrameWindow, Tracks, TrackSegment
 from tests.core.test_scene import scene
-from tracking.motion.points import inside
+from tracking.motion.points import points_inside
 from tracking.motion.segments import KEEP, grid_points, segments_of_clips, track_segments
 from tracking.simulator.mujoco_scene import ExactTracker
 from tracking.trackers.lucas_kanade import LucasKanade
@@ -102,7 +102,7 @@ def plain_segments(tracker, frames, masks, grid: int) -> list[TrackSegment]:
         stop = min(start + window, last)
         queries = np.concatenate([np.zeros((len(points), 1), np.float32), points], 1)
         tracks = tracker.track(FrameWindow(frames, start, stop + 1), queries)
-        first = tracks.visible[0] & inside(masks[start], tracks.points[0])
+        first = tracks.visible[0] & points_inside(masks[start], tracks.points[0])
         if first.any():
             lost = np.flatnonzero(tracks.visible[1:, first].mean(1) < KEEP)
             length = int(lost[0]) + 1 if len(lost) else stop - start

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpr.core.data.clip import Tracks
-from tracking.trackers.stitching import track_in_windows, window_starts
+from tracking.trackers.stitching import track_in_windows, tracking_window_starts
 
 FAR = 1000.0  # pixels between two points: where a query is tells which point it means
 
@@ -66,7 +66,7 @@ sizes = st.integers(2, 9).flatmap(lambda w: st.tuples(st.just(w), st.integers(1,
 @given(st.integers(1, 60), sizes)
 def test_windows_are_whole_overlap_and_cover_the_clip(length, size):
     window, overlap = size
-    starts = window_starts(length, window, overlap)
+    starts = tracking_window_starts(length, window, overlap)
     assert starts[0] == 0 and starts[-1] == max(length - window, 0)
     steps = np.diff(starts)
     assert (steps > 0).all() and (window - steps >= overlap).all()

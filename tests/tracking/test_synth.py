@@ -21,14 +21,14 @@ from tracking.simulator.gl import mujoco
 from tracking.simulator.mujoco_render import RayMasks
 from tracking.simulator.mujoco_scene import RecordedScene
 from tracking.synth.appliance import DOOR
-from tracking.synth.clip import record, synthesise
-from tracking.synth.datacard import degrees_per_second, known_recording, measure, summarise
-from tracking.synth.hand import GRASPS, NQ, Hand, hand_qpos
-from tracking.synth.head import IMAGE, aim, looking
-from tracking.synth.names import TASKS
-from tracking.synth.scene import build, make
+from tracking.synth.clip import record_synthetic, synthesise
+from tracking.synth.datacard import degrees_per_second, known_recording, measure_clip, summarise
+from tracking.synth.hand import GRASPS, NQ, SynthHand, hand_qpos
+from tracking.synth.head import HEAD_CAMERA_PX, aim, looking
+from tracking.synth.names import SYNTH_TASKS
+from tracking.synth.scene import build_appliance, make
 
-tasks = st.sampled_from(TASKS)
+tasks = st.sampled_from(SYNTH_TASKS)
 seeds = st.integers(0, 10**6)
 few = settings(max_examples=12, deadline=None)
 
@@ -45,9 +45,9 @@ def files_of(root: Path) -> dict[str, str]:
     return {str(f.relative_to(root)): hashlib.sha256(f.read_bytes()).hexdigest() for f in found}
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SYNTH_TASKS)
 def test_the_same_seed_builds_the_same_model_and_another_seed_another(task):
-    a, b, c = build(task, 7), build(task, 7), build(task, 8)
+    a, b, c = build_appliance(task, 7), build_appliance(task, 7), build_appliance(task, 8)
     for name in ("geom_pos", "geom_size", "mat_rgba", "tex_data", "light_diffuse", "geom_quat"):
         assert np.array_equal(getattr(a, name), getattr(b, name))
     assert a.ngeom != c.ngeom or not np.array_equal(a.geom_pos, c.geom_pos)
@@ -55,7 +55,7 @@ def test_the_same_seed_builds_the_same_model_and_another_seed_another(task):
 
 def test_an_unknown_task_is_refused_by_name():
     with pytest.raises(UserError, match=r"open_fridge.*open_microwave"):
-        build("open_fridge", 1)
+        build_appliance("open_fridge", 1)
 
 
 @few
@@ -72,7 +72,7 @@ def test_a_handle_sits_away_from_the_hinge_and_a_panel_slides_away_from_its_hand
 @few
 @given(tasks, seeds)
 def test_an_opening_only_opens_within_the_ranges(task, seed):
-    recording = record(task, "open", seed)
+    recording = record_synthetic(task, "open", seed)
     door = np.array(recording.extra["door"])
     _, a, _ = make(task, seed)
     assert (np.diff(door) >= 0).all()
@@ -90,7 +90,7 @@ def test_an_opening_only_opens_within_the_ranges(task, seed):
 @few
 @given(tasks, seeds, st.sampled_from(["open", "close"]))
 def test_phases_tile_the_clip_and_the_door_stands_still_outside_moves(task, seed, kind):
-    recording = record(task, kind, seed)
+    recording = record_synthetic(task, kind, seed)
     phases = recording.extra["phases"]
     assert phases[0]["start"] == 0 and phases[-1]["stop"] == len(recording)
     assert all(a["stop"] == b["start"] for a, b in itertools.pairwise(phases))
@@ -104,7 +104,7 @@ def test_phases_tile_the_clip_and_the_door_stands_still_outside_moves(task, seed
 @few
 @given(tasks, seeds)
 def test_the_recorded_door_is_the_models_door(task, seed):
-    recording = record(task, "open", seed)
+    recording = record_synthetic(task, "open", seed)
     _, a, _ = make(task, seed)
     t = len(recording) - 1
     model, data = posed(recording, t)
@@ -118,7 +118,7 @@ def test_the_recorded_door_is_the_models_door(task, seed):
 @few
 @given(tasks, seeds)
 def test_the_hand_holds_the_handle_while_the_door_first_moves(task, seed):
-    recording = record(task, "open", seed)
+    recording = record_synthetic(task, "open", seed)
     _, a, hand = make(task, seed)
     move = next(p for p in recording.extra["phases"] if p["name"] == "move")
     distances = []
@@ -133,24 +133,24 @@ def test_the_hand_holds_the_handle_while_the_door_first_moves(task, seed):
 @few
 @given(tasks, seeds)
 def test_the_whole_object_stays_in_the_source_picture(task, seed):
-    recording = record(task, "open", seed)
+    recording = record_synthetic(task, "open", seed)
     _, a, _ = make(task, seed)
     for t, q in enumerate(recording.qpos[:, 0]):
         pixels, depth = recording.camera.project(a.corners(float(q)), t)
-        assert (depth > 0).all() and (pixels > -0.5).all() and (pixels < np.array(IMAGE)).all()
+        assert (depth > 0).all() and (pixels > -0.5).all() and (pixels < np.array(HEAD_CAMERA_PX)).all()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SYNTH_TASKS)
 def test_closing_is_the_opening_backwards(task):
-    opening, closing = record(task, "open", 11), record(task, "close", 11)
+    opening, closing = record_synthetic(task, "open", 11), record_synthetic(task, "close", 11)
     assert np.array_equal(opening.qpos[::-1, 0], closing.qpos[:, 0])
     assert closing.extra["kind"] == "close" and closing.extra["door"][0] > closing.extra["door"][-1]
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SYNTH_TASKS)
 def test_a_miss_moves_the_hand_but_touches_and_moves_nothing(task, seed):
-    recording = record(task, "miss", seed)
+    recording = record_synthetic(task, "miss", seed)
     assert np.ptp(recording.qpos[:, 0]) == 0
     assert recording.extra["first_motion_frame"] is None and recording.extra["contact_frame"] is None
     assert np.linalg.norm(np.ptp(recording.qpos[:, 1:4], axis=0)) > 0.15  # the palm travels
@@ -173,14 +173,14 @@ def test_looking_puts_the_target_in_the_middle_of_the_picture():
     position, target = np.array([[0.4, -1.2, 0.5]]), np.array([[-0.1, 0.2, 0.0]])
     yaw, pitch = aim(target - position)
     pixels, depth = looking(position, yaw, pitch, np.array([0.3]), 1.0).project(target, 0)
-    assert np.allclose(pixels, [[(IMAGE[0] - 1) / 2, (IMAGE[1] - 1) / 2]]) and depth[0] > 0
+    assert np.allclose(pixels, [[(HEAD_CAMERA_PX[0] - 1) / 2, (HEAD_CAMERA_PX[1] - 1) / 2]]) and depth[0] > 0
 
 
 @given(st.booleans(), st.floats(0.9, 1.1), st.sampled_from(sorted(GRASPS)), st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
 def test_a_grasp_touches_the_point_it_was_asked_to(right, size, grasp, seed):
     rng = np.random.default_rng(seed)
-    hand, point = Hand(right, size), rng.normal(size=3)
+    hand, point = SynthHand(right, size), rng.normal(size=3)
     approach = rng.normal(size=3)
     thumb = np.cross(approach, rng.normal(size=3))
     position, turn = hand.palm(point, approach, thumb, GRASPS[grasp])
@@ -247,7 +247,7 @@ def test_a_run_keeps_finished_clips_makes_the_missing_and_can_be_continued(tmp_p
     assert "rate_hz" in capsys.readouterr().err
     clip = load_clip(kept, verify=True)
     assert clip.source.dataset == "synth" and clip.source.tracker == "exact, privileged"
-    row = measure(clip, known_recording(kept))
+    row = measure_clip(clip, known_recording(kept))
     assert "use" not in clip.source.extra
     assert 0 <= row["occluded_share"] < 1 and 0.02 < row["area_share"] < 1
     assert summarise([row])["share of transitions in which the object moves"] == round(float(np.mean(row["moves"])), 3)

@@ -16,7 +16,7 @@ from tests.toy_sources import dump, film, read
 from tests.tracking.test_ego4d import METADATA, V1, fho_action
 from tests.tracking.test_epic import HEADING, epic_table
 from tracking.sources import ego4d, epic, folder
-from tracking.sources.times import parse, time_columns
+from tracking.sources.times import parse_seconds, time_columns
 
 NTSC = 30000 / 1001
 ROWS = [(10.0, 12.0), (13.0, 14.5)]
@@ -50,8 +50,8 @@ def test_a_time_is_the_same_in_every_form(hundredths):
     whole, rest = divmod(hundredths, 6000)
     short = f"{whole}:{rest // 100}.{rest % 100:02d}" if whole < 10000 else clock(seconds)
     for form in (seconds, str(seconds), f" {clock(seconds)} ", clock(seconds).replace(".", ","), short):
-        assert parse(form) == pytest.approx(seconds, abs=1e-9)
-    assert parse(f"1 days {clock(seconds)}") == pytest.approx(seconds + 86400, abs=1e-9)
+        assert parse_seconds(form) == pytest.approx(seconds, abs=1e-9)
+    assert parse_seconds(f"1 days {clock(seconds)}") == pytest.approx(seconds + 86400, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_time_is_the_same_in_every_form(hundredths):
 )
 def test_what_is_no_time_is_refused(wrong):
     with pytest.raises((ValueError, TypeError)):
-        parse(wrong)
+        parse_seconds(wrong)
 
 
 @pytest.mark.parametrize(

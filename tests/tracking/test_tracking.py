@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpr.core.data.clip import Source, Square, TrackedClip, Tracks, TrackSegment
-from mpr.core.data.crop import crop_of_masks, cut, square_around
+from mpr.core.data.clip import ClipSource, Square, TrackedClip, Tracks, TrackSegment
+from mpr.core.data.crop import crop_of_masks, cut_square, square_around
 from mpr.core.errors import BadClip, UserError
 from tracking.motion.compensation import camera_motion, mean_background
-from tracking.motion.points import Transition, inside
+from tracking.motion.points import Transition, points_inside
 from tracking.motion.segments import GRID, WINDOW, grid_points, track_segments
 
-SOURCE = Source("test", "uid", 0.0, 1.0, "", "none", "drawn", "drawn")
+SOURCE = ClipSource("test", "uid", 0.0, 1.0, "", "none", "drawn", "drawn")
 
 
 def hand_made_clip(points, visible, mask, frames=None) -> TrackedClip:
@@ -45,7 +45,7 @@ def test_square_larger_than_the_image_is_centred_over_its_border_and_padded_with
     square = square_around(np.array([10, 0]), np.array([109, 49]), (200, 50))
     assert square.size == pytest.approx(120)
     assert square.top == pytest.approx((50 - 1) / 2 - 60)
-    out = cut(np.full((50, 200, 3), 200, np.uint8), square, 120)
+    out = cut_square(np.full((50, 200, 3), 200, np.uint8), square, 120)
     assert (out[:30] == 0).all() and (out[-30:] == 0).all() and (out[40:80] == 200).all()
 
 
@@ -84,7 +84,7 @@ def test_a_bright_pixel_lands_where_to_crop_says(x, y, size, dx, dy, out):
     image = np.zeros((48, 100), np.uint8)
     image[y, x] = 255
     square = Square(x - dx * size, y - dy * size, size)
-    picture = cut(image, square, out).astype(float)
+    picture = cut_square(image, square, out).astype(float)
     assert picture.sum() > 0
     grid = np.stack(np.meshgrid(np.arange(out), np.arange(out)), -1)
     seen = (grid * picture[..., None]).sum((0, 1)) / picture.sum()
@@ -95,7 +95,7 @@ def test_a_bright_pixel_lands_where_to_crop_says(x, y, size, dx, dy, out):
 def test_cutting_a_mask_keeps_its_area_and_kind():
     mask = np.zeros((50, 90), bool)
     mask[10:30, 40:80] = True
-    out = cut(mask, Square(39.5, 9.5, 40), 256)
+    out = cut_square(mask, Square(39.5, 9.5, 40), 256)
     assert out.dtype == np.bool_
     assert out[:128].mean() == pytest.approx(1, abs=0.03) and out[128:].mean() == pytest.approx(0, abs=0.03)
 
@@ -107,7 +107,7 @@ def test_points_are_x_y_on_a_mask_that_is_not_square():
     mask = np.zeros((10, 30), bool)
     mask[2, 25] = True
     points = np.array([[25, 2], [2, 25], [25.4, 2.4], [25.6, 2], [-1, 2], [30, 2], [25, 10], [np.nan, 2]])
-    assert inside(mask, points).tolist() == [True, False, True, False, False, False, False, False]
+    assert points_inside(mask, points).tolist() == [True, False, True, False, False, False, False, False]
 
 
 def test_object_background_and_hidden_points():
@@ -177,7 +177,7 @@ def test_grid_points_are_x_y_cell_centres():
 
 
 def test_grid_is_drawn_anew_only_when_more_than_30_percent_of_the_object_points_are_lost():
-    assert inside(TEN_OBJECT_POINTS, grid_points(16, 4)).sum() == 10
+    assert points_inside(TEN_OBJECT_POINTS, grid_points(16, 4)).sum() == 10
     three = {0: 5, 1: 5, 2: 5}
     assert segments_of(ScriptedTracker(three), 12, TEN_OBJECT_POINTS) == [(0, 11)]
     assert segments_of(ScriptedTracker({**three, 3: 6}), 12, TEN_OBJECT_POINTS) == [(0, 6), (6, 11)]

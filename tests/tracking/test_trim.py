@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpr.core.errors import ObjectLost
-from tracking.clips.trim import GAP, SHORTEST, shown_stretch, windows
+from tracking.clips.trim import LONGEST_UNSEEN_S, SHORTEST, shown_stretch, windows
 
 
 @given(st.lists(st.floats(0.01, 40), min_size=1, max_size=200), st.floats(1, 60))
@@ -37,7 +37,7 @@ def test_a_stretch_shows_the_object_at_both_ends_and_is_the_longest(shown: list[
         """By the definition, gap by gap."""
         seen = [t for t in range(first, last + 1) if at[t]]
         gaps = [times[b] - times[a] for a, b in pairwise(seen)]
-        return bool(at[first] and at[last]) and all(gap <= GAP + 1e-9 for gap in gaps)
+        return bool(at[first] and at[last]) and all(gap <= LONGEST_UNSEEN_S + 1e-9 for gap in gaps)
 
     seconds = [times[b] - times[a] for a in range(len(at)) for b in range(a, len(at)) if whole(a, b)]
     if max(seconds, default=0) < SHORTEST:

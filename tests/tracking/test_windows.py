@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking.sources.action import Action
+from tracking.sources.action import VideoAction
 from tracking.sources.windows import ALONE, LEAST, MOST, around, fit
 
 stamps = st.lists(st.floats(0, 1e4), max_size=8)
@@ -39,7 +39,7 @@ def test_a_window_reaches_half_way_to_its_neighbours():
     assert around([float("nan"), 3.0])[1] == (2.0, 4.0) and np.isnan(around([float("nan"), 3.0])[0]).all()
 
 
-ACTION = Action("d", "u", Path("v.mp4"), 1.0, 3.0, "opens", ("open",), (), "l", "g")
+ACTION = VideoAction("d", "u", Path("v.mp4"), 1.0, 3.0, "opens", ("open",), (), "l", "g")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mpr.core.data.clip import FrameSource, MaskSource
 from mpr.core.errors import ObjectNotFound, UserError
-from tracking.clips.config import BY_BOX, check_masks
+from tracking.clips.config import MASKS_BY_BOX, check_masks
 from tracking.clips.from_video import CARRIED
 from tracking.masks.box_mask import CarriedMasks
 from tracking.masks.lost import HeldMasks
@@ -22,7 +22,7 @@ from tracking.masks.registry import object_finder
 from tracking.sources.manifest import Entry
 
 OFF = 0.5  # seconds: a box that was drawn further from every frame belongs to none of them
-Told = Mapping[str, Any]  # JSON values, for a clip's Source
+MaskFacts = Mapping[str, Any]  # JSON values, for a clip's Source
 
 
 class NoBox(UserError):
@@ -39,7 +39,7 @@ class ActionMasks(Protocol):
         """As it stands in Source.masks."""
         ...
 
-    def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, Told]:
+    def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, MaskFacts]:
         """Masks [T] of the stretch's frames, whose times [T] are seconds of the video, and what a clip should tell of
         how they came about. They are empty where they have let go of the object. Raises UserError where it is not
         found."""
@@ -56,7 +56,7 @@ class BoxMasks:
 
     name: str = CARRIED
 
-    def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, Told]:
+    def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, MaskFacts]:
         box, at = entry.extra.get("box"), entry.extra.get("box_s", entry.start_s)
         try:
             numbers, seconds = [float(value) for value in box or ()], float(at)
@@ -87,7 +87,7 @@ class NamedMasks:
     device: str
     threshold: float  # score under which a detector's best box is no find
 
-    def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, Told]:
+    def __call__(self, frames: FrameSource, times: NDArray[np.float64], entry: Entry) -> tuple[MaskSource, MaskFacts]:
         words = self.words or (entry.noun,)
         if not any(words):
             raise ObjectNotFound(f"action {entry.uid} has no noun to look for: name the object with --words")
@@ -115,4 +115,4 @@ def finder_of(name: str, weights: Path, device: str, threshold: float) -> Finder
 def action_masks(name: str, words: Sequence[str], weights: Path, device: str, threshold: float) -> ActionMasks:
     """Masks by box, or by models of that name. Raises UserError for a name that is none's."""
     check_masks(name, words)
-    return BoxMasks() if name == BY_BOX else NamedMasks(name, tuple(words), weights, device, threshold)
+    return BoxMasks() if name == MASKS_BY_BOX else NamedMasks(name, tuple(words), weights, device, threshold)

@@ -23,25 +23,25 @@ import numpy as np
 from tqdm import tqdm
 
 from mpr.core.attempts import Failed, attempted
-from mpr.core.data.clip import REMARKS, FrameSource, MaskSource, Picked, PointTracker, Source
+from mpr.core.data.clip import REMARKS, ClipSource, FrameSource, MaskSource, Picked, PointTracker
 from mpr.core.data.clip_folder import left_aside, load_clip, put_aside, save_clip, stands, written
-from mpr.core.data.review import Shown, write_review
+from mpr.core.data.review import ShownRows, write_review
 from mpr.core.data.steps import Spacing
 from mpr.core.errors import BadClip, ObjectLost
 from mpr.core.runs import RunFolder, versions
-from tracking.clips.action_masks import ActionMasks, Told
+from tracking.clips.action_masks import ActionMasks, MaskFacts
 from tracking.clips.from_video import remarks_of, stretch_of, track_masked
 from tracking.clips.overlay import save_overlay
-from tracking.clips.quality import measured
+from tracking.clips.quality import track_quality
 from tracking.clips.rerun_recording import save_recording
-from tracking.clips.trim import LONGEST, shown_stretch, windows
+from tracking.clips.trim import LONGEST_CLIP_S, shown_stretch, windows
 from tracking.masks.unseen import unseen
 from tracking.sources.manifest import Entry
 from tracking.sources.videos import video_digest
 from tracking.trackers.registry import make_tracker
 
 LAST = {"overlay": ".png", "rerun": ".rrd"}  # what is written last of each
-Row = dict[str, Any]
+_Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class How:
     weights: Path | None = None  # of the tracker, where it has any
     device: str = "auto"
     rate_hz: float = 0.0  # re-timed to; 0: the video's own
-    longest: float = LONGEST  # seconds: longer actions are cut into windows
+    longest: float = LONGEST_CLIP_S  # seconds: longer actions are cut into windows
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Job:
 
 def track_manifest(
     run: RunFolder, entries: Sequence[Entry], how: How, drawn: Sequence[str], workers: int, engine: str
-) -> Row:
+) -> _Row:
     """Track every action that is not tracked yet, draw what is asked for, and write review.html beside the clips.
 
     Each action gets a row in metrics.jsonl. `drawn` names what to draw where it is missing: "overlay", "rerun".
@@ -89,7 +89,7 @@ def track_manifest(
     with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="track", unit="action") as bar:
         for index, result in attempted(track_action, todo, workers, engine):
             job = todo[index]
-            row: Row = {"uid": job.entry.uid, "made_of": job.made_of}
+            row: _Row = {"uid": job.entry.uid, "made_of": job.made_of}
             if isinstance(result, Failed):
                 failures[result.reason] += 1
                 row |= {name: value for name, value in dataclasses.asdict(result).items() if value}
@@ -98,8 +98,8 @@ def track_manifest(
                 row |= result
             run.log(**row)
             bar.update()
-    draw(run, put_others_aside(run), drawn, workers, engine)
-    return conclude(run, entries)
+    _draw(run, put_others_aside(run), drawn, workers, engine)
+    return _conclude(run, entries)
 
 
 def put_others_aside(run: RunFolder) -> list[str]:
@@ -117,7 +117,7 @@ def put_others_aside(run: RunFolder) -> list[str]:
     return [folder.name for folder in folders if folder.name in named]
 
 
-def draw(run: RunFolder, names: Sequence[str], drawn: Sequence[str], workers: int, engine: str) -> None:
+def _draw(run: RunFolder, names: Sequence[str], drawn: Sequence[str], workers: int, engine: str) -> None:
     """What is missing of overlays and recordings; what cannot be drawn is named, and stays missing."""
     todo = [
         (run.path, name, what)
@@ -142,7 +142,7 @@ def draw_one(one: tuple[Path, str, str]) -> None:
         save_recording(clip, folder / f"{name}.rrd")
 
 
-def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
+def _conclude(run: RunFolder, entries: Sequence[Entry]) -> _Row:
     """The summary of what stands, written; and the page to review it by."""
     rows = run.metrics()
     clips = [clip for row in rows for clip in row.get("clips", [])]
@@ -152,7 +152,9 @@ def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
             f"none of the {len(rows)} actions gave a clip; most often: {worst[0][0] if worst else 'none tried'}"
         )
     shown = [
-        Shown(clip["clip"], clip["narration"], f"../overlays/{clip['clip']}.mp4", f"../overlays/{clip['clip']}.png", q)
+        ShownRows(
+            clip["clip"], clip["narration"], f"../overlays/{clip['clip']}.mp4", f"../overlays/{clip['clip']}.png", q
+        )
         for clip in sorted(clips, key=lambda clip: clip["clip"])
         if (q := clip["quality"]) and (run.path / "overlays" / f"{clip['clip']}.mp4").exists()
     ]
@@ -162,7 +164,7 @@ def conclude(run: RunFolder, entries: Sequence[Entry]) -> Row:
     figures = [clip["quality"] for clip in clips]
     lost = [stretches for row in rows if (stretches := row.get("lost_stretches_s"))]
     remarks = Counter(remark for clip in clips for remark in clip.get(REMARKS, ()))
-    summary: Row = {
+    summary: _Row = {
         "actions": len(entries),
         "clips": len(clips),
         "seconds": sum(q["seconds"] for q in figures),
@@ -194,7 +196,7 @@ def made_of(entry: Entry, how: How, video: bytes) -> str:
     return digest.hexdigest()
 
 
-def is_done(out: Path, row: Row | None, digest: str) -> bool:
+def is_done(out: Path, row: _Row | None, digest: str) -> bool:
     """Whether an action's clips stand, made of the same; or it was refused for a reason that will be the same again."""
     if row is None or row["made_of"] != digest:
         return False
@@ -203,7 +205,7 @@ def is_done(out: Path, row: Row | None, digest: str) -> bool:
     return all(stands(out / "clips" / clip["clip"], made_of=digest) for clip in row["clips"])
 
 
-def track_action(job: Job) -> Row:
+def track_action(job: Job) -> _Row:
     """Make an action's clips: what a worker does.
 
     Returns a row for each, and the stretches of the action that do not show the object; raises UserError where it gives
@@ -225,15 +227,21 @@ def track_action(job: Job) -> Row:
 
 
 def track_window(
-    job: Job, name: str, frames: FrameSource, masks: MaskSource, times: np.ndarray, tracker: PointTracker, told: Told
-) -> Row:
+    job: Job,
+    name: str,
+    frames: FrameSource,
+    masks: MaskSource,
+    times: np.ndarray,
+    tracker: PointTracker,
+    told: MaskFacts,
+) -> _Row:
     """Track one window of an action into its clip folder, and return the clip's row.
 
     T frames [H, W, 3] uint8 RGB, T masks bool [H, W], `times` [T] in seconds of the video.
     """
     entry, how = job.entry, job.how
     seen = remarks_of(frames)
-    source = Source(
+    source = ClipSource(
         dataset=entry.dataset,
         uid=name,
         start_s=float(times[0]),
@@ -247,6 +255,6 @@ def track_window(
         extra={**entry.extra, **told, **seen, "made_of": job.made_of, "verb": entry.verb, "noun": entry.noun},
     )
     clip = track_masked(frames, masks, times, how.rate_hz, tracker, source)
-    figures = measured(clip, tracker)
+    figures = track_quality(clip, tracker)
     save_clip(clip, job.out / "clips" / name)
     return {"clip": name, "narration": entry.narration, "quality": figures, **seen}

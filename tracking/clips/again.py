@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mpr.core.attempts import Failed, tried
+from mpr.core.attempts import Failed, attempt_unit
 from mpr.core.data.clip import PointTracker, Recent
 from mpr.core.data.clip_folder import clip_digest, left_aside, load_clip, put_aside, save_tracks, stands, written
 from mpr.core.errors import BadClip
@@ -52,7 +52,7 @@ def track_clips(folders: Sequence[Path], run: RunFolder, tracker: PointTracker, 
 
 def _track_again(tracker: PointTracker, out: Path, folders: Sequence[Path]) -> Iterator[tuple[Path, Failed | None]]:
     """Track clip folders together; where that fails, each alone: a GPU's memory may do for one, and not for all."""
-    failed = tried(partial(_track_together, tracker, out), folders)
+    failed = attempt_unit(partial(_track_together, tracker, out), folders)
     if failed is not None and len(folders) > 1:
         for folder in folders:
             yield from _track_again(tracker, out, [folder])

@@ -13,13 +13,13 @@ from mpr.core.config import Range, as_dict, check_ranges
 from mpr.core.device import check_device
 from mpr.core.errors import UserError
 from mpr.core.processes import check_engine
-from tracking.clips.trim import LONGEST
+from tracking.clips.trim import LONGEST_CLIP_S
 from tracking.masks.protocols import THRESHOLD
 from tracking.masks.registry import check_names
 from tracking.trackers.registry import LUCAS_KANADE, TRACKERS
 
-BY_BOX = "box"
-MODES = {  # what to track, and the options that go with it
+MASKS_BY_BOX = "box"
+_MODES = {  # what to track, and the options that go with it
     "video": ("box", "box_frame", "start", "stop", "rate_hz", "overlay", "rerun"),
     "manifest": (
         "rate_hz",
@@ -35,7 +35,15 @@ MODES = {  # what to track, and the options that go with it
     ),
     "clips": ("batch",),
 }
-FREE = ("out", "device", "batch", "overlay", "rerun", "workers", "engine")  # may differ when a run is resumed
+TRACK_FREE_KEYS = (
+    "out",
+    "device",
+    "batch",
+    "overlay",
+    "rerun",
+    "workers",
+    "engine",
+)  # may differ when a run is resumed
 
 
 @dataclass(frozen=True)
@@ -56,13 +64,13 @@ class TrackConfig:
     rate_hz: float = 0.0  # frames per second to re-time the video to; 0: its own
     tracker: str = LUCAS_KANADE  # point tracker: lucas_kanade, cotracker3_offline, cotracker3_online
     weights: Path | None = None  # CoTracker's .pth file; not given, it is looked for in weights/ and torch.hub's folder
-    masks: str = BY_BOX  # --manifest: box (each action brings one), or models such as owlv2+sam2+cutie
+    masks: str = MASKS_BY_BOX  # --manifest: box (each action brings one), or models such as owlv2+sam2+cutie
     words: tuple[str, ...] = ()  # --manifest: names of the object for those models, as "drawer, chopping board"
     threshold: float = THRESHOLD  # --manifest: score under which a detector's best box is no find
     mask_weights: Path = Path("weights")  # --manifest: folder of those models' weights
     device: str = "auto"  # of CoTracker and those models: auto, cpu, cuda
     batch: int = 1  # --clips: so many tracked at once; CoTracker follows those of one length together
-    longest: float = LONGEST  # --manifest: seconds; longer actions become several clips
+    longest: float = LONGEST_CLIP_S  # --manifest: seconds; longer actions become several clips
     overlay: bool = True  # also draw masks and tracks over the video (--video, --manifest)
     rerun: bool = False  # also write a recording for the viewer rerun (--video, --manifest)
     workers: int = 1  # --manifest: processes that track actions
@@ -73,9 +81,9 @@ class TrackConfig:
             raise UserError("mpr track: give one of --video FILE --box x0,y0,x1,y1, --manifest FILE and --clips DIR")
         if self.video is not None and self.box is None:
             raise UserError("mpr track --video: needs --box x0,y0,x1,y1, the object in source pixels")
-        mode = next(mode for mode in MODES if getattr(self, mode) is not None)
+        mode = next(mode for mode in _MODES if getattr(self, mode) is not None)
         for one in fields(self):
-            of = [m for m, names in MODES.items() if one.name in names]
+            of = [m for m, names in _MODES.items() if one.name in names]
             if of and mode not in of and getattr(self, one.name) != one.default:
                 raise UserError(f"mpr track --{mode}: --{one.name} goes with --{' and --'.join(of)}")
         TRACKERS.check(self.tracker)
@@ -103,11 +111,11 @@ def settings_of(config: TrackConfig) -> dict[str, Any]:
 
 def check_masks(name: str, words: Sequence[str]) -> None:
     """Raises UserError for a name that is none's, and for words that nobody would look for."""
-    if name != BY_BOX:
+    if name != MASKS_BY_BOX:
         check_names(name)
     elif words:
         raise UserError(
-            f"--words {', '.join(words)}: --masks {BY_BOX} looks for no words; give models, as owlv2+sam2+cutie"
+            f"--words {', '.join(words)}: --masks {MASKS_BY_BOX} looks for no words; give models, as owlv2+sam2+cutie"
         )
 
 

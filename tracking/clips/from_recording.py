@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mpr.core.data.clip import Recent, Source, TrackedClip
+from mpr.core.data.clip import ClipSource, Recent, TrackedClip
 from mpr.core.data.scene import SceneRecording
 from tracking.motion.segments import track_segments
 from tracking.simulator.mujoco_render import RenderedFrames, RenderedMasks, SceneRenderer
@@ -13,7 +13,7 @@ from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
 
 
 @contextmanager
-def recorded_clip(recording: SceneRecording, source: Source, part: bool = False) -> Iterator[TrackedClip]:
+def recorded_clip(recording: SceneRecording, source: ClipSource, part: bool = False) -> Iterator[TrackedClip]:
     """A TrackedClip with exact tracks; frames and masks are rendered when read, while the context is open.
 
     `source.tracker` should say `ExactTracker.name`. Raises NoGL where nothing can be rendered.
@@ -23,7 +23,7 @@ def recorded_clip(recording: SceneRecording, source: Source, part: bool = False)
         yield clip_through(renderer, source, part)
 
 
-def clip_through(renderer: SceneRenderer, source: Source, part: bool = False) -> TrackedClip:
+def clip_through(renderer: SceneRenderer, source: ClipSource, part: bool = False) -> TrackedClip:
     """The clip that a renderer shows in its crop, good until it is turned to another recording or closed."""
     scene, crop = renderer.scene, renderer.crop
     frames, masks = Recent(RenderedFrames(renderer)), Recent(RenderedMasks(renderer, part))

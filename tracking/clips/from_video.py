@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from mpr.core.data.boundaries import BY_SECONDS, Boundaries
 from mpr.core.data.clip import (
     REMARKS,
+    ClipSource,
     FrameSource,
     MaskSource,
     Picked,
     PointTracker,
     Recent,
-    Source,
     Square,
     TrackedClip,
 )
-from mpr.core.data.crop import OUTSIDE, crop_of_clips, crop_of_masks, cut, frames_outside
+from mpr.core.data.crop import OUTSIDE, crop_of_clips, crop_of_masks, cut_square, frames_outside
 from mpr.core.data.retime import pick_frames
 from mpr.core.data.video import VideoFrames
 from mpr.core.errors import BadVideo
@@ -45,7 +45,7 @@ class Cut:
         return len(self.source)
 
     def __getitem__(self, t: int, /) -> Any:
-        return cut(self.source[t], self.crop)
+        return cut_square(self.source[t], self.crop)
 
 
 def track_video(
@@ -73,7 +73,7 @@ def track_video(
     crop = crop_of_clips(like, (width, height)) if like else None
     masks = HeldMasks(frames, CarriedMasks(frames, box, box_frame), times, box_frame)
     tracker = tracker or LucasKanade()
-    source = Source(
+    source = ClipSource(
         dataset="file",
         uid=path.stem,
         start_s=float(times[0]),
@@ -114,7 +114,7 @@ def track_masked(
     times: NDArray[np.float64],
     rate_hz: float,
     tracker: PointTracker,
-    source: Source,
+    source: ClipSource,
     crop: Square | None = None,
 ) -> TrackedClip:
     """The clip of an object whose masks are known: crop (the masks' own unless given) and point tracks.

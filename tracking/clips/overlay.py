@@ -22,7 +22,7 @@ TINT, OBJECT, BACKGROUND = (235, 60, 235), (60, 255, 60), (255, 160, 40)
 RAW, COMPENSATED = (255, 255, 255), (255, 235, 0)
 
 
-def draw(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
+def _draw(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
     """Draw frame t of a clip, its object's points and their motion, on an image [512, 512, 3] uint8 RGB.
 
     Object points are green with arrows to t+1, white raw and yellow compensated; background points are orange. The last
@@ -58,7 +58,7 @@ def save_overlay(clip: TrackedClip, video: Path, sheet: Path, columns: int = 4, 
 
     def images() -> Iterator[NDArray[np.uint8]]:
         for t in range(last + 1):
-            image = draw(clip, t)
+            image = _draw(clip, t)
             if t in shown:
                 kept.append(image)
             yield image

@@ -13,7 +13,7 @@ from mpr.core.data.clip import PointTracker, TrackedClip, TrackSegment
 from mpr.core.data.steps import spacing
 from tracking.masks.unseen import frames_showing
 from tracking.motion.compensation import Compensation, camera_motion
-from tracking.motion.points import Transition, inside, transitions
+from tracking.motion.points import Transition, points_inside, transitions
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Quality:
     there_and_back: float  # from a segment's first frame to its last and back: median distance from where it started
 
 
-def measured(clip: TrackedClip, tracker: PointTracker) -> dict[str, float]:
+def track_quality(clip: TrackedClip, tracker: PointTracker) -> dict[str, float]:
     """Those figures that could be measured, by name (JSON knows no NaN), `tracker` following points there and back."""
     figures = dataclasses.asdict(quality(clip, there_and_back=tracked_back(clip, tracker)))
     return {name: value for name, value in figures.items() if not np.isnan(value)}
@@ -83,7 +83,7 @@ def tracked_back(clip: TrackedClip, tracker: PointTracker, segments: int = 3) ->
 
 
 def _there_and_back(clip: TrackedClip, tracker: PointTracker, segment: TrackSegment) -> NDArray[np.float64]:
-    lasting = segment.visible[[0, -1]].all(0) & inside(clip.masks[segment.start], segment.points[0])
+    lasting = segment.visible[[0, -1]].all(0) & points_inside(clip.masks[segment.start], segment.points[0])
     if not lasting.any():
         return np.zeros(0)
     frames = [clip.frames[t] for t in range(segment.start, segment.stop + 1)][::-1]
@@ -106,7 +106,7 @@ def _unbroken(clip: TrackedClip) -> Iterator[TrackSegment]:
 
 
 def _kept(clip: TrackedClip, segment: TrackSegment) -> float | None:
-    first = segment.visible[0] & inside(clip.masks[segment.start], segment.points[0])
+    first = segment.visible[0] & points_inside(clip.masks[segment.start], segment.points[0])
     return float(segment.visible[-1][first].mean()) if first.any() else None
 
 

@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from mpr.core.data.clip import REMARKS, PointTracker
 from mpr.core.data.clip_folder import clip_folders, load_clip, save_clip, stands
-from mpr.core.data.review import Shown, write_review
+from mpr.core.data.review import ShownRows, write_review
 from mpr.core.data.steps import spacing_in, spacing_summary
 from mpr.core.device import resolved_device
 from mpr.core.errors import BadVideo
@@ -19,10 +19,10 @@ from mpr.core.runs import RunFolder, read_row
 from tracking.clips.action_masks import action_masks
 from tracking.clips.actions import How, track_manifest
 from tracking.clips.again import track_clips
-from tracking.clips.config import BY_BOX, FREE, TrackConfig, settings_of
+from tracking.clips.config import MASKS_BY_BOX, TRACK_FREE_KEYS, TrackConfig, settings_of
 from tracking.clips.from_video import track_video
 from tracking.clips.overlay import save_overlay
-from tracking.clips.quality import measured
+from tracking.clips.quality import track_quality
 from tracking.clips.rerun_recording import save_recording
 from tracking.masks.registry import refuse_missing
 from tracking.masks.unseen import in_words, visibility_summary
@@ -38,7 +38,7 @@ def track(config: TrackConfig) -> None:
     elif config.manifest is not None:
         _track_manifest(config, read_manifest(config.manifest))
     elif config.clips is not None:
-        run = RunFolder(config.out, "track", settings_of(config), FREE)
+        run = RunFolder(config.out, "track", settings_of(config), TRACK_FREE_KEYS)
         track_clips(clip_folders(config.clips), run, _tracker(config), config.batch)
 
 
@@ -54,13 +54,13 @@ def _track_file(config: TrackConfig, video: Path, tracker: PointTracker) -> None
     settings = settings_of(config) | {"video_digest": digest}
     folder = config.out / "clip"
     if config.out.exists():
-        RunFolder(config.out, "track", settings, FREE)  # refuse another run's folder before the work
+        RunFolder(config.out, "track", settings, TRACK_FREE_KEYS)  # refuse another run's folder before the work
     if not stands(folder):
         stretch = (config.start, config.stop, config.rate_hz)
         made = track_video(video, config.box, config.box_frame, *stretch, tracker)
-        RunFolder(config.out, "track", settings, FREE)  # only now: a refused box leaves no run behind
+        RunFolder(config.out, "track", settings, TRACK_FREE_KEYS)  # only now: a refused box leaves no run behind
         save_clip(made, folder)
-    run = RunFolder(config.out, "track", settings, FREE)
+    run = RunFolder(config.out, "track", settings, TRACK_FREE_KEYS)
     clip = load_clip(folder)
     if config.overlay and not (run.path / "overlay.png").exists():
         save_overlay(clip, run.path / "overlay.mp4", run.path / "overlay.png")
@@ -68,9 +68,9 @@ def _track_file(config: TrackConfig, video: Path, tracker: PointTracker) -> None
         save_recording(clip, run.path / "clip.rrd")
     remarks = clip.source.remarks
     if not run.finished:
-        figures = measured(clip, tracker)
+        figures = track_quality(clip, tracker)
         if config.overlay:
-            write_review(run.path, [Shown(folder.name, video.name, "overlay.mp4", "overlay.png", figures)])
+            write_review(run.path, [ShownRows(folder.name, video.name, "overlay.mp4", "overlay.png", figures)])
         run.finish(figures | visibility_summary(clip) | ({REMARKS: remarks} if remarks else {}))
     for remark in remarks:
         print(f"video {video.name}: {remark}")
@@ -83,7 +83,7 @@ def _track_file(config: TrackConfig, video: Path, tracker: PointTracker) -> None
 def refuse_lacking(config: TrackConfig) -> None:
     """Raises NotReady for weights and devices that every action would lack: before there is a run of these settings."""
     tracker_inputs(config.tracker, config.weights)
-    if config.masks != BY_BOX:
+    if config.masks != MASKS_BY_BOX:
         refuse_missing(config.masks, config.mask_weights)
     if config.device != "auto":
         resolved_device(config.device)
@@ -100,7 +100,7 @@ def _track_manifest(config: TrackConfig, entries: Sequence[Entry]) -> None:
         longest=config.longest,
     )
     drawn = tuple(one for one in ("overlay", "rerun") if getattr(config, one))
-    run = RunFolder(config.out, "track", settings_of(config), FREE)
+    run = RunFolder(config.out, "track", settings_of(config), TRACK_FREE_KEYS)
     summary = track_manifest(run, entries, how, drawn, config.workers, config.engine)
     left_out = ", ".join(f"{count} {reason}" for reason, count in summary["left_out"].items())
     for remark, count in summary.get(REMARKS, {}).items():

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from mpr.core.errors import ObjectLost
 
-LONGEST = 30.0  # seconds: a longer action is cut into windows, so that a clip's memory has a bound
-GAP = 0.5  # seconds: the object may be out of sight that long within a clip (slower videos: no frame)
+LONGEST_CLIP_S = 30.0  # seconds: a longer action is cut into windows, so that a clip's memory has a bound
+LONGEST_UNSEEN_S = 0.5  # seconds: the object may be out of sight that long within a clip (slower videos: no frame)
 SHORTEST = 0.4  # seconds: what shows it for less is no clip of it
 
 
-def windows(times: NDArray[np.float64], longest: float = LONGEST) -> list[tuple[int, int]]:
+def windows(times: NDArray[np.float64], longest: float = LONGEST_CLIP_S) -> list[tuple[int, int]]:
     """Cut a clip's frames into stretches of about equal length, none longer than `longest` seconds.
 
     `times` [T] are seconds. Returns (first, last) frames of each, which starts on the frame on which the one before
@@ -41,7 +41,7 @@ def shown_stretch(shown: NDArray[np.bool_], times: NDArray[np.float64]) -> tuple
     at = np.flatnonzero(shown)
     if not len(at):
         raise ObjectLost("the object is in sight in no frame")
-    gap = max(GAP, 1.5 * float(np.median(np.diff(times)))) if len(times) > 1 else GAP
+    gap = max(LONGEST_UNSEEN_S, 1.5 * float(np.median(np.diff(times)))) if len(times) > 1 else LONGEST_UNSEEN_S
     breaks = np.flatnonzero(np.diff(times[at]) > gap + 1e-9)
     firsts, lasts = at[np.concatenate([[0], breaks + 1])], at[np.concatenate([breaks, [len(at) - 1]])]
     longest = int(np.argmax(times[lasts] - times[firsts]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.config import as_dict, parse_config, print_plan
 from mpr.core.data.clip_folder import clip_folders
 from mpr.core.errors import UserError
 from mpr.core.runs import RunFolder
@@ -32,7 +32,7 @@ class CameraBench:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr bench camera`: metrics.jsonl has a row a transition. Raises UserError."""
-    config, dry_run = parse(CameraBench, argv, "mpr bench camera")
+    config, dry_run = parse_config(CameraBench, argv, "mpr bench camera")
     if dry_run:
         return print_plan(config, {"clips": config.clips}, {"compensations": ", ".join(MOTIONS)}, config.out)
     from tracking.synth.residue import residues

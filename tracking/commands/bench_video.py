@@ -10,12 +10,12 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.config import as_dict, parse_config, print_plan
 from mpr.core.errors import UserError
 from mpr.core.processes import spawn
 from mpr.core.runs import RunFolder
 
-SIDE = 96  # pixels of the thing that moves
+BENCH_SQUARE_PX = 96  # pixels of the thing that moves
 SWING = 120  # pixels that it moves to and fro
 
 
@@ -36,16 +36,18 @@ class VideoBench:
     def __post_init__(self) -> None:
         if not (all(0.5 <= s < 7200 for s in self.seconds) and 1 <= self.rate_hz <= 240):
             raise UserError("mpr bench video: --seconds lie in 0.5 .. 7200, --rate_hz in 1 .. 240")
-        if min(self.width, self.height) < 2 * SIDE or self.width < 2 * SIDE + SWING:
-            raise UserError(f"mpr bench video: pictures are at least {2 * SIDE + SWING} x {2 * SIDE}")
+        if min(self.width, self.height) < 2 * BENCH_SQUARE_PX or self.width < 2 * BENCH_SQUARE_PX + SWING:
+            raise UserError(
+                f"mpr bench video: pictures are at least {2 * BENCH_SQUARE_PX + SWING} x {2 * BENCH_SQUARE_PX}"
+            )
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr bench video`. Raises UserError."""
-    config, dry_run = parse(VideoBench, argv, "mpr bench video")
+    config, dry_run = parse_config(VideoBench, argv, "mpr bench video")
     if dry_run:
         return print_plan(config, {}, {"frames": [int(s * config.rate_hz) for s in config.seconds]}, config.out)
-    from tracking.commands.video_stages import MEASURED, STAGES
+    from tracking.commands.video_stages import MEASURED, VIDEO_STAGES
 
     run = RunFolder(config.out, "bench video", as_dict(config))
     run.keep_metrics(lambda row: False)
@@ -57,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
         print(f"{what}: " + ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
     rows = list(run.metrics())
     peaks = [row["peak_gb"] for row in rows if row["what"] == "action"]
-    rates = {name: rows[0]["frames"] / rows[0][name] for name in STAGES}
+    rates = {name: rows[0]["frames"] / rows[0][name] for name in VIDEO_STAGES}
     print("frames/s: " + ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items()))
     print(f"memory of the longest over that of the shortest: {peaks[-1] / peaks[0]:.3f}")
     run.finish({"frames_per_second": rates, "growth": peaks[-1] / peaks[0], "rows": rows})

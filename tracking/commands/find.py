@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from tracking.sources.config import FindConfig
 from tracking.sources.query import Query
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr find`. Raises UserError."""
-    config, dry_run = parse(FindConfig, argv, prog="mpr find")
+    config, dry_run = parse_config(FindConfig, argv, prog="mpr find")
     query = Query(config.query, config.verb, config.noun)
     if dry_run:
         return print_plan(config, config.sources, {}, config.out)

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpr.core.config import as_dict, parse, print_plan
+from mpr.core.config import as_dict, parse_config, print_plan
 from mpr.core.data.clip_folder import save_clip, stands
 from mpr.core.errors import UserError
 from mpr.core.processes import mapped
 from mpr.core.runs import RunFolder
-from tracking.synth.names import KINDS, TASKS
+from tracking.synth.names import SYNTH_KINDS, SYNTH_TASKS
 
 BYTES_PER_CLIP = 350_000  # about
 
@@ -32,7 +32,7 @@ class Synth:
     out: Path = Path("runs/synth")  # run folder
 
     def __post_init__(self) -> None:
-        for value, allowed, name in ((self.task, TASKS, "task"), (self.kind, KINDS, "kind")):
+        for value, allowed, name in ((self.task, SYNTH_TASKS, "task"), (self.kind, SYNTH_KINDS, "kind")):
             if value not in allowed:
                 raise UserError(f"--{name} {value}: there is {', '.join(allowed)}")
         if not 1 <= self.clips <= 1_000_000:
@@ -61,7 +61,7 @@ def make_clip(job: tuple[str, str, int, float, Path]) -> Path:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr synth`."""
-    config, dry_run = parse(Synth, argv, "mpr synth")
+    config, dry_run = parse_config(Synth, argv, "mpr synth")
     seeds = range(config.seed, config.seed + config.clips)
     folders = [folder_of(config.out, config.task, config.kind, s) for s in seeds]
     missing = [s for s, f in zip(seeds, folders, strict=True) if not stands(f)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpr.core.config import parse, print_plan
+from mpr.core.config import parse_config, print_plan
 from mpr.core.data.clip_folder import clip_folders
 from tracking.clips.config import TrackConfig
 from tracking.sources.manifest import read_manifest
@@ -17,7 +17,7 @@ from tracking.trackers.registry import tracker_inputs
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr track`. Raises UserError."""
-    config, dry_run = parse(TrackConfig, argv, prog="mpr track")
+    config, dry_run = parse_config(TrackConfig, argv, prog="mpr track")
     if dry_run:
         return _plan(config)
     from tracking.clips.runs import track

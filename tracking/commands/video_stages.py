@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.core.data.clip import Source
+from mpr.core.data.clip import ClipSource
 from mpr.core.data.clip_folder import save_clip
 from mpr.core.data.video import write_video
 from mpr.core.runs import atomic_path
@@ -21,13 +21,13 @@ from tracking.clips.action_masks import BoxMasks
 from tracking.clips.actions import How, Job, track_action
 from tracking.clips.from_video import CARRIED, stretch_of, track_masked
 from tracking.clips.overlay import save_overlay
-from tracking.commands.bench_video import SIDE, SWING, VideoBench
+from tracking.commands.bench_video import BENCH_SQUARE_PX, SWING, VideoBench
 from tracking.masks.box_mask import CarriedMasks
 from tracking.masks.lost import HeldMasks
 from tracking.sources.manifest import Entry
 from tracking.trackers.lucas_kanade import LucasKanade
 
-STAGES = ("decode", "masks", "judged", "points", "store", "overlay")
+VIDEO_STAGES = ("decode", "masks", "judged", "points", "store", "overlay")
 
 
 def made_video(config: VideoBench, seconds: float, folder: Path) -> tuple[Path, list[int]]:
@@ -36,12 +36,12 @@ def made_video(config: VideoBench, seconds: float, folder: Path) -> tuple[Path, 
     if not path.exists():
         count = round(seconds * config.rate_hz)
         with atomic_path(path) as temporary:
-            write_video(temporary, pictures(config, count), np.arange(count) / config.rate_hz)
-    x, y = config.width // 2 - SIDE, config.height // 2 - SIDE // 2
-    return path, [x - 8, y - 8, x + SIDE + 8, y + SIDE + 8]
+            write_video(temporary, _pictures(config, count), np.arange(count) / config.rate_hz)
+    x, y = config.width // 2 - BENCH_SQUARE_PX, config.height // 2 - BENCH_SQUARE_PX // 2
+    return path, [x - 8, y - 8, x + BENCH_SQUARE_PX + 8, y + BENCH_SQUARE_PX + 8]
 
 
-def stages(config: VideoBench, seconds: float, folder: Path) -> dict[str, float]:
+def _stages(config: VideoBench, seconds: float, folder: Path) -> dict[str, float]:
     """Seconds of each stage."""
     cv2.setNumThreads(1)
     path, box = made_video(config, seconds, folder)
@@ -61,7 +61,7 @@ def stages(config: VideoBench, seconds: float, folder: Path) -> dict[str, float]
         carried = CarriedMasks(frames, box)
     with timed("judged"):
         masks = HeldMasks(frames, carried, times, 0)
-    source = Source("bench", path.stem, 0.0, float(times[-1]), "", "made here", CARRIED, LucasKanade.name)
+    source = ClipSource("bench", path.stem, 0.0, float(times[-1]), "", "made here", CARRIED, LucasKanade.name)
     with timed("points"):
         clip = track_masked(frames, masks, times, config.rate_hz, LucasKanade(), source)
     with timed("store"):
@@ -84,24 +84,24 @@ def action(config: VideoBench, seconds: float, folder: Path) -> dict[str, float]
     return {"seconds": seconds, "num_clips": len(clips), "took": took, "peak_gb": peak}
 
 
-MEASURED = {"stages": stages, "action": action}
+MEASURED = {"stages": _stages, "action": action}
 
 
-def pictures(config: VideoBench, count: int) -> Iterator[NDArray[np.uint8]]:
+def _pictures(config: VideoBench, count: int) -> Iterator[NDArray[np.uint8]]:
     """A patch of one texture swings over another, seen from a camera that sways: [H, W, 3] uint8 RGB each."""
     rng = np.random.default_rng(0)
-    ground = texture(rng, config.height + 40, config.width + 40, (40, 110))
-    thing = texture(rng, SIDE, SIDE, (140, 250))
+    ground = _texture(rng, config.height + 40, config.width + 40, (40, 110))
+    thing = _texture(rng, BENCH_SQUARE_PX, BENCH_SQUARE_PX, (140, 250))
     for t in range(count):
         sway = 20 + np.rint(15 * np.sin(0.05 * t * np.array([1.0, 0.7]))).astype(int)
         picture = ground[sway[1] : sway[1] + config.height, sway[0] : sway[0] + config.width].copy()
-        x = config.width // 2 - SIDE + int(SWING * (1 - np.cos(0.1 * t)) / 2)
-        y = config.height // 2 - SIDE // 2
-        picture[y : y + SIDE, x : x + SIDE] = thing
+        x = config.width // 2 - BENCH_SQUARE_PX + int(SWING * (1 - np.cos(0.1 * t)) / 2)
+        y = config.height // 2 - BENCH_SQUARE_PX // 2
+        picture[y : y + BENCH_SQUARE_PX, x : x + BENCH_SQUARE_PX] = thing
         yield picture
 
 
-def texture(rng: np.random.Generator, height: int, width: int, levels: tuple[int, int]) -> NDArray[np.uint8]:
+def _texture(rng: np.random.Generator, height: int, width: int, levels: tuple[int, int]) -> NDArray[np.uint8]:
     """Blurred noise between two grey levels (0 .. 255), in colour: [height, width, 3] uint8."""
     noise = cv2.GaussianBlur(rng.random((height, width, 3), np.float32), (0, 0), 3)
     noise = (noise - noise.min()) / (noise.max() - noise.min())

@@ -20,15 +20,15 @@ from mpr.core.processes import no_bar
 from tracking.masks.packed_masks import PackedMasks
 
 WORK_SIZE = 640  # pixels: longer side of the pictures that are worked on
-SMALLEST = 8  # pixels: a box with a shorter side holds too little to cut out
+_SMALLEST = 8  # pixels: a box with a shorter side holds too little to cut out
 LEAST_SHARE = 0.1  # of the box: less that stands out is a detail of the object, or noise
 BAND = 5  # working pixels on each side of the carried edge that are decided by colour
-BATCH = 32  # frames decoded at once where the video is read backwards
+_BATCH = 32  # frames decoded at once where the video is read backwards
 
-Box = tuple[int, int, int, int]
+_Box = tuple[int, int, int, int]
 
 
-def check_box(box: Sequence[float], width: int, height: int) -> Box:
+def check_box(box: Sequence[float], width: int, height: int) -> _Box:
     """The part of a box (x0, y0, x1, y1), source pixels, that lies in the image. Raises UserError naming the fault."""
     x0, y0, x1, y1 = (round(v) for v in box)
     shown = f"box {x0},{y0},{x1},{y1}"
@@ -37,8 +37,8 @@ def check_box(box: Sequence[float], width: int, height: int) -> Box:
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width - 1), min(y1, height - 1)
     if right <= left or bottom <= top:
         raise UserError(f"{shown} lies outside the image, which is {width} x {height} pixels")
-    if min(right - left, bottom - top) + 1 < SMALLEST:
-        raise UserError(f"{shown} has {right - left + 1} x {bottom - top + 1} pixels in the image; {SMALLEST} needed")
+    if min(right - left, bottom - top) + 1 < _SMALLEST:
+        raise UserError(f"{shown} has {right - left + 1} x {bottom - top + 1} pixels in the image; {_SMALLEST} needed")
     return left, top, right, bottom
 
 
@@ -98,8 +98,8 @@ def backwards(frames: FrameSource, start: int) -> Iterator[tuple[int, NDArray[np
 
     They are decoded forwards in batches: video seeks to keyframes, which can be far apart.
     """
-    for stop in range(start, 0, -BATCH):
-        batch = [(t, frames[t]) for t in range(max(0, stop - BATCH), stop)]
+    for stop in range(start, 0, -_BATCH):
+        batch = [(t, frames[t]) for t in range(max(0, stop - _BATCH), stop)]
         while batch:
             yield batch.pop()
 

@@ -16,27 +16,27 @@ from mpr.core.errors import UserError
 from mpr.core.weights import Published, imported
 from tracking.masks.protocols import Box, Follow, Frame, Mask
 
-PUBLISHED = Published(
+CUTIE_WEIGHTS = Published(
     "Cutie", "curl -Lo {} https://github.com/hkchengrex/Cutie/releases/download/v1.0/cutie-base-mega.pth", "MIT"
 )
-INSTALL = "pip install omegaconf, then pip install --no-deps git+https://github.com/hkchengrex/Cutie"
-SIDE = 480  # pixels: shorter side of the pictures that Cutie sees; larger ones are reduced, masks enlarged again
+_INSTALL = "pip install omegaconf, then pip install --no-deps git+https://github.com/hkchengrex/Cutie"
+_SIDE = 480  # pixels: shorter side of the pictures that Cutie sees; larger ones are reduced, masks enlarged again
 
 
 class Cutie:
     """A Propagator that starts from a mask. Its memory holds at most five frames (its defaults)."""
 
-    def __init__(self, network: Any, device: str = "cpu", side: int = SIDE) -> None:
+    def __init__(self, network: Any, device: str = "cpu", side: int = _SIDE) -> None:
         self.network, self.device, self.side = network, device, side
 
     @classmethod
-    def load(cls, weights: Path, device: str = "cpu", side: int = SIDE) -> Cutie:
+    def load(cls, weights: Path, device: str = "cpu", side: int = _SIDE) -> Cutie:
         """From its .pth file. Raises MissingWeights, and UserError for a damaged file or without Cutie's code."""
         import torch
 
         if not weights.is_file():
-            raise PUBLISHED.missing(weights)
-        network_class = imported("cutie.model.cutie", INSTALL).CUTIE
+            raise CUTIE_WEIGHTS.missing(weights)
+        network_class = imported("cutie.model.cutie", _INSTALL).CUTIE
         with without_download():
             network = network_class(default_config())
         try:
@@ -49,7 +49,7 @@ class Cutie:
                 raise UserError(f"{len(absent)} missing, {absent[0]} first")
             network.load_weights(state)
         except Exception as error:  # unpickling a torn file fails in many ways
-            raise PUBLISHED.damaged(weights, error) from error
+            raise CUTIE_WEIGHTS.damaged(weights, error) from error
         return cls(network.to(device).eval(), device, side)
 
     def start(self, frame: Frame, prompt: Mask | Box, length: int) -> tuple[Mask, Follow]:
@@ -58,7 +58,7 @@ class Cutie:
 
         if isinstance(prompt, tuple):
             raise UserError("Cutie starts from a mask, not from a box: put a segmenter before it, as owlv2+sam2+cutie")
-        core = imported("cutie.inference.inference_core", INSTALL).InferenceCore(self.network, cfg=self.network.cfg)
+        core = imported("cutie.inference.inference_core", _INSTALL).InferenceCore(self.network, cfg=self.network.cfg)
         core.max_internal_size = self.side
         kind = torch.device(self.device).type
 
@@ -74,20 +74,20 @@ class Cutie:
 
 def default_config() -> Any:
     """What Cutie's `get_default_model` composes with Hydra."""
-    yaml = imported("omegaconf", INSTALL).OmegaConf
+    yaml = imported("omegaconf", _INSTALL).OmegaConf
     folder = importlib.resources.files("cutie.config")
     config: Any = yaml.create((folder / "eval_config.yaml").read_text())
     for key in ("defaults", "hydra"):
         del config[key]
     config.model = yaml.create((folder / "model" / "base.yaml").read_text())
-    imported("cutie.inference.utils.args_utils", INSTALL).get_dataset_cfg(config)
+    imported("cutie.inference.utils.args_utils", _INSTALL).get_dataset_cfg(config)
     return config
 
 
 @contextmanager
 def without_download() -> Iterator[None]:
     """Cutie's networks are built empty."""
-    resnet = imported("cutie.model.utils.resnet", INSTALL)
+    resnet = imported("cutie.model.utils.resnet", _INSTALL)
     kept = {name: getattr(resnet, name) for name in ("resnet18", "resnet50")}
 
     def empty(make: Any) -> Any:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from mpr.core.data.clip import FrameSource, MaskSource
 
-LEAST = 0.1  # of the object's area on its own frame: less is nothing of it
+LEAST_SEEN_SHARE = 0.1  # of the object's area on its own frame: less is nothing of it
 GROWTH = 3.0  # times the largest area before: no object becomes so much larger all of a sudden
 SUDDEN = 0.3  # seconds
 GROWN = 1.5  # times that area: as long as the mask stays above this, it has not come back
-OWN = 0.5  # of the share of pixels in the object's colours on its own frame: less, and the mask lies on something else
+_OWN = 0.5  # of the share of pixels in the object's colours on its own frame: less, and the mask lies on something else
 TELLING = 0.6  # a share of such pixels under which an object's colours say too little of it
 BLINK = 0.2  # seconds: a mask that is back for less, between stretches without the object, is not back
-SIDE = 160  # pixels: longer side of the pictures that colours are taken from
+_SIDE = 160  # pixels: longer side of the pictures that colours are taken from
 FEWEST = 20  # pixels of those pictures: a smaller mask's colours say nothing
 BINS = (
     32,
@@ -37,7 +37,7 @@ class HeldMasks:
     def __init__(self, frames: FrameSource, masks: MaskSource, times: NDArray[np.float64], at: int) -> None:
         """Judges all of them, with one look at each frame. The object was boxed, or found, on frame `at`."""
         self.masks = masks
-        self.held = held(*looks(frames, masks, at), times, at)
+        self.held = held_masks(*looks(frames, masks, at), times, at)
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -47,15 +47,15 @@ class HeldMasks:
         return mask if self.held[t] else np.zeros_like(mask)
 
 
-def held(size: NDArray, own: NDArray, times: NDArray[np.float64], at: int) -> NDArray[np.bool_]:
+def held_masks(size: NDArray, own: NDArray, times: NDArray[np.float64], at: int) -> NDArray[np.bool_]:
     """Whether masks still show the object [T].
 
     `size` [T] is their area over that on frame `at`, `own` [T] the share of pixels in the object's colours (NaN: not
     to be told), `times` [T] seconds. Frame `at` does.
     """
-    shown = np.asarray(size) >= LEAST
+    shown = np.asarray(size) >= LEAST_SEEN_SHARE
     if own[at] >= TELLING:
-        shown &= ~(own < OWN * own[at])  # NaN is no reason
+        shown &= ~(own < _OWN * own[at])  # NaN is no reason
     for way in (slice(at, None), slice(at, None, -1)):
         shown[way] &= ~swollen(size[way], np.abs(times[way] - times[at]))
     shown[at] = True
@@ -117,7 +117,7 @@ def looks(frames: FrameSource, masks: MaskSource, at: int) -> tuple[NDArray[np.f
 
 def _small(frame: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """A small picture of a frame [h, w, 3] and its mask [h, w]."""
-    scale = min(1.0, SIDE / max(mask.shape))
+    scale = min(1.0, _SIDE / max(mask.shape))
     size = tuple(max(1, round(side * scale)) for side in mask.shape[::-1])
     picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     return picture, cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_AREA) > 0  # type: ignore[return-value]

@@ -59,7 +59,7 @@ def best_detection(
     t, best = max(seen, key=lambda one: one[1].score, default=(-1, None))
     if best is None or best.score < threshold:
         score = "no box" if best is None else f"best score {best.score:.2f}, under {threshold:g}"
-        raise ObjectNotFound(f"no {named(words)} on frames {', '.join(map(str, asked))}: {score}")
+        raise ObjectNotFound(f"no {mask_model_named(words)} on frames {', '.join(map(str, asked))}: {score}")
     return t, best
 
 
@@ -69,7 +69,7 @@ def check_words(words: Sequence[str]) -> None:
         raise UserError(f"object words {words!r}: give one or more names of the object, such as microwave")
 
 
-def named(words: Sequence[str]) -> str:
+def mask_model_named(words: Sequence[str]) -> str:
     """The words in quotation marks, joined by "or", for a message."""
     return " or ".join(f"'{word}'" for word in words)
 

@@ -10,7 +10,7 @@ from mpr.core.errors import UserError
 from mpr.core.weights import Published, load_published
 from tracking.masks.protocols import Detection, Frame
 
-PUBLISHED = Published(
+OWLV2_WEIGHTS = Published(
     "OWLv2", "hf download google/owlv2-base-patch16-ensemble --local-dir {}", "Apache-2.0", ("owlv2",)
 )
 
@@ -24,7 +24,7 @@ class Owlv2:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Owlv2:
         """From a folder of downloaded weights. Raises MissingWeights and UserError."""
-        return cls(*load_published(folder, PUBLISHED, "Owlv2ForObjectDetection", "Owlv2Processor", device), device)
+        return cls(*load_published(folder, OWLV2_WEIGHTS, "Owlv2ForObjectDetection", "Owlv2Processor", device), device)
 
     def detect(self, frame: Frame, words: Sequence[str]) -> Detection | None:
         """The best box that has pixels in the frame, clipped to it. Raises UserError for a phrase that is too long."""

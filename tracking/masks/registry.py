@@ -14,7 +14,7 @@ from tracking.masks.protocols import LOST, THRESHOLD, Finder
 
 
 @dataclass(frozen=True)
-class Part:
+class MaskPart:
     """A model that takes part in finding an object."""
 
     role: str
@@ -23,17 +23,17 @@ class Part:
     needs_mask: bool = False  # of a propagator: does not start from a box
 
 
-PARTS = {
-    "owlv2": Part("detector", "tracking.masks.owlv2:Owlv2.load", "owlv2-base-patch16-ensemble"),
-    "sam2": Part("segmenter", "tracking.masks.sam2:Sam2.load", "sam2.1-hiera-large"),
-    "sam2_package": Part("segmenter", "tracking.masks.sam2_package:Sam2Package.load", "sam2.1_hiera_large.pt"),
-    "cutie": Part("propagator", "tracking.masks.cutie:Cutie.load", "cutie-base-mega.pth", needs_mask=True),
-    "sam2_video": Part("propagator", "tracking.masks.sam2_video:Sam2Video.load", "sam2.1-hiera-large"),
-    "sam2_package_video": Part(
+MASK_MODELS = {
+    "owlv2": MaskPart("detector", "tracking.masks.owlv2:Owlv2.load", "owlv2-base-patch16-ensemble"),
+    "sam2": MaskPart("segmenter", "tracking.masks.sam2:Sam2.load", "sam2.1-hiera-large"),
+    "sam2_package": MaskPart("segmenter", "tracking.masks.sam2_package:Sam2Package.load", "sam2.1_hiera_large.pt"),
+    "cutie": MaskPart("propagator", "tracking.masks.cutie:Cutie.load", "cutie-base-mega.pth", needs_mask=True),
+    "sam2_video": MaskPart("propagator", "tracking.masks.sam2_video:Sam2Video.load", "sam2.1-hiera-large"),
+    "sam2_package_video": MaskPart(
         "propagator", "tracking.masks.sam2_package:Sam2PackageVideo.load", "sam2.1_hiera_large.pt"
     ),
-    "edgetam": Part("propagator", "tracking.masks.sam2_video:Sam2Video.load_edgetam", "EdgeTAM-hf"),
-    "sam3": Part("finder", "tracking.masks.sam3:Sam3.load", "sam3"),
+    "edgetam": MaskPart("propagator", "tracking.masks.sam2_video:Sam2Video.load_edgetam", "EdgeTAM-hf"),
+    "sam3": MaskPart("finder", "tracking.masks.sam3:Sam3.load", "sam3"),
 }
 OTHERS = Registry("model that finds or follows objects", "mpr.mask_models", {})  # other packages' parts
 DEFAULT = "owlv2+sam2+cutie"  # the paper's
@@ -74,14 +74,14 @@ def refuse_missing(names: str, weights: Path) -> None:
             _load(part, weights / part.weights, "cpu")  # it says what is missing, and how to get it
 
 
-def find_part(name: str) -> Part:
+def find_part(name: str) -> MaskPart:
     """The part of that name. Raises UserError naming those that exist, and for what is no part."""
-    if name in PARTS:
-        return PARTS[name]
+    if name in MASK_MODELS:
+        return MASK_MODELS[name]
     if name not in OTHERS.names():
         raise UserError(f"no model '{name}' finds or follows objects; there is {_there()}")
     found = OTHERS.load(name)
-    if not isinstance(found, Part):
+    if not isinstance(found, MaskPart):
         raise UserError(f"model '{name}' is {found!r}, no Part of tracking.masks.registry")
     return found
 
@@ -100,9 +100,9 @@ def check_names(names: str) -> None:
 
 
 def _there() -> str:
-    return ", ".join([*(f"{name} ({part.role})" for name, part in PARTS.items()), *OTHERS.names()])
+    return ", ".join([*(f"{name} ({part.role})" for name, part in MASK_MODELS.items()), *OTHERS.names()])
 
 
-def _load(part: Part, weights: Path, device: str) -> Any:
+def _load(part: MaskPart, weights: Path, device: str) -> Any:
     made = attribute(part.load) if isinstance(part.load, str) else part.load
     return made(weights, device)

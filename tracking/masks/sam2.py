@@ -8,7 +8,7 @@ from typing import Any
 from mpr.core.weights import Published, load_published
 from tracking.masks.protocols import Box, Frame, Mask
 
-PUBLISHED = Published(
+SAM2_WEIGHTS = Published(
     "SAM 2",
     "hf download facebook/sam2.1-hiera-large --local-dir {}",
     "Apache-2.0",
@@ -25,7 +25,7 @@ class Sam2:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Sam2:
         """From a folder of downloaded weights. Raises MissingWeights and UserError."""
-        return cls(*load_published(folder, PUBLISHED, "Sam2Model", "Sam2Processor", device), device)
+        return cls(*load_published(folder, SAM2_WEIGHTS, "Sam2Model", "Sam2Processor", device), device)
 
     def segment(self, frame: Frame, box: Box) -> Mask:
         import torch

@@ -19,13 +19,13 @@ from mpr.core.weights import Published, imported
 from tracking.masks.protocols import Box, Follow, Frame, Mask
 from tracking.masks.sessions import OneFrame, forget
 
-PUBLISHED = Published(
+SAM2_PACKAGE_WEIGHTS = Published(
     "SAM 2",
     "curl -Lo {} https://dl.fbaipublicfiles.com/segment_anything_2/092824/sam2.1_hiera_large.pt",
     "Apache-2.0",
 )
-INSTALL = "pip install sam2"
-SIZES = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
+_INSTALL = "pip install sam2"
+_SIZES = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -39,7 +39,7 @@ class Sam2Package:
     def load(cls, weights: Path, device: str = "cpu") -> Sam2Package:
         """From a .pt file named as published. Raises MissingWeights and UserError."""
         model = built("build_sam2", weights, device)
-        return cls(imported("sam2.sam2_image_predictor", INSTALL).SAM2ImagePredictor(model))
+        return cls(imported("sam2.sam2_image_predictor", _INSTALL).SAM2ImagePredictor(model))
 
     def segment(self, frame: Frame, box: Box) -> Mask:
         self.predictor.set_image(frame)
@@ -102,33 +102,33 @@ class Sam2PackageVideo:
 def built(builder: str, weights: Path, device: str) -> Any:
     """One of the package's models. Raises MissingWeights and UserError."""
     if not weights.is_file():
-        raise PUBLISHED.missing(weights)
+        raise SAM2_PACKAGE_WEIGHTS.missing(weights)
     config = config_of(weights)
     with hydra_of_sam2():
-        build = getattr(imported("sam2.build_sam", INSTALL), builder)
+        build = getattr(imported("sam2.build_sam", _INSTALL), builder)
         try:
             return build(config, str(weights), device=device)
         except Exception as error:  # unpickling a torn file fails in many ways
-            raise PUBLISHED.damaged(weights, error) from error
+            raise SAM2_PACKAGE_WEIGHTS.damaged(weights, error) from error
 
 
 def config_of(weights: Path) -> str:
     """The package's configuration for a file of weights, by its name."""
     match = re.fullmatch(r"(sam2(?:\.1)?)_hiera_(\w+)\.pt", weights.name)
-    if match is None or match[2] not in SIZES:
+    if match is None or match[2] not in _SIZES:
         raise NotReady(f"{weights.name} is not named as SAM 2's weights are, such as sam2.1_hiera_large.pt: rename it")
-    return f"configs/{match[1]}/{match[1]}_hiera_{SIZES[match[2]]}.yaml"
+    return f"configs/{match[1]}/{match[1]}_hiera_{_SIZES[match[2]]}.yaml"
 
 
 @contextmanager
 def hydra_of_sam2() -> Iterator[None]:
     """The package takes hold of Hydra when imported, and asks it for its configurations: Hydra is given back after."""
-    held = imported("hydra.core.global_hydra", INSTALL).GlobalHydra
+    held = imported("hydra.core.global_hydra", _INSTALL).GlobalHydra
     before = held.instance().hydra
     try:
-        imported("sam2", INSTALL)
+        imported("sam2", _INSTALL)
         held.instance().clear()
-        with imported("hydra", INSTALL).initialize_config_module("sam2", version_base="1.2"):
+        with imported("hydra", _INSTALL).initialize_config_module("sam2", version_base="1.2"):
             yield
     finally:
         held.instance().hydra = before

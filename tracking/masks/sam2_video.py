@@ -22,7 +22,7 @@ class Sam2Video:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Sam2Video:
         """SAM 2 from a folder of downloaded weights. Raises MissingWeights and UserError."""
-        return cls(*load_published(folder, sam2.PUBLISHED, "Sam2VideoModel", "Sam2VideoProcessor", device), device)
+        return cls(*load_published(folder, sam2.SAM2_WEIGHTS, "Sam2VideoModel", "Sam2VideoProcessor", device), device)
 
     @classmethod
     def load_edgetam(cls, folder: Path, device: str = "cpu") -> Sam2Video:

@@ -12,14 +12,14 @@ import numpy as np
 from mpr.core.data.clip import FrameSource
 from mpr.core.errors import ObjectNotFound
 from mpr.core.weights import Published, load_published
-from tracking.masks.object_masks import check_words, named, refuse_lost
+from tracking.masks.object_masks import check_words, mask_model_named, refuse_lost
 from tracking.masks.owlv2 import refuse_long
 from tracking.masks.packed_masks import PackedMasks
 from tracking.masks.protocols import LOST, Box, Detection, Mask, Masked
 from tracking.masks.sam2_video import reach, video_pixels
 from tracking.masks.sessions import MadeReady, forget
 
-PUBLISHED = Published(
+SAM3_WEIGHTS = Published(
     "SAM 3",
     "hf download facebook/sam3 --local-dir {}",
     "the SAM Licence, to be accepted on the model's page first",
@@ -41,7 +41,7 @@ class Sam3:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Sam3:
         """From a folder of downloaded weights. Raises MissingWeights and UserError."""
-        return cls(*load_published(folder, PUBLISHED, "Sam3VideoModel", "Sam3VideoProcessor", device), device)
+        return cls(*load_published(folder, SAM3_WEIGHTS, "Sam3VideoModel", "Sam3VideoProcessor", device), device)
 
     def __call__(self, frames: FrameSource, words: Sequence[str], lost: float = LOST) -> Masked:
         """Raises ObjectNotFound, ObjectLost, and UserError for words that name nothing."""
@@ -71,7 +71,7 @@ class Sam3:
             for kept in session.output_dict_per_obj.values():
                 forget(kept, outputs.frame_idx, reach(self.model.tracker_model.config))
         if not objects:
-            raise ObjectNotFound(f"no {named(words)} on any of {len(frames)} frames")
+            raise ObjectNotFound(f"no {mask_model_named(words)} on any of {len(frames)} frames")
         best = max(objects.values(), key=lambda one: one.total)
         refuse_lost(best.masks, lost)
         return Masked(best.masks, best.first, best.found)

@@ -12,7 +12,7 @@ from mpr.core.data.clip import TrackedClip
 from tracking.masks.lost import BLINK, stretches
 
 LEAST_SHOWN = 0.002  # of the crop's pixels: a mask with fewer shows nothing of the object
-MOST = 3  # stretches named on a line
+_MOST = 3  # stretches named on a line
 
 
 def frames_showing(clip: TrackedClip) -> NDArray[np.bool_]:
@@ -50,8 +50,8 @@ def in_words(said: Mapping[str, Any], last_s: float) -> str:
     found = said.get("lost_stretches_s", ())
     if not found:
         return ""
-    spans = [f"from {a:.2f} s {'to the end' if b >= last_s else f'to {b:.2f} s'}" for a, b in found[:MOST]]
-    more = f" and {len(found) - MOST} times more" if len(found) > MOST else ""
+    spans = [f"from {a:.2f} s {'to the end' if b >= last_s else f'to {b:.2f} s'}" for a, b in found[:_MOST]]
+    more = f" and {len(found) - _MOST} times more" if len(found) > _MOST else ""
     share = f"{100 * said['lost_share']:.0f} % of the frames, from which nothing is learnt"
     return f"the object is not seen {', '.join(spans)}{more} ({share}): {said['lost_advice']}"
 

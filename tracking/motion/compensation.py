@@ -26,7 +26,7 @@ def mean_background(transition: Transition) -> NDArray[np.float32]:
 
 
 Compensation = Literal["none", "mean", "median", "similarity", "affine", "homography"]
-ENOUGH = 12  # background points for a fit with a shape; with fewer a shift serves
+ENOUGH_POINTS = 12  # background points for a fit with a shape; with fewer a shift serves
 ROUNDS, NEAR = 4, 0.3  # of re-weighting; pixels within which a point counts in full
 SHALLOW = 0.1  # of the fitted plane's median depth: a plane that comes nearer to the camera is none that was seen
 
@@ -45,7 +45,7 @@ def affine_background(transition: Transition) -> NDArray[np.float32]:
     weight as in a least-absolute-distance fit.
     """
     chosen = transition.background
-    if chosen.sum() < ENOUGH:
+    if chosen.sum() < ENOUGH_POINTS:
         return np.broadcast_to(mean_background(transition), transition.before.shape)
     at = np.nan_to_num(transition.before.astype(np.float64))
     basis = np.column_stack([np.ones(len(at)), at])
@@ -66,7 +66,7 @@ def similarity_background(transition: Transition) -> NDArray[np.float32]:
     import cv2  # the names of compensations, which commands check, do without
 
     before, after = _ends(transition)
-    fit = cv2.estimateAffinePartial2D(before, after, method=cv2.LMEDS)[0] if len(before) >= ENOUGH else None
+    fit = cv2.estimateAffinePartial2D(before, after, method=cv2.LMEDS)[0] if len(before) >= ENOUGH_POINTS else None
     if fit is None or not np.isfinite(fit).all():
         return np.broadcast_to(median_background(transition), transition.before.shape)
     at = np.nan_to_num(transition.before.astype(np.float64))
@@ -82,7 +82,7 @@ def homography_background(transition: Transition) -> NDArray[np.float32]:
     import cv2  # the names of compensations, which commands check, do without
 
     before, after = _ends(transition)
-    fit = cv2.findHomography(before, after, cv2.LMEDS)[0] if len(before) >= ENOUGH else None
+    fit = cv2.findHomography(before, after, cv2.LMEDS)[0] if len(before) >= ENOUGH_POINTS else None
     if fit is None or not np.isfinite(fit).all():
         return similarity_background(transition)
     at = np.nan_to_num(transition.before.astype(np.float64))

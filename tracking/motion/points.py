@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mpr.core.data.clip import TrackedClip
 
 
-def inside(mask: NDArray[np.bool_], points: NDArray) -> NDArray[np.bool_]:
+def points_inside(mask: NDArray[np.bool_], points: NDArray) -> NDArray[np.bool_]:
     """Whether each point [N, 2] (x, y) lies on a set pixel of mask [H, W]; points outside the image do not."""
     h, w = mask.shape
     finite = np.isfinite(points).all(-1, keepdims=True)
@@ -42,7 +42,7 @@ class Transition:
     @cached_property
     def object(self) -> NDArray[np.bool_]:
         """Which points belong to the object, bool [N]: visible at both ends and inside the mask at t."""
-        return self.visible & inside(self._masks[self.t], self.before)
+        return self.visible & points_inside(self._masks[self.t], self.before)
 
     @cached_property
     def background(self) -> NDArray[np.bool_]:

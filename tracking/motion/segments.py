@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.data.clip import CROP_SIZE, FrameSource, FrameWindow, MaskSource, PointTracker, Tracks, TrackSegment
-from tracking.motion.points import inside
+from tracking.motion.points import points_inside
 
 GRID = 32  # points a side
 KEEP = 0.7  # share of a segment's first object points that must stay visible
@@ -75,7 +75,7 @@ def _walk(
         places = tracks.points[start - begin :]
         shown = ((places > -0.5) & (places < (width - 0.5, height - 0.5))).all(-1)
         tracks = Tracks(places, tracks.visible[start - begin :] & shown)
-        first = tracks.visible[0] & inside(masks[start], tracks.points[0])
+        first = tracks.visible[0] & points_inside(masks[start], tracks.points[0])
         if first.any():
             lost = np.flatnonzero(tracks.visible[1:, first].mean(1) < KEEP)
             length = int(lost[0]) + 1 if len(lost) else stop - start

@@ -7,5 +7,5 @@ from mpr.core.registry import Registry
 SCENES = Registry(
     "scene",
     "mpr.scenes",
-    {"synth": "tracking.synth.scene:build", "kitchen": "rl.environments.kitchen.scene:build"},
+    {"synth": "tracking.synth.scene:build_appliance", "kitchen": "rl.environments.kitchen.scene:build_kitchen"},
 )

@@ -17,7 +17,7 @@ CONTRADICTS = "its seconds and its frame numbers contradict each other"
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class VideoAction:
     """One annotated action, as its data set has it: the window is not checked yet (`tracking.sources.windows`)."""
 
     dataset: str  # "ego4d", "epic100", "synth", a folder's name
@@ -38,7 +38,7 @@ class Action:
     unread: tuple[str, ...] = ()  # columns of its row that look like times and were not read
 
 
-def valid(actions: Iterable[Action], reasons: Counter[str], unfit_too: bool) -> Iterator[Action]:
+def valid(actions: Iterable[VideoAction], reasons: Counter[str], unfit_too: bool) -> Iterator[VideoAction]:
     """The actions that their data set calls valid, and with `unfit_too` the others among them.
 
     The others are counted in `reasons`. What contradicts itself is valid until somebody means it.

@@ -7,24 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mpr.core.data.boundaries import STAMPS, Boundaries
-from mpr.core.data.clip import Source
+from mpr.core.data.clip import ClipSource
 from mpr.core.data.clip_folder import clip_folders, clip_info
 from mpr.core.errors import BadClip
-from tracking.sources.action import FIRST_PERSON, Action
-from tracking.sources.registry import Place
+from tracking.sources.action import FIRST_PERSON, VideoAction
+from tracking.sources.registry import SourcePlace
 from tracking.sources.video_info import VideoInfo
 from tracking.sources.words import clean
 
-KEPT = ("use", "consent", "perspective")  # of a clip's extra; "use" tells that one which closes is for tests only
+_KEPT = ("use", "consent", "perspective")  # of a clip's extra; "use" tells that one which closes is for tests only
 SYNTHETIC = {"perspective": FIRST_PERSON, "consent": "none needed: nobody was filmed"}
 
 
-def source(at: Place, reasons: Counter[str]) -> Iterator[Action]:
-    """`actions`, by the name in the registry."""
-    return actions(at.path, reasons)
+def source(at: SourcePlace, reasons: Counter[str]) -> Iterator[VideoAction]:
+    """`folder_of_clips_actions`, by the name in the registry."""
+    return folder_of_clips_actions(at.path, reasons)
 
 
-def actions(folder: Path, reasons: Counter[str]) -> Iterator[Action]:
+def folder_of_clips_actions(folder: Path, reasons: Counter[str]) -> Iterator[VideoAction]:
     """The clips right below `folder` as actions, whose video is the clip's own, the crop.
 
     Those that cannot be read are counted in `reasons`. Raises UserError where there is no clip.
@@ -32,13 +32,13 @@ def actions(folder: Path, reasons: Counter[str]) -> Iterator[Action]:
     for clip in clip_folders(folder):
         try:
             about = clip_info(clip)
-            source = Source(**about["source"])
+            source = ClipSource(**about["source"])
             synthetic = source.dataset == "synth"
             said = source.extra
-            kept = {key: said[key] for key in KEPT if key in said}
+            kept = {key: said[key] for key in _KEPT if key in said}
             height, width = about["mask_shape"]
             last_s = source.stop_s - source.start_s
-            yield Action(
+            yield VideoAction(
                 dataset=source.dataset,
                 uid=source.uid,
                 video=clip / "frames.mp4",

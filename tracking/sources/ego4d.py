@@ -17,28 +17,30 @@ from typing import Any
 
 from mpr.core.data.boundaries import BY_SECONDS, NUMBERS, Boundaries
 from mpr.core.errors import UserError
-from tracking.sources.action import CONTRADICTS, FIRST_PERSON, Action, valid
+from tracking.sources.action import CONTRADICTS, FIRST_PERSON, VideoAction, valid
 from tracking.sources.numbering import Numbering, of_one_row
-from tracking.sources.registry import Place
+from tracking.sources.registry import SourcePlace
 from tracking.sources.tables import load_json
-from tracking.sources.video_info import MOST, VideoInfo
+from tracking.sources.video_info import LARGEST_VIDEO_NUMBER, VideoInfo
 from tracking.sources.videos import first_there
 from tracking.sources.windows import around
 from tracking.sources.words import actor, clean
 
-LICENCE = "Ego4D License Agreement"
-RATE_HZ = 30.0  # frame numbers count the frames of the released videos, all encoded anew at 30
-ABOUT = {"perspective": FIRST_PERSON, "consent": "informed consent of the camera wearers, as the data set states"}
+_LICENCE = "Ego4D License Agreement"
+_RATE_HZ = 30.0  # frame numbers count the frames of the released videos, all encoded anew at 30
+_ABOUT = {"perspective": FIRST_PERSON, "consent": "informed consent of the camera wearers, as the data set states"}
 NO_LABEL = ("", "none", "[other]")
 PASSES = ("narration_pass_1", "narration_pass_2")  # two annotators narrated each video, apart from each other
 
 
-def source(at: Place, reasons: Counter[str]) -> Iterator[Action]:
-    """`actions`, by the name in the registry."""
-    return actions(at.path, at.videos, reasons, at.unfit_too)
+def source(at: SourcePlace, reasons: Counter[str]) -> Iterator[VideoAction]:
+    """`ego4d_actions`, by the name in the registry."""
+    return ego4d_actions(at.path, at.videos, reasons, at.unfit_too)
 
 
-def actions(file: Path, videos: Path | None, reasons: Counter[str], unfit_too: bool = False) -> Iterator[Action]:
+def ego4d_actions(
+    file: Path, videos: Path | None, reasons: Counter[str], unfit_too: bool = False
+) -> Iterator[VideoAction]:
     """The valid actions of one annotation file; those left out are counted in `reasons`.
 
     Videos are looked for as <uid>.mp4 in `videos`, or in full_scale/ and video_540ss/ beside annotations/. Raises
@@ -58,7 +60,7 @@ def actions(file: Path, videos: Path | None, reasons: Counter[str], unfit_too: b
             known = about.get(video, {})
             info = _info(one.get("video_metadata") or known.get("video_metadata") or {}, known.get("duration_sec"))
             group = str(known.get("fb_participant_id") or video)
-            make = partial(Action, "ego4d", video=path, licence=LICENCE, group=group, info=info)
+            make = partial(VideoAction, "ego4d", video=path, licence=_LICENCE, group=group, info=info)
             yield from valid(read(one, video, make), reasons, unfit_too)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -88,7 +90,7 @@ def _any_has(items: Any, *keys: str) -> bool:
     return any(isinstance(value, dict) and not value.keys().isdisjoint(keys) for value in values)
 
 
-def _narrations(one: Mapping[str, Any], video: str, make: Any) -> Iterator[Action]:
+def _narrations(one: Mapping[str, Any], video: str, make: Any) -> Iterator[VideoAction]:
     for name in PASSES:
         said = (one.get(name) or {}).get("narrations") or []
         windows = around([float(n["timestamp_sec"]) for n in said])
@@ -102,7 +104,7 @@ def _narrations(one: Mapping[str, Any], video: str, make: Any) -> Iterator[Actio
                 narration=clean(narration["narration_text"]),
                 verbs=(),
                 nouns=(),
-                extra={**ABOUT, "pass": int(name[-1]), "stamp_s": stamp},
+                extra={**_ABOUT, "pass": int(name[-1]), "stamp_s": stamp},
                 unfit=_NOT_WEARER.get(who, "" if agree else CONTRADICTS),
                 numbering=numbering,
             )
@@ -114,10 +116,10 @@ _NOT_WEARER = {"other": "another person's action (#O)", "summary": "a summary", 
 def _numbering(pairs: list[tuple[Any, Any]]) -> tuple[Numbering | None, bool]:
     """How an action's frame numbers count that stand beside its seconds, where not at 30, and whether they agree."""
     told = [p for p in pairs if not any(isinstance(v, bool) or not isinstance(v, int | float) for v in p)]
-    return of_one_row([p for p in told if all(0 <= v < MOST for v in p)], RATE_HZ)
+    return of_one_row([p for p in told if all(0 <= v < LARGEST_VIDEO_NUMBER for v in p)], _RATE_HZ)
 
 
-def _fho(one: Mapping[str, Any], video: str, make: Any) -> Iterator[Action]:
+def _fho(one: Mapping[str, Any], video: str, make: Any) -> Iterator[VideoAction]:
     for i, interval in enumerate(one["annotated_intervals"]):
         redacted = bool(interval.get("redacted"))
         narrated = (interval.get("narrated_actions") or []) if redacted else interval["narrated_actions"]
@@ -130,7 +132,7 @@ def _fho(one: Mapping[str, Any], video: str, make: Any) -> Iterator[Action]:
             flags += ["is_valid_action is false"] if action.get("is_valid_action") is False else []
             flags += [_NOT_WEARER["other"]] if actor(text) == "other" else []
             flags += [] if agree else [CONTRADICTS]
-            rate = numbering.rate_hz if numbering and numbering.known else RATE_HZ
+            rate = numbering.rate_hz if numbering and numbering.known else _RATE_HZ
             (start, stop, boundaries), window = (NOWHERE, "") if flags else _fho_window(action, rate)
             yield make(
                 uid=f"{video}-fho-{i:03d}-{k:03d}",
@@ -138,9 +140,9 @@ def _fho(one: Mapping[str, Any], video: str, make: Any) -> Iterator[Action]:
                 stop_s=stop,
                 boundaries=boundaries,
                 narration=clean(text),
-                verbs=names(action.get("structured_verb") or action.get("freeform_verb") or ""),
-                nouns=names(_changed_object(action)),
-                extra={**ABOUT, "window": window},
+                verbs=_names(action.get("structured_verb") or action.get("freeform_verb") or ""),
+                nouns=_names(_changed_object(action)),
+                extra={**_ABOUT, "window": window},
                 unfit=flags[0] if flags else "",
                 numbering=numbering,
             )
@@ -173,14 +175,14 @@ def _changed_object(action: Mapping[str, Any]) -> str:
     return next((label for label in labels if label.lower() not in NO_LABEL), "")
 
 
-def _lta(one: Mapping[str, Any], video: str, make: Any) -> Iterator[Action]:
+def _lta(one: Mapping[str, Any], video: str, make: Any) -> Iterator[VideoAction]:
     if one.get("verb") is None:
         unnamed = {"uid": video, "narration": "", "verbs": (), "nouns": ()}
         yield make(start_s=math.nan, stop_s=math.nan, unfit="not annotated (test split)", **unnamed)
         return
     parent = float(one["clip_parent_start_sec"])
     start, stop = one["action_clip_start_sec"], one["action_clip_end_sec"]
-    verbs, nouns = names(one["verb"]), names(one["noun"])
+    verbs, nouns = _names(one["verb"]), _names(one["noun"])
     beside = [(start, one.get("action_clip_start_frame")), (stop, one.get("action_clip_end_frame"))]
     numbering, agree = _numbering(beside)  # both count from the clip's start
     yield make(
@@ -190,14 +192,14 @@ def _lta(one: Mapping[str, Any], video: str, make: Any) -> Iterator[Action]:
         narration=" ".join((*verbs[:1], *nouns[:1])),
         verbs=verbs,
         nouns=nouns,
-        extra={**ABOUT, "narration": "made of verb and noun"},
+        extra={**_ABOUT, "narration": "made of verb and noun"},
         unfit="" if agree else CONTRADICTS,
         numbering=numbering,
     )
 
 
 @lru_cache(10_000)
-def names(label: str) -> tuple[str, ...]:
+def _names(label: str) -> tuple[str, ...]:
     """The names in a label of Ego4D's taxonomy: "turn_on_(switch,_start)" is turn on, switch, start."""
     if label.strip().lower() in NO_LABEL:
         return ()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpr.core.weights import Published, load_published
 
-BATCH = 64
+_BATCH = 64
 TOKENS = 128  # a sentence's at most
 SENTENCES = Published(
     "sentence model",
@@ -36,9 +36,9 @@ class SentenceModel:
         import torch
 
         parts = []
-        for k in range(0, len(sentences), BATCH):
+        for k in range(0, len(sentences), _BATCH):
             tokens = self.tokenizer(
-                list(sentences[k : k + BATCH]), padding=True, truncation=True, max_length=TOKENS, return_tensors="pt"
+                list(sentences[k : k + _BATCH]), padding=True, truncation=True, max_length=TOKENS, return_tensors="pt"
             )
             with torch.inference_mode():
                 hidden = self.model(**tokens).last_hidden_state  # [B, S, D]

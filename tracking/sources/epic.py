@@ -21,17 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.errors import UserError
-from tracking.sources.action import CONTRADICTS, FIRST_PERSON, Action
+from tracking.sources.action import CONTRADICTS, FIRST_PERSON, VideoAction
 from tracking.sources.numbering import Numbering, numberings
-from tracking.sources.registry import Place
-from tracking.sources.tables import needed, number, rows, rows_again
-from tracking.sources.times import parse, time_columns
+from tracking.sources.registry import SourcePlace
+from tracking.sources.tables import needed, number, rows_again, table_rows
+from tracking.sources.times import parse_seconds, time_columns
 from tracking.sources.video_info import VideoInfo
 from tracking.sources.videos import first_there
 
-LICENCE = "CC BY-NC 4.0"
-ABOUT = {"perspective": FIRST_PERSON, "consent": "informed consent of the participants, as the data set states"}
-COLUMNS = "narration_id participant_id video_id start_timestamp stop_timestamp narration verb noun noun_class"
+_LICENCE = "CC BY-NC 4.0"
+_ABOUT = {"perspective": FIRST_PERSON, "consent": "informed consent of the participants, as the data set states"}
+_COLUMNS = "narration_id participant_id video_id start_timestamp stop_timestamp narration verb noun noun_class"
 UIDS = ("narration_id", "uid")  # EPIC-55's rows have only a number
 TIMES = ("start_timestamp", "stop_timestamp", "start_frame", "stop_frame")
 NOUN_CLASSES = {"EPIC_100_noun_classes*.csv": ("id", "instances"), "EPIC_noun_classes.csv": ("noun_id", "nouns")}
@@ -49,12 +49,12 @@ class _Table(NamedTuple):
     unread: tuple[str, ...]  # columns of times of another kind: when a narration was spoken
 
 
-def source(at: Place, reasons: Counter[str]) -> Iterator[Action]:
-    """`actions`, by the name in the registry."""
-    return actions(at.path, at.videos, reasons)
+def source(at: SourcePlace, reasons: Counter[str]) -> Iterator[VideoAction]:
+    """`epic_actions`, by the name in the registry."""
+    return epic_actions(at.path, at.videos, reasons)
 
 
-def actions(file: Path, videos: Path | None, reasons: Counter[str]) -> Iterator[Action]:
+def epic_actions(file: Path, videos: Path | None, reasons: Counter[str]) -> Iterator[VideoAction]:
     """The actions of one table. `reasons` is left as it is: the table has no invalid ones.
 
     A noun has all the one-word names of its class: those of EPIC_100_noun_classes*.csv where it lies beside the table,
@@ -84,7 +84,7 @@ def actions(file: Path, videos: Path | None, reasons: Counter[str]) -> Iterator[
     dataset, uid = ("epic100", UIDS[0]) if UIDS[0] in table.heading else ("epic55", UIDS[1])
     for (where, row), (start, stop), agrees in zip(again(), table.windows, table.agree, strict=True):
         video, participant = needed(where, row, "video_id"), needed(where, row, "participant_id")
-        yield Action(
+        yield VideoAction(
             dataset=dataset,
             uid=needed(where, row, uid),
             video=path(video, participant),
@@ -93,9 +93,9 @@ def actions(file: Path, videos: Path | None, reasons: Counter[str]) -> Iterator[
             narration=needed(where, row, "narration"),
             verbs=(needed(where, row, "verb").replace("-", " "),),
             nouns=nouns(needed(where, row, "noun"), needed(where, row, "noun_class")),
-            licence=LICENCE,
+            licence=_LICENCE,
             group=participant,
-            extra=ABOUT,
+            extra=_ABOUT,
             info=about.get(video),
             unfit="" if agrees else CONTRADICTS,
             numbering=table.numbered.get(video),
@@ -131,7 +131,7 @@ def _look_through(file: Path, found: Iterable[tuple[str, Mapping[str, Any]]]) ->
 
 
 def _checked(file: Path, heading: tuple[str, ...]) -> tuple[str, ...]:
-    for name in COLUMNS.split():
+    for name in _COLUMNS.split():
         if name not in heading and not (name == UIDS[0] and UIDS[1] in heading):
             raise UserError(
                 f"{file} has no column '{name}': is it EPIC_100_train.csv or EPIC_100_validation.csv? (A table of "
@@ -147,7 +147,7 @@ def _noun_classes(folder: Path) -> dict[str, tuple[str, ...]] | None:
         return None
     table, (key, names) = tables[0]
     found: dict[str, dict[str, None]] = defaultdict(dict)
-    for where, row in rows(table):
+    for where, row in table_rows(table):
         try:
             instances = ast.literal_eval(needed(where, row, names))
             if not isinstance(instances, list):  # a text would be as many names as it has letters
@@ -164,7 +164,7 @@ def _video_info(file: Path) -> dict[str, VideoInfo]:
         ((file.parent / n, v) for n, v in VIDEO_INFO.items() if (file.parent / n).is_file()), (None, "")
     )
     found = {}
-    for where, row in rows(table) if table else ():
+    for where, row in table_rows(table) if table else ():
         width, _, height = needed(where, row, "resolution").partition("x")
         if not all(re.fullmatch("[0-9]{1,6}", side) for side in (width, height)):
             raise UserError(f"{where}: 'resolution' is {str(row['resolution'])[:40]!r}, not 1920x1080 or the like")
@@ -184,7 +184,7 @@ def _seconds(where: str, name: str, text: str, mixed: bool) -> float:
     try:
         if mixed and ":" not in text:
             raise ValueError("of another form")
-        return parse(text)
+        return parse_seconds(text)
     except (ValueError, OverflowError) as error:
         raise UserError(f"{where}: '{name}' is {text[:40]!r}, not a time like 00:09:01.88") from error
 

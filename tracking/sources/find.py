@@ -13,15 +13,15 @@ from mpr.core.config import as_dict
 from mpr.core.errors import UserError
 from mpr.core.runs import RunFolder, write_atomic
 from tracking.sources import check, report
-from tracking.sources.action import Action
+from tracking.sources.action import VideoAction
 from tracking.sources.config import FindConfig
 from tracking.sources.contact_sheet import draw_sheet
 from tracking.sources.embed import SentenceModel, Similarity
 from tracking.sources.in_vain import unfit_ones, why_nothing
 from tracking.sources.manifest import write_manifest
 from tracking.sources.query import Query
-from tracking.sources.registry import SOURCES, Place
-from tracking.sources.search import Alike, Found, search
+from tracking.sources.registry import SOURCES, SourcePlace
+from tracking.sources.search import Alike, SearchResult, search
 
 
 def list_found(config: FindConfig, query: Query) -> None:
@@ -33,8 +33,8 @@ def list_found(config: FindConfig, query: Query) -> None:
     if config.out.exists():
         RunFolder(config.out, "find", settings, free)  # refuse another run's folder before the work
     found = find(config, query)
-    by_source = {name: report.numbers(f) for name, f in found.items()}
-    print("\n".join(report.as_lines(by_source)))
+    by_source = {name: report.search_numbers(f) for name, f in found.items()}
+    print("\n".join(report.report_lines(by_source)))
     entries = [entry for f in found.values() for entry in f.entries]
     if not entries:
         raise UserError(why_nothing(found, unfit(config, query, found), query))
@@ -48,29 +48,29 @@ def list_found(config: FindConfig, query: Query) -> None:
         print(f"{run.path / 'contact_sheet.jpg'}: " + ", ".join(f"{n} {what}" for what, n in drawn.items() if n))
     if config.check:
         infos = [info for f in found.values() for info in f.infos]
-        verdicts = check.check(list(zip(entries, infos, strict=True)))
+        verdicts = check.check_videos(list(zip(entries, infos, strict=True)))
         summary["r3m"] = [{**dataclasses.asdict(v), "verdict": v.word} for v in verdicts]
-        print("R3M's data needs:\n" + "\n".join(check.as_lines(verdicts)))
+        print("R3M's data needs:\n" + "\n".join(check.verdict_lines(verdicts)))
     run.finish(summary)
     if missing:
         print(f"{run.path / 'missing_videos.txt'}: names of the {len(missing)} videos that are not there")
     print(f"{run.path / 'manifest.jsonl'}: {len(entries)} actions for `mpr track --manifest`")
 
 
-def find(config: FindConfig, query: Query) -> dict[str, Found]:
+def find(config: FindConfig, query: Query) -> dict[str, SearchResult]:
     """What each source has of the query."""
-    found: dict[str, Found] = {}
+    found: dict[str, SearchResult] = {}
     taken: set[str] = set()
     alike = _alike(config)
     for name, path in config.sources.items():
-        found[name] = Found()
+        found[name] = SearchResult()
         actions = _open(config, name, path, found[name].reasons)
         bar = tqdm(actions, name, unit=" actions", disable=None)
         search(bar, query, alike, config.max_seconds, found[name], taken)
     return found
 
 
-def unfit(config: FindConfig, query: Query, found: Mapping[str, Found]) -> Counter[str]:
+def unfit(config: FindConfig, query: Query, found: Mapping[str, SearchResult]) -> Counter[str]:
     """Of sources that left out actions before their words were looked at: why those that the query means, by reason."""
     counted: Counter[str] = Counter()
     for name, path in config.sources.items():
@@ -88,5 +88,5 @@ def _alike(config: FindConfig) -> Alike | None:
 
 def _open(
     config: FindConfig, name: str, path: Path, reasons: Counter[str], unfit_too: bool = False
-) -> Iterator[Action]:
-    return SOURCES.load(name)(Place(path, config.videos, config.table, config.camera, unfit_too), reasons)
+) -> Iterator[VideoAction]:
+    return SOURCES.load(name)(SourcePlace(path, config.videos, config.table, config.camera, unfit_too), reasons)

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from mpr.core.errors import UserError
-from tracking.sources.action import Action, valid
-from tracking.sources.folder_times import Window, Windows
-from tracking.sources.registry import Place
+from tracking.sources.action import VideoAction, valid
+from tracking.sources.folder_times import FileWindows, Window
+from tracking.sources.registry import SourcePlace
 from tracking.sources.tables import rows_again
 from tracking.sources.videos import SUFFIXES, first_there
 from tracking.sources.words import actor, clean
 
 # Column -> the names it goes by. Columns of times and frame numbers go by more (`tracking.sources.times`): seconds
 # count as a player counts them, frames from 0; the stop frame is included.
-COLUMNS = {
+_COLUMNS = {
     "video": ("video_id", "video", "video_path", "path", "file"),
     "rate_hz": ("fps", "rate_hz", "frame_rate"),
     "narration": ("narration_text", "narration", "text", "txt", "caption", "high_level_activity_label"),
@@ -35,15 +35,17 @@ COLUMNS = {
     "box": ("box",),  # x0,y0,x1,y1 around the object, source pixels: masks without weights start from it
     "box_s": ("box_s",),  # seconds of the video: where it was drawn; none: where the action starts
 }
-OURS = frozenset(name for names in COLUMNS.values() for name in names)
+_OURS = frozenset(name for names in _COLUMNS.values() for name in names)
 
 
-def source(at: Place, reasons: Counter[str]) -> Iterator[Action]:
-    """`actions`, by the name in the registry."""
-    return actions(at.path, at.table, reasons, at.unfit_too)
+def source(at: SourcePlace, reasons: Counter[str]) -> Iterator[VideoAction]:
+    """`folder_actions`, by the name in the registry."""
+    return folder_actions(at.path, at.table, reasons, at.unfit_too)
 
 
-def actions(folder: Path, table: Path | None, reasons: Counter[str], unfit_too: bool = False) -> Iterator[Action]:
+def folder_actions(
+    folder: Path, table: Path | None, reasons: Counter[str], unfit_too: bool = False
+) -> Iterator[VideoAction]:
     """The rows of the folder's table (the one there is, unless `table` names another), in its order.
 
     Seconds are taken where the table has them, else frame numbers: by its column fps, else at the rate at which those
@@ -53,16 +55,16 @@ def actions(folder: Path, table: Path | None, reasons: Counter[str], unfit_too: 
     return valid(_actions(folder, table or _table(folder)), reasons, unfit_too)
 
 
-def _actions(folder: Path, table: Path) -> Iterator[Action]:
+def _actions(folder: Path, table: Path) -> Iterator[VideoAction]:
     rows = rows_again(table)
-    windows = Windows(rows, lambda row: _cell(row, COLUMNS["video"]), OURS)
+    windows = FileWindows(rows, lambda row: _cell(row, _COLUMNS["video"]), _OURS)
     used: Counter[str] = Counter()
     for number, (where, row) in enumerate(rows()):
-        cells = {column: _cell(row, names) for column, names in COLUMNS.items()}
+        cells = {column: _cell(row, names) for column, names in _COLUMNS.items()}
         if not cells["video"]:
-            raise UserError(f"{where}: no video; name it in a column {' or '.join(COLUMNS['video'])}")
+            raise UserError(f"{where}: no video; name it in a column {' or '.join(_COLUMNS['video'])}")
         if cells["narration"] is None and cells["verb"] is None:
-            raise UserError(f"{where}: no narration; give it in a column {' or '.join(COLUMNS['narration'])}")
+            raise UserError(f"{where}: no narration; give it in a column {' or '.join(_COLUMNS['narration'])}")
         narration = str(cells["narration"] or f"{cells['verb']} {cells['noun'] or ''}")
         video = _video(folder, str(cells["video"]))
         if actor(narration) == "other":
@@ -73,7 +75,7 @@ def _actions(folder: Path, table: Path) -> Iterator[Action]:
         used[uid] += not window.unfit
         if used[uid] > 1 and not cells["uid"]:
             uid = f"{uid}-{used[uid]}"  # the same stretch, told of twice
-        yield Action(
+        yield VideoAction(
             dataset=folder.resolve().name or "folder",
             uid=uid,
             video=video,

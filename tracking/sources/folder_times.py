@@ -15,13 +15,21 @@ from mpr.core.errors import BadVideo, UserError
 from tracking.sources.action import CONTRADICTS
 from tracking.sources.numbering import FRAME, ROUNDED, Numbering, numberings
 from tracking.sources.tables import number
-from tracking.sources.times import Column, TimeColumns, filled, first_filled, parse, seconds, time_columns
+from tracking.sources.times import (
+    Column,
+    TimeColumns,
+    column_seconds,
+    filled_columns,
+    first_filled,
+    parse_seconds,
+    time_columns,
+)
 from tracking.sources.videos import probe, seconds_of
 
-Row = Mapping[str, Any]
-Rows = Callable[[], Iterable[tuple[str, Row]]]  # from the first on, each time it is called
+_Row = Mapping[str, Any]
+Rows = Callable[[], Iterable[tuple[str, _Row]]]  # from the first on, each time it is called
 UNTIL_THE_END = "end"  # HD-EPIC's activities stop so
-LOOKED_AT = 1000  # rows, by which it is known whether any has seconds and frame numbers: JSON's need not be alike
+_LOOKED_AT = 1000  # rows, by which it is known whether any has seconds and frame numbers: JSON's need not be alike
 
 
 class Window(NamedTuple):
@@ -35,32 +43,32 @@ class Window(NamedTuple):
     unread: tuple[str, ...] = ()
 
 
-class Windows:
+class FileWindows:
     """The windows of a table's rows, told one by one, in their order. Columns called `ours` hold something else."""
 
-    def __init__(self, rows: Rows, video: Callable[[Row], object], ours: Set[str]) -> None:
+    def __init__(self, rows: Rows, video: Callable[[_Row], object], ours: Set[str]) -> None:
         self._columns = lru_cache(1024)(lambda heading: time_columns(tuple(n for n in heading if n not in ours)))
         self._numbered: dict[str, Numbering] = {}
         self._agree: list[bool] = []
-        if any(_both(self._columns(tuple(row))) for _, row in islice(rows(), LOOKED_AT)):
+        if any(_both(self._columns(tuple(row))) for _, row in islice(rows(), _LOOKED_AT)):
             told = [(str(video(row)), *_told(self._columns(tuple(row)), row)) for _, row in rows()]
             names, starts, stops, frames = zip(*told, strict=True)
             self._numbered, agree = numberings(names, starts, stops, frames)
             self._agree = agree.tolist()
 
-    def of(self, index: int, where: str, row: Row, rate_hz: Any, name: str, video: Path) -> Window:
+    def of(self, index: int, where: str, row: _Row, rate_hz: Any, name: str, video: Path) -> Window:
         """Of the row `index`, in the video that it calls `name`; `rate_hz`, where it says so, is that of its frame
         numbers. Raises UserError where there is no window."""
         columns = self._columns(tuple(row))
         start, stop, first, last = (first_filled(row, kind) for kind in columns[:4])
         numbering = self._numbered.get(name)
         used = {column.name for column in (start, stop, first, last) if column is not None}
-        unread = tuple(n for n in filled(row, columns.all) if n not in used)
+        unread = tuple(n for n in filled_columns(row, columns.all) if n not in used)
         if start is not None and stop is not None:
-            start_s = seconds(where, row, start, "start_s")
+            start_s = column_seconds(where, row, start, "start_s")
             if str(row[stop.name]).strip().lower() == UNTIL_THE_END:
                 return _to_the_end(start_s, video)._replace(unread=unread)
-            window = Window(start_s, seconds(where, row, stop, "stop_s"), BY_SECONDS, "", numbering, unread)
+            window = Window(start_s, column_seconds(where, row, stop, "stop_s"), BY_SECONDS, "", numbering, unread)
             if not self._agree or self._agree[index] or _by_stamps(window, row, first, last, video):
                 return window
             return window._replace(unfit=CONTRADICTS)
@@ -77,23 +85,23 @@ def _both(columns: TimeColumns) -> bool:
     return bool((columns.start or columns.stop) and (columns.start_frame or columns.stop_frame))
 
 
-def _told(columns: TimeColumns, row: Row) -> tuple[float, float, tuple[float, float]]:
+def _told(columns: TimeColumns, row: _Row) -> tuple[float, float, tuple[float, float]]:
     """Start, stop and frame numbers; NaN for what is no number."""
     found = []
     for kind in columns[:4]:
         column = first_filled(row, kind)
         try:
-            found.append(math.nan if column is None else seconds("", row, column))
+            found.append(math.nan if column is None else column_seconds("", row, column))
         except (UserError, TypeError, ValueError, OverflowError):
             found.append(math.nan)
     return found[0], found[1], (found[2], found[3])
 
 
-def _by_stamps(window: Window, row: Row, first: Column | None, last: Column | None, video: Path) -> bool:
+def _by_stamps(window: Window, row: _Row, first: Column | None, last: Column | None, video: Path) -> bool:
     """Whether the frame numbers are those of an uneven video: no rate says so, its own stamps do."""
     ends = ((window.start_s, first), (window.stop_s, last))
     try:
-        pairs = [(at_s, int(parse(row[column.name]))) for at_s, column in ends if column is not None]
+        pairs = [(at_s, int(parse_seconds(row[column.name]))) for at_s, column in ends if column is not None]
         for at_s, frame in pairs:
             stamp, following = seconds_of(video, frame), seconds_of(video, frame + 1)
             if abs(stamp - at_s) > FRAME * abs(following - stamp) + ROUNDED:
@@ -114,7 +122,7 @@ def _to_the_end(start_s: float, video: Path) -> Window:
 
 
 def _by_numbers(
-    where: str, row: Row, first: Column, last: Column, rate_hz: Any, numbering: Numbering | None, video: Path
+    where: str, row: _Row, first: Column, last: Column, rate_hz: Any, numbering: Numbering | None, video: Path
 ) -> Window:
     names = {"start_frame": row[first.name], "stop_frame": row[last.name]}
     start, stop = (number(where, names, name) for name in names)

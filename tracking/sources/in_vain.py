@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from tracking.sources.action import CONTRADICTS, Action
+from tracking.sources.action import CONTRADICTS, VideoAction
 from tracking.sources.query import Query
-from tracking.sources.search import BY_ANNOTATIONS, LEFT_OUT, Alike, Found, chosen
+from tracking.sources.search import BY_ANNOTATIONS, LEFT_OUT_PREFIX, Alike, SearchResult, choose_actions
 
 # What a reason holds -> what can be done.
 ADVICE = {
@@ -22,27 +22,27 @@ ADVICE = {
 }
 
 
-def unfit_ones(actions: Iterable[Action], query: Query, alike: Alike | None) -> Counter[str]:
+def unfit_ones(actions: Iterable[VideoAction], query: Query, alike: Alike | None) -> Counter[str]:
     """How many actions that are meant were left out before anybody asked which, by reason.
 
     Another person's, rejected, not annotated: those of a source that its data set does not call valid.
     """
     unfit = (action for action in actions if action.unfit and action.unfit != CONTRADICTS)
-    return Counter(LEFT_OUT + action.unfit for action in chosen(unfit, query, alike, Found()))
+    return Counter(LEFT_OUT_PREFIX + action.unfit for action in choose_actions(unfit, query, alike, SearchResult()))
 
 
-def why_nothing(found: Mapping[str, Found], unfit: Counter[str], query: Query) -> str:
+def why_nothing(found: Mapping[str, SearchResult], unfit: Counter[str], query: Query) -> str:
     """One line: how many actions match, and why each of them was left out; else what to ask."""
     total = sum(f.actions for f in found.values())
     lost = sum((f.lost for f in found.values()), unfit)
     if lost:
-        reasons = [f"{count:,} {reason.removeprefix(LEFT_OUT)}" for reason, count in lost.most_common()]
+        reasons = [f"{count:,} {reason.removeprefix(LEFT_OUT_PREFIX)}" for reason, count in lost.most_common()]
         todo = list(dict.fromkeys(next((ADVICE[k] for k in ADVICE if k in reason), "") for reason in lost))
         which = "actions that match" if query != Query() else "actions"
         left = "; ".join((", ".join(reasons), *filter(None, todo)))
         return f"nothing found: all {which} ({sum(lost.values()):,}) were left out: {left}"
     unread = Counter(
-        {r: n for f in found.values() for r, n in f.reasons.items() if r.startswith(LEFT_OUT) and r not in unfit}
+        {r: n for f in found.values() for r, n in f.reasons.items() if r.startswith(LEFT_OUT_PREFIX) and r not in unfit}
     )
     besides = "".join(f"; besides, {n:,} {reason}" for reason, n in unread.items())
     return f"nothing found among {total:,} actions: {_advice(query, total)}{besides}"

@@ -12,23 +12,23 @@ from pathlib import Path
 
 from mpr.core.data.boundaries import NUMBERS, STAMPS, Boundaries
 from mpr.core.errors import UserError, in_brief
-from tracking.sources.action import Action
-from tracking.sources.lerobot_episodes import Episode, Stretch, Tasks, episodes, version_of
+from tracking.sources.action import VideoAction
+from tracking.sources.lerobot_episodes import LeRobotEpisode, Stretch, Tasks, read_lerobot_episodes, version_of
 from tracking.sources.lerobot_info import camera as choose_camera
-from tracking.sources.lerobot_info import height_width, licence
-from tracking.sources.registry import Place
+from tracking.sources.lerobot_info import height_width, lerobot_licence
+from tracking.sources.registry import SourcePlace
 from tracking.sources.tables import load_json
 from tracking.sources.video_info import VideoInfo
 
 WRONG = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
 
 
-def source(at: Place, reasons: Counter[str]) -> Iterator[Action]:
-    """`actions`, by the name in the registry."""
-    return actions(at.path, at.camera, reasons)
+def source(at: SourcePlace, reasons: Counter[str]) -> Iterator[VideoAction]:
+    """`lerobot_actions`, by the name in the registry."""
+    return lerobot_actions(at.path, at.camera, reasons)
 
 
-def actions(root: Path, camera: str, reasons: Counter[str]) -> Iterator[Action]:
+def lerobot_actions(root: Path, camera: str, reasons: Counter[str]) -> Iterator[VideoAction]:
     """What is done in the episodes of a data set, as `camera` (a video feature; "" where there is one) saw it.
 
     In v3 an episode is a stretch of a longer video file (`Stretches`); where its seconds do not agree with the rows up
@@ -43,18 +43,18 @@ def actions(root: Path, camera: str, reasons: Counter[str]) -> Iterator[Action]:
     try:
         key = choose_camera(root, info["features"], camera)
         height, width = height_width(key, info["features"][key])
-        rate, terms = float(info["fps"]), str(info.get("license") or licence(root))
+        rate, terms = float(info["fps"]), str(info.get("license") or lerobot_licence(root))
         if not 0 < rate < math.inf:
             raise ValueError(f"fps is {rate:g}")
         about = {"perspective": "robot's camera", "camera": key, "robot": str(info.get("robot_type") or "unknown")}
         counted, tasks = Stretches(rate, reasons), Tasks(root, reasons)
-        for episode in episodes(root, info, key):
+        for episode in read_lerobot_episodes(root, info, key):
             frames = _frames(episode, counted)
             name = f"{root.resolve().name}-{episode.number:06d}"
             done = tasks.stretches(episode)
             for k, stretch in enumerate(done):
                 start, stop, boundaries = _part(stretch, episode, frames, rate)
-                yield Action(
+                yield VideoAction(
                     dataset=root.resolve().name,
                     uid=name if len(done) == 1 else f"{name}-{k}",
                     video=episode.video,
@@ -74,7 +74,7 @@ def actions(root: Path, camera: str, reasons: Counter[str]) -> Iterator[Action]:
         raise UserError(f"--lerobot {root} cannot be read as format {version} ({in_brief(error)})") from error
 
 
-def _frames(episode: Episode, counted: Stretches) -> Boundaries:
+def _frames(episode: LeRobotEpisode, counted: Stretches) -> Boundaries:
     """All frames of an episode, in its video."""
     if episode.start_s is None:
         if isinstance(episode.length, bool) or not isinstance(episode.length, int) or episode.length < 1:
@@ -83,7 +83,9 @@ def _frames(episode: Episode, counted: Stretches) -> Boundaries:
     return counted.next(episode.video, episode.start_s, episode.stop_s, episode.length)
 
 
-def _part(stretch: Stretch, episode: Episode, frames: Boundaries, rate_hz: float) -> tuple[float, float, Boundaries]:
+def _part(
+    stretch: Stretch, episode: LeRobotEpisode, frames: Boundaries, rate_hz: float
+) -> tuple[float, float, Boundaries]:
     """Seconds and frames of a stretch of an episode."""
     begin = episode.start_s or 0.0
     start = begin + stretch.first / rate_hz

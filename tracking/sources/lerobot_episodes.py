@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from mpr.core.data.video import is_there
 from mpr.core.errors import UserError
-from tracking.sources.tables import rows
+from tracking.sources.tables import table_rows
 
 DATA_V3 = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 
 
-class Episode(NamedTuple):
+class LeRobotEpisode(NamedTuple):
     """As the list of episodes has it."""
 
     number: int
@@ -50,7 +50,7 @@ def version_of(root: Path, info: Mapping[str, Any]) -> str:
     return version
 
 
-def episodes(root: Path, info: Mapping[str, Any], camera: str) -> Iterator[Episode]:
+def read_lerobot_episodes(root: Path, info: Mapping[str, Any], camera: str) -> Iterator[LeRobotEpisode]:
     """The episodes of a LeRobot data set, in their order.
 
     Raises UserError for another format, or none; KeyError, ValueError and pyarrow's errors where the list is not what
@@ -59,7 +59,7 @@ def episodes(root: Path, info: Mapping[str, Any], camera: str) -> Iterator[Episo
     return (_episodes_v3 if version_of(root, info).startswith("v3") else _episodes_v2)(root, info, camera)
 
 
-def _episodes_v3(root: Path, info: Mapping[str, Any], camera: str) -> Iterator[Episode]:
+def _episodes_v3(root: Path, info: Mapping[str, Any], camera: str) -> Iterator[LeRobotEpisode]:
     import pyarrow.parquet as parquet  # type: ignore
 
     files = sorted((root / "meta" / "episodes").glob("*/*.parquet"))
@@ -72,7 +72,7 @@ def _episodes_v3(root: Path, info: Mapping[str, Any], camera: str) -> Iterator[E
         for row in parquet.read_table(file, columns=["episode_index", "tasks", "length", *place, *there]).to_pylist():
             chunk, number, start, stop = (row[name] for name in place)
             data = dict(zip(("chunk_index", "file_index"), (row.get(name) or 0 for name in where), strict=True))
-            yield Episode(
+            yield LeRobotEpisode(
                 row["episode_index"],
                 tuple(row["tasks"]),
                 row["length"],
@@ -83,16 +83,16 @@ def _episodes_v3(root: Path, info: Mapping[str, Any], camera: str) -> Iterator[E
             )
 
 
-def _episodes_v2(root: Path, info: Mapping[str, Any], camera: str) -> Iterator[Episode]:
+def _episodes_v2(root: Path, info: Mapping[str, Any], camera: str) -> Iterator[LeRobotEpisode]:
     listed = root / "meta" / "episodes.jsonl"
     if not listed.is_file():
         raise UserError(
             f"--lerobot {root} has format {version_of(root, info)}, and no {listed.relative_to(root)}; is it whole?"
         )
-    for _, row in rows(listed):
+    for _, row in table_rows(listed):
         number = row["episode_index"]
         place = {"episode_chunk": number // int(info.get("chunks_size", 1000)), "episode_index": number}
-        yield Episode(
+        yield LeRobotEpisode(
             number,
             tuple(row["tasks"]),
             row["length"],
@@ -111,7 +111,7 @@ class Tasks:
         self._texts: dict[int, str] = {}  # by the task's number
         self._file: tuple[Path, dict[int, NDArray[np.int64]]] | None = None  # episodes come in the order of the files
 
-    def stretches(self, episode: Episode) -> list[Stretch]:
+    def stretches(self, episode: LeRobotEpisode) -> list[Stretch]:
         """One task after the other; the frames of an episode with a single task need not be looked at.
 
         Where nothing tells when each of several tasks is done, the episode is one stretch, counted in `reasons`.
@@ -147,7 +147,7 @@ def _tasks_by_frame(file: Path) -> dict[int, NDArray[np.int64]]:
 def _texts(root: Path) -> dict[int, str]:
     """Number -> text: of meta/tasks.parquet, where the text is the index of a pandas table, or meta/tasks.jsonl."""
     if (older := root / "meta" / "tasks.jsonl").is_file():
-        return {int(row["task_index"]): str(row["task"]) for _, row in rows(older)}
+        return {int(row["task_index"]): str(row["task"]) for _, row in table_rows(older)}
     import pyarrow.parquet as parquet  # type: ignore
 
     table = parquet.read_table(root / "meta" / "tasks.parquet")

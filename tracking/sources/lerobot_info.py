@@ -9,8 +9,8 @@ from typing import Any
 
 from mpr.core.errors import UserError
 
-LICENCE = re.compile(r"^license:\s*[\"']?([^\"'\n]+?)[\"']?\s*$", re.MULTILINE)
-AXES = {
+_LICENCE = re.compile(r"^license:\s*[\"']?([^\"'\n]+?)[\"']?\s*$", re.MULTILINE)
+_AXES = {
     **dict.fromkeys(("height", "h", "rows"), "height"),
     **dict.fromkeys(("width", "w", "columns", "cols"), "width"),
     **dict.fromkeys(("channels", "channel", "c", "rgb", "colors", "colours"), "channels"),
@@ -49,7 +49,7 @@ def height_width(name: str, feature: Mapping[str, Any]) -> tuple[int, int]:
     shape, names = feature["shape"], feature.get("names")
     if isinstance(names, Mapping):
         names = next(iter(names.values()), None)
-    named = [AXES.get(str(one).lower()) for one in names] if isinstance(names, list | tuple) else []
+    named = [_AXES.get(str(one).lower()) for one in names] if isinstance(names, list | tuple) else []
     if len(named) == len(shape) and (found := _by_names(shape, named)):
         return found
     about = {**(feature.get("video_info") or {}), **(feature.get("info") or {})}
@@ -79,8 +79,8 @@ def _by_place(shape: list[int]) -> tuple[int, int] | None:
     return None
 
 
-def licence(root: Path) -> str:
+def lerobot_licence(root: Path) -> str:
     """As the head of the data set's README says it."""
     readme = root / "README.md"
-    found = LICENCE.search(readme.read_text(errors="replace")) if readme.is_file() else None
+    found = _LICENCE.search(readme.read_text(errors="replace")) if readme.is_file() else None
     return found[1] if found else "unknown"

@@ -18,7 +18,7 @@ from mpr.core.runs import atomic_path
 
 UID = re.compile(r"[\w+=@-][\w.+=@-]{0,199}", re.ASCII)
 TEXTS = ("dataset", "uid", "video", "narration", "verb", "noun", "licence", "group")
-HALF = re.compile("[\ud800-\udfff]")  # of a character: JSON can name one, no file or screen takes it
+_HALF = re.compile("[\ud800-\udfff]")  # of a character: JSON can name one, no file or screen takes it
 NEVER_EMPTY = ("dataset", "uid", "video", "licence")
 
 
@@ -44,7 +44,7 @@ class Entry:
             value = getattr(self, name)
             if not isinstance(value, str) or (name in NEVER_EMPTY and not value):
                 raise ValueError(f"{name} is {value!r}, not a text" + (" with something in it" if value == "" else ""))
-            if HALF.search(value):
+            if _HALF.search(value):
                 raise ValueError(f"{name} {value!r} holds half a character")
         if "\0" in self.video:
             raise ValueError(f"video {self.video!r} is no name of a file")

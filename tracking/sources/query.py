@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mpr.core.errors import UserError
-from tracking.sources.action import Action
+from tracking.sources.action import VideoAction
 from tracking.sources.words import asked, forms, says
 
 
@@ -32,7 +32,7 @@ class Query:
                     f"no word in the {name} '{getattr(self, name)}' to look for; \"open microwave\" has two"
                 )
 
-    def matches(self, action: Action) -> bool:
+    def matches(self, action: VideoAction) -> bool:
         """Whether the action is one of those meant."""
         several = [task for task in self.text.split("; ") if asked(task)]
         if len(several) > 1:
@@ -41,17 +41,17 @@ class Query:
             return self.labels_match(action) and self.text_matches(action)
         return any(self.matches(dataclasses.replace(action, narration=task)) for task in action.narration.split("; "))
 
-    def labels_match(self, action: Action) -> bool:
+    def labels_match(self, action: VideoAction) -> bool:
         """Whether verb and noun are those asked for."""
         said = forms(action.narration)
         verb, noun = (pool(names) if names else said for names in (action.verbs, action.nouns))
         return says(verb, asked(self.verb)) and says(noun, asked(self.noun))
 
-    def text_matches(self, action: Action) -> bool:
+    def text_matches(self, action: VideoAction) -> bool:
         """Whether narration, verb and noun have every word of the text."""
         return says(forms(action.narration) | pool(action.verbs) | pool(action.nouns), asked(self.text))
 
-    def labelled(self, action: Action) -> Action:
+    def labelled(self, action: VideoAction) -> VideoAction:
         """The action with the verb and noun asked for, found in its narration, where its data set names none."""
         verbs, nouns = action.verbs or (self.verb,) * bool(self.verb), action.nouns or (self.noun,) * bool(self.noun)
         return dataclasses.replace(action, verbs=verbs, nouns=nouns)

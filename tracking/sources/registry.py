@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpr.core.registry import Registry
-from tracking.sources.action import Action
+from tracking.sources.action import VideoAction
 
 
 @dataclass(frozen=True)
-class Place:
+class SourcePlace:
     """Where a source is, and what was said beside it. One that has no use for a thing leaves it."""
 
     path: Path  # annotation file or folder
@@ -24,7 +24,7 @@ class Place:
 
 # Yields the actions in their order; what it leaves out it counts in the second, by reason. Raises UserError for what
 # cannot be read.
-Source = Callable[[Place, Counter[str]], Iterator[Action]]
+DataSource = Callable[[SourcePlace, Counter[str]], Iterator[VideoAction]]
 SOURCES = Registry(
     "data source",
     "mpr.sources",

@@ -9,12 +9,12 @@ from typing import Any
 
 from mpr.core.data.video import is_there
 from tracking.sources.manifest import Entry
-from tracking.sources.search import Found
+from tracking.sources.search import SearchResult
 
 HEADING = ("source", "actions", "match", "total", "median", "longest", "videos", "on disk")
 
 
-def numbers(found: Found) -> dict[str, Any]:
+def search_numbers(found: SearchResult) -> dict[str, Any]:
     """Of one source; durations in seconds."""
     lengths = [entry.seconds for entry in found.entries]
     videos = {entry.video for entry in found.entries}
@@ -36,14 +36,14 @@ def missing_videos(entries: Sequence[Entry]) -> list[str]:
     return sorted(video for video in {entry.video for entry in entries} if not is_there(Path(video)))
 
 
-def as_lines(by_source: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def report_lines(by_source: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A table to print, and under it what was left out and why."""
     table: list[tuple[str, ...]] = [HEADING]
     for source, n in by_source.items():
         lengths = ("-" if n[key] is None else f"{n[key]:.2f} s" for key in ("median_s", "longest_s"))
         counts = (f"{n[key]:,}" for key in ("actions", "matched", "videos", "videos_on_disk"))
         actions, matched, videos, on_disk = counts
-        table.append((source, actions, matched, duration(n["seconds"]), *lengths, videos, on_disk))
+        table.append((source, actions, matched, _duration(n["seconds"]), *lengths, videos, on_disk))
     widths = [max(len(row[k]) for row in table) for k in range(len(HEADING))]
     lines = []
     for first, *rest in table:
@@ -54,7 +54,7 @@ def as_lines(by_source: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """Seconds, minutes or hours, as one would say it."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * size:

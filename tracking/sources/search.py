@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from mpr.core.errors import BadVideo
-from tracking.sources.action import Action
+from tracking.sources.action import VideoAction
 from tracking.sources.embed import Similarity
 from tracking.sources.manifest import Entry
 from tracking.sources.numbering import Numbering
@@ -18,9 +18,9 @@ from tracking.sources.video_info import VideoInfo
 from tracking.sources.videos import probe
 from tracking.sources.windows import end_of, fit, widened
 
-CHUNK = 1024  # actions looked at together: sentences are embedded in batches
+_CHUNK = 1024  # actions looked at together: sentences are embedded in batches
 APART_S = 1.0  # lengths of one video: rounded, or with and without its sound's end
-LEFT_OUT = "left out: "
+LEFT_OUT_PREFIX = "left out: "
 BY_ANNOTATIONS = "by its annotations (the video is not there)"
 TOLD = {  # what is known of a video that is not there is hearsay
     "left out: at or beyond the video's end": f"left out: at or beyond the video's end, {BY_ANNOTATIONS}",
@@ -30,7 +30,7 @@ TOLD = {  # what is known of a video that is not there is hearsay
 
 
 @dataclass
-class Found:
+class SearchResult:
     """What one source had."""
 
     actions: int = 0  # valid ones, by the data set's own word
@@ -51,12 +51,17 @@ class Alike:
 
 
 def search(
-    actions: Iterable[Action], query: Query, alike: Alike | None, longest: float, found: Found, taken: set[str]
+    actions: Iterable[VideoAction],
+    query: Query,
+    alike: Alike | None,
+    longest: float,
+    found: SearchResult,
+    taken: set[str],
 ) -> None:
     """Add to `found` the actions that the query means, windows checked against their videos, and their uids to `taken`:
     one that is there already is left out."""
     numbered: set[Numbering] = set()
-    for action in chosen(actions, query, alike, found):
+    for action in choose_actions(actions, query, alike, found):
         noted: Counter[str] = Counter()
         entry, info = _entry(query.labelled(action), longest, noted)
         if entry is not None and entry.uid in taken:
@@ -69,17 +74,17 @@ def search(
             noted.update(_otherwise_numbered(action.numbering, info))
         found.reasons.update(noted)
         if entry is None:
-            found.lost.update(reason for reason in noted if reason.startswith(LEFT_OUT))
+            found.lost.update(reason for reason in noted if reason.startswith(LEFT_OUT_PREFIX))
             continue
         taken.add(entry.uid)
         found.entries.append(entry)
         found.infos.append(info)
 
 
-def _entry(action: Action, longest: float, noted: Counter[str]) -> tuple[Entry | None, VideoInfo | None]:
+def _entry(action: VideoAction, longest: float, noted: Counter[str]) -> tuple[Entry | None, VideoInfo | None]:
     """The action as an entry, or None where nothing is left of it, and what is known of its video."""
     if action.unfit:
-        noted[LEFT_OUT + action.unfit] += 1
+        noted[LEFT_OUT_PREFIX + action.unfit] += 1
         return None, action.info
     try:
         own = probe(action.video)
@@ -109,10 +114,12 @@ def _otherwise_numbered(numbering: Numbering, info: VideoInfo | None) -> dict[st
     return {f"rows number {numbering.rate_hz:g} frames a second, {whose}: their seconds are taken": numbering.rows}
 
 
-def chosen(actions: Iterable[Action], query: Query, alike: Alike | None, found: Found) -> Iterator[Action]:
+def choose_actions(
+    actions: Iterable[VideoAction], query: Query, alike: Alike | None, found: SearchResult
+) -> Iterator[VideoAction]:
     """The actions that the query means; all are counted in `found`."""
     actions = iter(actions)
-    while chunk := list(islice(actions, CHUNK)):
+    while chunk := list(islice(actions, _CHUNK)):
         found.actions += len(chunk)
         if alike is None:
             yield from filter(query.matches, chunk)

@@ -12,19 +12,19 @@ from typing import Any
 from mpr.core.errors import UserError
 from mpr.core.json_files import parsed, shortly
 
-KEPT = 4 << 20  # bytes of a table: its rows take some ten times as much memory
+_KEPT = 4 << 20  # bytes of a table: its rows take some ten times as much memory
 
 # JSON can name half a character ("\\ud800" with no other half beside it, or its bytes), which no file, screen or
 # tokenizer takes: it is read as "?". The regex is slow, and files are of gigabytes: SIGNS are looked for first.
 SIGNS = (b"\\ud", b"\\uD", b"\xed")
-HALF = re.compile(
+_HALF = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
     rb"|\xed[\xa0-\xbf]"
 )
 
 
-def rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def table_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """("file, line 12", {column: value}) of each row; CSV values are texts. Raises UserError.
 
     JSON is a list of objects, or an object that holds one such list ({"clips": [...]}).
@@ -52,13 +52,13 @@ def rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def rows_again(file: Path) -> Callable[[], Iterable[tuple[str, Mapping[str, Any]]]]:
-    """The `rows` of a table that is gone through more than once.
+    """The `table_rows` of a table that is gone through more than once.
 
     JSON and small files are read once and kept, others are read again.
     """
-    if file.suffix.lower() in (".csv", ".jsonl") and file.is_file() and file.stat().st_size > KEPT:
-        return lambda: rows(file)
-    kept = list(rows(file))
+    if file.suffix.lower() in (".csv", ".jsonl") and file.is_file() and file.stat().st_size > _KEPT:
+        return lambda: table_rows(file)
+    kept = list(table_rows(file))
     return lambda: kept
 
 
@@ -112,7 +112,7 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _parsed(where: str, text: bytes) -> Any:
     try:
         content = parsed(text)
-        if any(sign in text for sign in SIGNS) and HALF.search(text):
+        if any(sign in text for sign in SIGNS) and _HALF.search(text):
             content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
         return content
     except (ValueError, RecursionError) as error:  # json.dumps, too, falls over what is nested

@@ -13,7 +13,7 @@ DAYS = re.compile(r"(\d{1,4}) days?,? +(\S+)")
 TOKEN = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*|\d+")
 
 # What the words of a column's name mean: startTime, "End (ms)", start_timestamp, stop_sec, video_start_seconds.
-ROLES = {
+_ROLES = {
     **dict.fromkeys(("start", "begin", "starts", "begins", "onset"), "start"),
     **dict.fromkeys(("stop", "end", "stops", "ends", "finish"), "stop"),
 }
@@ -22,7 +22,7 @@ UNITS = {
     **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"), 1e-3),
 }
 STAMPS = frozenset(("time", "times", "timestamp", "timestamps", "stamp", "stamps", "timecode", "ts", "t"))
-FRAMES = frozenset(("frame", "frames"))
+_FRAMES = frozenset(("frame", "frames"))
 OF_THE_VIDEO = frozenset(("video", "action", "segment", "interval", "event", "window", "in", "of", "the", "at"))
 OTHER = STAMPS | (UNITS.keys() - {"s", "second"}) | {"duration", "offset"}  # a point, a length, or unknown from when
 
@@ -60,21 +60,21 @@ def time_columns(heading: tuple[str, ...]) -> TimeColumns:
     others = []
     for name in heading:
         words = {word.lower() for word in TOKEN.findall(str(name))}
-        roles = {ROLES[word] for word in words & ROLES.keys()}
+        roles = {_ROLES[word] for word in words & _ROLES.keys()}
         units, stamps = words & UNITS.keys(), words & STAMPS
-        known = words <= ROLES.keys() | UNITS.keys() | STAMPS | FRAMES | OF_THE_VIDEO
-        if len(roles) == 1 and known and words & FRAMES and not (units or stamps):
+        known = words <= _ROLES.keys() | UNITS.keys() | STAMPS | _FRAMES | OF_THE_VIDEO
+        if len(roles) == 1 and known and words & _FRAMES and not (units or stamps):
             frames[roles.pop()].append(Column(name))
-        elif len(roles) == 1 and known and len(units) <= 1 and not words & FRAMES:
+        elif len(roles) == 1 and known and len(units) <= 1 and not words & _FRAMES:
             rank = 2 * (not units) + (not units and not stamps) + 4 * bool(words & OF_THE_VIDEO)
             ranked[roles.pop()].append((rank, Column(name, UNITS[units.pop()] if units else 1.0)))
-        elif words & OTHER or (roles and words & (FRAMES | UNITS.keys())):
+        elif words & OTHER or (roles and words & (_FRAMES | UNITS.keys())):
             others.append(name)
     start, stop = (tuple(c for _, c in sorted(ranked[role], key=lambda r: r[0])) for role in ("start", "stop"))
     return TimeColumns(start, stop, tuple(frames["start"]), tuple(frames["stop"]), tuple(others))
 
 
-def filled(row: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+def filled_columns(row: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
     """Those of the columns that the row fills in. NaN is how some leave one out."""
     return (name for name in names if (v := row.get(name)) not in (None, "") and v == v)
 
@@ -84,7 +84,7 @@ def first_filled(row: Mapping[str, Any], columns: tuple[Column, ...]) -> Column 
     return next((c for c in columns if (v := row.get(c.name)) not in (None, "") and v == v), None)
 
 
-def parse(value: object) -> float:
+def parse_seconds(value: object) -> float:
     """Seconds that a table's cell says: 541.88, "541.88", "9:01.88" and "00:09:01.88" are the same.
 
     Raises ValueError, TypeError, OverflowError for what is no time; NaN and infinity are numbers here.
@@ -110,11 +110,11 @@ def _clock(text: str) -> float:
     return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
 
-def seconds(where: str, row: Mapping[str, Any], column: Column, called: str = "") -> float:
+def column_seconds(where: str, row: Mapping[str, Any], column: Column, called: str = "") -> float:
     """What the row says in a column; a clock needs no unit. Raises UserError where it is no time."""
     value = row[column.name]
     try:
-        return parse(value) * (1.0 if isinstance(value, str) and ":" in value else column.unit_s)
+        return parse_seconds(value) * (1.0 if isinstance(value, str) and ":" in value else column.unit_s)
     except (TypeError, ValueError, OverflowError) as error:
         said = f"{str(value)[:40]!r}, not a number of seconds, nor a time like 00:09:01.88"
         other = f" (column '{column.name}')" if called not in ("", column.name) else ""

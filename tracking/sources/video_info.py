@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MOST = 1e9  # of a video's seconds, rate, width and height
+LARGEST_VIDEO_NUMBER = 1e9  # of a video's seconds, rate, width and height
 
 
 @dataclass(frozen=True)
@@ -19,4 +19,4 @@ class VideoInfo:
     @classmethod
     def of(cls, *values: object) -> VideoInfo:
         """As annotations tell it, in the order of the fields; what is no number above 0 is unknown."""
-        return cls(*(v if isinstance(v, int | float) and 0 < v < MOST else None for v in values))  # type: ignore
+        return cls(*(v if isinstance(v, int | float) and 0 < v < LARGEST_VIDEO_NUMBER else None for v in values))  # type: ignore

@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.data.boundaries import STAMPS, Boundaries, differ, frames_of, window_text
-from mpr.core.data.video import DAMAGED, VideoFrames, container_start, display_of, first_picture, is_there, opened
+from mpr.core.data.video import (
+    VIDEO_ERRORS,
+    VideoFrames,
+    container_start,
+    display_of,
+    first_picture,
+    is_there,
+    open_video_stream,
+)
 from mpr.core.errors import BadVideo, NoSuchFrame
 from tracking.sources.video_info import VideoInfo
 
@@ -136,7 +144,7 @@ class _Header(NamedTuple):
 
 @lru_cache(4096)
 def _header(path: Path) -> _Header:
-    with opened(path) as (container, stream):
+    with open_video_stream(path) as (container, stream):
         seconds: float | None = None
         stamp = (stream.start_time or 0) * Fraction(stream.time_base or 1)
         first_s = float(first_picture(stamp, container_start(container, stream)))
@@ -148,7 +156,7 @@ def _header(path: Path) -> _Header:
         even = seconds is not None and abs(stream.frames - seconds * tick) < 0.5
         end = None if seconds is None else first_s + seconds
         width, height, changed = stream.width, stream.height, ""
-        with suppress(*DAMAGED):  # which is found when it is read
+        with suppress(*VIDEO_ERRORS):  # which is found when it is read
             if frame := next(container.decode(stream), None):
                 display = display_of(path, container, stream, frame)
                 (width, height), changed = display.size, display.changed

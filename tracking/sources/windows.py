@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from mpr.core.errors import NoSuchFrame
-from tracking.sources.action import Action
+from tracking.sources.action import VideoAction
 from tracking.sources.manifest import Entry, as_uid
 from tracking.sources.video_info import VideoInfo
 from tracking.sources.videos import between_frames, last_end
@@ -33,7 +33,7 @@ def around(stamps: Sequence[float]) -> list[tuple[float, float]]:
     return windows
 
 
-def widened(action: Action, info: VideoInfo | None, reasons: Counter[str]) -> Action | None:
+def widened(action: VideoAction, info: VideoInfo | None, reasons: Counter[str]) -> VideoAction | None:
     """An action whose boundaries name frames, with seconds half way from these to their neighbours; another as it is.
 
     None where fewer than two frames are named, or such as the video has not: counted in `reasons`.
@@ -58,7 +58,7 @@ def widened(action: Action, info: VideoInfo | None, reasons: Counter[str]) -> Ac
     return dataclasses.replace(action, start_s=start, stop_s=stop)
 
 
-def end_of(action: Action, info: VideoInfo | None) -> float | None:
+def end_of(action: VideoAction, info: VideoInfo | None) -> float | None:
     """Until when an action's video lasts, in seconds; None where that is unknown.
 
     None, too, where frames were named (`widened` saw that they are there). A header may leave out how long the last
@@ -69,7 +69,7 @@ def end_of(action: Action, info: VideoInfo | None) -> float | None:
     return last_end(action.video, info.seconds) if action.stop_s > info.seconds else info.seconds
 
 
-def fit(action: Action, seconds: float | None, longest: float, reasons: Counter[str]) -> Entry | None:
+def fit(action: VideoAction, seconds: float | None, longest: float, reasons: Counter[str]) -> Entry | None:
     """The action as an entry, its window cut to a video of `seconds` (None: unknown), or None where nothing is left.
 
     What was left out or cut is counted in `reasons`. Windows over `longest` seconds are counted, and kept whole.

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from tracking.simulator.gl import mujoco
 from tracking.synth.looks import Paint
-from tracking.synth.names import TASKS
+from tracking.synth.names import SYNTH_TASKS
 
 BODY, DOOR = "appliance", "door"  # names of the still and of the moving body
 
@@ -362,4 +362,4 @@ def add_slide_cabinet(spec: Any, rng: Generator, paint: Paint) -> Appliance:
 def add_appliance(spec: Any, task: str, rng: Generator, paint: Paint) -> Appliance:
     """Add the task's appliance to a MjSpec."""
     makers = (add_microwave, add_hinge_cabinet, add_slide_cabinet)
-    return makers[TASKS.index(task)](spec, rng, paint)
+    return makers[SYNTH_TASKS.index(task)](spec, rng, paint)

@@ -20,9 +20,9 @@ from mpr.core.data.scene import SceneRecording
 from mpr.core.runs import atomic_path, write_atomic
 from tracking.motion.points import Transition, transitions
 from tracking.simulator.mujoco_scene import HIDDEN_GROUP, RecordedScene
-from tracking.synth.timing import MOVED
+from tracking.synth.timing import LEAST_DOOR_STEP
 
-MOST = 500  # clips measured, evenly spread over the folder
+_MOST = 500  # clips measured, evenly spread over the folder
 LOOKS = 5  # frames a clip looked at for areas
 RAYS = 48  # a side, for the hand's share
 SHEET = (8, 6)  # rows and columns of the contact sheet
@@ -33,8 +33,8 @@ def write_card(out: Path, folders: Sequence[Path]) -> dict[str, Any]:
     """Measure, print and write datacard.json, datacard.md and contact_sheet.jpg into `out`; returns the card."""
     from tqdm import tqdm
 
-    chosen = spread(folders, MOST)
-    rows = [measure(load_clip(f), known_recording(f)) for f in tqdm(chosen, unit="clip", desc="data card")]
+    chosen = spread(folders, _MOST)
+    rows = [measure_clip(load_clip(f), known_recording(f)) for f in tqdm(chosen, unit="clip", desc="data card")]
     card = {"clips": len(folders), **summarise(rows)}
     write_atomic(out / "datacard.json", json.dumps(card, indent=2) + "\n")
     text = as_markdown(card)
@@ -57,11 +57,11 @@ def known_recording(folder: Path) -> SceneRecording:
     return recording
 
 
-def measure(clip: TrackedClip, recording: SceneRecording) -> dict[str, Any]:
+def measure_clip(clip: TrackedClip, recording: SceneRecording) -> dict[str, Any]:
     """One clip's row: scalars, and lists with one value a transition."""
     x = recording.extra
-    moves = np.abs(np.diff(x["door"])) > MOVED[x["slides"]]
-    raw, compensated = object_motion(clip)
+    moves = np.abs(np.diff(x["door"])) > LEAST_DOOR_STEP[x["slides"]]
+    raw, compensated = _object_motion(clip)
     first, contact = x["first_motion_frame"], x["contact_frame"]
     looks = np.unique(np.linspace(0, len(recording) - 1, LOOKS).round().astype(int))
     return {
@@ -93,7 +93,7 @@ def degrees_per_second(quaternions: NDArray, rate_hz: float) -> NDArray[np.float
     return np.rad2deg((turns[:-1].inv() * turns[1:]).magnitude()) * rate_hz
 
 
-def object_motion(clip: TrackedClip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _object_motion(clip: TrackedClip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean displacement of the object points over each transition [T-1], in crop pixels: raw and compensated.
 
     NaN over a gap, and where a transition has no object point (or, compensated, no background point).
@@ -224,12 +224,12 @@ def strip(clip: TrackedClip, recording: SceneRecording) -> NDArray[np.uint8]:
     last = len(clip.times) - 2
     size = (THUMBNAIL, THUMBNAIL)
     chosen = (0, int(speed.argmax()), last)
-    images = [cv2.resize(drawn(clip, t), size, interpolation=cv2.INTER_AREA) for t in chosen]
+    images = [cv2.resize(_drawn(clip, t), size, interpolation=cv2.INTER_AREA) for t in chosen]
     row = np.concatenate(images, 1).astype(np.uint8)
     return np.pad(row, ((2, 2), (3, 3), (0, 0)), constant_values=255)
 
 
-def drawn(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
+def _drawn(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
     """Frame t with the mask's outline and the motion of its object points: [H, W, 3] uint8 RGB."""
     import cv2
 

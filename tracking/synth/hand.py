@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from tracking.simulator.gl import mujoco
 from tracking.synth.looks import Paint, colour
 
-FINGERS = (("index", 0.030, 0.95), ("middle", 0.010, 1.05), ("ring", -0.010, 0.98), ("little", -0.028, 0.78))
+_FINGERS = (("index", 0.030, 0.95), ("middle", 0.010, 1.05), ("ring", -0.010, 0.98), ("little", -0.028, 0.78))
 KNUCKLE = 0.045  # metres from the palm's middle to the knuckles
 PHALANGES = (0.044, 0.027, 0.022)  # metres
 WRIST = np.array([-0.05, 0.0, 0.0])
@@ -29,7 +29,7 @@ NQ = 7 + 4 + 4 + 12 + 5
 
 
 @dataclass(frozen=True)
-class Grasp:
+class HandGrasp:
     """Finger angles and where, and from which direction, the grasp takes hold (palm frame of a right hand)."""
 
     flexion: tuple[float, float, float]  # radians at the three joints of every finger
@@ -40,16 +40,16 @@ class Grasp:
 
 
 GRASPS = {
-    "power": Grasp((1.15, 1.45, 0.8), (0.75, 0.35, -0.75), 0.7, (0.043, 0, -0.027), (1, 0, 0)),
-    "pinch": Grasp((0.75, 0.7, 0.4), (0.75, -0.1, -0.65), 0.2, (0.078, 0, -0.072), (0.8, 0, -0.6)),
-    "hook": Grasp((0.3, 1.5, 0.9), (0.8, 0.6, -0.1), 0.3, (0.07, 0, -0.03), (0.8, 0, -0.6)),
-    "push": Grasp((0.25, 0.15, 0.1), (0.8, 0.6, 0.0), 0.1, (0.1, 0, -0.028), (0.25, 0, -0.97)),
-    "relaxed": Grasp((0.35, 0.45, 0.25), (0.85, 0.45, -0.3), 0.2, (0.09, 0, -0.03), (0.9, 0, -0.4)),
+    "power": HandGrasp((1.15, 1.45, 0.8), (0.75, 0.35, -0.75), 0.7, (0.043, 0, -0.027), (1, 0, 0)),
+    "pinch": HandGrasp((0.75, 0.7, 0.4), (0.75, -0.1, -0.65), 0.2, (0.078, 0, -0.072), (0.8, 0, -0.6)),
+    "hook": HandGrasp((0.3, 1.5, 0.9), (0.8, 0.6, -0.1), 0.3, (0.07, 0, -0.03), (0.8, 0, -0.6)),
+    "push": HandGrasp((0.25, 0.15, 0.1), (0.8, 0.6, 0.0), 0.1, (0.1, 0, -0.028), (0.25, 0, -0.97)),
+    "relaxed": HandGrasp((0.35, 0.45, 0.25), (0.85, 0.45, -0.3), 0.2, (0.09, 0, -0.03), (0.9, 0, -0.4)),
 }
 
 
 @dataclass(frozen=True)
-class Hand:
+class SynthHand:
     """What motion needs to know of a hand."""
 
     right: bool
@@ -59,7 +59,7 @@ class Hand:
         """A right hand's palm vector as this hand's, [3]: mirrored for a left one."""
         return np.array(vector) * (1, 1 if self.right else -1, 1)
 
-    def palm(self, point: NDArray, approach: NDArray, thumb: NDArray, grasp: Grasp) -> tuple[NDArray, Rotation]:
+    def palm(self, point: NDArray, approach: NDArray, thumb: NDArray, grasp: HandGrasp) -> tuple[NDArray, Rotation]:
         """Palm position [3] and orientation that bring the grasp's touching point to `point`.
 
         approach, thumb: world directions [3] of the reach and (roughly) of the thumb's side.
@@ -75,9 +75,9 @@ class Hand:
         return point - turn.apply(self.local(grasp.grip) * self.size), turn
 
 
-def add_hand(spec: Any, rng: Generator, paint: Paint) -> Hand:
+def add_hand(spec: Any, rng: Generator, paint: Paint) -> SynthHand:
     """Add hand and arm; returns what was drawn. Skin, or now and then a glove; sleeve or bare arm."""
-    hand = Hand(right=bool(rng.uniform() < 0.65), size=float(rng.uniform(0.88, 1.12)))
+    hand = SynthHand(right=bool(rng.uniform() < 0.65), size=float(rng.uniform(0.88, 1.12)))
     s, mirror = hand.size, 1 if hand.right else -1
     skin_colour = colour(rng, "skin")
     skin = paint(base=skin_colour, textured=0.0) if rng.uniform() < 0.85 else paint(textured=0.1)
@@ -86,11 +86,11 @@ def add_hand(spec: Any, rng: Generator, paint: Paint) -> Hand:
     palm = spec.worldbody.add_body(name="hand")
     palm.add_freejoint()
     palm.add_geom(type=ELLIPSOID, pos=[-0.005 * s, 0, 0], size=[0.053 * s, 0.042 * s, 0.016 * s], material=skin)
-    for _, y, _ in FINGERS:
+    for _, y, _ in _FINGERS:
         line = [-0.04 * s, 0.6 * y * s * mirror, 0, KNUCKLE * s, y * s * mirror, 0]
         palm.add_geom(type=CAPSULE, fromto=line, size=[0.0115 * s, 0, 0], material=skin)
     add_arm(palm, rng, s, skin, sleeve)
-    for name, y, length in FINGERS:
+    for name, y, length in _FINGERS:
         at, body = np.array([KNUCKLE, y * mirror, 0.0]) * s, palm
         for k, phalanx in enumerate(PHALANGES):
             body = body.add_body(name=f"{name}{k}", pos=at)
@@ -142,7 +142,7 @@ def unit(vectors: NDArray) -> NDArray[np.float64]:
 
 
 def hand_qpos(
-    hand: Hand, position: NDArray, rotation: Rotation, fingers: NDArray, thumb: NDArray, shoulder: NDArray
+    hand: SynthHand, position: NDArray, rotation: Rotation, fingers: NDArray, thumb: NDArray, shoulder: NDArray
 ) -> NDArray[np.float64]:
     """Joint positions [T, NQ].
 

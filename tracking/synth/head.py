@@ -16,11 +16,11 @@ from mpr.core.data.scene import CameraPath
 from tracking.synth.appliance import Appliance
 from tracking.synth.timing import minimum_jerk
 
-IMAGE = (640, 480)  # source pixels, width and height
+HEAD_CAMERA_PX = (640, 480)  # source pixels, width and height
 AZIMUTH, ELEVATION = (-65.0, 65.0), (-15.0, 55.0)  # degrees, from the front's normal; positive: right, above
 DISTANCE, FOVY = (0.45, 1.8), (45.0, 85.0)  # metres from the middle of the front; degrees, vertical
-SMALLEST = 0.52  # of the image's height that the object spans at least
-NEAREST = 0.15  # metres in front of the camera that the object keeps
+_SMALLEST = 0.52  # of the image's height that the object spans at least
+_NEAREST = 0.15  # metres in front of the camera that the object keeps
 
 
 def looking(positions: NDArray, yaw: NDArray, pitch: NDArray, roll: NDArray, fovy: float) -> CameraPath:
@@ -30,7 +30,7 @@ def looking(positions: NDArray, yaw: NDArray, pitch: NDArray, roll: NDArray, fov
     frames = Rotation.from_matrix(np.stack([right, np.cross(right, forward), -forward], -1))
     turned = frames * Rotation.from_rotvec(roll[:, None] * np.array([0, 0, 1.0]))
     quaternions = turned.as_quat(canonical=True)
-    return CameraPath(positions, quaternions, fovy, *IMAGE)
+    return CameraPath(positions, quaternions, fovy, *HEAD_CAMERA_PX)
 
 
 def aim(offset: NDArray) -> tuple[NDArray, NDArray]:
@@ -54,23 +54,23 @@ def place(rng: Generator, a: Appliance, door: NDArray) -> tuple[NDArray, NDArray
         yaw, pitch = aim((target - position)[None])
         camera = looking(position[None], yaw, pitch, np.zeros(1), np.deg2rad(fovy))
         body = camera.project(stages[0], 0)[0]
-        if inside(camera, [corners], 0.03) and np.ptp(body, axis=0).max() > SMALLEST * IMAGE[1]:
+        if _inside(camera, [corners], 0.03) and np.ptp(body, axis=0).max() > _SMALLEST * HEAD_CAMERA_PX[1]:
             break
     drawn = {"azimuth_deg": azimuth, "elevation_deg": elevation, "distance_m": distance, "fovy_deg": fovy}
     return position, target, float(np.deg2rad(fovy)), {k: round(float(v), 3) for k, v in drawn.items()}
 
 
-def inside(camera: CameraPath, corners: list[NDArray], margin: float) -> bool:
+def _inside(camera: CameraPath, corners: list[NDArray], margin: float) -> bool:
     """Whether the corners [N, 3] of every frame are in the picture, `margin` of its size from the border."""
-    size = np.array(IMAGE)
+    size = np.array(HEAD_CAMERA_PX)
     for t, points in enumerate(corners):
         pixels, depth = camera.project(points, t)
-        if (depth < NEAREST).any() or (pixels < margin * size).any() or (pixels > (1 - margin) * size).any():
+        if (depth < _NEAREST).any() or (pixels < margin * size).any() or (pixels > (1 - margin) * size).any():
             return False
     return True
 
 
-def waves(rng: Generator, times: NDArray, amplitude: float, low: float, high: float) -> NDArray[np.float64]:
+def _waves(rng: Generator, times: NDArray, amplitude: float, low: float, high: float) -> NDArray[np.float64]:
     """A smooth random signal [T]: three sines of `low`..`high` Hz."""
     frequency, phase = rng.uniform(low, high, 3), rng.uniform(0, 2 * np.pi, 3)
     return (rng.normal(0, amplitude, 3) * np.sin(2 * np.pi * frequency * times[:, None] + phase)).sum(1)
@@ -95,11 +95,11 @@ def head_path(rng: Generator, a: Appliance, door: NDArray, times: NDArray) -> tu
     quiet = rng.uniform() < 0.2
     lively = float(rng.uniform(0.03, 0.25) if quiet else np.exp(rng.normal(0.25, 0.45)))
     degrees = np.pi / 180
-    yaw_off = lively * (waves(rng, times, 1.8, 0.3, 1.7) + turns(rng, times, 0.8, 10.0)) * degrees
-    pitch_off = lively * (waves(rng, times, 1.3, 0.3, 1.7) + turns(rng, times, 0.5, 6.0)) * degrees
-    pitch_off += lively * waves(rng, times, 0.3, 1.5, 2.5) * degrees
-    roll = lively * waves(rng, times, 1.2, 0.1, 0.7) * degrees + rng.normal(0, 2.5) * degrees
-    sway = lively * np.stack([waves(rng, times, 0.012, 0.2, 1.2) for _ in range(3)], -1)
+    yaw_off = lively * (_waves(rng, times, 1.8, 0.3, 1.7) + turns(rng, times, 0.8, 10.0)) * degrees
+    pitch_off = lively * (_waves(rng, times, 1.3, 0.3, 1.7) + turns(rng, times, 0.5, 6.0)) * degrees
+    pitch_off += lively * _waves(rng, times, 0.3, 1.5, 2.5) * degrees
+    roll = lively * _waves(rng, times, 1.2, 0.1, 0.7) * degrees + rng.normal(0, 2.5) * degrees
+    sway = lively * np.stack([_waves(rng, times, 0.012, 0.2, 1.2) for _ in range(3)], -1)
     step = float(rng.uniform(0.05, 0.3)) if rng.uniform() < 0.4 else 0.0
     begin, length = rng.uniform(-0.4, 0.5) * times[-1], rng.uniform(0.5, 1.1)
     left = 1 - minimum_jerk((times - begin) / length)  # of the approach step
@@ -114,7 +114,7 @@ def head_path(rng: Generator, a: Appliance, door: NDArray, times: NDArray) -> tu
         yaw, pitch = aim(target + scale * gaze - where)
         yaw, pitch = yaw + scale * yaw_off, pitch + scale * pitch_off
         camera = looking(where, yaw, pitch, scale * roll + np.zeros(n), fovy)
-        if inside(camera, corners, 0.0):
+        if _inside(camera, corners, 0.0):
             break
     assert camera is not None
     return camera, {**drawn, "approach_step_m": round(scale * step, 3), "head_motion_scale": scale}

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from mpr.core.data.scene import CameraPath
 from tracking.synth.appliance import Appliance
-from tracking.synth.hand import GRASPS, Grasp, Hand, hand_qpos
+from tracking.synth.hand import GRASPS, HandGrasp, SynthHand, hand_qpos
 from tracking.synth.timing import Timing, minimum_jerk
 
 STYLES = {  # handle kind: grasps that suit it
@@ -34,7 +34,7 @@ class Anchor:
 
     position: NDArray[np.float64]  # [T, 3] palm, world
     rotation: Rotation  # [T]
-    grasp: Grasp
+    grasp: HandGrasp
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Stay:
 class Reach:
     """Makes the anchors of one clip."""
 
-    def __init__(self, rng: Generator, a: Appliance, hand: Hand, door: NDArray, camera: CameraPath, miss: bool) -> None:
+    def __init__(
+        self, rng: Generator, a: Appliance, hand: SynthHand, door: NDArray, camera: CameraPath, miss: bool
+    ) -> None:
         self.rng, self.a, self.hand, self.door, self.camera = rng, a, hand, door, camera
         matrices = Rotation.from_quat(camera.quaternions)
         self.eye = matrices
@@ -66,7 +68,7 @@ class Reach:
         self.style = GRASPS[str(rng.choice(STYLES[a.handle.kind]))]
         self.loosen = float(rng.uniform(0.3, 1.0) if a.handle.kind == "bar_vertical" else rng.uniform(0.75, 1.0))
 
-    def follow(self, local: NDArray, approach: NDArray, thumb: NDArray, grasp: Grasp, share: float) -> Anchor:
+    def follow(self, local: NDArray, approach: NDArray, thumb: NDArray, grasp: HandGrasp, share: float) -> Anchor:
         """An anchor on a point of the door, turning with `share` of the door's turn.
 
         `local` [3] is the point in metres in the door's frame; `approach` and `thumb` [3] are the directions in the
@@ -195,7 +197,7 @@ def weights(stays: list[Stay], times: NDArray) -> list[tuple[Anchor, Anchor, flo
 
 
 def hand_motion(
-    rng: Generator, timing: Timing, a: Appliance, hand: Hand, camera: CameraPath, miss: bool = False
+    rng: Generator, timing: Timing, a: Appliance, hand: SynthHand, camera: CameraPath, miss: bool = False
 ) -> NDArray[np.float64]:
     """Hand joint positions [T, NQ]. miss: the hand goes through the whole motion beside the handle."""
     reach = Reach(rng, a, hand, timing.door, camera, miss)

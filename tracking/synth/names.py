@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-TASKS = ("open_microwave", "open_hinge_cabinet", "open_slide_cabinet")
-KINDS = ("open", "close", "miss")
+SYNTH_TASKS = ("open_microwave", "open_hinge_cabinet", "open_slide_cabinet")
+SYNTH_KINDS = ("open", "close", "miss")

@@ -1,6 +1,6 @@
 """Assembles one synthetic scene: appliance, surroundings, hand, lights and a camera. Deterministic in its seed.
 
-`build` is the builder that recordings of scene "synth" name.
+`build_appliance` is the builder that recordings of scene "synth" name.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from numpy.random import Generator
 from mpr.core.errors import UserError
 from tracking.simulator.gl import mujoco
 from tracking.synth.appliance import BODY, BOX, CYLINDER, DOOR, ELLIPSOID, Appliance, add_appliance, box
-from tracking.synth.hand import Hand, add_hand
+from tracking.synth.hand import SynthHand, add_hand
 from tracking.synth.looks import Paint, add_lights
-from tracking.synth.names import TASKS
+from tracking.synth.names import SYNTH_TASKS
 
 
 def stream(task: str, seed: int, purpose: str) -> Generator:
@@ -24,10 +24,10 @@ def stream(task: str, seed: int, purpose: str) -> Generator:
     return np.random.default_rng([zlib.crc32(f"{task}/{purpose}".encode()), seed])
 
 
-def make(task: str, seed: int) -> tuple[Any, Appliance, Hand]:
+def make(task: str, seed: int) -> tuple[Any, Appliance, SynthHand]:
     """The scene's MjSpec (not compiled) and what motion needs to know of it. Raises UserError for an unknown task."""
-    if task not in TASKS:
-        raise UserError(f"synthetic scene of task '{task}': there is {', '.join(TASKS)}")
+    if task not in SYNTH_TASKS:
+        raise UserError(f"synthetic scene of task '{task}': there is {', '.join(SYNTH_TASKS)}")
     spec = mujoco.MjSpec()
     spec.visual.global_.offwidth = spec.visual.global_.offheight = 256
     spec.visual.quality.shadowsize = 0  # no shadows are drawn: their map only makes a context slow to open
@@ -45,7 +45,7 @@ def make(task: str, seed: int) -> tuple[Any, Appliance, Hand]:
     return spec, appliance, hand
 
 
-def build(task: str, seed: int) -> Any:
+def build_appliance(task: str, seed: int) -> Any:
     """The compiled mujoco.MjModel of a task's scene."""
     return make(task, seed)[0].compile()
 

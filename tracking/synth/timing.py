@@ -15,9 +15,9 @@ from tracking.synth.appliance import Appliance
 
 DURATION = (0.8, 3.9)  # seconds: shortest and longest "open microwave" of EPIC-KITCHENS-100, whose median is 1.25
 CENTRE, SPREAD = 1.1, 0.45  # of the log-normal before it is cut; the median after the cut is 1.25
-FASTEST = {False: np.deg2rad(230.0), True: 1.1}  # mean speed of a move: radians/s, metres/s (a sliding panel)
+_FASTEST = {False: np.deg2rad(230.0), True: 1.1}  # mean speed of a move: radians/s, metres/s (a sliding panel)
 GAPS = {"pause": (0.1, 0.45), "interruption": (0.45, 0.9), "switch": (0.3, 0.55)}  # seconds
-MOVED = {False: np.deg2rad(0.05), True: 2e-4}  # a door that moved less between two frames stood still
+LEAST_DOOR_STEP = {False: np.deg2rad(0.05), True: 2e-4}  # a door that moved less between two frames stood still
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def minimum_jerk(u: NDArray) -> NDArray[np.float64]:
     return u**3 * (10 - 15 * u + 6 * u**2)
 
 
-def duration(rng: Generator) -> float:
+def _duration(rng: Generator) -> float:
     """Seconds, log-normal, cut to the range seen."""
     while True:
         value = CENTRE * float(np.exp(rng.normal(0, SPREAD)))
@@ -68,11 +68,11 @@ def travel(rng: Generator, a: Appliance) -> tuple[float, float]:
 
 def plan(rng: Generator, a: Appliance, rate_hz: float) -> Timing:
     """Draw one opening. The door starts to move after 20-70 % of the clip and never turns back."""
-    total = duration(rng)
+    total = _duration(rng)
     n = max(round(total * rate_hz) + 1, 3)
     total = (n - 1) / rate_hz
     start, final = travel(rng, a)
-    fastest = FASTEST[a.slides]
+    fastest = _FASTEST[a.slides]
     need = max(0.3, (final - start) / fastest)  # seconds of movement
     gaps = draw_gaps(rng, a, total - need - 0.35 * total)
     spare = total - need - sum(length for _, length in gaps)  # for what comes before and after the moves

@@ -26,13 +26,14 @@ from mpr.core.errors import MissingWeights, NotReady, UserError, in_brief
 from mpr.core.weights import Published
 from tracking.trackers.stitching import track_in_windows
 
-LICENCE = "CC-BY-NC 4.0: non-commercial use only"
-SOURCE = "https://huggingface.co/facebook/cotracker3/resolve/main"
-FILES = {"cotracker3_offline": "scaled_offline.pth", "cotracker3_online": "scaled_online.pth"}
+_LICENCE = "CC-BY-NC 4.0: non-commercial use only"
+_SOURCE = "https://huggingface.co/facebook/cotracker3/resolve/main"
+COTRACKER_FILES = {"cotracker3_offline": "scaled_offline.pth", "cotracker3_online": "scaled_online.pth"}
 HUB_COPY = "facebookresearch_co-tracker_main"  # the folder that torch.hub makes of facebookresearch/co-tracker
-ALTERNATIVE = "or take --tracker lucas_kanade, which needs none"
-PUBLISHED = {
-    name: Published(name, f"wget {SOURCE}/{file} -O {{}}", LICENCE, instead=ALTERNATIVE) for name, file in FILES.items()
+_ALTERNATIVE = "or take --tracker lucas_kanade, which needs none"
+COTRACKER_WEIGHTS = {
+    name: Published(name, f"wget {_SOURCE}/{file} -O {{}}", _LICENCE, instead=_ALTERNATIVE)
+    for name, file in COTRACKER_FILES.items()
 }
 
 
@@ -174,12 +175,12 @@ def load_cotracker(name: str, weights: Path | None = None, device: str = "cpu") 
 
 def find_weights(name: str, weights: Path | None = None) -> Path:
     """The model's file of weights. Raises MissingWeights."""
-    file = FILES[name]
+    file = COTRACKER_FILES[name]
     asked = [Path(weights)] if weights else [Path("weights", file), Path(torch.hub.get_dir(), "checkpoints", file)]
     for path in asked:
         if path.is_file():
             return path
-    raise PUBLISHED[name].missing(asked[0])
+    raise COTRACKER_WEIGHTS[name].missing(asked[0])
 
 
 def _predictor(name: str) -> Any:
@@ -193,7 +194,7 @@ def _predictor(name: str) -> Any:
         if not (copy / "hubconf.py").is_file():
             raise MissingWeights(
                 f"CoTracker3 needs the package `cotracker` (pip install git+https://github.com/facebookresearch/"
-                f"co-tracker) or torch.hub's copy at {copy} (licence {LICENCE}), {ALTERNATIVE}"
+                f"co-tracker) or torch.hub's copy at {copy} (licence {_LICENCE}), {_ALTERNATIVE}"
             ) from error
         return torch.hub.load(str(copy), name, source="local", pretrained=False)
     return CoTrackerOnlinePredictor(None) if name == "cotracker3_online" else CoTrackerPredictor(None)
@@ -205,9 +206,11 @@ def _fill(model: torch.nn.Module, file: Path, name: str) -> None:
         model.load_state_dict(state.get("model", state))
     except (pickle.UnpicklingError, RuntimeError, AttributeError, TypeError, EOFError, ValueError, KeyError) as error:
         why = in_brief(error)
-        raise NotReady(f"{file} is not {FILES[name]}, the weights of {name} ({why}): get it from {SOURCE}") from error
+        raise NotReady(
+            f"{file} is not {COTRACKER_FILES[name]}, the weights of {name} ({why}): get it from {_SOURCE}"
+        ) from error
 
 
 @functools.cache
 def _say_licence() -> None:
-    print(f"CoTracker3, code and weights by Meta: {LICENCE}", file=sys.stderr)
+    print(f"CoTracker3, code and weights by Meta: {_LICENCE}", file=sys.stderr)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.data.clip import FrameSource, Tracks
-from tracking.motion.points import inside
+from tracking.motion.points import points_inside
 from tracking.trackers.registry import LUCAS_KANADE
 
-BLACK = 16  # grey levels: rows and columns along the border in which nothing is brighter are bars, no picture
+_BLACK = 16  # grey levels: rows and columns along the border in which nothing is brighter are bars, no picture
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class LucasKanade:
             born = np.flatnonzero(asked == t)
             if len(born):
                 part, corner = _without_bars(grey)
-                visible[t, born] = inside(self._textured(grey[part]), points[t, born] - corner)
+                visible[t, born] = points_inside(self._textured(grey[part]), points[t, born] - corner)
             before = grey
         return Tracks(points, visible)
 
@@ -84,14 +84,14 @@ class LucasKanade:
         """
         moved, sure = self._flow(before, after, points, self.window)
         textured = self._textured(after)
-        sure &= (_distance(moved, points) < self.jump) & inside(textured, moved)
+        sure &= (_distance(moved, points) < self.jump) & points_inside(textured, moved)
         left = np.flatnonzero(sure)
         start, end = points[left], moved[left]
         back, found = self._flow(after, before, end, self.window)
         out, into = _crossing(start, end, after.shape, self.window)
         end = np.where((out > into)[:, None], start + (end - back), end)
         sure[left] = found & (_distance(back, start) < self.round_trip) & (np.minimum(out, into) < self.round_trip)
-        sure[left] &= inside(textured, end)
+        sure[left] &= points_inside(textured, end)
         moved[left] = end
         return moved, sure
 
@@ -140,10 +140,10 @@ class LucasKanade:
 
     def _textured(self, grey: NDArray) -> NDArray[np.bool_]:
         """Pixels on a patch that has texture in every direction."""
-        return texture(grey, self.patch) > self.texture
+        return _texture(grey, self.patch) > self.texture
 
 
-def texture(grey: NDArray[np.uint8], patch: int) -> NDArray[np.float32]:
+def _texture(grey: NDArray[np.uint8], patch: int) -> NDArray[np.float32]:
     """Root of the least eigenvalue of the mean structure tensor over patch x patch pixels: grey levels per pixel.
 
     `grey` is [H, W] uint8, the result [H, W].
@@ -157,7 +157,7 @@ def texture(grey: NDArray[np.uint8], patch: int) -> NDArray[np.float32]:
 
 def _without_bars(*greys: NDArray) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
     """Rows and columns of the picture that grey images of one size show between black bars, and its corner (x, y)."""
-    seen = np.maximum.reduce(greys) > BLACK
+    seen = np.maximum.reduce(greys) > _BLACK
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     if not len(rows):
         return (slice(None), slice(None)), np.zeros(2, np.float32)

@@ -18,7 +18,7 @@ from mpr.core.data.clip import Tracks
 TrackWindow = Callable[[int, int, NDArray[np.float32]], Tracks]
 
 
-def window_starts(length: int, window: int, overlap: int) -> list[int]:
+def tracking_window_starts(length: int, window: int, overlap: int) -> list[int]:
     """First frames of windows over a clip, each with at least `overlap` frames of the one before.
 
     All are whole (the last is moved back to end with the clip), but that of a clip shorter than a window.
@@ -39,7 +39,7 @@ def track_in_windows(
     points = np.repeat(queries[None, :, 1:].astype(np.float32), length, 0)  # [T, N, 2]
     visible = np.zeros((length, len(queries)), bool)
     done = 0  # frames that have been looked at
-    for start in window_starts(length, window, overlap):
+    for start in tracking_window_starts(length, window, overlap):
         stop = min(start + window, length)
         seen = np.where(visible[start:done], np.arange(start, done)[:, None], -1).max(0, initial=-1)  # [N] last frame
         new = (asked >= done) & (asked < stop)

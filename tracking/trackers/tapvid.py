@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mpr.core.data.clip import Tracks
 from mpr.core.errors import UserError
 
-SIDE = 256  # pixels a side that the thresholds are meant for, whatever the video's shape
-THRESHOLDS = (1, 2, 4, 8, 16)  # pixels of SIDE; a point this far away is too far
+_SIDE = 256  # pixels a side that the thresholds are meant for, whatever the video's shape
+THRESHOLDS = (1, 2, 4, 8, 16)  # pixels of _SIDE; a point this far away is too far
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class TapVid:
         return float(np.mean(self.jaccard))
 
 
-def tapvid(predicted: Tracks, truth: Tracks, query_frames: NDArray, size: tuple[float, float] = (SIDE, SIDE)) -> TapVid:
+def tapvid(
+    predicted: Tracks, truth: Tracks, query_frames: NDArray, size: tuple[float, float] = (_SIDE, _SIDE)
+) -> TapVid:
     """Tracks of T frames and N points against true ones; `query_frames` [N], `size` (width, height) of their pixels.
 
     Where a point is hidden its true position is not looked at. Raises UserError where shapes do not fit.
@@ -55,7 +57,7 @@ def tapvid(predicted: Tracks, truth: Tracks, query_frames: NDArray, size: tuple[
     counted = np.arange(frames)[:, None] > asked  # [T, N]
     seen, called = truth.visible.astype(bool), predicted.visible.astype(bool)
     with np.errstate(invalid="ignore"):  # hidden points may be anywhere, at infinity too
-        off = (predicted.points.astype(np.float64) - truth.points) * (SIDE / np.asarray(size, np.float64))
+        off = (predicted.points.astype(np.float64) - truth.points) * (_SIDE / np.asarray(size, np.float64))
         distance = np.linalg.norm(off, axis=-1)
     within, jaccard = [], []
     for threshold in THRESHOLDS:

@@ -17,7 +17,7 @@ from mpr.core.errors import NoSuchFrame
 SECONDS, CLOSED = "seconds", "seconds, stop included"
 NUMBERS, STAMPS = "frame numbers", "frame stamps"
 MEANINGS = (SECONDS, CLOSED, NUMBERS, STAMPS)
-CLOSE = 1e-6  # seconds: what a decimal number may be off from the stamp that it names
+_CLOSE = 1e-6  # seconds: what a decimal number may be off from the stamp that it names
 SAME_RATE = 0.01  # rates this near are one: 60 and 59.94, 29.97 and its header's 30
 
 
@@ -83,8 +83,8 @@ def frames_of(times: NDArray[np.float64], start_s: float, stop_s: float, boundar
     """
     at = boundaries
     if not at.name_frames:
-        closed = CLOSE if at.mean == CLOSED else -CLOSE
-        first, end = np.searchsorted(times, (start_s - CLOSE, stop_s + closed))
+        closed = _CLOSE if at.mean == CLOSED else -_CLOSE
+        first, end = np.searchsorted(times, (start_s - _CLOSE, stop_s + closed))
         return range(int(first), max(int(first), int(end)))
     if at.mean == NUMBERS and not (at.rate_hz and differ(at.rate_hz, *_rates(times))):
         return _checked(int(at.start), int(at.stop) + at.stop_included, len(times), at)

@@ -101,7 +101,7 @@ class Square:
 
 
 @dataclass(frozen=True)
-class Source:
+class ClipSource:
     """Where a clip came from and how it was tracked; travels into the model card."""
 
     dataset: str  # "synth", "ego4d", "epic100", "file", ...
@@ -163,7 +163,7 @@ class TrackedClip:
     times: NDArray[np.float64]  # [T] seconds, measured
     rate_hz: float  # what it was taken or re-timed at: 1 / rate_hz is its usual step
     crop: Square  # one fixed square per clip, in source pixels
-    source: Source
+    source: ClipSource
 
     def __post_init__(self) -> None:
         t = len(self.times)

@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.checksums import sha256
-from mpr.core.data.clip import Source, Square, TrackedClip, TrackSegment
+from mpr.core.data.clip import ClipSource, Square, TrackedClip, TrackSegment
 from mpr.core.data.review import rejected
 from mpr.core.data.scene import SceneRecording
 from mpr.core.errors import UNREADABLE, BadClip, UserError
-from mpr.core.json_files import check, read_object, shortly
+from mpr.core.json_files import check_json, read_object, shortly
 from mpr.core.runs import atomic_folder
 
-FORMAT = 1
-FILES = ("frames.mp4", "masks.npz", "tracks.npz")  # of every clip folder
+_FORMAT = 1
+_FILES = ("frames.mp4", "masks.npz", "tracks.npz")  # of every clip folder
 
 
 class _Formatted(TypedDict):
@@ -38,7 +38,7 @@ class ClipFile(_Formatted):
     rate_hz: float
     crop: Square
     mask_shape: tuple[int, int]
-    source: Source
+    source: ClipSource
     sha256: dict[str, str]  # of the files beside it, by name
 
 
@@ -112,7 +112,7 @@ def _write_tracks(folder: Path, times: NDArray, segments: Sequence[TrackSegment]
 def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
     """clip.json, with checksums of all that stands beside it."""
     sums = {f.name: sha256(f) for f in sorted(folder.iterdir())}
-    about = {**about, "format": FORMAT, "sha256": sums}
+    about = {**about, "format": _FORMAT, "sha256": sums}
     (folder / "clip.json").write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
 
 
@@ -156,7 +156,7 @@ def load_clip(folder: Path, verify: bool = False) -> TrackedClip:
             times=times,
             rate_hz=about["rate_hz"],
             crop=Square(**about["crop"]),
-            source=Source(**about["source"]),
+            source=ClipSource(**about["source"]),
         )
     except BadClip as error:
         raise BadClip(f"clip folder {folder}: {error}") from error
@@ -183,10 +183,10 @@ def clip_info(folder: Path) -> dict:
     """clip.json of a clip folder (`ClipFile`), without opening anything else. Raises BadClip."""
     try:
         about = read_object(folder / "clip.json", _Formatted)
-        if about["format"] != FORMAT:
-            raise BadClip(f"clip folder {folder} has format {about['format']}, this version reads {FORMAT}")
-        check(about, ClipFile)
-        if names := [name for name in FILES if name not in about["sha256"]]:
+        if about["format"] != _FORMAT:
+            raise BadClip(f"clip folder {folder} has format {about['format']}, this version reads {_FORMAT}")
+        check_json(about, ClipFile)
+        if names := [name for name in _FILES if name not in about["sha256"]]:
             raise ValueError(f"sha256 does not list {names[0]}")
         if names := [name for name in about["sha256"] if "/" in name or "\0" in name or not 0 < len(name) < 256]:
             raise ValueError(f"sha256 lists {shortly(names[0])}, no file of a clip")

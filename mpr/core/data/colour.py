@@ -29,7 +29,7 @@ ODD: dict[int, str] = {
     Curve.SMPTE428: "cinema's",
 }
 UNKNOWN: dict[int, str] = {Primaries.SMPTE428: "XYZ", Primaries.SMPTE431: "DCI-P3"}
-WIDE: dict[int, str] = {Primaries.BT2020: "BT.2020", Primaries.SMPTE432: "P3"}
+_WIDE: dict[int, str] = {Primaries.BT2020: "BT.2020", Primaries.SMPTE432: "P3"}
 TO_BT709: dict[
     str, NDArray[np.float32]
 ] = {  # linear RGB of wide primaries to that of BT.709's, by their chromaticities
@@ -45,7 +45,7 @@ TO_BT709: dict[
 UNTAGGED, BT2020, CONSTANT_LUMINANCE = 2, 9, 10  # ISO/IEC 23091-2, matrices; 2 for curves and primaries too
 HD = 576  # lines; players take a larger picture without a tagged matrix for BT.709
 WHITE_CD_M2, WHITE_HLG = 203.0, 0.75  # of reference white, ITU-R BT.2408, table 1
-LEVELS = 4096  # of linear light, between black and reference white
+_LEVELS = 4096  # of linear light, between black and reference white
 
 
 def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
@@ -60,7 +60,7 @@ def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     light: Any = np.take(_light(high_range(frame)), code)
     if primaries:
         light = cv2.transform(light, TO_BT709[primaries])
-    return np.take(_levels(), np.clip(light, 0, LEVELS - 1, out=light).astype(np.uint16))
+    return np.take(_levels(), np.clip(light, 0, _LEVELS - 1, out=light).astype(np.uint16))
 
 
 def high_range(frame: av.VideoFrame) -> str:
@@ -72,7 +72,7 @@ def _wide_primaries(frame: av.VideoFrame) -> str:
     """The name of primaries to convert; empty for BT.709's, and for those that standard definition has, near them."""
     if frame.color_primaries == UNTAGGED and high_range(frame):
         return "BT.2020"
-    return WIDE.get(frame.color_primaries, "") if frame.color_trc not in ODD else ""
+    return _WIDE.get(frame.color_primaries, "") if frame.color_trc not in ODD else ""
 
 
 def converted(frame: av.VideoFrame) -> str:
@@ -80,7 +80,7 @@ def converted(frame: av.VideoFrame) -> str:
     return " ".join(filter(None, (high_range(frame), _wide_primaries(frame))))
 
 
-def remarks(frame: av.VideoFrame) -> list[str]:
+def colour_remarks(frame: av.VideoFrame) -> list[str]:
     """What is to be said of a picture's colours, if anything is.
 
     What was converted, and what does not come as it was meant.
@@ -103,7 +103,7 @@ def remarks(frame: av.VideoFrame) -> list[str]:
 
 @cache
 def _light(curve: str) -> NDArray[np.float32]:
-    """Linear light of every 16-bit code value of HLG, PQ or BT.709; black is 0, reference white LEVELS."""
+    """Linear light of every 16-bit code value of HLG, PQ or BT.709; black is 0, reference white _LEVELS."""
     code = np.arange(1 << 16) / ((1 << 16) - 1)
     if curve == "PQ":
         light = _pq_cd_m2(code) / WHITE_CD_M2
@@ -111,7 +111,7 @@ def _light(curve: str) -> NDArray[np.float32]:
         light = _hlg_scene(code) / _hlg_scene(np.array(WHITE_HLG))
     else:
         light = np.where(code < 0.081, code / 4.5, ((code + 0.099) / 1.099) ** (1 / 0.45))
-    return (light * LEVELS).astype(np.float32)
+    return (light * _LEVELS).astype(np.float32)
 
 
 def _hlg_scene(code: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -129,6 +129,6 @@ def _pq_cd_m2(code: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @cache
 def _levels() -> NDArray[np.uint8]:
-    """BT.709's OETF in eight bits, of linear light in LEVELS; ITU-R BT.709, 1.2."""
-    light = (np.arange(LEVELS) + 0.5) / LEVELS
+    """BT.709's OETF in eight bits, of linear light in _LEVELS; ITU-R BT.709, 1.2."""
+    light = (np.arange(_LEVELS) + 0.5) / _LEVELS
     return np.rint(255 * np.where(light < 0.018, 4.5 * light, 1.099 * light**0.45 - 0.099)).astype(np.uint8)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from mpr.core.data.clip import CROP_SIZE, MaskSource, Square, TrackedClip
 from mpr.core.errors import UserError
 
-MARGIN = 0.1  # of the object's larger side, on each side
+_MARGIN = 0.1  # of the object's larger side, on each side
 OUTSIDE = "frames_outside_crop"  # in the `extra` of a clip's Source: frames whose mask leaves a square fixed before
 
 
-def square_around(low: NDArray, high: NDArray, image: tuple[int, int], margin: float = MARGIN) -> Square:
+def square_around(low: NDArray, high: NDArray, image: tuple[int, int], margin: float = _MARGIN) -> Square:
     """The square around source pixels low..high (x, y inclusive) with a margin, moved (not shrunk) into the image.
 
     `low` and `high` are [2], `image` is its width and height in pixels, `margin` a share of the object's size on each
@@ -36,7 +36,7 @@ def square_around(low: NDArray, high: NDArray, image: tuple[int, int], margin: f
     return Square(float(corner[0]), float(corner[1]), size)
 
 
-def crop_of_masks(masks: MaskSource, margin: float = MARGIN) -> Square:
+def crop_of_masks(masks: MaskSource, margin: float = _MARGIN) -> Square:
     """The fixed square of a clip from its source-resolution masks. Raises UserError where no mask has a pixel."""
     low, high = _extent(masks)
     if not np.isfinite(low).all():
@@ -45,7 +45,7 @@ def crop_of_masks(masks: MaskSource, margin: float = MARGIN) -> Square:
     return square_around(low, high, (width, height), margin)
 
 
-def crop_of_clips(clips: Sequence[TrackedClip], image: tuple[int, int], margin: float = MARGIN) -> Square:
+def crop_of_clips(clips: Sequence[TrackedClip], image: tuple[int, int], margin: float = _MARGIN) -> Square:
     """One square for whatever the camera of these clips sees of their object: around the masks of all of them.
 
     `image` is the camera's width and height. Raises UserError where no clip shows the object, and where one shows it
@@ -86,7 +86,7 @@ def _extent(masks: MaskSource) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return low, high
 
 
-def cut(image: NDArray, crop: Square, size: int = CROP_SIZE) -> NDArray:
+def cut_square(image: NDArray, crop: Square, size: int = CROP_SIZE) -> NDArray:
     """Cut the square out of an image [H, W, ...] (uint8, or bool for a mask) and resample it to size x size.
 
     Down-sampling averages (INTER_AREA on the square at its own resolution), masks are thresholded at half a pixel.

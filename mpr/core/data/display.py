@@ -17,7 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from mpr.core.data.colour import converted, remarks, to_rgb
+from mpr.core.data.colour import colour_remarks, converted, to_rgb
 from mpr.core.data.orientation import Orientation, rotation_matrix
 
 COVER = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -54,7 +54,7 @@ class Display:
         """Of a stream's first frame. Raises ValueError for a display matrix that turns by no right angle."""
         stored = frame.width, frame.height
         stretched = square_size(*stored, stream.sample_aspect_ratio)
-        told, matrix = remarks(frame), _matrix(frame)
+        told, matrix = colour_remarks(frame), _matrix(frame)
         way = Orientation.of_matrix(matrix) if matrix else Orientation()
         if stretched != stored:
             told.append(f"its pixels are not square: {_size(stored)} pixels stretched to {_size(stretched)}")

@@ -23,9 +23,9 @@ from mpr.core.data.step_log import StepLog
 from mpr.core.data.steps import gaps_of
 from mpr.core.errors import BadClip, OddLengths
 
-SEEN = ("states", "times")  # T+1 rows
+_SEEN = ("states", "times")  # T+1 rows
 OPTIONAL = ("base_actions", "residual_actions", "teacher_actions")  # T rows, or None
-ARRAYS = (*SEEN, "executed_actions", *OPTIONAL)
+EPISODE_ARRAYS = (*_SEEN, "executed_actions", *OPTIONAL)
 LONGEST_S = 1e6  # seconds, of an attempt: eleven days
 
 Numbers = NDArray[np.float64] | NDArray[np.float32]
@@ -85,7 +85,7 @@ class Episode:
         steps = len(self)
         if steps == 0:
             raise self._refusal("it is empty: no action", OddLengths)
-        lengths = {name: len(getattr(self, name)) for name in SEEN}
+        lengths = {name: len(getattr(self, name)) for name in _SEEN}
         lengths |= {f"frames of camera {camera}": len(frames) for camera, frames in self.frames.items()}
         lengths |= {"recorded frames": len(self.recording)} if self.recording is not None else {}
         for what, length in lengths.items():
@@ -102,7 +102,7 @@ class Episode:
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Those of its arrays that it has, by name, [T, ...] or [T+1, ...]; its log has more."""
-        return {name: getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in EPISODE_ARRAYS if getattr(self, name) is not None}
 
     @cached_property
     def gaps(self) -> NDArray[np.bool_]:

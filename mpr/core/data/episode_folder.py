@@ -20,17 +20,17 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.core.checksums import SUMS, read_sums, sha256, write_sums
+from mpr.core.checksums import CHECKSUM_FILE, read_sums, sha256, write_sums
 from mpr.core.data import old_episode_folder as old
 from mpr.core.data.clip import FrameSource
-from mpr.core.data.episode import ARRAYS, OPTIONAL, Episode
+from mpr.core.data.episode import EPISODE_ARRAYS, OPTIONAL, Episode
 from mpr.core.data.scene import SceneRecording
 from mpr.core.data.step_log import StepLog
 from mpr.core.errors import UNREADABLE, BadClip, BadVideo
-from mpr.core.json_files import check, parsed
+from mpr.core.json_files import check_json, parsed
 from mpr.core.runs import atomic_folder
 
-FORMAT = 2
+_FORMAT = 2
 ABOUT, LOG = "episode.json", "log/"
 TICK = 1 / 90_000  # seconds: a video's stamps are whole numbers of it
 
@@ -83,7 +83,7 @@ def save_episode(episode: Episode, folder: Path, lossless: bool = False) -> None
 
 def _said(episode: Episode, lossless: bool) -> _Said:
     return {
-        "format": FORMAT,
+        "format": _FORMAT,
         "terminated": bool(episode.terminated),
         "truncated": bool(episode.truncated),
         "success": bool(episode.success),
@@ -138,11 +138,11 @@ def load_episode(folder: Path, verify: bool = False) -> Episode:
 
 
 def _episode(folder: Path, said: Any) -> Episode:
-    check(said, _Said)
-    if said["format"] != FORMAT:
-        raise BadClip(f"it has format {said['format']}, this version reads those up to {FORMAT}")
+    check_json(said, _Said)
+    if said["format"] != _FORMAT:
+        raise BadClip(f"it has format {said['format']}, this version reads those up to {_FORMAT}")
     with np.load(folder / "arrays.npz", allow_pickle=False) as z:
-        arrays = {name: z[name] for name in ARRAYS if name in z or name not in OPTIONAL}
+        arrays = {name: z[name] for name in EPISODE_ARRAYS if name in z or name not in OPTIONAL}
         log = StepLog.of({name.removeprefix(LOG): z[name] for name in z.files if name.startswith(LOG)})
     frames = {camera: _frames(folder, camera, said["frames"] == "lossless") for camera in said["cameras"]}
     more = {name: said[name] for name in ("terminated", "truncated", "success", "seed", "task", "rate_hz", "about")}
@@ -160,21 +160,23 @@ def _frames(folder: Path, camera: str, lossless: bool) -> FrameSource:
 
 def check_sums(folder: Path) -> None:
     """Raises BadClip naming the first of a folder's files that is missing, torn, changed or not in SHA256SUMS."""
-    file = folder / SUMS
+    file = folder / CHECKSUM_FILE
     if not file.is_file():
-        raise BadClip(f"{folder} has no {SUMS}: it is half-written, or older than checksums")
+        raise BadClip(f"{folder} has no {CHECKSUM_FILE}: it is half-written, or older than checksums")
     try:
         listed = read_sums(folder)
     except ValueError as error:
         raise BadClip(f"{file.parent}: {error}") from error
     for name, wanted in listed.items():
         if not (folder / name).is_file():
-            raise BadClip(f"{folder} lacks {name}, which {SUMS} lists: lost, or half-written")
+            raise BadClip(f"{folder} lacks {name}, which {CHECKSUM_FILE} lists: lost, or half-written")
         if sha256(folder / name) != wanted:
             raise BadClip(f"{folder / name} is torn, or was changed since it was written: its checksum is another")
     ours = {found.name for found in folder.iterdir() if found.suffix in (".npz", ".npy", ".json", ".mp4")}
     if ours - set(listed):
-        raise BadClip(f"{folder / min(ours - set(listed))} is not listed in {SUMS}: added, or the list is torn")
+        raise BadClip(
+            f"{folder / min(ours - set(listed))} is not listed in {CHECKSUM_FILE}: added, or the list is torn"
+        )
 
 
 def _write_video(file: Path, camera: str, frames: FrameSource, times: NDArray[np.float64]) -> None:

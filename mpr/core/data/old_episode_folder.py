@@ -18,7 +18,7 @@ from mpr.core.data.episode import Episode
 from mpr.core.data.scene import SceneRecording
 from mpr.core.data.step_log import StepLog
 from mpr.core.errors import BadClip
-from mpr.core.json_files import check, read_object
+from mpr.core.json_files import check_json, read_object
 
 DEMONSTRATION = "demonstration.json"
 TOTALS = ("held", "met", "missed", "late_s")  # of an episode: what is noted of each step now
@@ -97,9 +97,9 @@ def episode(folder: Path, said: Any) -> Episode:
     """`said` is what its episode.json holds. Raises BadClip, and what reading damaged files raises."""
     from mpr.core.data.video import VideoFrames  # PyAV, in every command that knows episodes
 
-    check(said, _EpisodeSaid)
+    check_json(said, _EpisodeSaid)
     about = dict(said.get("about", {}))
-    check(about, _About, "about")
+    check_json(about, _About, "about")
     with np.load(folder / "arrays.npz", allow_pickle=False) as z:
         states, times, executed = (z[name] for name in ("states", "times", "executed_actions"))
         base, residual = z["base_actions"], z["residual_actions"]

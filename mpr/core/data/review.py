@@ -21,7 +21,7 @@ DECISIONS = "review.json"
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownRows:
     """One clip on the page; pictures are relative to it."""
 
     uid: str
@@ -47,7 +47,7 @@ def rejected(root: Path) -> frozenset[str]:
     return frozenset(names)
 
 
-def write_review(root: Path, clips: Sequence[Shown]) -> Path:
+def write_review(root: Path, clips: Sequence[ShownRows]) -> Path:
     """review.html in `root`, with what was decided already. Films load when played: thousands of clips are one page."""
     decided = rejected(root)
     cards = "\n".join(_card(clip, clip.uid in decided) for clip in clips)
@@ -60,7 +60,7 @@ def write_review(root: Path, clips: Sequence[Shown]) -> Path:
     return root / "review.html"
 
 
-def _card(clip: Shown, out: bool) -> str:
+def _card(clip: ShownRows, out: bool) -> str:
     uid, narration = html.escape(clip.uid, quote=True), html.escape(clip.narration)
     figures = " · ".join(f"{html.escape(name)} {value:.3g}" for name, value in clip.figures.items())
     data = html.escape(json.dumps({name: _finite(value) for name, value in clip.figures.items()}), quote=True)

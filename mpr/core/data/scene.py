@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.errors import UNREADABLE, BadClip
-from mpr.core.json_files import check, parsed
+from mpr.core.json_files import check_json, parsed
 
 MOST_PIXELS = 10_000  # of a camera's width and height
 
@@ -152,7 +152,7 @@ class SceneRecording:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as z:
                 about = parsed(z["about"].tobytes())
-                check(about, _About)
+                check_json(about, _About)
                 camera = CameraPath(
                     z["positions"], z["quaternions"], about["fovy"], about["width"], about["height"], about["mirrored"]
                 )

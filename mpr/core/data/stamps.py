@@ -13,7 +13,7 @@ REORDERED = 16  # pictures: the most that H.264 and HEVC hold back (their max_nu
 FORWARD_S = 10  # a longer jump in a format whose stamps may jump starts anew (FFmpeg's dts_delta_threshold)
 
 
-class Stamp(NamedTuple):
+class FrameStamp(NamedTuple):
     """Of one packet, in units of the stream's time base."""
 
     pts: int
@@ -21,7 +21,7 @@ class Stamp(NamedTuple):
     keyframe: bool
 
 
-def anew(stamps: Sequence[Stamp], forward: float = float("inf")) -> int | None:
+def anew(stamps: Sequence[FrameStamp], forward: float = float("inf")) -> int | None:
     """The first packet whose stamps do not go on from those before it; None where all do.
 
     `stamps` are a stream's in order of decoding. They go back at a keyframe, before which all is shown that stands

@@ -77,6 +77,6 @@ class StepLog:
                 raise OddLengths(f"episode: {steps} actions need {rows} notes of {name}, got {len(array)}")
 
 
-def counted(texts: NDArray[np.str_] | None) -> dict[str, int]:
+def count_texts(texts: NDArray[np.str_] | None) -> dict[str, int]:
     """How often each thing is named in the steps [T] of `StepLog.held` or `StepLog.met`."""
     return dict(Counter(one for text in ([] if texts is None else texts.tolist()) if text for one in text.split(AND)))

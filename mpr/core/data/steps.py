@@ -17,8 +17,8 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-LONGEST = 1.5  # usual steps: what lasts longer is a gap
-ROUNDING = 1e-6  # of a step: what lasts exactly so long is none, however its stamps were rounded in memory
+_LONGEST = 1.5  # usual steps: what lasts longer is a gap
+_ROUNDING = 1e-6  # of a step: what lasts exactly so long is none, however its stamps were rounded in memory
 EVEN = 1e-9  # of the whole time: stamps this near to even ones are even
 
 
@@ -39,7 +39,7 @@ def gaps_of(times: NDArray[np.float64], rate_hz: float = 0.0) -> NDArray[np.bool
     if not len(steps):
         return np.zeros(0, bool)
     usual = 1 / rate_hz if rate_hz > 0 else float(np.median(steps))
-    return steps > LONGEST * usual * (1 + ROUNDING)
+    return steps > _LONGEST * usual * (1 + _ROUNDING)
 
 
 def progress_at(times: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,14 +25,14 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mpr.core.data.display import Display, shown_stream
-from mpr.core.data.stamps import FORWARD_S, Stamp, anew
+from mpr.core.data.stamps import FORWARD_S, FrameStamp, anew
 from mpr.core.errors import BadVideo
 
 # PyAV's IndexError: a packet of a stream that was not there when the file was opened.
-DAMAGED = (av.error.FFmpegError, IndexError)
+VIDEO_ERRORS = (av.error.FFmpegError, IndexError)
 MICRO = Fraction(2, 1_000_000)  # seconds: FFmpeg rounds a container's start to microseconds
 LATEST = 86_400  # seconds: pictures that begin a day after the sound are a damaged stamp
-CUT = "cut it there, or encode it anew as one video"
+_CUT = "cut it there, or encode it anew as one video"
 SLICE = 5  # H.264's kind of unit that holds a picture that decodes by itself
 STAMPS_MAY_JUMP = 0x0200  # FFmpeg's AVFMT_TS_DISCONT, of a container's format
 KEYFRAME_EVERY = 8  # frames; random access decodes at most this many
@@ -110,7 +110,7 @@ class VideoFrames:
         if exact:
             try:
                 self._container.seek(self._pts[self._keys[key]], stream=stream, backward=True)
-            except DAMAGED as error:
+            except VIDEO_ERRORS as error:
                 raise BadVideo(f"video {self.path}: cannot seek to frame {t} ({error})") from error
         self._decoder = self._container.decode(stream)
 
@@ -125,18 +125,18 @@ class VideoFrames:
         while index is None:
             try:
                 frame = next(self._decoder)
-            except (StopIteration, *DAMAGED) as error:
+            except (StopIteration, *VIDEO_ERRORS) as error:
                 raise BadVideo(f"video {self.path} is truncated: frame {t} of {len(self)} does not decode") from error
             display = self._display  # None: at the start of the file
             display = display or display_of(self.path, self._container, self._container.streams[self._stream], frame)
             self._display, index = display, self._index.get(frame.pts)
             if change := display.change(frame):
-                raise BadVideo(f"video {self.path}: {_when(self.times, index)} its {change}: {CUT}")
+                raise BadVideo(f"video {self.path}: {_when(self.times, index)} its {change}: {_CUT}")
         self._at = index
         if index >= t:
             try:
                 self._frame = display.picture(frame)
-            except DAMAGED as error:
+            except VIDEO_ERRORS as error:
                 raise BadVideo(
                     f"video {self.path}: frame {t} of {len(self)} has colours unknown here: encode it anew"
                 ) from error
@@ -162,7 +162,7 @@ class VideoFrames:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """A file's container and the video stream that is shown, open inside the `with`.
 
     Titles in another encoding than UTF-8, as old cameras write them, are no fault. Raises BadVideo where there is no
@@ -177,14 +177,14 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             if stream.codec_context is None:
                 raise BadVideo(f"video {path}: its codec is unknown here: encode it anew, if it is not damaged")
             yield container, stream
-    except DAMAGED as error:
+    except VIDEO_ERRORS as error:
         why = getattr(error, "strerror", "a stream begins amid it")
         raise BadVideo(f"video {path} cannot be read ({why}): truncated, or not a video") from error
 
 
 def displayed(path: Path) -> Display:
     """How a video is shown, by its first picture. Raises BadVideo."""
-    with opened(path) as (container, stream):
+    with open_video_stream(path) as (container, stream):
         if frame := next(container.decode(stream), None):
             return display_of(path, container, stream, frame)
     raise BadVideo(f"video {path} has no frames")
@@ -213,7 +213,7 @@ class _Index:
 def _indexed(path: Path, size: int, changed_ns: int) -> _Index:
     """All packets are looked at, which reads the whole file: once a video, of which there may be hundreds of actions;
     again where its size or time of change is another. Raises BadVideo."""
-    with opened(path) as (container, stream):
+    with open_video_stream(path) as (container, stream):
         base, start = Fraction(stream.time_base or Fraction(1, 1)), container_start(container, stream)
         mp4 = "mp4" in container.format.name
         plain = mp4 and stream.codec_context.name == "h264"
@@ -226,13 +226,13 @@ def _indexed(path: Path, size: int, changed_ns: int) -> _Index:
         at, exact_seek = stream.index, mp4 or "matroska" in container.format.name
     if not packets:
         raise BadVideo(f"video {path} has no frames")
-    stamps = [Stamp(pts, dts, key) for pts, dts, key, *_ in packets if pts is not None]
+    stamps = [FrameStamp(pts, dts, key) for pts, dts, key, *_ in packets if pts is not None]
     if len(stamps) < len(packets):
         raise BadVideo(f"video {path} has frames without time stamps: put it into an MP4 file first")
     if (broken := anew(stamps, forward)) is not None:
         before = [stamp.pts for stamp in stamps[:broken]]
         second = _seconds([min(before), max(before)], base, start)[1]
-        raise BadVideo(f"video {path}: after second {second:.2f} its stamps start anew: {CUT}")
+        raise BadVideo(f"video {path}: after second {second:.2f} its stamps start anew: {_CUT}")
     pts = sorted({stamp.pts for stamp in stamps})
     place = {pts: i for i, pts in enumerate(pts)}
     keys = {place[stamp.pts] for stamp in stamps if stamp.keyframe} | {0}
@@ -240,7 +240,7 @@ def _indexed(path: Path, size: int, changed_ns: int) -> _Index:
     if (corrupt := next((k for k, row in enumerate(packets) if row[3]), None)) is not None:
         if corrupt == len(packets) - 1:
             raise BadVideo(f"video {path} is truncated: after {corrupt} frames the file ends within one")
-        raise BadVideo(f"video {path} is damaged {_when(times, place[stamps[corrupt].pts])}: {CUT}")
+        raise BadVideo(f"video {path} is damaged {_when(times, place[stamps[corrupt].pts])}: {_CUT}")
     index = _Index(at, exact_seek, tuple(pts), times, tuple(sorted(keys)))
     if any(described for *_, described in packets[1:]):
         _refuse_change(path, index)
@@ -256,7 +256,10 @@ def _goes_on(packet: av.Packet) -> bool:
 def _refuse_change(path: Path, index: _Index) -> None:
     """Raises BadVideo where the last keyframe is not shown as the first picture is: by when that began."""
     display = None
-    with suppress(BadVideo), opened(path) as (container, stream):  # what does not decode is found when it is read
+    with (
+        suppress(BadVideo),
+        open_video_stream(path) as (container, stream),
+    ):  # what does not decode is found when it is read
         first = next(container.decode(stream), None)
         container.seek(index.pts[index.keys[-1]], stream=stream, backward=True)
         last = next(container.decode(stream), None)
@@ -264,12 +267,12 @@ def _refuse_change(path: Path, index: _Index) -> None:
             display = shown
     if display is None:
         return
-    with opened(path) as (container, stream):
+    with open_video_stream(path) as (container, stream):
         stream.codec_context.skip_frame = "NONKEY"
         for frame in container.decode(stream):
             if change := display.change(frame):
                 at = index.pts.index(frame.pts) if frame.pts in index.pts else None
-                raise BadVideo(f"video {path}: {_when(index.times, at)} its {change}: {CUT}")
+                raise BadVideo(f"video {path}: {_when(index.times, at)} its {change}: {_CUT}")
 
 
 def _when(times: NDArray[np.float64], index: int | None) -> str:

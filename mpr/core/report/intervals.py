@@ -20,15 +20,15 @@ from scipy.special import betaincinv, stdtrit
 
 ONE_SIDE = 0.975
 Z = 1.959963984540054  # the normal law's quantile there
-LEAST = 1.6448536269514722  # its quantile for 90 %: no interval over runs is narrower than single episodes make that
+_LEAST = 1.6448536269514722  # its quantile for 90 %: no interval over runs is narrower than single episodes make that
 UNBOUNDED = (-np.inf, np.inf)
-UNIT = (0.0, 1.0)  # shares, agreements, success
+UNIT_RANGE = (0.0, 1.0)  # shares, agreements, success
 SIGNED = (-1.0, 1.0)  # cosines, differences of shares
 NAN = float("nan")
 
 Bounds = tuple[float, float]  # least and greatest that a figure can be
 Array = NDArray[np.float64]
-Limits = tuple[Array, Array]
+_Limits = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def probability_of_improvement(ones: ArrayLike, others: ArrayLike) -> Interval:
     return Interval(value, low, high, n)
 
 
-def limits_of_mean(values: Array) -> Limits:
+def limits_of_mean(values: Array) -> _Limits:
     """Limits [...] for `mean_over_runs` of values [..., R, E].
 
     Runs, starts and the rest are crossed random effects, told apart by the method of moments, and each counts once:
@@ -178,10 +178,10 @@ def limits_of_mean(values: Array) -> Limits:
     """
     side = _crossed(values)
     half = _half_width([side], side.by_start)
-    return _limits(values.mean((-1, -2)), half, values.shape[-1], UNIT, wilson)
+    return _limits(values.mean((-1, -2)), half, values.shape[-1], UNIT_RANGE, wilson)
 
 
-def limits_of_difference(ones: Array, others: Array) -> Limits:
+def limits_of_difference(ones: Array, others: Array) -> _Limits:
     """Limits [...] for `difference_over_runs` of values [..., R, E] and [..., Q, E].
 
     As `limits_of_mean`, but Welch's t over the runs of both sides, and of the starts only what differs between the
@@ -253,7 +253,7 @@ def _half_width(sides: Sequence[_Crossed], by_start: Array) -> Array:
     freedom = _welch(variances, np.array([max(s.runs - 1.0, 1.0) for s in sides]))
     of_starts = np.maximum(by_start.var(-1, ddof=1) / starts - rest, 0)
     squared = _student(freedom) ** 2 * variances.sum(0) + _student(starts - 1.0) ** 2 * of_starts
-    return np.sqrt(np.maximum(squared, LEAST**2 * rest))
+    return np.sqrt(np.maximum(squared, _LEAST**2 * rest))
 
 
 def _welch(variances: Array, freedoms: Array) -> Array:
@@ -272,7 +272,7 @@ def _jackknife(left_out: Array) -> float:
     return float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
 
 
-def _limits(value: Array, half: Array, n: int, bounds: Bounds, form: Callable[[Array, Array], Limits]) -> Limits:
+def _limits(value: Array, half: Array, n: int, bounds: Bounds, form: Callable[[Array, Array], _Limits]) -> _Limits:
     """Limits of a figure from half its width; within bounds, those of `form` for as many yes-or-no outcomes as would
     give that width, and for `n` where nothing varies. Raises ValueError for a figure out of its bounds."""
     if not np.all(np.isfinite(bounds)):
@@ -289,14 +289,14 @@ def _limits(value: Array, half: Array, n: int, bounds: Bounds, form: Callable[[A
     return bounds[0] + width * low, bounds[0] + width * high
 
 
-def wilson(share: Array, n: Array) -> Limits:
+def wilson(share: Array, n: Array) -> _Limits:
     """Wilson's score limits for a share of n outcomes; n need not be whole."""
     middle, scale = share + Z**2 / (2 * n), 1 + Z**2 / n
     half = Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     return np.maximum((middle - half) / scale, 0), np.minimum((middle + half) / scale, 1)
 
 
-def clopper_pearson(share: Array, n: Array) -> Limits:
+def clopper_pearson(share: Array, n: Array) -> _Limits:
     """Clopper and Pearson's limits for a share of n outcomes; n need not be whole."""
     yes, no = share * n, (1 - share) * n
     low = np.where(yes > 0, betaincinv(np.maximum(yes, 1e-12), no + 1, 1 - ONE_SIDE), 0)

@@ -13,7 +13,7 @@ from mpr.core.errors import UserError
 from mpr.core.runs import write_atomic
 
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".mp4": "video/mp4"}
-IMAGE = re.compile(r'<img alt="([^"]*)" src="([^"]*)"\s*/?>')
+_IMAGE = re.compile(r'<img alt="([^"]*)" src="([^"]*)"\s*/?>')
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; display: block; overflow-x: auto } td, th { padding: .3rem .8rem; text-align: left }
@@ -21,7 +21,7 @@ tr + tr, tbody tr { border-top: 1px solid #ddd } img, video { max-width: 100%; h
 figure { margin: 1.5rem 0 } figcaption { color: #666; font-size: .85rem } pre { overflow-x: auto; background: #f6f6f6 }
 figure.wide { overflow-x: auto } figure.wide img { min-width: 56rem }
 """
-WIDE = 3.0  # pictures wider than this many times their height scroll where the page is narrow
+_WIDE = 3.0  # pictures wider than this many times their height scroll where the page is narrow
 
 
 def media_markdown(*files: Path) -> str:
@@ -37,7 +37,7 @@ def write_page(path: Path, text: str) -> None:
     """
     title = text.partition("\n")[0].lstrip("# ")
     body = markdown.markdown(text, extensions=["tables", "fenced_code"])
-    body = IMAGE.sub(lambda found: _figure(html.unescape(found[1]), path.parent / html.unescape(found[2])), body)
+    body = _IMAGE.sub(lambda found: _figure(html.unescape(found[1]), path.parent / html.unescape(found[2])), body)
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
     )
@@ -54,7 +54,7 @@ def _figure(caption: str, file: Path) -> str:
     source, text = f"data:{kind};base64,{base64.b64encode(data).decode()}", html.escape(caption)
     film = f'<video src="{source}" controls loop muted></video>'
     image = f'<img src="{source}" alt="{text}">'
-    wide = ' class="wide"' if kind == "image/png" and _aspect(data) > WIDE else ""
+    wide = ' class="wide"' if kind == "image/png" and _aspect(data) > _WIDE else ""
     return f"<figure{wide}>{film if kind.startswith('video') else image}<figcaption>{text}</figcaption></figure>"
 
 

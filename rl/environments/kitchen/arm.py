@@ -11,18 +11,18 @@ from rl.environments.kitchen.tasks import ARM, END_EFFECTOR
 from tracking.simulator.gl import mujoco
 
 DAMPING = 1e-4
-MARGIN = 0.03  # radians kept from each joint limit
+_MARGIN = 0.03  # radians kept from each joint limit
 TURN_WEIGHT = 0.3  # metres a radian: what a radian of wrong orientation weighs against a metre of wrong position
-STEP = 0.2  # radians: the most a joint turns in one iteration
+_STEP = 0.2  # radians: the most a joint turns in one iteration
 
 
-class Arm:
+class KitchenArm:
     """Kinematics of the seven joints in a private copy of the state; the simulation is never touched."""
 
     def __init__(self, model: Any) -> None:
         self.model, self.data = model, mujoco.MjData(model)
         self.site = model.site(END_EFFECTOR).id
-        self.low, self.high = model.jnt_range[ARM, 0] + MARGIN, model.jnt_range[ARM, 1] - MARGIN
+        self.low, self.high = model.jnt_range[ARM, 0] + _MARGIN, model.jnt_range[ARM, 1] - _MARGIN
         self._position, self._turn = np.zeros((3, model.nv)), np.zeros((3, model.nv))
 
     def pose(self, q: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -47,7 +47,7 @@ class Arm:
             jacobian = np.vstack([self._position, self._turn * TURN_WEIGHT])[:, ARM]
             inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + DAMPING * np.eye(6))
             change = inverse @ error + pull - inverse @ (jacobian @ pull)
-            q = np.clip(q + change * min(1.0, STEP / np.abs(change).max()), self.low, self.high)
+            q = np.clip(q + change * min(1.0, _STEP / np.abs(change).max()), self.low, self.high)
         return q, float(np.linalg.norm(error[:3]))
 
     def _error(self, q: NDArray, position: NDArray, orientation: NDArray) -> NDArray[np.float64]:

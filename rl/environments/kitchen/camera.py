@@ -13,12 +13,12 @@ import numpy as np
 
 from mpr.core.data.scene import CameraPath
 from mpr.core.errors import UserError
-from rl.environments.kitchen.tasks import Task, Views
+from rl.environments.kitchen.tasks import Task, TaskViews
 
-SIZE = 640  # pixels, square
+RENDERED_PX = 640  # pixels, square
 FOVY = np.deg2rad(45.0)
 HELD_OUT = "held_out_"  # views whose names begin so are for reported evaluation only
-VIEWS = tuple(view.name for view in fields(Views))
+VIEWS = tuple(view.name for view in fields(TaskViews))
 MIRRORED = ("mirrored",)  # views whose pictures are flipped left-right
 
 
@@ -49,7 +49,7 @@ def camera_path(task: Task, view: str, length: int) -> CameraPath:
         positions=np.tile(centre + v.distance * back, (length, 1)),
         quaternions=np.tile(quaternion, (length, 1)),
         fovy=float(FOVY),
-        width=SIZE,
-        height=SIZE,
+        width=RENDERED_PX,
+        height=RENDERED_PX,
         mirrored=view in MIRRORED,
     )

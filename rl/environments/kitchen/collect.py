@@ -19,20 +19,20 @@ from rl.data.demonstrations import (
     save_demonstration,
     seed_of,
 )
-from rl.environments.kitchen.config import SEEDS, DemosConfig
+from rl.environments.kitchen.config import DEMO_SEEDS_END, KitchenDemosConfig
 from rl.environments.kitchen.demonstrate import demonstrate
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.minari_data import read_minari, save_minari
 from rl.environments.kitchen.pictures import KitchenPictures, with_pictures
 from rl.environments.kitchen.tasks import find_task, goal
 
-MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
+_MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
 
 
-def collect(config: DemosConfig) -> None:
+def collect_kitchen_demos(config: KitchenDemosConfig) -> None:
     """What is missing of the folder that `config` describes, and its summary."""
     run = RunFolder(config.out, "demos", as_dict(config), free=("out", "num_demos", "count", "minari"))
-    record(config, run)
+    _record(config, run)
     if config.minari:
         _save_minari(config)
     rows = run.metrics()
@@ -41,7 +41,7 @@ def collect(config: DemosConfig) -> None:
     print(f"{len(steps)} demonstrations of {len(rows)} attempts in {config.out}")
 
 
-def record(config: DemosConfig, run: RunFolder) -> None:
+def _record(config: KitchenDemosConfig, run: RunFolder) -> None:
     """Attempt after attempt, each kept if it succeeds and logged when it is kept, until there are enough."""
     tried = run.metrics()
     done, failures = sum(row["success"] for row in tried), 0
@@ -59,7 +59,7 @@ def record(config: DemosConfig, run: RunFolder) -> None:
             else:
                 failures += 1
             run.log(seed=attempt.seed, success=bool(attempt.success), steps=len(attempt))
-            if failures >= MOST_FAILURES:
+            if failures >= _MOST_FAILURES:
                 raise UserError(
                     f"{failures} seeds in a row failed at {config.task}: try less --noise than {config.noise}"
                 )
@@ -69,15 +69,15 @@ def record(config: DemosConfig, run: RunFolder) -> None:
         raise BadDemonstration(f"{config.source or 'the expert'} gave {done} demonstrations of {config.task}")
 
 
-def _by_the_expert(config: DemosConfig, tried: int) -> Iterator[Episode]:
+def _by_the_expert(config: KitchenDemosConfig, tried: int) -> Iterator[Episode]:
     """The expert's attempts, one a seed, but for those tried before."""
     threshold = find_task(config.task).opened if config.full_open else None
     environment = KitchenEnvironment(config.task, ajar=config.ajar, start=config.start or "", threshold=threshold)
-    for seed in range(config.seed + tried, SEEDS):
+    for seed in range(config.seed + tried, DEMO_SEEDS_END):
         yield demonstrate(environment, seed, config.noise)
 
 
-def _read(config: DemosConfig, tried: int) -> Iterator[Episode]:
+def _read(config: KitchenDemosConfig, tried: int) -> Iterator[Episode]:
     """A Minari data set's demonstrations, but for those read before.
 
     Ours are stored under their seeds, FrankaKitchen-v1's are numbered. Raises BadDemonstration for a seed that is not a
@@ -85,17 +85,17 @@ def _read(config: DemosConfig, tried: int) -> Iterator[Episode]:
     """
     met: set[int] = set()
     for number, one in enumerate(read_minari(config.source, config.task, config.full_open)):
-        if one.seed is None or one.seed in met or not 0 <= one.seed < SEEDS:
+        if one.seed is None or one.seed in met or not 0 <= one.seed < DEMO_SEEDS_END:
             raise BadDemonstration(
-                f"demonstration {number + 1} of {config.source} has seed {one.seed}: seeds are 0 to {SEEDS - 1:,}, and "
-                "no two alike"
+                f"demonstration {number + 1} of {config.source} has seed {one.seed}: seeds are "
+                f"0 to {DEMO_SEEDS_END - 1:,}, and no two alike"
             )
         met.add(one.seed)
         if number >= tried:
             yield one
 
 
-def _save_minari(config: DemosConfig) -> None:
+def _save_minari(config: KitchenDemosConfig) -> None:
     demonstrations = (load_demonstration(folder) for folder in demonstration_folders(config.out))
     what = f"Franka Kitchen, {config.task}, from {config.source or 'a scripted expert'}; learn from infos['label']"
     save_minari(demonstrations, config.out / "minari", f"kitchen/{config.task}-v0", what)

@@ -10,10 +10,10 @@ from rl.environments.kitchen.camera import VIEWS, check_view, view_names
 from rl.environments.kitchen.setting import NOISE
 from rl.environments.kitchen.start_options import START_OPTIONS
 from rl.environments.kitchen.tasks import check_expert, find_task
-from rl.environments.setting import Door
-from rl.environments.starts import ROLES
+from rl.environments.setting import DoorOptions
+from rl.environments.starts import SEEDS_BY_ROLE
 
-KINDS: tuple[str, ...] = (
+EPISODE_KINDS: tuple[str, ...] = (
     "opening",
     "closing",
     "jiggling",
@@ -21,14 +21,14 @@ KINDS: tuple[str, ...] = (
     "partial",
 )  # of episodes; an attempt's noise is drawn by the place
 CYCLES = {"all": view_names(), "development": view_names(held_out=False)}
-SEEDS = ROLES["demonstration"].stop  # the ones above are for training, selection and evaluation
+DEMO_SEEDS_END = SEEDS_BY_ROLE["demonstration"].stop  # the ones above are for training, selection and evaluation
 OF_THE_EXPERT = ("seed", "noise", "ajar", "start")  # settings that a data set does not heed
 
 
 def check_kind(name: str) -> None:
     """Raises UserError naming the kinds of episodes that exist."""
-    if name not in KINDS:
-        raise UserError(f"no kind of episode '{name}'; there is {', '.join(KINDS)}")
+    if name not in EPISODE_KINDS:
+        raise UserError(f"no kind of episode '{name}'; there is {', '.join(EPISODE_KINDS)}")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class EpisodesConfig:
 
 
 @dataclass(frozen=True)
-class DemosConfig(Door):
+class KitchenDemosConfig(DoorOptions):
     """Demonstrations of a Franka Kitchen task: by a scripted expert from random starts, or read from Minari."""
 
     task: str = "microwave"  # microwave, hinge or slide
@@ -78,10 +78,10 @@ class DemosConfig(Door):
             check_view(view)
         if self.num_demos < 1:
             raise UserError(f"--num_demos is at least 1, got {self.num_demos}")
-        if not 0 <= self.seed <= SEEDS - self.num_demos:
+        if not 0 <= self.seed <= DEMO_SEEDS_END - self.num_demos:
             raise UserError(
-                f"{self.num_demos} demonstrations from seed {self.seed}: demonstrations have seeds 0 to {SEEDS - 1:,}, "
-                "the ones above are for training, selection and evaluation"
+                f"{self.num_demos} demonstrations from seed {self.seed}: demonstrations have seeds "
+                f"0 to {DEMO_SEEDS_END - 1:,}, the ones above are for training, selection and evaluation"
             )
         if not 0 <= self.noise <= 1:
             raise UserError(f"noise must lie in 0 to 1 (action units), got {self.noise}")

@@ -9,11 +9,11 @@ import numpy as np
 from mpr.core.data.episode import Episode
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.expert import opening_plan
-from rl.environments.kitchen.rollout import follow
+from rl.environments.kitchen.rollout import follow_plan
 from rl.environments.kitchen.setting import NOISE
 
 STREAM = 100  # of random numbers, beside those of `episodes`
-VIEW = "front"  # of the recording; pictures can be rendered from any
+RECORDED_VIEW = "front"  # of the recording; pictures can be rendered from any
 
 
 def demonstrate(environment: KitchenEnvironment, seed: int, noise: float = NOISE) -> Episode:
@@ -24,6 +24,6 @@ def demonstrate(environment: KitchenEnvironment, seed: int, noise: float = NOISE
     """
     state, _ = environment.reset(seed=seed)
     rng = np.random.default_rng([seed, STREAM])
-    made = follow(environment, state, opening_plan(environment, rng), rng, noise, view=VIEW)
+    made = follow_plan(environment, state, opening_plan(environment, rng), rng, noise, view=RECORDED_VIEW)
     singles = {name: array.astype(np.float32) for name, array in made.arrays.items() if name != "times"}
     return replace(made, seed=seed, **singles)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mpr.core.errors import UserError
 from rl.environments.kitchen.scene import move_base
-from rl.environments.kitchen.setting import STEP_LIMIT
+from rl.environments.kitchen.setting import KITCHEN_STEP_LIMIT
 from rl.environments.kitchen.start_options import AJAR, SHUT, START_OPTIONS, StartOption
 from rl.environments.kitchen.tasks import ARM, END_EFFECTOR, Task, find_task
 from rl.environments.starts import OwnStarts, Starts
@@ -58,7 +58,7 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         start: str = "",
         threshold: float | None = None,
         terminate: bool = True,
-        step_limit: int = STEP_LIMIT,
+        step_limit: int = KITCHEN_STEP_LIMIT,
         robot_noise_ratio: float = 0.01,
         object_noise_ratio: float = 0.0005,
         role: str = "training",

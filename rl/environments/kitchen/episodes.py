@@ -20,16 +20,16 @@ from mpr.core.data.episode import Episode
 from mpr.core.data.episode_folder import save_episode
 from mpr.core.errors import UserError
 from mpr.core.runs import RunFolder
-from rl.environments.kitchen.config import CYCLES, KINDS, EpisodesConfig, check_kind
+from rl.environments.kitchen.config import CYCLES, EPISODE_KINDS, EpisodesConfig, check_kind
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.expert import Plan, opening_plan
-from rl.environments.kitchen.rollout import follow
-from rl.environments.kitchen.setting import NOISE, STEP_LIMIT
+from rl.environments.kitchen.rollout import follow_plan
+from rl.environments.kitchen.setting import KITCHEN_STEP_LIMIT, NOISE
 from rl.environments.kitchen.tasks import Task, find_task
 
 KETTLE = slice(23, 26)  # qpos: where the kettle stands; knocked over, an episode shows another story
 KETTLE_STILL = 0.03  # metres
-MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
+_MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
 
 
 class NotOfItsKind(Exception):
@@ -120,24 +120,24 @@ _KINDS = (  # in the order of KINDS
 def find_kind(name: str) -> Kind:
     """The kind of that name. Raises UserError naming those that exist."""
     check_kind(name)
-    return dict(zip(KINDS, _KINDS, strict=True))[name]
+    return dict(zip(EPISODE_KINDS, _KINDS, strict=True))[name]
 
 
 @lru_cache(maxsize=6)
 def _environment(task: str, ends_at_success: bool) -> KitchenEnvironment:
     """Kept, because compiling the kitchen takes longer than an episode; `reset` leaves nothing of the last one."""
     threshold = find_task(task).opened
-    return KitchenEnvironment(task, threshold=threshold, terminate=ends_at_success, step_limit=10 * STEP_LIMIT)
+    return KitchenEnvironment(task, threshold=threshold, terminate=ends_at_success, step_limit=10 * KITCHEN_STEP_LIMIT)
 
 
 def attempt_episode(task: str, kind: str, seed: int, view: str) -> Episode:
     """One episode. The view changes nothing but the camera. Raises NotOfItsKind where this seed gives none."""
     what, how = find_task(task), find_kind(kind)
     environment = _environment(task, how.ends_at_success)
-    rng = np.random.default_rng([seed, KINDS.index(kind)])
+    rng = np.random.default_rng([seed, EPISODE_KINDS.index(kind)])
     state, _ = environment.reset(seed=seed)
     script = how.script(environment, rng)
-    made = follow(environment, state, script.plan, rng, begin=script.begin, view=view)
+    made = follow_plan(environment, state, script.plan, rng, begin=script.begin, view=view)
     assert made.recording is not None
     _check(what, how, made.recording.qpos)
     about = {"kind": kind, "view": view, "noise": NOISE, "opened": what.opened}
@@ -174,7 +174,7 @@ def record_episodes(config: EpisodesConfig) -> None:
             except NotOfItsKind as why:
                 failures += 1
                 run.log(seed=seed, failed=str(why), steps=0)
-                if failures > MOST_FAILURES:
+                if failures > _MOST_FAILURES:
                     vain = f"{failures} seeds in a row gave no {config.kind} of {config.task}"
                     raise UserError(f"{vain}; the last: {why}") from why
             else:

@@ -12,23 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.errors import UserError
-from rl.environments.kitchen.arm import Arm
+from rl.environments.kitchen.arm import KitchenArm
 from rl.environments.kitchen.environment import KitchenEnvironment
-from rl.environments.kitchen.setting import RATE_HZ
-from rl.environments.kitchen.tasks import ARM, Grasp, Task
+from rl.environments.kitchen.setting import KITCHEN_RATE_HZ
+from rl.environments.kitchen.tasks import ARM, HandleGrasp, Task
 from tracking.simulator.gl import mujoco
 
 OPEN, SHUT = 1.0, -1.0  # finger commands
 REACH_SPEED = 0.5  # radians a second, mean of the fastest joint on its way to the handle
-STANDOFF = 0.15  # metres before the handle where the approach starts and a retreat ends
-FASTEST = np.array([0.05, 0.03, 0.05, 0.05, 0.08, 0.08, 0.08])  # radians a step that the motors can carry the arm
+_STANDOFF = 0.15  # metres before the handle where the approach starts and a retreat ends
+_FASTEST = np.array([0.05, 0.03, 0.05, 0.05, 0.08, 0.08, 0.08])  # radians a step that the motors can carry the arm
 ACTION_TO_RADIANS = 0.16  # an action of 1 asks for 2 rad/s over 0.08 s
 RESPONSE = np.array([0.5] * 4 + [0.6] * 3)  # share of the asked turn that the position actuators give in one step
-SLACK = 0.05  # radians behind the reference at which the reference waits
-PATIENCE = 12  # steps it waits
+_SLACK = 0.05  # radians behind the reference at which the reference waits
+_PATIENCE = 12  # steps it waits
 
 
-def _facing(grasp: Grasp, turned: float = 0.0) -> NDArray[np.float64]:
+def _facing(grasp: HandleGrasp, turned: float = 0.0) -> NDArray[np.float64]:
     """Gripper-to-world rotation [3, 3] at a door turned so far (radians, counter-clockwise from above): looks along +y
     turned by yaw, fingers open level (the handles are upright)."""
     yaw, side = grasp.yaw + grasp.follow * turned, -1.0 if grasp.flipped else 1.0
@@ -55,7 +55,7 @@ class Plan:
         self.task: Task = environment.task
         if self.task.grasp is None:
             raise UserError(f"kitchen task '{self.task.name}' has no grasp: it has no scripted expert")
-        self.grasp, self.arm = self.task.grasp, Arm(environment.model)
+        self.grasp, self.arm = self.task.grasp, KitchenArm(environment.model)
         self.arm.data.qpos[:] = environment.data.qpos
         self.posture = np.array(self.grasp.posture)
         self.shift, self.speed = np.zeros(3) if shift is None else np.asarray(shift, float), speed
@@ -87,7 +87,7 @@ class Plan:
         for s in _ease(steps):
             self.travel = start + s * (travel - start)
             before, q = self.q, self._at(self.travel, distances[0] + s * (distances[1] - distances[0]))
-            pieces = max(1, int(np.ceil((np.abs(q - before) / FASTEST).max())))
+            pieces = max(1, int(np.ceil((np.abs(q - before) / _FASTEST).max())))
             for piece in range(1, pieces + 1):
                 self._append(before + piece / pieces * (q - before))
         return self
@@ -96,11 +96,11 @@ class Plan:
         """To the standoff in joint space, then straight to the handle, fingers open."""
         start, self.finger = self.q, OPEN
         self.q = self.posture
-        goal = self._at(self.travel, STANDOFF, iterations=200)
-        steps = int(np.ceil(np.abs(goal - start).max() / (REACH_SPEED * self.speed) * RATE_HZ)) + 1
+        goal = self._at(self.travel, _STANDOFF, iterations=200)
+        steps = int(np.ceil(np.abs(goal - start).max() / (REACH_SPEED * self.speed) * KITCHEN_RATE_HZ)) + 1
         for s in _ease(steps):
             self._append(start + s * (goal - start))
-        return self._carry(int(np.ceil(8 / self.speed)), self.travel, (STANDOFF, self.grasp.depth))
+        return self._carry(int(np.ceil(8 / self.speed)), self.travel, (_STANDOFF, self.grasp.depth))
 
     def grip(self, steps: int = 6) -> Plan:
         """Close the fingers."""
@@ -119,7 +119,7 @@ class Plan:
     def let_go(self) -> Plan:
         """Open the fingers and draw the hand straight back."""
         self.finger = OPEN
-        return self.wait(4)._carry(int(np.ceil(10 / self.speed)), self.travel, (self.grasp.depth, STANDOFF))
+        return self.wait(4)._carry(int(np.ceil(10 / self.speed)), self.travel, (self.grasp.depth, _STANDOFF))
 
 
 class Follower:
@@ -140,7 +140,7 @@ class Follower:
             missing = (q - self.before) - RESPONSE * ACTION_TO_RADIANS * self.asked
             self.disturbance = np.clip(self.disturbance + 0.4 * (missing - self.disturbance), -0.06, 0.06)
         lag = float(np.abs(self.plan.joints[self.at] - q).max())
-        if lag < SLACK or self.waited >= PATIENCE:
+        if lag < _SLACK or self.waited >= _PATIENCE:
             self.at, self.waited = min(self.at + 1, len(self.plan) - 1), 0
         else:
             self.waited += 1

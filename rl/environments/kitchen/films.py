@@ -15,7 +15,7 @@ from mpr.core.runs import atomic_path
 from rl.environments.kitchen.pictures import KitchenPictures
 from rl.environments.kitchen.tasks import Task
 
-SIZE = 256  # pixels, side of one policy's picture
+_SIZE = 256  # pixels, side of one policy's picture
 ACROSS = 5  # pictures side by side
 
 
@@ -25,7 +25,7 @@ def film(path: Path, episodes: Mapping[str, Episode], task: Task, view: str) -> 
     One that ended stands still, its ending written under it. Raises NoGL where nothing can be rendered.
     """
     columns: list[NDArray[np.uint8]] = []
-    with KitchenPictures(task, [view], SIZE) as pictures:
+    with KitchenPictures(task, [view], _SIZE) as pictures:
         for name, episode in episodes.items():
             assert episode.recording is not None
             columns.append(_captioned(pictures.of(episode.recording)[view], name, episode.success))

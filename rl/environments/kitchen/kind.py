@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rl.environments.kind import EnvironmentKind
 from rl.environments.kitchen.camera import check_view
-from rl.environments.kitchen.setting import ACTION, STATE, STEP_LIMIT
+from rl.environments.kitchen.setting import ACTION, KITCHEN_STEP_LIMIT, STATE
 from rl.environments.kitchen.start_options import start_of
 from rl.environments.kitchen.tasks import find_task, goal
 from rl.environments.setting import RewardView, Setting
@@ -24,7 +24,7 @@ class KitchenKind(EnvironmentKind):
     """Adds and clips; `dense` sees what no camera does; recordings show every episode from any view."""
 
     seen: ClassVar[bool] = True
-    sizes: ClassVar[tuple[int, int, int] | None] = (STATE + ACTION, ACTION, STEP_LIMIT)
+    sizes: ClassVar[tuple[int, int, int] | None] = (STATE + ACTION, ACTION, KITCHEN_STEP_LIMIT)
     filmed: ClassVar[bool] = True
 
     def check(self, setting: Setting) -> None:

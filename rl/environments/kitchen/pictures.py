@@ -13,15 +13,15 @@ from mpr.core.data.episode import Episode
 from mpr.core.data.scene import SceneRecording
 from mpr.core.errors import UserError
 from rl.data.demonstrations import FrameSize
-from rl.environments.kitchen.camera import SIZE, camera_path
+from rl.environments.kitchen.camera import RENDERED_PX, camera_path
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.recording import scene_recording
-from rl.environments.kitchen.scene import build, move_base
+from rl.environments.kitchen.scene import build_kitchen, move_base
 from rl.environments.kitchen.tasks import Task
 from tracking.simulator.mujoco_render import SceneRenderer
 from tracking.simulator.mujoco_scene import RecordedScene
 
-WHOLE = Square(-0.5, -0.5, SIZE)  # of a view's picture
+WHOLE = Square(-0.5, -0.5, RENDERED_PX)  # of a view's picture
 
 
 class KitchenPictures:
@@ -44,7 +44,7 @@ class KitchenPictures:
     def open(self) -> None:
         """Open the renderer before a picture is wanted, so that NoGL is raised now and not hours later."""
         if self.views:
-            self.look(scene_recording(self.task, np.zeros(2), build().qpos0[None], self.views[0]))
+            self.look(scene_recording(self.task, np.zeros(2), build_kitchen().qpos0[None], self.views[0]))
 
     def now(self, environment: KitchenEnvironment) -> dict[str, NDArray[np.uint8]]:
         """What the views show of the environment's present state: view -> uint8 RGB [size, size, 3]."""
@@ -63,7 +63,7 @@ class KitchenPictures:
     def look(self, recording: SceneRecording) -> SceneRenderer:
         """The renderer, turned to this recording: opening one takes longer than a picture."""
         if self._renderer is None:
-            self._renderer = SceneRenderer(RecordedScene(recording, model=build()), WHOLE, self.size)
+            self._renderer = SceneRenderer(RecordedScene(recording, model=build_kitchen()), WHOLE, self.size)
         scene = self._renderer.scene
         move_base(scene.model, recording.arguments["base_offset"])
         scene.recording, scene._at = recording, -1

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mpr.core.data.scene import SceneRecording
 from rl.environments.kitchen.camera import camera_path
 from rl.environments.kitchen.environment import KitchenEnvironment
-from rl.environments.kitchen.setting import RATE_HZ
+from rl.environments.kitchen.setting import KITCHEN_RATE_HZ
 from rl.environments.kitchen.tasks import Task
 
 
@@ -17,13 +17,13 @@ def scene_recording(task: Task, base_offset: NDArray, qpos: NDArray, view: str) 
 
     Raises UserError for a view that does not exist.
     """
-    times = np.arange(len(qpos)) / RATE_HZ
+    times = np.arange(len(qpos)) / KITCHEN_RATE_HZ
     return SceneRecording(
         scene="kitchen",
         arguments={"base_offset": np.asarray(base_offset, float).tolist()},
         qpos=qpos,
         times=times,
-        rate_hz=RATE_HZ,
+        rate_hz=KITCHEN_RATE_HZ,
         camera=camera_path(task, view, len(times)),
         object_bodies=task.object_bodies,
         part_bodies=task.part_bodies,
@@ -31,6 +31,6 @@ def scene_recording(task: Task, base_offset: NDArray, qpos: NDArray, view: str) 
     )
 
 
-def record(environment: KitchenEnvironment, view: str = "front") -> SceneRecording:
+def record_kitchen(environment: KitchenEnvironment, view: str = "front") -> SceneRecording:
     """The episode so far, of an environment that was reset; its final frame included."""
     return scene_recording(environment.task, environment.base_offset, np.array(environment.trajectory), view)

@@ -9,11 +9,11 @@ from mpr.core.data.episode import Episode
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.expert import Follower, Plan
 from rl.environments.kitchen.recording import scene_recording
-from rl.environments.kitchen.setting import NOISE, RATE_HZ, STEP_LIMIT
+from rl.environments.kitchen.setting import KITCHEN_RATE_HZ, KITCHEN_STEP_LIMIT, NOISE
 from rl.environments.kitchen.tasks import ARM
 
 
-def follow(
+def follow_plan(
     environment: KitchenEnvironment,
     state: NDArray,
     plan: Plan,
@@ -30,7 +30,7 @@ def follow(
     """
     follower, states, labels, actions = Follower(plan), [state], [], []
     terminated, first = False, 0
-    while not (terminated or follower.done) and len(actions) - first < STEP_LIMIT:
+    while not (terminated or follower.done) and len(actions) - first < KITCHEN_STEP_LIMIT:
         if follower.at < begin:
             first = len(actions)
         label = follower.act(environment.data)
@@ -52,5 +52,5 @@ def follow(
         truncated=not terminated,
         success=terminated,
         recording=recording,
-        rate_hz=RATE_HZ,
+        rate_hz=KITCHEN_RATE_HZ,
     )

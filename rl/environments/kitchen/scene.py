@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.errors import UserError
-from rl.environments.kitchen.tasks import TASKS, Task, find_task
+from rl.environments.kitchen.tasks import KITCHEN_TASKS, Task, find_task
 from tracking.simulator.gl import mujoco
 
 ROBOT_BASE = 1  # the nameless body that carries the robot's stand and the arm
@@ -37,7 +37,7 @@ def model_path() -> Path:
     return assets / "kitchen_franka" / "kitchen_assets" / "kitchen_env_model.xml"
 
 
-def build(base_offset: Sequence[float] = (0.0, 0.0)) -> Any:
+def build_kitchen(base_offset: Sequence[float] = (0.0, 0.0)) -> Any:
     """mujoco.MjModel of the kitchen with the robot's base moved by (x, y) metres: the scene `kitchen`."""
     model = copy.copy(_compiled())
     move_base(model, base_offset)
@@ -70,7 +70,7 @@ def _compiled() -> Any:
 
 def _tasks() -> Iterator[Task]:
     """All that can be imported: another package's that cannot is refused where it is asked for."""
-    for name in TASKS.names():
+    for name in KITCHEN_TASKS.names():
         with suppress(UserError):
             yield find_task(name)
 

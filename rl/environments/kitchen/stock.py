@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.data.episode import Episode
-from rl.environments.kitchen.demonstrate import VIEW
+from rl.environments.kitchen.demonstrate import RECORDED_VIEW
 from rl.environments.kitchen.recording import scene_recording
-from rl.environments.kitchen.scene import build
+from rl.environments.kitchen.scene import build_kitchen
 from rl.environments.kitchen.tasks import END_EFFECTOR, Task
 from tracking.simulator.gl import mujoco
 
@@ -26,7 +26,7 @@ def joint_positions(observations: NDArray) -> NDArray[np.float64]:
 
 def rebuilt_states(task: Task, observations: NDArray) -> NDArray[np.float32]:
     """Our states [T+1, 62] from observations [T+1, 59]: handle minus gripper by kinematics."""
-    data = mujoco.MjData(build())
+    data = mujoco.MjData(build_kitchen())
     gaps = np.zeros((len(observations), 3))
     for t, qpos in enumerate(joint_positions(observations)):
         data.qpos[:] = qpos
@@ -41,7 +41,7 @@ def stock_demonstration(task: Task, observations: NDArray, actions: NDArray, see
     end = next((t for t, q in enumerate(qpos) if task.solved(q)), 0)
     if end == 0:
         return None
-    recording = scene_recording(task, np.zeros(2), qpos[: end + 1], VIEW)
+    recording = scene_recording(task, np.zeros(2), qpos[: end + 1], RECORDED_VIEW)
     return Episode(
         states=rebuilt_states(task, observations[: end + 1]),
         times=recording.times,

@@ -18,13 +18,13 @@ from mpr.core.errors import UserError
 from mpr.core.registry import Registry
 
 ARM = slice(0, 7)  # qpos, and of the action: radians, joint velocities
-FINGERS = slice(7, 9)
+FINGER_JOINTS = slice(7, 9)
 STOCK_RADIUS = 0.3  # FrankaKitchen-v1's success: within this distance of the goal
 END_EFFECTOR = "end_effector"  # site between the fingers
 
 
 @dataclass(frozen=True)
-class Grasp:
+class HandleGrasp:
     """How the arm holds a task's handle: found by a search over poses for reach, free joints and no contact."""
 
     posture: tuple[float, ...]  # joints [7] before the handle
@@ -35,7 +35,7 @@ class Grasp:
 
 
 @dataclass(frozen=True)
-class View:
+class _View:
     """Where a camera stands around a task's centre."""
 
     azimuth: float  # degrees from straight before the kitchen (-y); positive: further right (+x)
@@ -44,17 +44,17 @@ class View:
 
 
 @dataclass(frozen=True)
-class Views:
+class TaskViews:
     """The cameras of a task. `mirrored` is flipped left-right; the held-out ones are for reported evaluation only."""
 
-    front: View = View(0, 10, 1.75)
-    left: View = View(-18, 18, 1.75)
-    right: View = View(26, 20, 1.8)
-    high: View = View(4, 42, 1.75)
-    low: View = View(-12, -4, 1.7)
-    mirrored: View = View(-14, 30, 1.75)
-    held_out_1: View = View(14, 2, 1.85)
-    held_out_2: View = View(-30, 36, 1.75)
+    front: _View = _View(0, 10, 1.75)
+    left: _View = _View(-18, 18, 1.75)
+    right: _View = _View(26, 20, 1.8)
+    high: _View = _View(4, 42, 1.75)
+    low: _View = _View(-12, -4, 1.7)
+    mirrored: _View = _View(-14, 30, 1.75)
+    held_out_1: _View = _View(14, 2, 1.85)
+    held_out_2: _View = _View(-30, 36, 1.75)
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Task:
     object_bodies: tuple[str, ...]  # the whole appliance
     part_bodies: tuple[str, ...]  # what moves
     centre: tuple[float, float, float]  # metres, world: middle of what one looks at
-    views: Views = Views()
-    grasp: Grasp | None = None  # of the scripted expert; none: no scripted episodes
+    views: TaskViews = TaskViews()
+    grasp: HandleGrasp | None = None  # of the scripted expert; none: no scripted episodes
 
     @property
     def qpos(self) -> int:
@@ -116,17 +116,17 @@ MICROWAVE = Task(
     part_bodies=("microdoorroot",),
     centre=(-0.75, 0.45, 1.80),
     # It stands in a corner: its views keep clear of the wall to its left.
-    views=Views(
-        front=View(0, 12, 1.75),
-        left=View(-16, 20, 1.8),
-        right=View(26, 30, 1.8),
-        high=View(8, 48, 1.75),
-        low=View(-8, -1, 1.6),
-        mirrored=View(-12, 34, 1.8),
-        held_out_1=View(14, 6, 1.85),
-        held_out_2=View(-18, 50, 1.8),
+    views=TaskViews(
+        front=_View(0, 12, 1.75),
+        left=_View(-16, 20, 1.8),
+        right=_View(26, 30, 1.8),
+        high=_View(8, 48, 1.75),
+        low=_View(-8, -1, 1.6),
+        mirrored=_View(-12, 34, 1.8),
+        held_out_1=_View(14, 6, 1.85),
+        held_out_2=_View(-18, 50, 1.8),
     ),
-    grasp=Grasp((-1.013, -1.596, 2.146, -1.533, -1.016, 0.92, -0.452), 0.26, True),
+    grasp=HandleGrasp((-1.013, -1.596, 2.146, -1.533, -1.016, 0.92, -0.452), 0.26, True),
 )
 HINGE = Task(
     name="hinge",
@@ -147,17 +147,17 @@ HINGE = Task(
     object_bodies=("hingecab", "hingeleftdoor", "hingerightdoor"),
     part_bodies=("hingeleftdoor", "hingerightdoor"),
     centre=(-0.50, 0.60, 2.58),
-    views=Views(
-        front=View(-8, 8, 1.75),
-        left=View(-27, 14, 1.7),
-        right=View(24, 16, 1.8),
-        high=View(5, 42, 1.75),
-        low=View(-24, -12, 1.7),
-        mirrored=View(-20, 28, 1.75),
-        held_out_1=View(14, -3, 1.85),
-        held_out_2=View(-56, 32, 1.75),
+    views=TaskViews(
+        front=_View(-8, 8, 1.75),
+        left=_View(-27, 14, 1.7),
+        right=_View(24, 16, 1.8),
+        high=_View(5, 42, 1.75),
+        low=_View(-24, -12, 1.7),
+        mirrored=_View(-20, 28, 1.75),
+        held_out_1=_View(14, -3, 1.85),
+        held_out_2=_View(-56, 32, 1.75),
     ),
-    grasp=Grasp((-0.751, -0.659, 1.219, -1.588, -0.243, 1.269, 0.847), 0.15, False, -0.008),
+    grasp=HandleGrasp((-0.751, -0.659, 1.219, -1.588, -0.243, 1.269, 0.847), 0.15, False, -0.008),
 )
 SLIDE = Task(
     name="slide",
@@ -178,19 +178,19 @@ SLIDE = Task(
     object_bodies=("slide", "slidelink"),
     part_bodies=("slidelink",),
     centre=(0.25, 0.65, 2.58),
-    views=Views(
-        front=View(8, 8, 1.75),
-        left=View(-18, 18, 1.75),
-        right=View(44, 14, 1.75),
-        high=View(-4, 42, 1.75),
-        low=View(26, -12, 1.7),
-        mirrored=View(28, 28, 1.75),
-        held_out_1=View(18, -3, 1.85),
-        held_out_2=View(56, 32, 1.75),
+    views=TaskViews(
+        front=_View(8, 8, 1.75),
+        left=_View(-18, 18, 1.75),
+        right=_View(44, 14, 1.75),
+        high=_View(-4, 42, 1.75),
+        low=_View(26, -12, 1.7),
+        mirrored=_View(28, 28, 1.75),
+        held_out_1=_View(18, -3, 1.85),
+        held_out_2=_View(56, 32, 1.75),
     ),
-    grasp=Grasp((-0.61, -0.849, 0.759, -1.929, -0.625, 0.905, 1.103), -0.49, False),
+    grasp=HandleGrasp((-0.61, -0.849, 0.759, -1.929, -0.625, 0.905, 1.103), -0.49, False),
 )
-TASKS = Registry(
+KITCHEN_TASKS = Registry(
     "kitchen task",
     "mpr.kitchen_tasks",
     {name: f"{__name__}:{name.upper()}" for name in ("microwave", "hinge", "slide")},
@@ -210,7 +210,7 @@ def check_expert(name: str) -> None:
 
 def find_task(name: str) -> Task:
     """The task of that name. Raises UserError naming those that exist, and for what is no task."""
-    found = TASKS.load(name)
+    found = KITCHEN_TASKS.load(name)
     if not isinstance(found, Task) or found.name != name:
         raise UserError(f"kitchen task '{name}' is {found!r}, no Task of rl.environments.kitchen.tasks of that name")
     return found

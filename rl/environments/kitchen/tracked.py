@@ -17,7 +17,7 @@ from mpr.reward.trackers import reward_tracker_inputs
 from rl.environments.kitchen.camera import camera_path
 from rl.environments.kitchen.pictures import KitchenPictures
 from rl.environments.kitchen.recording import scene_recording
-from rl.environments.kitchen.scene import build
+from rl.environments.kitchen.scene import build_kitchen
 from rl.environments.kitchen.tasks import Task
 from tracking.simulator.mujoco_scene import RecordedScene
 
@@ -28,7 +28,7 @@ def square(task: Task, view: str) -> Square:
 
     It holds the object from shut to `task.opened`. Raises UserError for a view that does not exist.
     """
-    return RecordedScene(scene_recording(task, np.zeros(2), build().qpos0[None], view)).crop()
+    return RecordedScene(scene_recording(task, np.zeros(2), build_kitchen().qpos0[None], view)).crop()
 
 
 def tracked_from(task: Task, view: str, tracker: str) -> Track:

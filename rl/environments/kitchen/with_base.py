@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 from mpr.core.checkpoints import refuse_unfinished
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.pictures import pictures_for
-from rl.environments.kitchen.recording import record
-from rl.environments.kitchen.setting import ACTION, RATE_HZ, STATE
+from rl.environments.kitchen.recording import record_kitchen
+from rl.environments.kitchen.setting import ACTION, KITCHEN_RATE_HZ, STATE
 from rl.environments.kitchen.start_options import start_of
 from rl.environments.kitchen.tasks import find_task, goal
 from rl.environments.residual import ResidualEnvironment
@@ -25,12 +25,12 @@ def kitchen_with_base(setting: Setting, view: str = "") -> Iterator[ResidualEnvi
     Raises what `base_in` raises.
     """
     threshold = find_task(setting.name).opened if setting.full_open else None
-    recorder = (lambda env: record(env, view)) if view else None
+    recorder = (lambda env: record_kitchen(env, view)) if view else None
     with (
         closing(KitchenEnvironment(setting.name, start=start_of(setting), threshold=threshold)) as kitchen,
         base_in(kitchen, setting) as base,
     ):
-        yield ResidualEnvironment(kitchen, base, setting.residual_scale, rate_hz=RATE_HZ, record=recorder)
+        yield ResidualEnvironment(kitchen, base, setting.residual_scale, rate_hz=KITCHEN_RATE_HZ, record=recorder)
 
 
 @contextmanager

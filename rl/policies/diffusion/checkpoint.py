@@ -28,7 +28,7 @@ from mpr.core.checkpoints import (
     wanted_checkpoint,
     write_checkpoint,
 )
-from mpr.core.json_files import check
+from mpr.core.json_files import check_json
 from rl.policies.base_policy import CameraFrames
 from rl.policies.diffusion.policy import DiffusionActor, DiffusionPolicy, PolicyShape
 from rl.policies.diffusion.schedule import Sampler
@@ -48,7 +48,7 @@ class _Always(TypedDict):
     ema_step: int
 
 
-class About(_Always, total=False):
+class _About(_Always, total=False):
     """What checkpoint.json holds beside `mpr.core.checkpoints.Named`."""
 
     shown: str
@@ -57,10 +57,10 @@ class About(_Always, total=False):
     encoder_weights: str
 
 
-KIND = CheckpointKind("policy", "mpr bc", "diffusion policy, conditional U-Net 1-D", 1, About)
+_KIND = CheckpointKind("policy", "mpr bc", "diffusion policy, conditional U-Net 1-D", 1, _About)
 
 
-def save_checkpoint(
+def save_policy_checkpoint(
     run: Path,
     step: int,
     policy: DiffusionPolicy,
@@ -72,7 +72,7 @@ def save_checkpoint(
     trained = policy.state_dict()
     weights = {WEIGHTS: trained | dict(_averages(policy, ema)), TRAINED: trained}
     meta = {"step": step, "ema_step": ema.optimization_step, "shape": dataclasses.asdict(policy.shape), **about}
-    write_checkpoint(run, step, KIND, meta, weights, {OPTIMIZER: optimizer_state(optimizer)})
+    write_checkpoint(run, step, _KIND, meta, weights, {OPTIMIZER: optimizer_state(optimizer)})
 
 
 def _averages(policy: DiffusionPolicy, ema: EMAModel) -> Iterator[tuple[str, Tensor]]:
@@ -81,9 +81,11 @@ def _averages(policy: DiffusionPolicy, ema: EMAModel) -> Iterator[tuple[str, Ten
         yield name, average
 
 
-def restore(folder: Path, policy: DiffusionPolicy, ema: EMAModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def restore_policy(
+    folder: Path, policy: DiffusionPolicy, ema: EMAModel, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
     """Put weights, averages, optimizer and random numbers back as they were; returns checkpoint.json."""
-    about = read_about(folder, KIND)
+    about = read_about(folder, _KIND)
     policy.load_state_dict(fitting_weights(folder / TRAINED, policy.state_dict()))
     averaged = fitting_weights(folder / WEIGHTS, policy.state_dict())
     for name, average in _averages(policy, ema):
@@ -93,7 +95,7 @@ def restore(folder: Path, policy: DiffusionPolicy, ema: EMAModel, optimizer: tor
     return about
 
 
-def load_policy(
+def load_diffusion_policy(
     run: Path, device: str = "cpu", state: int | None = None, action: int | None = None, wanted: str = ""
 ) -> tuple[DiffusionPolicy, dict[str, Any]]:
     """The newest checkpoint's averaged policy, in eval mode and frozen, and its checkpoint.json.
@@ -101,7 +103,7 @@ def load_policy(
     `state` and `action` are the widths that the caller's environment has, `wanted` what its demonstrations would show.
     Raises BadCheckpoint where the policy has others or learned something else, or where there is no checkpoint.
     """
-    folder, about = wanted_checkpoint(run, KIND)
+    folder, about = wanted_checkpoint(run, _KIND)
     stored = about["shape"]
     for name, width in (("state", state), ("action", action)):
         if width is not None and stored.get(name) != width:
@@ -120,7 +122,7 @@ def load_policy(
             "version wrote it; train again with `mpr bc`"
         )
     try:
-        check(stored, PolicyShape, "shape")
+        check_json(stored, PolicyShape, "shape")
         if not 0 < len(stored["widths"]) <= MOST_WIDTHS:
             raise ValueError(f"widths are 1 to {MOST_WIDTHS}")
         cameras = {name: tuple(size) for name, size in stored["cameras"].items()}
@@ -152,9 +154,9 @@ def load_actor(
     device: str = "cpu",
     **known: Any,
 ) -> DiffusionActor:
-    """The trained policy of a run as a BasePolicy; `known` of its environment as for `load_policy`.
+    """The trained policy of a run as a BasePolicy; `known` of its environment as for `load_diffusion_policy`.
 
     Raises BadCheckpoint, or MissingWeights for a frozen encoder.
     """
-    policy, about = load_policy(run, device, **known)
+    policy, about = load_diffusion_policy(run, device, **known)
     return DiffusionActor(policy, sampler, load_camera_encoder(policy.shape, about, device), look)

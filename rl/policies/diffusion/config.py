@@ -10,7 +10,7 @@ from mpr.core.config import Range, check_ranges
 from mpr.core.device import check_device
 from mpr.core.errors import UserError
 from mpr.predictor.registry import check_features, find_encoder
-from rl.policies.diffusion.sizes import SIZES, Horizons, Size
+from rl.policies.diffusion.sizes import POLICY_SIZES, Horizons, PolicySize
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class BcConfig:
     device: str = "auto"  # auto, cpu, cuda
 
     def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise UserError(f"no size '{self.size}'; there is {', '.join(SIZES)}")
+        if self.size not in POLICY_SIZES:
+            raise UserError(f"no size '{self.size}'; there is {', '.join(POLICY_SIZES)}")
         check_features(self.encoder)
-        check_ranges(self, {name: one for name, one in RANGES.items() if getattr(self, name) is not None})
+        check_ranges(self, {name: one for name, one in _RANGES.items() if getattr(self, name) is not None})
         check_device(self.device)
         most = self.horizons.prediction - self.horizons.observation
         if self.pad_after is not None and not 0 <= self.pad_after <= most:
@@ -54,18 +54,18 @@ class BcConfig:
         return Horizons()
 
     @property
-    def resolved_size(self) -> Size:
+    def resolved_size(self) -> PolicySize:
         changes = {key: getattr(self, key) for key in ("steps", "batch", "image")}
-        return dataclasses.replace(SIZES[self.size], **{k: v for k, v in changes.items() if v is not None})
+        return dataclasses.replace(POLICY_SIZES[self.size], **{k: v for k, v in changes.items() if v is not None})
 
     @property
     def weights(self) -> Path:
         return self.encoder_weights or find_encoder(self.encoder).weights
 
 
-RANGES: dict[str, Range] = {
+_RANGES: dict[str, Range] = {
     **dict.fromkeys(("num_demos", "epochs", "warmup", "seed", "weight_decay", "ema_power"), Range(0)),
     **dict.fromkeys(("steps", "batch", "image", "training_steps", "checkpoint_every", "threads"), Range(1)),
     "lr": Range(0, above=True),
 }
-FREE = ("out", "checkpoint_every")  # may differ when a run is resumed
+BC_FREE_KEYS = ("out", "checkpoint_every")  # may differ when a run is resumed

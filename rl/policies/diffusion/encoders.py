@@ -19,7 +19,7 @@ from mpr.core.errors import MissingWeights, UserError
 from mpr.predictor.encoders import DINO, IMAGENET_MEAN, IMAGENET_STD, FrozenDino
 
 R3M_DEPTHS = {"r3m18": "resnet18", "r3m34": "resnet34", "r3m50": "resnet50"}
-ALTERNATIVE = "or take --encoder resnet18, which is trained along and needs none"
+_ALTERNATIVE = "or take --encoder resnet18, which is trained along and needs none"
 
 
 class ImageNetScale(nn.Module):
@@ -107,7 +107,7 @@ class FrozenDinoClass(Frozen):
     def __init__(self, weights: Path) -> None:
         super().__init__()
         self.scale = ImageNetScale()
-        self.model = FrozenDino(weights, 224, replace(DINO, instead=ALTERNATIVE)).model
+        self.model = FrozenDino(weights, 224, replace(DINO, instead=_ALTERNATIVE)).model
         self.width = int(self.model.config.hidden_size)
         self.freeze()
 
@@ -134,7 +134,7 @@ def _load_r3m(trunk: nn.Module, depth: str, weights: Path) -> None:
     if not file.is_file():
         raise MissingWeights(
             f"no R3M weights at {file}: get {depth.replace('r3m', 'r3m_')}/model.pt as github.com/facebookresearch/r3m "
-            f"says (its load_r3m downloads it; licence MIT), {ALTERNATIVE}"
+            f"says (its load_r3m downloads it; licence MIT), {_ALTERNATIVE}"
         )
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)["r3m"]

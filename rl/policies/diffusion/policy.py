@@ -21,7 +21,7 @@ from mpr.predictor.registry import find_encoder
 from rl.data.demonstrations import FrameSize
 from rl.policies.base_policy import CameraFrames
 from rl.policies.diffusion.normalise import Normaliser
-from rl.policies.diffusion.samples import CAMERA, Batch
+from rl.policies.diffusion.samples import CAMERA, PolicyBatch
 from rl.policies.diffusion.schedule import Sampler, add_noise, denoise, generator
 from rl.policies.diffusion.sizes import Horizons
 from rl.policies.diffusion.unet import ConditionalUnet1d
@@ -61,7 +61,7 @@ class DiffusionPolicy(nn.Module):
         self.encoders = nn.ModuleList(trained.make_features() if trained else nn.Identity() for _ in shape.cameras)
         self.unet = ConditionalUnet1d(shape.action, shape.condition, shape.widths, shape.step_embedding)
 
-    def condition(self, observation: Batch) -> Tensor:
+    def condition(self, observation: PolicyBatch) -> Tensor:
         """The last observations, oldest first, as vectors [B, C]: features of every camera, normalised state.
 
         `observation`: "state" [B, 2, D] and, for each camera, what `CameraEncoder` made of its frames [B, 2, ...].
@@ -73,7 +73,7 @@ class DiffusionPolicy(nn.Module):
         ]
         return torch.cat([*seen, state], 2).flatten(1)
 
-    def loss(self, batch: Batch, drawn_from: torch.Generator) -> Tensor:
+    def loss(self, batch: PolicyBatch, drawn_from: torch.Generator) -> Tensor:
         """Mean squared error of the foretold noise, at steps and with noise drawn from the (CPU) generator.
 
         The batch holds "state" [B, 2, D], "action" [B, 16, A] and a camera's frames [B, 2, ...].
@@ -85,7 +85,7 @@ class DiffusionPolicy(nn.Module):
         return F.mse_loss(self.unet(noisy, step, self.condition(batch)), noise)
 
     @torch.no_grad()
-    def predict(self, observation: Batch, sampler: Sampler, drawn_from: torch.Generator) -> Tensor:
+    def predict(self, observation: PolicyBatch, sampler: Sampler, drawn_from: torch.Generator) -> Tensor:
         """A sampled chunk [B, 16, A] in the environment's units, from the oldest observation's step on."""
         condition = self.condition(observation)
         shape = (len(condition), self.shape.horizons.prediction, self.shape.action)
@@ -95,7 +95,7 @@ class DiffusionPolicy(nn.Module):
         )  # fmt: skip
         return self.action_scale.inverse(chunk)
 
-    def sample(self, observation: Batch, sampler: Sampler, drawn_from: torch.Generator) -> Tensor:
+    def sample(self, observation: PolicyBatch, sampler: Sampler, drawn_from: torch.Generator) -> Tensor:
         """The part of a sampled chunk that is run, [B, 8, A]: from the present observation's step on."""
         first = self.shape.horizons.observation - 1
         return self.predict(observation, sampler, drawn_from)[:, first : first + self.shape.horizons.action]
@@ -122,7 +122,7 @@ class DiffusionActor:
         self._shown = look  # of the present episode
         self.device = next(policy.parameters()).device
         self._chunk: deque[NDArray[np.float32]] = deque()
-        self._history: deque[Batch] = deque(maxlen=policy.shape.horizons.observation)
+        self._history: deque[PolicyBatch] = deque(maxlen=policy.shape.horizons.observation)
         self._noise: torch.Generator | None = None
         self._step = 0
 

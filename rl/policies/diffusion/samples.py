@@ -21,17 +21,17 @@ from mpr.core.data.episode import Episode
 from rl.data.demonstrations import BadDemonstration, check_sizes, labels
 from rl.policies.diffusion.sizes import Horizons
 
-Batch = dict[str, Tensor]  # "state" [B, 2, D], "action" [B, 16, A], and one entry [B, 2, ...] a camera
+PolicyBatch = dict[str, Tensor]  # "state" [B, 2, D], "action" [B, 16, A], and one entry [B, 2, ...] a camera
 CAMERA = "camera."  # a camera's key in a batch is this and its name
 
 
-def window_starts(steps: int, horizons: Horizons, pad_after: int) -> range:
+def policy_window_starts(steps: int, horizons: Horizons, pad_after: int) -> range:
     """First steps of the windows of an episode of T actions; before 0 and after T - 1 the ends are repeated."""
     first = 1 - horizons.observation
     return range(first, max(steps - horizons.prediction + pad_after, first) + 1)
 
 
-class Windows:
+class PolicyWindows:
     """All windows of the demonstrations, and endless batches of them by number.
 
     `views` holds a camera's frames made ready [sum of T+1, ...] (see `views.cached_view`). `pad_after` is how many
@@ -65,7 +65,7 @@ class Windows:
         found = []  # a row a window: its start, its episode's K, first row in states and in actions
         state_row = action_row = 0
         for steps in map(len, executed):
-            starts = window_starts(steps, horizons, pad) if steps else ()
+            starts = policy_window_starts(steps, horizons, pad) if steps else ()
             found += [(s, steps, state_row, action_row) for s in starts]
             state_row, action_row = state_row + steps + 1, action_row + steps
         self.windows = np.array(found)
@@ -74,7 +74,7 @@ class Windows:
     def __len__(self) -> int:
         return len(self.windows)
 
-    def batch(self, number: int, size: int) -> Batch:
+    def batch(self, number: int, size: int) -> PolicyBatch:
         """Batch `number` of `size` windows. Every epoch passes through all of them in an order of its own."""
         return self.windows_at(np.array([self._window(number * size + j) for j in range(size)]))
 
@@ -84,7 +84,7 @@ class Windows:
             self._order = (epoch, np.random.default_rng((self.seed, 1, epoch)).permutation(len(self)))
         return int(self._order[1][k])
 
-    def windows_at(self, which: NDArray[np.integer]) -> Batch:
+    def windows_at(self, which: NDArray[np.integer]) -> PolicyBatch:
         """The windows of the numbers `which` [B] as one batch."""
         start, steps, state_row, action_row = self.windows[which].T[:, :, None]  # [B, 1] each
         last = steps - 1

@@ -15,7 +15,7 @@ R3M18, R3M34, R3M50 = (
 
 
 @dataclass(frozen=True)
-class Size:
+class PolicySize:
     """A U-Net and the training that goes with it."""
 
     widths: tuple[int, ...]  # channels
@@ -25,11 +25,11 @@ class Size:
     betas: tuple[float, float]  # AdamW's
 
 
-SIZES = {
-    "tiny": Size((32, 64, 128), 96, 6000, 64, (0.95, 0.999)),  # states: minutes on one core, a chunk in 25 ms
-    "small": Size((64, 128, 256), 96, 10_000, 64, (0.95, 0.999)),
+POLICY_SIZES = {
+    "tiny": PolicySize((32, 64, 128), 96, 6000, 64, (0.95, 0.999)),  # states: minutes on one core, a chunk in 25 ms
+    "small": PolicySize((64, 128, 256), 96, 10_000, 64, (0.95, 0.999)),
     # The paper's 94.8 M parameters, batch and betas; of its 1000 epochs say --epochs 1000.
-    "paper": Size((256, 512, 1024), 240, 30_000, 64, (0.9, 0.95)),
+    "paper": PolicySize((256, 512, 1024), 240, 30_000, 64, (0.9, 0.95)),
 }
 
 

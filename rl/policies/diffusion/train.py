@@ -22,21 +22,21 @@ from mpr.core.runs import RunFolder, refuse_full_disk, seed_everything
 from mpr.predictor.registry import find_encoder
 from mpr.training.loop import learning_rate
 from rl.data.demonstrations import FrameSize, frame_sizes, load_demonstrations
-from rl.policies.diffusion.checkpoint import load_policy, restore, save_checkpoint
-from rl.policies.diffusion.config import FREE, BcConfig
+from rl.policies.diffusion.checkpoint import load_diffusion_policy, restore_policy, save_policy_checkpoint
+from rl.policies.diffusion.config import BC_FREE_KEYS, BcConfig
 from rl.policies.diffusion.policy import DiffusionPolicy, PolicyShape
-from rl.policies.diffusion.samples import Batch, Windows
+from rl.policies.diffusion.samples import PolicyBatch, PolicyWindows
 from rl.policies.diffusion.schedule import Sampler, generator
 from rl.policies.diffusion.views import CameraEncoder, cached_view, fingerprint
 
 
-def steps_of(config: BcConfig, windows: Windows) -> int:
+def steps_of(config: BcConfig, windows: PolicyWindows) -> int:
     """How many steps to train: what the epochs asked for take, else the size's own."""
     size = config.resolved_size
     return config.epochs * math.ceil(len(windows) / size.batch) if config.epochs else size.steps
 
 
-def shape_of(config: BcConfig, windows: Windows, cameras: Mapping[str, FrameSize], features: int) -> PolicyShape:
+def shape_of(config: BcConfig, windows: PolicyWindows, cameras: Mapping[str, FrameSize], features: int) -> PolicyShape:
     """The shape of the policy that fits the demonstrations and what is asked for.
 
     `features` is how many numbers the encoder makes of a camera's frame.
@@ -55,21 +55,21 @@ def shape_of(config: BcConfig, windows: Windows, cameras: Mapping[str, FrameSize
     )
 
 
-class Training:
+class PolicyTraining:
     """One run: demonstrations, policy, loop."""
 
     def __init__(self, config: BcConfig) -> None:
         self.config, self.device = config, resolved_device(config.device)
         demonstrations = load_demonstrations(config.demos, config.num_demos)
         views, cameras = {}, frame_sizes(demonstrations, config.cameras)
-        self.folder = RunFolder(config.out, "bc", as_dict(config), FREE)
+        self.folder = RunFolder(config.out, "bc", as_dict(config), BC_FREE_KEYS)
         if config.cameras:
             camera_encoder = CameraEncoder(config.encoder, config.resolved_size.image, config.weights, self.device)
             name = config.encoder if find_encoder(config.encoder).frozen else f"{config.resolved_size.image}px"
             views = {
                 c: cached_view(demonstrations, c, camera_encoder, config.out / "cache", name) for c in config.cameras
             }
-        self.windows = Windows(demonstrations, config.horizons, config.seed, views, config.pad_after)
+        self.windows = PolicyWindows(demonstrations, config.horizons, config.seed, views, config.pad_after)
         self.steps = steps_of(config, self.windows)
         kind = find_encoder(config.encoder)
         features = views[config.cameras[0]].shape[1] if kind.frozen and views else kind.width
@@ -107,7 +107,7 @@ class Training:
         fit.loop(done, rows, self._save, self._summary, beside=lambda row: f"loss={row['loss']:.4f}")
 
     def _restore(self, checkpoint: Path) -> None:
-        about = restore(checkpoint, self.policy, self.ema, self.optimizer)
+        about = restore_policy(checkpoint, self.policy, self.ema, self.optimizer)
         older = {"pictures": self.about["pictures"]} | about  # versions before did not say it
         if any(older.get(name) != self.about[name] for name in ("data", "pictures")):
             raise UserError(
@@ -116,7 +116,7 @@ class Training:
             )
 
     def _save(self, step: int) -> None:
-        save_checkpoint(self.config.out, step, self.policy, self.ema, self.optimizer, self.about)
+        save_policy_checkpoint(self.config.out, step, self.policy, self.ema, self.optimizer, self.about)
 
     def _rows(self, done: int) -> Iterator[dict[str, float]]:
         """One optimisation step after another."""
@@ -136,12 +136,12 @@ class Training:
         self.ema.step(self.policy.parameters())
         return loss.item()
 
-    def _moved(self, batch: Batch) -> Batch:
+    def _moved(self, batch: PolicyBatch) -> PolicyBatch:
         return {name: values.to(self.device, non_blocking=True) for name, values in batch.items()}
 
     def _summary(self) -> dict[str, Any]:
         """How far sampled chunks lie from the demonstrated ones, in the actions' own units; it is also said."""
-        policy, _ = load_policy(self.config.out, self.device)
+        policy, _ = load_diffusion_policy(self.config.out, self.device)
         rng = np.random.default_rng((self.config.seed, 3))
         some = rng.choice(len(self.windows), min(len(self.windows), 64), replace=False)
         batch = self._moved(self.windows.windows_at(some))

@@ -23,7 +23,7 @@ from mpr.core.runs import atomic_path
 from mpr.predictor.registry import find_encoder
 from rl.data.demonstrations import labels
 
-CHUNK = 32  # frames that a frozen encoder is given at once
+_CHUNK = 32  # frames that a frozen encoder is given at once
 
 
 def shrunk(frame: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
@@ -86,8 +86,8 @@ def _write_view(sources: Sequence[FrameSource], camera_encoder: CameraEncoder, f
         rows = np.lib.format.open_memmap(temporary, "w+", first.dtype, shape)
         row = 0
         for source in sources:
-            for start in range(0, len(source), CHUNK):
-                frames = [np.asarray(source[t]) for t in range(start, min(start + CHUNK, len(source)))]
+            for start in range(0, len(source), _CHUNK):
+                frames = [np.asarray(source[t]) for t in range(start, min(start + _CHUNK, len(source)))]
                 rows[row : row + len(frames)] = camera_encoder(np.stack(frames))
                 row += len(frames)
                 bar.update(len(frames))
