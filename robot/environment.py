@@ -6,7 +6,7 @@
 
 A step composes base and residual (`robot.hardware.action`), hands the result to the guard, waits for the next beat and
 looks. Nothing here waits for a policy or a camera: `robot.policies.ahead` plans in a thread, cameras hold their newest
-picture. There is no reward but 1 at a success that the operator marked: a reward model scores the finished episode.
+image. There is no reward but 1 at a success that the operator marked: a reward model scores the finished episode.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from robot.hardware.clock import Clock, Pace, WallClock, collect_now
 from robot.recording.episode_buffer import EpisodeBuffer, state_vector
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
-from robot.safety.watch import CLOCK_TOLERANCE_S, Seen, bad_picture, bad_state
+from robot.safety.watch import CLOCK_TOLERANCE_S, Seen, bad_image, bad_state
 from robot.setting import ROBOT_RATE_HZ, ROBOT_STEP_LIMIT
 from robot.teleop.operator import Answer, Mark, Operator
 
@@ -51,11 +51,11 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
     The operator's mark ends an episode: success terminates; failure, redo, quit, the step limit and whatever a person
     has to look at truncate, a fault before any mark. Whatever is raised, the arm is held first. `reset` asks before a
     real arm goes home, asks the operator to put everything back, and on a latched fault to mend it first; it raises
-    Stopped where the answer is to quit. `finished` is the last whole episode, its pictures kept for the reward; its
+    Stopped where the answer is to quit. `finished` is the last whole episode, its images kept for the reward; its
     executed actions are what was really sent. `info` holds `success`, `mark`, `event` (what was wrong at this step, if
     anything), `unsent` (the arm was held instead), `met` (limits), `gap` (the beat came so late that this was no step
     of one: `mpr.core.data.steps`), `stale` (cameras, or "state", whose time in this observation is too old, or ahead),
-    `beat` and the episode's `seed`. A picture or a state that no episode could hold ends it, as a camera that is gone.
+    `beat` and the episode's `seed`. An image or a state that no episode could hold ends it, as a camera that is gone.
     `role`, `instance`: which seeds unseeded resets take (rl.environments.starts).
     """
 
@@ -110,7 +110,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
                 pass
             about = {**self.about, "residual_scale": self.residual_scale}
             self.buffer = EpisodeBuffer(self.seed, self.task, self.rate_hz, about)
-            self.base.reset(self.seed, lambda step: self._pictures())
+            self.base.reset(self.seed, lambda step: self._images())
             if isinstance(self.clock, WallClock):
                 collect_now()
                 self.clock.sleep_until(self.clock.now() + self.pace.period)  # threads that read stood still, too
@@ -159,7 +159,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         self._observe(seen or replace(self.seen, time=self.clock.now()), ask=not success and fault is None)
         if self._over:
             self.finished = self.buffer.episode(success, truncated, None if fault else mark, fault, self.pace.overruns)
-            self.buffer = EpisodeBuffer()  # its pictures are the episode's now
+            self.buffer = EpisodeBuffer()  # its images are the episode's now
         event = fault or (outcome.event if isinstance(outcome, Held) else None)
         info = {"success": success, "is_success": success, "mark": mark, "event": event, "beat": beat}
         info |= {"met": outcome.met if isinstance(outcome, Sent) else (), "stale": self._stale(), "seed": self.seed}
@@ -231,14 +231,14 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         """What there is to see now; nothing, and a latched fault, where arm or camera is gone or gives none."""
         try:
             state = self.arm.state()
-            pictures = {name: camera.latest() for name, camera in zip(self._sizes, self.cameras, strict=True)}
+            images = {name: camera.latest() for name, camera in zip(self._sizes, self.cameras, strict=True)}
         except (ArmError, CameraError) as error:
             self.guard.fault(error.reason, str(error))
             return None
-        found = [bad_state(state), *(bad_picture(name, pictures[name], size) for name, size in self._sizes.items())]
+        found = [bad_state(state), *(bad_image(name, images[name], size) for name, size in self._sizes.items())]
         for wrong in filter(None, found):
             self.guard.fault(*wrong)
-        return None if any(found) else Seen(state, pictures, self.clock.now())
+        return None if any(found) else Seen(state, images, self.clock.now())
 
     def _observe(self, seen: Seen, ask: bool = True) -> None:
         self.seen = seen
@@ -260,14 +260,14 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         """The action that a held arm carries out."""
         return action_of(Target(self.seen.state.pose, self.seen.state.width), self.seen.state)
 
-    def _pictures(self) -> Mapping[str, NDArray[np.uint8]]:
-        return {name: picture.image for name, picture in self.seen.pictures.items()}
+    def _images(self) -> Mapping[str, NDArray[np.uint8]]:
+        return {name: image.image for name, image in self.seen.images.items()}
 
     def _is_gap(self, *times: float) -> bool:
         return bool(gaps_of(np.array(times), 1 / self.pace.period)[0])
 
     def _stale(self) -> tuple[str, ...]:
-        found = {name: (picture.time, self.limits.picture_age) for name, picture in self.seen.pictures.items()}
+        found = {name: (image.time, self.limits.image_age) for name, image in self.seen.images.items()}
         found["state"] = self.seen.state.time, self.limits.state_age
         return tuple(
             name for name, (time, most) in found.items() if not -CLOCK_TOLERANCE_S <= self.seen.time - time <= most
@@ -276,4 +276,4 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
     def _observation(self) -> Observation:
         vector = state_vector(self.seen.state).astype(np.float32)
         base = np.nan_to_num(self._base, posinf=1, neginf=-1).astype(np.float32)
-        return {**self._pictures(), "pose": vector[:7], "width": vector[7:], "base_action": base}
+        return {**self._images(), "pose": vector[:7], "width": vector[7:], "base_action": base}

@@ -59,7 +59,7 @@ def session(
             episode = finish(episode)
             folder = recorder.save(episode)
             env.operator.say(f"{folder.name}: {episode_summary(episode)}")
-        env.finished = episode = None  # its pictures are on disk: they need not be in memory too
+        env.finished = episode = None  # its images are on disk: they need not be in memory too
         seed += 1
         yield folder
 

@@ -32,7 +32,7 @@ class StationConfig:
     host: str = ""  # of a real arm: franky's FCI host name, or HOST:PORT of the Polymetis server
     world: str = ""  # camera that stands, beside a real arm: a RealSense's serial number, a video file, KIND:WHAT
     wrist: str = ""  # camera on the hand, likewise; the simulated arm has its own two
-    size: int = 128  # pixels: side of the simulated cameras' pictures
+    size: int = 128  # pixels: side of the simulated cameras' images
     real_time: bool = False  # simulated arm: in a process of its own on the wall clock; else as fast as it goes
     enforce_real_time: bool = True  # franky: refuse a kernel that is not real-time; false is for franky's simulator
     operator: str = ""  # keyboard, or scripted, which belongs to the simulated arm; none: what the arm calls for

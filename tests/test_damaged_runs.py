@@ -114,7 +114,7 @@ def test_nan_is_no_number_to_ask_for(verb: str, asked: list[str], tmp_path: Path
         assert words[0] in said and said.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
-def test_a_run_does_not_go_on_with_other_pictures(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_does_not_go_on_with_other_images(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(folders.bc.SIZES, "tiny", folders.bc.Size((8, 16), 24, 2, 4, (0.95, 0.999)))
     asked = ["bc", "--demos", str(tmp_path / "demos"), "--out", str(tmp_path / "run"), "--size", "tiny"]
     asked += ["--cameras", "front", "--warmup", "1", "--device", "cpu"]

@@ -120,9 +120,9 @@ def test_a_tracker(tmp_path: Path) -> None:
     from mpr.core.data.clip_folder import load_clip
     from mpr.core.data.video import write_video
 
-    picture = np.full((96, 96, 3), 40, np.uint8)
-    picture[24:66, 24:66] = (200, 60, 60)
-    write_video(tmp_path / "film.mp4", [picture] * 10, np.arange(10) / 10)
+    image = np.full((96, 96, 3), 40, np.uint8)
+    image[24:66, 24:66] = (200, 60, 60)
+    write_video(tmp_path / "film.mp4", [image] * 10, np.arange(10) / 10)
     asked = [
         "--video",
         str(tmp_path / "film.mp4"),

@@ -54,7 +54,7 @@ def square_clip(
     kind: str = "open",
     group: str | None = None,
 ) -> TrackedClip:
-    """The square's top-left corner follows `path` [T, 2] (x, y); `camera` [T, 2] shifts the whole picture.
+    """The square's top-left corner follows `path` [T, 2] (x, y); `camera` [T, 2] shifts the whole image.
 
     `cut`: frame on which a second segment starts. Points are pixels; the object's are those on the square.
     """

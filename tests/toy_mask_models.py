@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 H, W = 96, 160  # not square
-SIDE = 128  # of the pictures that the small models see
+SIDE = 128  # of the images that the small models see
 BOX = (20.0, 40.0, 70.0, 90.0)
 SWAPPED = (40.0, 20.0, 90.0, 70.0)  # (row, column) taken for (x, y)
 DISC = np.hypot(*np.meshgrid(np.arange(W) - 45, np.arange(H) - 66)) < 18  # the object of the video's first frame
@@ -50,7 +50,7 @@ def lively_owlv2(model):
 
 
 def lively_sam(model, seed: int = 1):
-    """Random weights under which a mask is half the picture, and depends on the prompt and on the frame."""
+    """Random weights under which a mask is half the image, and depends on the prompt and on the frame."""
     torch.manual_seed(seed)
     with torch.no_grad():
         for weight in model.parameters():
@@ -103,12 +103,12 @@ def sam2_processor():
     from transformers import Sam2ImageProcessor, Sam2VideoProcessor, Sam2VideoVideoProcessor
 
     size, mask = {"height": SIDE, "width": SIDE}, {"height": SIDE // 4, "width": SIDE // 4}
-    pictures = Sam2ImageProcessor(size=size, mask_size=mask)
-    return Sam2VideoProcessor(pictures, Sam2VideoVideoProcessor(size=size), target_size=SIDE)
+    images = Sam2ImageProcessor(size=size, mask_size=mask)
+    return Sam2VideoProcessor(images, Sam2VideoVideoProcessor(size=size), target_size=SIDE)
 
 
 def save_sam2(folder: Path) -> Path:
-    """As SAM 2.1 is published: the video model, from which the picture model is read too."""
+    """As SAM 2.1 is published: the video model, from which the image model is read too."""
     from transformers import Sam2VideoConfig, Sam2VideoModel
     from transformers.models.sam2_video import configuration_sam2_video as parts
 
@@ -244,6 +244,6 @@ def save_sam3(folder: Path) -> Path:
     lively_sam(model.tracker_model)
     model.save_pretrained(folder)
     size = {"height": side, "width": side}
-    pictures = Sam3ImageProcessor(size=size, mask_size={"height": 4 * f, "width": 4 * f})
-    Sam3VideoProcessor(pictures, Sam2VideoVideoProcessor(size=size), words).save_pretrained(folder)
+    images = Sam3ImageProcessor(size=size, mask_size={"height": 4 * f, "width": 4 * f})
+    Sam3VideoProcessor(images, Sam2VideoVideoProcessor(size=size), words).save_pretrained(folder)
     return folder

@@ -27,7 +27,7 @@ TOUCHES = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.listdir
 
 
 def texture(seed: int, t: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
-    """A picture with edges, colours and some noise, unlike any other seed's or time's."""
+    """An image with edges, colours and some noise, unlike any other seed's or time's."""
     y, x = np.mgrid[0:height, 0:width]
     waves = [np.sin((x + 7 * t + 3 * seed) / 5) * np.cos(y / 7), np.sin((x - 5 * t) / 9 + y / 4), np.cos((y + t) / 6)]
     noise = np.random.default_rng([seed, t]).normal(0, 3, (height, width, 3))

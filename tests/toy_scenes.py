@@ -41,16 +41,16 @@ def scene(recording: SceneRecording) -> RecordedScene:
 
 
 def scene_clip(recording: SceneRecording, name: str = "toy") -> TrackedClip:
-    """Exact tracks of a recording. Its pictures are grey, the door brighter."""
+    """Exact tracks of a recording. Its images are grey, the door brighter."""
     shown, length = scene(recording), len(recording)
     crop = shown.crop(stride=8)
     at = crop.to_source(grid_points(CROP_SIZE, 64).astype(float))
 
-    def picture(t: int, part: bool) -> np.ndarray:
+    def image(t: int, part: bool) -> np.ndarray:
         return np.kron(shown.object_pixels(at, t, part).reshape(64, 64), np.ones((4, 4))).astype(bool)
 
-    masks = [picture(t, False) for t in range(length)]
-    doors = [picture(t, True) for t in range(length)]
+    masks = [image(t, False) for t in range(length)]
+    doors = [image(t, True) for t in range(length)]
     frames = np.stack([np.where(door[..., None], 200, 90).astype(np.uint8).repeat(3, 2) for door in doors])
     segments = track_segments(ExactTracker(shown, crop), frames, masks, grid=16)  # type: ignore[arg-type]
     source = ClipSource("test", name, 0.0, 1.0, "", "none", "rays", ExactTracker.name, group=name)

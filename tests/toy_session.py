@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robot.hardware.arm import ArmError, ArmState, Mode, Target
-from robot.hardware.camera import Picture
+from robot.hardware.camera import CameraImage
 from robot.hardware.pose import Pose
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
@@ -48,13 +48,13 @@ class Session:
         self.true += seconds
         self.clock.advance(seconds if clock is None else clock)
 
-    def pictures(self) -> dict[str, Picture]:
+    def images(self) -> dict[str, CameraImage]:
         self.number += 1
         image = np.full((4, 4, 3), 40 + self.number % 200, np.uint8)
-        return {"world": Picture(image, self.clock.now() - 0.02, self.number)}
+        return {"world": CameraImage(image, self.clock.now() - 0.02, self.number)}
 
     def seen(self) -> Seen:
-        return Seen(self.arm.state(), self.pictures(), self.clock.now())
+        return Seen(self.arm.state(), self.images(), self.clock.now())
 
     def act(self, action: Any, change: Callable[[Seen], Seen] = lambda seen: seen) -> Sent | Held | None:
         """One turn of the loop; none where the arm did not even give its state."""
@@ -134,30 +134,30 @@ ARM = {
 }
 
 
-def picture_with(late: float = 0.0, **fields: Any) -> Callable[[Seen], Seen]:
+def image_with(late: float = 0.0, **fields: Any) -> Callable[[Seen], Seen]:
     def change(seen: Seen) -> Seen:
-        changed = {name: replace(one, **{"time": one.time - late, **fields}) for name, one in seen.pictures.items()}
-        return replace(seen, pictures=changed)
+        changed = {name: replace(one, **{"time": one.time - late, **fields}) for name, one in seen.images.items()}
+        return replace(seen, images=changed)
 
     return change
 
 
 SEEN = {
-    "stale": picture_with(late=0.09),  # with the 0.02 s that any picture takes
-    "long stale": picture_with(late=0.5),
-    "a little late": picture_with(late=0.07),
-    "picture ahead": picture_with(late=-9.0),
-    "picture without time": picture_with(time=NAN),
-    "black": picture_with(image=np.zeros((4, 4, 3), np.uint8)),
-    "frozen": picture_with(image=np.full((4, 4, 3), 99, np.uint8)),
-    "one number": picture_with(number=1),
-    "no uint8": picture_with(image=np.full((4, 4, 3), NAN)),
-    "no picture": lambda seen: replace(seen, pictures={}),
+    "stale": image_with(late=0.09),  # with the 0.02 s that any image takes
+    "long stale": image_with(late=0.5),
+    "a little late": image_with(late=0.07),
+    "image ahead": image_with(late=-9.0),
+    "image without time": image_with(time=NAN),
+    "black": image_with(image=np.zeros((4, 4, 3), np.uint8)),
+    "frozen": image_with(image=np.full((4, 4, 3), 99, np.uint8)),
+    "one number": image_with(number=1),
+    "no uint8": image_with(image=np.full((4, 4, 3), NAN)),
+    "no image": lambda seen: replace(seen, images={}),
     "old": lambda seen: replace(seen, time=seen.time - 0.5),
     "of no time": lambda seen: replace(seen, time=NAN),
 }
 HELD = set(ARM) - {"a little late", "lost", "stop raises", "state raises"} | set(SEEN) - {
-    "a little late", "frozen", "one number", "no picture"
+    "a little late", "frozen", "one number", "no image"
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from mpr.core.data.video import write_video
 from tracking.sources.action import VideoAction
 
-BITS = 8  # of a frame's number, a block of its picture each
+BITS = 8  # of a frame's number, a block of its image each
 
 
 def film(path: Path, frames: int = 20, rate: float = 10.0, times=None, h: int = 48, w: int = 64) -> Path:
@@ -52,14 +52,14 @@ def numbered(path: Path, stamps: Sequence[int], base: Fraction, sound: bool = Fa
             file.mux(voice.encode(silence))
         for number, stamp in enumerate(stamps):
             bits = np.array([number >> k & 1 for k in range(BITS)], np.uint8) * 220 + 16
-            picture = np.broadcast_to(bits.repeat(16)[None, :, None], (32, 16 * BITS, 3))
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            image = np.broadcast_to(bits.repeat(16)[None, :, None], (32, 16 * BITS, 3))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             frame.pts, frame.time_base = stamp, base
             file.mux(stream.encode(frame))
         file.mux([*stream.encode(), *(voice.encode() if sound else ())])
     return path
 
 
-def number_of(picture: np.ndarray) -> int:
+def number_of(image: np.ndarray) -> int:
     """Which frame of a `numbered` video it is."""
-    return sum(1 << k for k in range(BITS) if picture[8:24, 16 * k + 4 : 16 * k + 12].mean() > 127)
+    return sum(1 << k for k in range(BITS) if image[8:24, 16 * k + 4 : 16 * k + 12].mean() > 127)

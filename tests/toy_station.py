@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.hardware.action import NOTHING
-from robot.hardware.camera import Camera, CameraError, CameraFeatures, Picture
+from robot.hardware.camera import Camera, CameraError, CameraFeatures, CameraImage
 from robot.teleop.operator import Answer, Mark
 from tests.toy_arm import ToyClock
 
@@ -18,12 +18,12 @@ SIDE, RATE = 16, 27.0
 
 
 class ToyCamera(Camera):
-    """27 pictures a second, each with its number written into it. `frozen`: no new ones come."""
+    """27 images a second, each with its number written into it. `frozen`: no new ones come."""
 
     def __init__(self, name: str, clock: ToyClock) -> None:
         self.name, self.clock = name, clock
         self.frozen, self.gone = False, False
-        self._newest: Picture | None = None
+        self._newest: CameraImage | None = None
 
     def __exit__(self, *_: object) -> None:
         """Nothing was opened."""
@@ -32,7 +32,7 @@ class ToyCamera(Camera):
     def features(self) -> CameraFeatures:
         return CameraFeatures(self.name, SIDE, SIDE, RATE)
 
-    def latest(self) -> Picture:
+    def latest(self) -> CameraImage:
         if self.gone:
             raise CameraError(f"camera {self.name} is gone")
         if self.frozen and self._newest is not None:
@@ -40,7 +40,7 @@ class ToyCamera(Camera):
         number = int(self.clock.now() * RATE + 1e-6)
         image = np.full((SIDE, SIDE, 3), 100, np.uint8)
         image[0, 0] = number % 256
-        self._newest = Picture(image, number / RATE, number)
+        self._newest = CameraImage(image, number / RATE, number)
         return self._newest
 
 

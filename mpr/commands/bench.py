@@ -106,7 +106,7 @@ def tracked(tracker: PointTracker, frames: FrameSource, masks: MaskSource) -> Ca
 
 
 def predictor_rates(config: _BenchConfig) -> dict[str, tuple[float, str]]:
-    """Transitions scored and samples trained a second, on random pictures."""
+    """Transitions scored and samples trained a second, on random images."""
     import torch
 
     from mpr.predictor.model import MotionModel

@@ -22,9 +22,9 @@ model.vis.quality.offsamples = 0
 data = mujoco.MjData(model); mujoco.mj_forward(model, data)
 with mujoco.Renderer(model, 256, 256) as renderer:
     renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
-    renderer.update_scene(data); picture = renderer.render(); start = time.perf_counter()
-    for _ in range(20): renderer.update_scene(data); picture = renderer.render()
-    print(f"{20 / (time.perf_counter() - start):.0f}" if picture[128, 128, 0] > 30 else "black")
+    renderer.update_scene(data); image = renderer.render(); start = time.perf_counter()
+    for _ in range(20): renderer.update_scene(data); image = renderer.render()
+    print(f"{20 / (time.perf_counter() - start):.0f}" if image[128, 128, 0] > 30 else "black")
 """
 
 

@@ -164,7 +164,7 @@ def facts(config: ScoreConfig) -> dict[str, object]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Entry of `mpr score`: scores the input, and writes figures, steps.csv and pictures into the run folder."""
+    """Entry of `mpr score`: scores the input, and writes figures, steps.csv and images into the run folder."""
     config, dry_run = parse_config(ScoreConfig, argv, "mpr score")
     more = {name: getattr(config, name) for name in ("predictor", "demonstrations")}
     inputs = {"input": config.input} | {name: path for name, path in more.items() if path is not None}
@@ -199,7 +199,7 @@ def main(argv: Sequence[str]) -> None:
     print(json.dumps(figures, indent=2))
     print(square_told(clip))
     print(f"{len(scored)} steps, {spacing_summary(found)}")
-    print(f"mean agreement {mean_agreement(scored):.3f} at {MOTION_THRESHOLD_PX} px; pictures: {run.path}/strip.png")
+    print(f"mean agreement {mean_agreement(scored):.3f} at {MOTION_THRESHOLD_PX} px; images: {run.path}/strip.png")
     if said:
         print(said)
 

@@ -28,6 +28,7 @@ RENAMED_OPTIONS = {  # option of before -> what is said now; for commands that h
     "entropy": "ent_coef",
     "fully": "full_open",
     "half": "demo_fraction 0.5 (0: none)",
+    "limits.picture_age": "limits.image_age",
     "moved": "motion_threshold_px",
     "ratio": "utd",
     "task": "env kitchen:TASK",
@@ -184,7 +185,8 @@ def fields_of(key: str, said: Said, config_class: type) -> dict[str, Any]:
     hints = {field.name: get_type_hints(config_class)[field.name] for field in dataclasses.fields(config_class)}
     before = f"{key}." if key else ""
     if unknown := [name for name in said if name not in hints]:
-        _refuse_renamed(f"{before}{unknown[0]}", unknown[0], hints, ": ")
+        full = {f"{before}{name}": kind for name, kind in hints.items()}
+        _refuse_renamed(f"{before}{unknown[0]}", f"{before}{unknown[0]}", full, ": ")
         raise UserError(f"unknown key {before}{unknown[0]}; known: {', '.join(sorted(hints))}")
     return {name: value_of(f"{before}{name}", value, hints[name]) for name, value in said.items()}
 

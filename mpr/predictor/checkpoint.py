@@ -31,7 +31,7 @@ from mpr.predictor.network import MotionPredictor
 from mpr.predictor.registry import find_encoder
 from mpr.predictor.sizes import PredictorSize
 
-MOST_BLOCKS, MOST_POINTS, MOST_PIXELS = 1000, 100_000, 4096  # of a size that a file tells; pixels of a picture's side
+MOST_BLOCKS, MOST_POINTS, MOST_PIXELS = 1000, 100_000, 4096  # of a size that a file tells; pixels of an image's side
 
 
 class _Settings(TypedDict, total=False):

@@ -93,7 +93,7 @@ class ResidualConv(nn.Module):
 class SmallViT(nn.Module):
     """A residual convolutional stem down to one token a patch, a fixed 2-D position, pre-norm blocks. Never frozen.
 
-    The picture is cut into half patches at once: convolutions at full resolution would take most of
+    The image is cut into half patches at once: convolutions at full resolution would take most of
     the time of a step on a CPU.
     """
 

@@ -1,4 +1,4 @@
-"""What one sample is: which points of a transition, where they stand, how far through the clip, which picture.
+"""What one sample is: which points of a transition, where they stand, how far through the clip, which image.
 
 The one place for it: training (`mpr.training.loop`), held-out figures (`mpr.training.probes`, `metrics`) and scoring
 (`mpr.predictor.predicted`) all come here, so that a predictor is asked as it was taught (paper VII-B, VII-C). Which
@@ -26,16 +26,16 @@ Fill = Literal["repeat", "pad"]
 
 
 def normalised(lengths_px: Array, size_px: int = CROP_SIZE) -> Array:
-    """Points or offsets in pixels of a picture of `size_px` a side to shares of it: pixel / (size - 1).
+    """Points or offsets in pixels of an image of `size_px` a side to shares of it: pixel / (size - 1).
 
-    The centre of the first pixel is 0, of the last one 1. Another thing is a share of the way between the picture's
-    outer edges, (pixel + 0.5) / size: that is how a map of the picture is described (`mpr.training.augment`).
+    The centre of the first pixel is 0, of the last one 1. Another thing is a share of the way between the image's
+    outer edges, (pixel + 0.5) / size: that is how a map of the image is described (`mpr.training.augment`).
     """
     return lengths_px / (size_px - 1)
 
 
 def in_pixels(normal: Array, size_px: int = CROP_SIZE) -> Array:
-    """Points or offsets from `normalised` back to pixels of a picture of `size_px` a side."""
+    """Points or offsets from `normalised` back to pixels of an image of `size_px` a side."""
     return normal * (size_px - 1)
 
 

@@ -18,7 +18,7 @@ class MotionModel(nn.Module):
     """Encoder and predictor as one module: frames in, next points out.
 
     An encoder that starts from nothing also learns to tell the object's pixels from the rest (`foreground`): the
-    motion of points alone teaches it so little at first that it takes many times the samples to look at the picture.
+    motion of points alone teaches it so little at first that it takes many times the samples to look at the image.
     """
 
     def __init__(self, size: PredictorSize, weights: Path | None = None) -> None:

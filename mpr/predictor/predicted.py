@@ -22,7 +22,7 @@ class PredictedDeltas:
 
     `progress` None is the finished clip's own, by true time, else that constant. `images` chooses what the predictor
     sees: the clip's own frames, black ones, or those of another clip `other` (baselines: a predictor that reads the
-    picture must lose by it).
+    image must lose by it).
     """
 
     def __init__(
@@ -90,7 +90,7 @@ def warn_of_rate(clip: TrackedClip, predictor: Predictor) -> None:
 def untrained_predictor(predictor: Predictor, seed: int) -> Predictor:
     """The same architecture with random weights, zero-initialised layers included (else it would predict rest).
 
-    Norms keep their gains: scaled down they would hide the picture from it.
+    Norms keep their gains: scaled down they would hide the image from it.
     """
     import copy
 

@@ -97,21 +97,21 @@ def draw_film(
     Frames [256, 256, 3] uint8 RGB, T scored steps, `times` [T+1] seconds.
     """
     figure = new_figure(4.2, 5.6)
-    image, curve = figure.subplots(2, 1, height_ratios=[3, 1])
+    frame_axes, curve = figure.subplots(2, 1, height_ratios=[3, 1])
     figure.subplots_adjust(0.14, 0.1, 0.98, 0.99, hspace=0.12)
     _curve(curve, scored, times - times[0], threshold_px)
     line = curve.axvline(0.0, color="black", lw=1)
 
-    def pictures() -> Any:
+    def drawn_frames() -> Any:
         for t in tqdm(range(len(scored)), desc="film", unit="frame", leave=False):
-            image.clear()
-            image.imshow(frames[t])
-            image.set(xticks=[], yticks=[], xlim=(-0.5, 255.5), ylim=(255.5, -0.5))
-            _arrows(image, scored[t], threshold_px)
+            frame_axes.clear()
+            frame_axes.imshow(frames[t])
+            frame_axes.set(xticks=[], yticks=[], xlim=(-0.5, 255.5), ylim=(255.5, -0.5))
+            _arrows(frame_axes, scored[t], threshold_px)
             line.set_xdata([times[t] - times[0]] * 2)
             figure.canvas.draw()
-            picture = np.asarray(figure.canvas.buffer_rgba())[..., :3]
-            yield picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
+            drawn = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+            yield drawn[: drawn.shape[0] // 2 * 2, : drawn.shape[1] // 2 * 2]
 
     with atomic_path(path) as temporary:
-        write_video(temporary, pictures(), times[:-1] if len(times) > 2 else times)
+        write_video(temporary, drawn_frames(), times[:-1] if len(times) > 2 else times)

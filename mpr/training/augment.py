@@ -1,6 +1,6 @@
 """What training does to a sample so that held-out scenes, other cameras and other embodiments look familiar.
 
-Pictures and points are moved together; occluders, colour and noise touch pictures only. Everything is drawn from the
+Images and points are moved together; occluders, colour and noise touch images only. Everything is drawn from the
 generator handed in. Scoring never comes here.
 """
 
@@ -33,7 +33,7 @@ def previous_frame(t: int, length: int, augment: Augment, rng: np.random.Generat
 
 _Box = tuple[NDArray[np.float64], float]  # centre [2] and longer side of the object, in the unit square
 LARGEST = 4.0  # times: a focus enlarges no further
-FILLED = (0.5, 0.95)  # how much of the picture's side a focussed object takes
+FILLED = (0.5, 0.95)  # how much of the image's side a focussed object takes
 
 
 def box_around(points: NDArray) -> _Box:

@@ -31,7 +31,7 @@ class Augment:
     rotation: float = 12.0  # degrees, at most
     scale: float = 0.2  # scale lies in 1 - scale .. 1 + zoom
     zoom: float = 0.8  # a still camera's crop is tighter than a moving head's: objects come larger than in the clips
-    focus: float = 0.5  # of the affine ones: the share that is enlarged around the object, until it fills the picture
+    focus: float = 0.5  # of the affine ones: the share that is enlarged around the object, until it fills the image
     shift: float = 0.08  # of the image's side, at most
     colour: float = 0.5  # probability of brightness, contrast, gain and saturation jitter
     grey: float = 0.0  # probability of greyscale

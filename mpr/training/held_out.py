@@ -1,4 +1,4 @@
-"""A predictor on held-out clips, beside itself with wrong pictures and beside predictors that know no scene.
+"""A predictor on held-out clips, beside itself with wrong images and beside predictors that know no scene.
 
 Where a clip's scene was recorded the figures are against the true motion, elsewhere against compensated tracks: two
 tables, never mixed (`held_out_page.py` writes them in words).
@@ -33,8 +33,8 @@ IMAGES: dict[str, Images] = {  # rows in which the predictor itself speaks
 HELD_OUT_ROWS = {  # in words; {target} is what the table is against
     "predictor": "the trained predictor, its last weights",
     "frames reversed": "the predictor, shown the next frame as the one before: as if things went back",
-    "black images": "the predictor, shown black pictures: points and progress alone",
-    "exchanged images": "the predictor, shown the pictures of another clip, of another group",
+    "black images": "the predictor, shown black images: points and progress alone",
+    "exchanged images": "the predictor, shown the images of another clip, of another group",
     "constant velocity": "each point goes on as compensation saw it go over the step before",
     "mean training motion": "the mean compensated motion of the training clips' object points, everywhere",
     "random direction": "one direction a step, drawn at random (0.32 by chance)",

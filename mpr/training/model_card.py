@@ -75,7 +75,7 @@ def sources(clips: Sequence[TrackedClip]) -> list[dict[str, Any]]:
 
 
 def card_remarks(clips: Sequence[TrackedClip]) -> dict[str, int]:
-    """What is to be said of the videos' pictures, such as colours that were converted: of how many clips each."""
+    """What is to be said of the videos' images, such as colours that were converted: of how many clips each."""
     return dict(sorted(Counter(told for clip in clips for told in clip.source.remarks).items()))
 
 

@@ -1,7 +1,7 @@
 """Where the time goes when a residual policy practises: whole episodes in the kitchen with all their updates, by part.
 
 The real pieces, untrained: kitchen, diffusion policy (size `tiny`, on states), dense reward, and the learner that
-`mpr finetune` makes. Pictures are taken when a policy with cameras would look, and not looked at.
+`mpr finetune` makes. Images are taken when a policy with cameras would look, and not looked at.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stable_baselines3.common.logger import Logger
 from mpr.core.errors import NoGL
 from rl.commands.bench_updates import BENCH_TRANSITIONS, fill
 from rl.environments.kitchen.environment import KitchenEnvironment
-from rl.environments.kitchen.pictures import KitchenPictures
+from rl.environments.kitchen.images import KitchenImages
 from rl.environments.kitchen.setting import ACTION, STATE
 from rl.environments.kitchen.with_base import kitchen_with_base
 from rl.environments.residual import ResidualEnvironment
@@ -69,11 +69,11 @@ class EpisodeTimes:
     episodes: int
     steps: int
     updates: int
-    pictures: int  # 0: nothing can be rendered here
+    images: int  # 0: nothing can be rendered here
     seconds: dict[str, float]
 
     def __str__(self) -> str:
-        camera = f"{self.pictures} pictures of {PIXELS} pixels" if self.pictures else "not rendered: no GL"
+        camera = f"{self.images} images of {PIXELS} pixels" if self.images else "not rendered: no GL"
         lines = [f"{self.episodes} episodes of practice, {self.steps} steps and {self.updates} updates:"]
         for part, share in self.shares.items():
             about = f", {camera}" if part == "camera" else ""
@@ -87,7 +87,7 @@ class EpisodeTimes:
 
 
 def time_episodes(episodes: int, batch: int) -> EpisodeTimes:
-    """Practise that many episodes from an untrained base policy, after a picture and an action that are not counted."""
+    """Practise that many episodes from an untrained base policy, after an image and an action that are not counted."""
     with kitchen_with_base(Setting(ENVIRONMENT, ZERO)) as environment:
         return _time_episodes(environment, episodes, batch)
 
@@ -103,11 +103,11 @@ def _time_episodes(environment: ResidualEnvironment, episodes: int, batch: int) 
     fill(demonstrations)
     model.set_demonstrations(demonstrations)
     model.set_logger(Logger(folder=None, output_formats=[]))
-    with KitchenPictures(kitchen.task, [VIEW], PIXELS) as pictures:
-        environment.base = base = _untrained(watch.timed("camera", lambda step: pictures.now(kitchen)))
+    with KitchenImages(kitchen.task, [VIEW], PIXELS) as images:
+        environment.base = base = _untrained(watch.timed("camera", lambda step: images.now(kitchen)))
         state, _ = kitchen.reset(seed=0)
         try:
-            pictures.now(kitchen)
+            images.now(kitchen)
         except NoGL:
             base.look = None
         base.reset(0)
@@ -131,7 +131,7 @@ def _time_episodes(environment: ResidualEnvironment, episodes: int, batch: int) 
 
 
 def _untrained(look: CameraFrames) -> DiffusionActor:
-    """A base policy of random weights. Its state is all it sees, but given an encoder it asks for pictures too."""
+    """A base policy of random weights. Its state is all it sees, but given an encoder it asks for images too."""
     torch.manual_seed(0)
     policy = DiffusionPolicy(PolicyShape(STATE, ACTION, widths=POLICY_SIZES["tiny"].widths))
     return DiffusionActor(

@@ -13,8 +13,8 @@ def main(argv: Sequence[str]) -> None:
     """Entry of `mpr demos`: collects as many demonstrations as are asked for."""
     config, dry_run = parse_config(KitchenDemosConfig, argv, prog="mpr demos")
     if dry_run:
-        pictures = config.num_demos * (KITCHEN_STEP_LIMIT + 1) * len(config.views) * config.size**2 * 3
-        most = (config.num_demos * 0.2e6 + pictures) * (2 if config.minari else 1)
+        images = config.num_demos * (KITCHEN_STEP_LIMIT + 1) * len(config.views) * config.size**2 * 3
+        most = (config.num_demos * 0.2e6 + images) * (2 if config.minari else 1)
         facts = {"from": config.source or "the scripted expert", "size": f"at most {most / 1e6:.0f} MB"}
         return print_plan(config, inputs={}, facts=facts, out=config.out)
     from rl.environments.kitchen.collect import collect_kitchen_demos

@@ -65,13 +65,13 @@ def write_quickstart_page(config: QuickstartConfig, run: RunFolder) -> None:
         "reward": reward_figures(config),
     }
     captions = [one.caption(find_task(config.task).unit) for one in told]
-    pictures = [
+    images = [
         f"![{text}]({file.relative_to(config.out)})"
         for text, file in zip(captions, strips, strict=True)
         if file.exists()
     ]
     films = sorted((config.folder("evaluation") / "films").glob("*.mp4"))
-    text = story(config, summary, comparison_table(rows, {RESIDUAL: [RESIDUAL]}), residual, pictures, films)
+    text = story(config, summary, comparison_table(rows, {RESIDUAL: [RESIDUAL]}), residual, images, films)
     write_page(config.out / "index.html", text)
     run.finish(summary)
     print(f"{verdict(residual.gain)} Look at {config.out / 'index.html'}")
@@ -166,7 +166,7 @@ def story(
     summary: Mapping[str, Any],
     lines: Sequence[str],
     residual: ComparedPolicies,
-    pictures: Sequence[str],
+    images: Sequence[str],
     films: Sequence[Path],
 ) -> str:
     """The page, as Markdown."""
@@ -178,7 +178,7 @@ def story(
         verdict=verdict(residual.gain),
         base_rate=f"{summary['base']['success_rate']['value']:.0%}",
         table="\n".join(lines),
-        pictures="\n\n".join(pictures),
+        images="\n\n".join(images),
         films=media_markdown(*(film.relative_to(config.out) for film in films)),
         times="\n".join(f"| {name} | {one.words} | {took[name]:.0f} |" for name, one in stage.items()),
         total=f"{took['total']:.0f}",
@@ -217,7 +217,7 @@ misses the handle (Lucas–Kanade tracks).
 Blue: how points moved. Orange: how the predictor thought they would. Underneath: how many moved, and how well the two
 agree.
 
-{pictures}
+{images}
 
 ## The same starts, base beside base + residual
 

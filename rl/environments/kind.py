@@ -78,14 +78,14 @@ class EnvironmentKind:
 
     def track(self, setting: Setting, reward_view: RewardView) -> Track:
         """How rewards that see track its episodes. Raises UserError where they cannot."""
-        raise UserError(f"nothing sees --env {setting.env}: it takes no reward that looks at pictures")
+        raise UserError(f"nothing sees --env {setting.env}: it takes no reward that looks at images")
 
     def film(self, file: Path, episodes: Mapping[str, Episode], setting: Setting, view: str) -> None:
         """Write an MP4 of one start's episode under several policies, by name. Raises NoGL."""
 
 
 def environment_rate_hz(env: gymnasium.Env) -> float:
-    """Steps a second: as its `dt` tells, else its pictures' rate, else 10."""
+    """Steps a second: as its `dt` tells, else its images' rate, else 10."""
     step_s = getattr(env.unwrapped, "dt", None)
     if isinstance(step_s, int | float) and step_s > 0:
         return 1 / step_s

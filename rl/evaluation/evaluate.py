@@ -132,16 +132,16 @@ def _report(config: EvaluateConfig, run: RunFolder, filmed: Sequence[Path]) -> l
     title = f"# {config.env}: {config.episodes} episodes of each, the same seeds, from {config.seed:,} on"
     text = "\n".join([title, "", *lines]) + "\n"
     write_atomic(run.path / "table.md", text)
-    pictures = [run.path / "curves.png"] if practised else []
+    images = [run.path / "curves.png"] if practised else []
     if practised:
         measure = "return" if returns else "success"
         base = (
             compare_returns(rows, [BASE_NAME]).mean_return if returns else compare_policies(rows, [BASE_NAME]).success
         )
         curves = {name: [practised_successes(path, measure)] for name, path in practised.items()}
-        draw_curves(pictures[0], curves, base, config.env, measure)
+        draw_curves(images[0], curves, base, config.env, measure)
     write_page(
-        run.path / "page.html", text + "\n" + media_markdown(*(p.relative_to(run.path) for p in (*pictures, *filmed)))
+        run.path / "page.html", text + "\n" + media_markdown(*(p.relative_to(run.path) for p in (*images, *filmed)))
     )
     return lines
 

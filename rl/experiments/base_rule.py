@@ -10,7 +10,7 @@ from mpr.core.config import as_dict
 from mpr.core.report.intervals import Interval, success_rate
 from mpr.core.runs import RunFolder, write_atomic
 from rl.data.demonstrations import check_shown, frame_sizes, load_demonstrations
-from rl.environments.kitchen.pictures import pictures_for
+from rl.environments.kitchen.images import images_for
 from rl.environments.kitchen.tasks import find_task, goal
 from rl.environments.setting import rules_of
 from rl.evaluation.config import BASE_NAME, EvaluateConfig
@@ -27,7 +27,7 @@ def find_base(config: BaseConfig) -> None:
     check_shown(found, goal(config.task, config.full_open))
     cameras = frame_sizes(found, config.policy(len(found), 0).cameras)
     if not (config.out / "summary.json").exists():  # else it is reported once more, which renders nothing
-        pictures_for(cameras, task).close()
+        images_for(cameras, task).close()
     run = RunFolder(config.out, "experiment base", as_dict(config))
     tried = list(first_in_band(config))
     count, chosen = tried[-1][0], config.low <= tried[-1][2].value <= config.high

@@ -48,7 +48,7 @@ def evaluation(config: PracticeConfig) -> EvaluateConfig:
 
 
 def _report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> None:
-    """table.md, pictures, page.html and summary.json out of the runs' own files."""
+    """table.md, images, page.html and summary.json out of the runs' own files."""
     folders = {variant: [config.folder(variant, seed) for seed in range(config.seeds)] for variant in config.variants}
     raw = PracticeRaw(
         rows=evaluated.metrics(),
@@ -60,10 +60,10 @@ def _report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> Non
     found = lines(raw, config.against)
     text = "\n".join([title, "", under, "", *found]) + "\n"
     write_atomic(run.path / "table.md", text)
-    pictures = draw_practice(run.path, raw, config.task)
+    images = draw_practice(run.path, raw, config.task)
     films = sorted((evaluated.path / "films").glob("*.mp4"))
     write_page(
-        run.path / "page.html", text + "\n" + media_markdown(*(p.relative_to(run.path) for p in (*pictures, *films)))
+        run.path / "page.html", text + "\n" + media_markdown(*(p.relative_to(run.path) for p in (*images, *films)))
     )
     run.finish(practice_summary(raw))
     print("\n".join(found))

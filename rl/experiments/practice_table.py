@@ -1,4 +1,4 @@
-"""What `mpr experiment practice` reports: tables and pictures, made only of its raw numbers, one line an episode.
+"""What `mpr experiment practice` reports: tables and images, made only of its raw numbers, one line an episode.
 
 Success of the final policies comes first. Beside it stand success while practising (the area under the practice curve),
 the chance that a run of a variant is better than one of another, and the share of runs above each success rate.
@@ -154,7 +154,7 @@ def read_raw(folder: Path) -> PracticeRaw:
 
 
 def remake(folder: Path, out: Path, against: str = "", title: str = "") -> list[str]:
-    """Write table.md and the pictures of results/.../raw anew into `out`: no run, no simulator; returns its lines."""
+    """Write table.md and the images of results/.../raw anew into `out`: no run, no simulator; returns its lines."""
     raw = read_raw(folder)
     text = lines(raw, against)
     write_atomic(out / "table.md", "\n".join([f"# {title or folder.parent.name}", "", *text]) + "\n")

@@ -111,7 +111,7 @@ class FrankyArm:
         """Hold: the target becomes the pose measured now, and stays that one however often it is said. Where the state
         is late and for a moment stays so, the target stays the last one given: an older pose would pull the arm back.
 
-        The controller is not ended for it: that takes 0.3 s to come to rest, and as long to start anew, which a picture
+        The controller is not ended for it: that takes 0.3 s to come to rest, and as long to start anew, which an image
         that came late is not worth. A target taken anew at each call would let a loaded arm sink.
         """
         link, hand = self._connected()

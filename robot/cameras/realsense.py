@@ -1,4 +1,4 @@
-"""The colour pictures of an Intel RealSense (D435) through pyrealsense2, with the time at which they were taken.
+"""The colour images of an Intel RealSense (D435) through pyrealsense2, with the time at which they were taken.
 
 What a time stamp means depends on its domain:
 
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from robot.cameras.grabber import Grabber
-from robot.hardware.camera import CameraError, CameraFeatures, Picture
+from robot.hardware.camera import CameraError, CameraFeatures, CameraImage
 from robot.hardware.clock import Clock, WallClock
 from robot.hardware.within import within
 
@@ -65,11 +65,11 @@ class RealSenseCamera(Grabber):
             self._pipeline = pipeline
             for sensor in profile.get_device().query_sensors():
                 self._set(sensor, rs.option.global_time_enabled, 1)  # after the start, which puts it back
-                self._set(sensor, rs.option.auto_exposure_priority, 0)  # in the dark: darker pictures, not fewer
+                self._set(sensor, rs.option.auto_exposure_priority, 0)  # in the dark: darker images, not fewer
         except (RuntimeError, TimeoutError) as error:
             raise CameraError(f"camera {about.name} does not start: {error}") from error
 
-    def _read(self) -> Picture | None:
+    def _read(self) -> CameraImage | None:
         try:
             frame = self._frames.wait_for_frame(WAIT_MS)
         except RuntimeError as error:
@@ -84,8 +84,8 @@ class RealSenseCamera(Grabber):
         self._number = number
         image = np.asanyarray(frame.get_data()).copy()  # a view of memory that the library uses again
         if image.shape != (self._features.height, self._features.width, 3):
-            raise CameraError(f"camera {self._features.name} gives pictures of shape {image.shape}")
-        return Picture(image, self._taken(frame), number)
+            raise CameraError(f"camera {self._features.name} gives images of shape {image.shape}")
+        return CameraImage(image, self._taken(frame), number)
 
     def _taken(self, frame: Any) -> float:
         """On the session's clock."""

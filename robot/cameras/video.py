@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mpr.core.data.video import VideoFrames
 from mpr.core.errors import BadVideo
-from robot.hardware.camera import CameraError, CameraFeatures, Picture
+from robot.hardware.camera import CameraError, CameraFeatures, CameraImage
 from robot.hardware.clock import Clock, WallClock
 
 
@@ -24,7 +24,7 @@ class VideoCamera:
     def __init__(self, path: Path | str, name: str = "", clock: Clock | None = None) -> None:
         self.path, self.name, self.clock = Path(path), name or Path(path).stem, clock or WallClock()
         self._start: float | None = None
-        self._picture: Picture | None = None
+        self._newest: CameraImage | None = None
 
     @property
     def features(self) -> CameraFeatures:
@@ -38,30 +38,30 @@ class VideoCamera:
 
     def __enter__(self) -> VideoCamera:
         self._image(0)
-        self._start, self._picture = self.clock.now(), None
+        self._start, self._newest = self.clock.now(), None
         return self
 
     def __exit__(self, *_: object) -> None:
         self._start = None
         self._frames.close()
 
-    def latest(self) -> Picture:
+    def latest(self) -> CameraImage:
         if self._start is None:
             raise CameraError(f"camera {self.name} is not connected")
         for _ in range(2):  # not looked at for long, it catches up with what went by, and others come due meanwhile
             number = self._due(self.clock.now() - self._start)
-            if self._picture is None or self._picture.number != number:
+            if self._newest is None or self._newest.number != number:
                 time = self._start + float(self._times[number])
-                self._picture = Picture(self._image(number), time, number)
-        assert self._picture is not None
-        return self._picture
+                self._newest = CameraImage(self._image(number), time, number)
+        assert self._newest is not None
+        return self._newest
 
     def _due(self, seconds: float) -> int:
         return max(int(np.searchsorted(self._times, seconds, side="right")) - 1, 0)
 
     @cached_property
     def _times(self) -> NDArray[np.float64]:
-        return self._frames.times - self._frames.times[0]  # whose sound may begin before its pictures
+        return self._frames.times - self._frames.times[0]  # whose sound may begin before its images
 
     @cached_property
     def _frames(self) -> VideoFrames:

@@ -17,7 +17,7 @@ from robot.station import StationConfig
 
 @dataclass(frozen=True)
 class RobotBench(StationConfig):
-    """Run the 10 Hz loop by the wall clock, tell how late it was, how old its pictures were, what was missed."""
+    """Run the 10 Hz loop by the wall clock, tell how late it was, how old its images were, what was missed."""
 
     real_time: bool = True  # simulated arm: in a process of its own on the wall clock; nothing else is measured
     seconds: float = 600.0  # of control

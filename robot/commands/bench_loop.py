@@ -33,8 +33,8 @@ class _Kept:
 
     late: list[float] = field(default_factory=list)  # seconds after the deadline
     busy: list[float] = field(default_factory=list)  # seconds of work between two
-    age: list[float] = field(default_factory=list)  # of the oldest picture of an observation, seconds
-    unmarked: int = 0  # observations with a picture beyond the limit that did not say so
+    age: list[float] = field(default_factory=list)  # of the oldest image of an observation, seconds
+    unmarked: int = 0  # observations with an image beyond the limit that did not say so
     marked: int = 0
     missed: int = 0  # deadlines
     overruns: int = 0
@@ -101,7 +101,7 @@ def _measured(env: FrankaEnv, policy: BasePolicy, steps: int) -> _Kept:
             kept.late.append(beat.late)
             kept.busy.append(beat.busy)
             kept.missed += beat.missed
-            ages = {name: env.seen.time - picture.time for name, picture in env.seen.pictures.items()}
+            ages = {name: env.seen.time - image.time for name, image in env.seen.images.items()}
             old = {name for name, age in ages.items() if age > 0.1}  # whatever the limits say
             kept.age.append(max(ages.values()))
             kept.unmarked += bool(old - set(info["stale"]))
@@ -113,7 +113,7 @@ def _measured(env: FrankaEnv, policy: BasePolicy, steps: int) -> _Kept:
 
 
 def _figures(kept: _Kept, rate_hz: float) -> dict[str, Any]:
-    """What a run kept of its beat, in numbers: lateness, work and pictures' age in milliseconds, and counts."""
+    """What a run kept of its beat, in numbers: lateness, work and images' age in milliseconds, and counts."""
 
     def spread(values: list[float]) -> dict[str, float]:
         return {
@@ -130,7 +130,7 @@ def _figures(kept: _Kept, rate_hz: float) -> dict[str, Any]:
         "seconds": len(kept.late) / rate_hz,
         "late_ms": spread(kept.late),
         "busy_ms": spread(kept.busy),
-        "oldest_picture_ms": spread(kept.age),
+        "oldest_image_ms": spread(kept.age),
         **counts,
     }
 
@@ -138,7 +138,7 @@ def _figures(kept: _Kept, rate_hz: float) -> dict[str, Any]:
 def _draw(kept: _Kept, path: Path) -> None:
     """Three histograms, counts on a logarithmic axis."""
     figure = new_figure(12, 3.5)
-    parts = (("late", kept.late), ("busy", kept.busy), ("oldest picture", kept.age))
+    parts = (("late", kept.late), ("busy", kept.busy), ("oldest image", kept.age))
     for axis, (name, values) in zip(figure.subplots(1, 3), parts, strict=True):
         axis.hist(1e3 * np.array(values), bins=60, log=True, color="#1f9bff")
         axis.set_xlabel(f"{name}, ms")

@@ -13,7 +13,7 @@ from robot.station import StationConfig
 
 @dataclass(frozen=True)
 class CheckConfig(StationConfig):
-    """Check arm and cameras: rates, latencies, the quaternions' order at home, the workspace drawn into the picture."""
+    """Check arm and cameras: rates, latencies, the quaternions' order at home, the workspace drawn into the image."""
 
     seconds: float = 3.0  # for which rates are measured
     move: bool = True  # home the arm, and send it 2 cm up to see how fast it answers; else it is only looked at

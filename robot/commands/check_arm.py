@@ -42,10 +42,10 @@ def check(config: CheckConfig) -> None:
             found.append(one)
             at.operator.say(str(one))
         lines = [f"# {at.arm.features.name}: a check", "", *map(str, found)]
-        pictures = {camera.features.name: camera.latest().image for camera in at.cameras}
+        images = {camera.features.name: camera.latest().image for camera in at.cameras}
         view = view or at.cameras[0].features.view
     run = RunFolder(config.out, "robot check", as_dict(config), ("out", "host"))
-    for number, (name, image) in enumerate(pictures.items()):
+    for number, (name, image) in enumerate(images.items()):
         drawn = with_box(image, view, config.limits) if number == 0 and view else image
         with atomic_path(run.path / f"{name}.png") as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
@@ -54,7 +54,7 @@ def check(config: CheckConfig) -> None:
     rest += [f"| {one.name} | {getattr(config.limits, one.name)} |" for one in fields(config.limits)]
     lines += rest
     write_page(
-        run.path / "page.html", "\n".join(lines) + "\n\n" + media_markdown(*(Path(f"{name}.png") for name in pictures))
+        run.path / "page.html", "\n".join(lines) + "\n\n" + media_markdown(*(Path(f"{name}.png") for name in images))
     )
     failed = [one.text for one in found if not one.good]
     run.finish({"failed": failed, "lines": lines})
@@ -113,10 +113,10 @@ def answer_line(at: Station, config: CheckConfig) -> Check:
 
 
 def _answered(at: Station, guard: Guard) -> Check:
-    pictures = {camera.features.name: camera.latest() for camera in at.cameras}
+    images = {camera.features.name: camera.latest() for camera in at.cameras}
     before = at.arm.state()  # last: the first look at a camera may take long, and a state grows old
     action = np.array([0, 0, MOVE / STEP_M, 0, 0, 0, 1, before.width / HALF_WIDTH - 1])
-    outcome = guard.act(action, Seen(before, pictures, at.clock.now()))
+    outcome = guard.act(action, Seen(before, images, at.clock.now()))
     if isinstance(outcome, Held):
         return Check(False, f"the guard held it: {outcome.event.message}")
     began, answered = at.clock.now(), None
@@ -139,7 +139,7 @@ def inside_line(state: ArmState, limits: Limits) -> Check:
 
 
 def rate_lines(at: Station, config: CheckConfig) -> list[Check]:
-    """How often state and pictures are new, and how old they are when they are looked at ten times a second."""
+    """How often state and images are new, and how old they are when they are looked at ten times a second."""
     times: dict[str, list[float]] = {name: [] for name in ("state", *(c.features.name for c in at.cameras))}
     ages: dict[str, list[float]] = {name: [] for name in times}
     began = at.clock.now()
@@ -152,7 +152,7 @@ def rate_lines(at: Station, config: CheckConfig) -> list[Check]:
                 ages[name].append(at.clock.now() - time)
         step += 1
         at.clock.sleep_until(now + 0.002)
-    most = {name: config.limits.state_age if name == "state" else config.limits.picture_age for name in times}
+    most = {name: config.limits.state_age if name == "state" else config.limits.image_age for name in times}
     return [rate_line(name, times[name], ages[name], most[name]) for name in times]
 
 
@@ -169,7 +169,7 @@ def rate_line(name: str, times: Sequence[float], ages: Sequence[float], most: fl
 
 
 def with_box(image: NDArray[np.uint8], view: CameraPlacement, limits: Limits) -> NDArray[np.uint8]:
-    """The picture [H, W, 3] uint8 RGB with the workspace's edges drawn in."""
+    """The image [H, W, 3] uint8 RGB with the workspace's edges drawn in."""
     drawn = image.copy()
     for edge in box_edges(limits):
         pixels = view.pixels(edge)

@@ -21,7 +21,7 @@ class ExportConfig:
     """Write recorded episodes as a data set that others read, LeRobot v3.0 or Minari, and compare it with them."""
 
     episodes: Path = Path("runs/robot/episodes")  # folder of episode folders
-    format: str = "lerobot"  # lerobot (pictures are encoded once more) or minari (pictures raw: large)
+    format: str = "lerobot"  # lerobot (images are encoded once more) or minari (images raw: large)
     name: str = "episodes"  # of the data set: OUT/NAME, or Minari's robot/NAME-v0 in OUT
     successes: bool = False  # only successes
     out: Path = Path("runs/export")  # run folder

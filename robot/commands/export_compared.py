@@ -21,9 +21,9 @@ from robot.recording.flags import FLAGS
 from robot.recording.recorded import load_recorded
 from robot.recording.recorder import close_videos, episode_folders
 
-PICTURE_ERROR = {"lerobot": 8.0, "minari": 0.0}  # of 255: encoding once more takes 0.5 to 6 on average; raw is raw
+IMAGE_ERROR = {"lerobot": 8.0, "minari": 0.0}  # of 255: encoding once more takes 0.5 to 6 on average; raw is raw
 
-EpisodeParts = tuple[Mapping[str, NDArray[Any]], Mapping[str, FrameSource]]  # of one episode: columns and pictures
+EpisodeParts = tuple[Mapping[str, NDArray[Any]], Mapping[str, FrameSource]]  # of one episode: columns and images
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,18 @@ class _Compared:
     """One column or camera, written and read back."""
 
     name: str
-    count: int  # rows or pictures
+    count: int  # rows or images
     mean: float  # absolute difference: of all numbers, or of 255
-    worst: float  # of a row's number, or of a picture on average
-    picture: bool
+    worst: float  # of a row's number, or of an image on average
+    image: bool
 
-    def within(self, picture_error: float) -> bool:
-        """Whether numbers are equal, and pictures no further off than that. NaN is not."""
-        return self.worst <= (picture_error if self.picture else 0)
+    def within(self, image_error: float) -> bool:
+        """Whether numbers are equal, and images no further off than that. NaN is not."""
+        return self.worst <= (image_error if self.image else 0)
 
     def __str__(self) -> str:
         found = f"off by {self.mean:.2f} of 255, the worst by {self.worst:.2f}" if self.worst else "equal"
-        return f"{self.name}: {self.count} {'pictures' if self.picture else 'rows'}, {found}"
+        return f"{self.name}: {self.count} {'images' if self.image else 'rows'}, {found}"
 
 
 def export(config: ExportConfig) -> None:
@@ -59,7 +59,7 @@ def export(config: ExportConfig) -> None:
         back = minari.read_minari_episodes(place)
     compared = compare_with_source(source_parts(config.format, episodes), back, len(episodes))
     print("\n".join([*map(str, compared), *format_summary(config.format, episodes)]))
-    wrong = [one.name for one in compared if not one.within(PICTURE_ERROR[config.format])]
+    wrong = [one.name for one in compared if not one.within(IMAGE_ERROR[config.format])]
     if wrong:
         raise UserError(f"{place} reads back other than {config.episodes} in {', '.join(wrong)}: do not use it")
     run.finish({"episodes": len(episodes), "compared": [vars(one) for one in compared]})
@@ -100,7 +100,7 @@ def _check_alike(name: str, episodes: Sequence[Episode]) -> None:
     first: dict[str, tuple[int, ...]] = {}
     for number, (arrays, frames) in enumerate(source_parts(name, episodes)):
         shapes = {key: values.shape[1:] for key, values in arrays.items()}
-        shapes |= {key: pictures[0].shape for key, pictures in frames.items()}
+        shapes |= {key: images[0].shape for key, images in frames.items()}
         first = first or shapes
         for key in first | shapes:
             here, there = shapes.get(key, "nothing"), first.get(key, "nothing")
@@ -113,29 +113,29 @@ def format_summary(name: str, episodes: Sequence[Episode]) -> list[str]:
     if name != "lerobot":
         noted = {name.partition("/")[0] for episode in episodes for name in (*episode.about, *episode.log.arrays)}
         lost = sorted({"seed", "task", "rate_hz"} | noted - set(FLAGS))
-        return ["`stale` does not tell which picture was too old", f"left out of the episodes: {', '.join(lost)}"]
+        return ["`stale` does not tell which image was too old", f"left out of the episodes: {', '.join(lost)}"]
     periods = np.concatenate([np.diff(episode.times) for episode in episodes]) * 1000
     return [
         f"timestamps are nominal, {lerobot.nominal_rate(episodes):g} Hz; periods were {periods.min():.1f} to "
         f"{periods.max():.1f} ms, the measured times are in observation.time",
-        "states and actions are float32; an episode's last state and picture, which no action followed, are left out",
+        "states and actions are float32; an episode's last state and image, which no action followed, are left out",
     ]
 
 
 def compare_with_source(wanted: Iterator[EpisodeParts], found: Iterator[EpisodeParts], count: int) -> list[_Compared]:
-    """Column by column, camera by camera. Raises UserError where an episode, a column or a picture is not there."""
+    """Column by column, camera by camera. Raises UserError where an episode, a column or an image is not there."""
     gone: dict[tuple[str, bool], list[NDArray[np.float64]]] = {}
     episodes = 0
     for (arrays, frames), (read, seen) in zip(wanted, tqdm(found, "comparing", count, disable=None), strict=False):
         episodes += 1
         for name, array in arrays.items():
             gone.setdefault((name, False), []).append(_rows_off(name, array, read.get(name)))
-        for name, pictures in frames.items():
-            gone.setdefault((name, True), []).append(_pictures_off(name, pictures, seen.get(name)))
+        for name, images in frames.items():
+            gone.setdefault((name, True), []).append(_images_off(name, images, seen.get(name)))
     if episodes != count or next(found, None) is not None:
         raise UserError(f"the data set reads back with {episodes} episodes, or more, of {count}: do not use it")
     rows = {key: np.concatenate(parts) for key, parts in gone.items()}
-    return [_Compared(n, len(v), float(v.mean()), float(v.max()), picture) for (n, picture), v in rows.items()]
+    return [_Compared(n, len(v), float(v.mean()), float(v.max()), image) for (n, image), v in rows.items()]
 
 
 def _rows_off(name: str, wanted: NDArray[Any], found: NDArray[Any] | None) -> NDArray[np.float64]:
@@ -147,15 +147,15 @@ def _rows_off(name: str, wanted: NDArray[Any], found: NDArray[Any] | None) -> ND
     return off.reshape(len(off), -1).max(1)
 
 
-def _pictures_off(name: str, wanted: FrameSource, found: FrameSource | None) -> NDArray[np.float64]:
-    """[T] the mean absolute difference in each picture, of 255.
+def _images_off(name: str, wanted: FrameSource, found: FrameSource | None) -> NDArray[np.float64]:
+    """[T] the mean absolute difference in each image, of 255.
 
-    Raises UserError where pictures are one out of place: far nearer, taken together, to those before or after.
+    Raises UserError where images are one out of place: far nearer, taken together, to those before or after.
     """
     if found is None or len(found) != len(wanted):
         there = 0 if found is None else len(found)
-        raise UserError(f"{name} reads back with {there} pictures, written were {len(wanted)}: do not use it")
-    off = np.zeros((len(wanted), 3))  # from the picture before, its own, the one before beside its own
+        raise UserError(f"{name} reads back with {there} images, written were {len(wanted)}: do not use it")
+    off = np.zeros((len(wanted), 3))  # from the image before, its own, the one before beside its own
     before: tuple[NDArray[np.int16], ...] | None = None
     for t in range(len(wanted)):
         now = wanted[t].astype(np.int16), found[t].astype(np.int16)
@@ -164,5 +164,5 @@ def _pictures_off(name: str, wanted: FrameSource, found: FrameSource | None) -> 
         before = now
     early, own, late = off[1:].sum(0)
     if min(early, late) < own / 2:
-        raise UserError(f"{name} reads back with pictures that are one out of place: do not use it")
+        raise UserError(f"{name} reads back with images that are one out of place: do not use it")
     return off[:, 1]

@@ -21,7 +21,7 @@ class ReplayConfig(StationConfig):
     """Show a recorded episode; with --on_arm, let the arm follow it again."""
 
     episode: Path = Path("runs/robot/episodes/episode_000000")  # folder of a recorded episode
-    on_arm: bool = False  # follow its poses with the arm; else only the pictures
+    on_arm: bool = False  # follow its poses with the arm; else only the images
     speed: float = 0.3  # of the recorded one, 0.01 to 1: on the arm
     out: Path = Path("runs/robot_replay")  # run folder
 

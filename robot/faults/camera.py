@@ -8,13 +8,13 @@ import numpy as np
 
 from robot.faults.through import Through
 from robot.faults.trigger import Trigger
-from robot.hardware.camera import Camera, CameraError, Picture
+from robot.hardware.camera import Camera, CameraError, CameraImage
 
-UNMOVED = "same picture, new times"
+UNMOVED = "same image, new times"
 CAMERA_FAULTS = (
-    "freeze",  # the same picture, its time standing still
+    "freeze",  # the same image, its time standing still
     UNMOVED,
-    "drop",  # a few pictures lost
+    "drop",  # a few images lost
     "black",
     "grey",  # [H, W]
     "another size",
@@ -31,9 +31,9 @@ class FaultyCamera(Through):
     def __init__(self, camera: Camera, kind: str, trigger: Trigger) -> None:
         super().__init__(camera)
         self.camera, self.kind, self.trigger = camera, kind, trigger
-        self._held: Picture | None = None
+        self._held: CameraImage | None = None
 
-    def latest(self) -> Picture:
+    def latest(self) -> CameraImage:
         now = self.camera.latest()
         if not self.trigger.on:
             self._held = now

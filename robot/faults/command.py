@@ -19,7 +19,7 @@ CAMPAIGN_IMAGE_PX = 32  # pixels
 class FaultsConfig:
     """Inject faults into sessions on the simulated arm, and tell what became of each."""
 
-    size: int = CAMPAIGN_IMAGE_PX  # pixels: side of the cameras' pictures
+    size: int = CAMPAIGN_IMAGE_PX  # pixels: side of the cameras' images
     seed: int = 0  # of the first episode
     limits: Limits = field(default_factory=Limits)  # of the guard: --limits.step and the like; none: the twin's own box
     task: str = "microwave"  # that the simulated arm stands before

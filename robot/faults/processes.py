@@ -39,7 +39,7 @@ POINTS = {  # phase of a session: what is called there, and which calls of it
     "commanding": ("robot.simulated.arm:SimulatedArm.send", (1, 7, 13, 30)),
     "the end of an episode": ("robot.recording.episode_buffer:EpisodeBuffer.episode", (1, 2, 3)),
     "saving: arrays": ("mpr.core.data.episode:np.savez_compressed", (1, 3)),
-    "saving: pictures": ("mpr.core.data.episode:write_video", (1, 2, 4)),
+    "saving: images": ("mpr.core.data.episode:write_video", (1, 2, 4)),
     "saving: checksums": ("mpr.core.checksums:sha256", (1, 3, 7)),
     "saving: the folder's name": ("os:replace", (1, 2, 3)),
     "saving: the log": ("robot.recording.recorder:Recorder._log", (1, 3)),

@@ -27,8 +27,8 @@ REAL_TIME_EVENTS = {  # kinds of event of which one has to be told
     "policy hangs": {FaultKind.SILENCE},
     "command hangs": {FaultKind.SILENCE},
     KILLED: {FaultKind.ARM_ERROR, FaultKind.CAMERA_ERROR, FaultKind.CANNOT_STOP},
-    "simulation stopped": {FaultKind.STALE_STATE, FaultKind.STALE_PICTURE, FaultKind.SILENCE},
-    FROZE: {FaultKind.STALE_PICTURE},
+    "simulation stopped": {FaultKind.STALE_STATE, FaultKind.STALE_IMAGE, FaultKind.SILENCE},
+    FROZE: {FaultKind.STALE_IMAGE},
     "reflex": {FaultKind.ARM_ERROR},
     CTRL_C: set(),
 }

@@ -1,4 +1,4 @@
-"""What a camera is to the rest of the house: its newest picture, at once, with the time at which it was taken."""
+"""What a camera is to the rest of the house: its newest image, at once, with the time at which it was taken."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from robot.hardware.view import CameraPlacement
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """`time` is when it was taken, in seconds of the clock that the session runs on; `number` counts pictures."""
+class CameraImage:
+    """`time` is when it was taken, in seconds of the clock that the session runs on; `number` counts images."""
 
     image: NDArray[np.uint8]  # [H, W, 3] RGB
     time: float
@@ -41,11 +41,11 @@ class CameraError(UserError):
 
 
 class Camera(AbstractContextManager["Camera"], Protocol):
-    """Entering connects and starts it, and waits for its first picture; leaving lets go. Raises CameraError."""
+    """Entering connects and starts it, and waits for its first image; leaving lets go. Raises CameraError."""
 
     @property
     def features(self) -> CameraFeatures: ...
 
-    def latest(self) -> Picture:
-        """The newest picture, without waiting: an old one if none has come since."""
+    def latest(self) -> CameraImage:
+        """The newest image, without waiting: an old one if none has come since."""
         ...

@@ -23,7 +23,7 @@ class CameraPlacement:
 
     pose: Pose
     focal: tuple[float, float]  # pixels, x and y
-    centre: tuple[float, float]  # pixels: where the optical axis meets the picture
+    centre: tuple[float, float]  # pixels: where the optical axis meets the image
 
     def pixels(self, points: ArrayLike) -> NDArray[np.float64]:
         """[N, 2] of points [N, 3]; NaN for those that are not before the camera."""

@@ -89,7 +89,7 @@ class AheadActor:
         seen: PolicyBatch = {"state": torch.from_numpy(np.stack([state for state, _ in history]))[None].to(device)}
         for name in self.cameras:
             assert self.camera_encoder is not None
-            frames = self.camera_encoder(np.stack([pictures[name] for _, pictures in history]))
+            frames = self.camera_encoder(np.stack([images[name] for _, images in history]))
             seen[CAMERA + name] = torch.from_numpy(frames)[None].to(device)
         chunk = self.policy.predict(seen, self.sampler, noise)[0].cpu().numpy()
         return chunk[len(history) - 1 :]

@@ -139,7 +139,7 @@ class TwinKind(ArmKind):
         check_view(view)
 
     def _arranged(self, at: Station, base: BasePolicy) -> Station:
-        """Only the cameras that the base policy sees with: pictures that nobody looks at are not rendered."""
+        """Only the cameras that the base policy sees with: images that nobody looks at are not rendered."""
         from robot.practice.twin import PunctualOperator, lockstep
 
         seeing = tuple(camera for camera in at.cameras if camera.features.name in base.cameras)

@@ -28,7 +28,7 @@ def lockstep(clock: Clock) -> Lockstep:
 class PunctualOperator(SimulatedOperator):
     """A simulated operator that goes on at a whole second, so that an episode is decided only by its seed.
 
-    Pictures then stand to the beats as in every other episode, however long the world has been there.
+    Images then stand to the beats as in every other episode, however long the world has been there.
     """
 
     def __init__(self, world: Lockstep) -> None:

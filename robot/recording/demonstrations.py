@@ -1,8 +1,8 @@
 """Successful robot episodes as the demonstrations that `mpr bc` learns from.
 
 What was really sent is the label: where a person led the arm there is no other teacher. Left out are steps at which the
-person asked for nothing, at which the guard held the arm, or that were made of a picture that was too old
-(`robot.recording.flags`), each with the state and pictures that it was made of: every action that stays lies beside
+person asked for nothing, at which the guard held the arm, or that were made of an image that was too old
+(`robot.recording.flags`), each with the state and images that it was made of: every action that stays lies beside
 what was seen when it was chosen. Times stay as measured, with gaps: a policy is cloned from what stays, a replay buffer
 leaves out the steps that became longer by it (`mpr.core.data.steps`).
 """

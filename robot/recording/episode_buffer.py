@@ -68,7 +68,7 @@ class EpisodeBuffer:
             "overruns": overruns,
         }
         return Episode(
-            frames={name: _Views(self._seen, name) for name in self._seen[0].pictures},
+            frames={name: _Views(self._seen, name) for name in self._seen[0].images},
             states=np.array([state_vector(seen.state) for seen in self._seen]),
             times=times - times[0],
             base_actions=base,
@@ -97,18 +97,18 @@ class EpisodeBuffer:
             state_s=np.array([one.state.time for one in seen]) - start,
             joints_rad=np.array([one.state.joints for one in seen], np.float64),
             stale={name: np.array([name in stale for stale in self._stale]) for name in old},
-            frame_s={c: np.array([one.pictures[c].time for one in seen]) - start for c in seen[0].pictures},
+            frame_s={c: np.array([one.images[c].time for one in seen]) - start for c in seen[0].images},
         )
 
 
 class _Views:
-    """A camera's pictures as a FrameSource: the very ones that were seen, not a copy."""
+    """A camera's images as a FrameSource: the very ones that were seen, not a copy."""
 
     def __init__(self, seen: Sequence[Seen], camera: str) -> None:
-        self._pictures = [one.pictures[camera].image for one in seen]
+        self._images = [one.images[camera].image for one in seen]
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def __getitem__(self, t: int, /) -> NDArray[np.uint8]:
-        return self._pictures[t]
+        return self._images[t]

@@ -16,13 +16,13 @@ from mpr.core.report.drawing import write_text
 from mpr.core.runs import atomic_path
 from robot.hardware.action import STEP_M
 
-HEIGHT = 256  # pixels of each camera's picture
+HEIGHT = 256  # pixels of each camera's image
 
 
 def save_film(episode: Episode, path: Path) -> None:
-    """An MP4 at the episode's own times. Raises UserError where it has no pictures."""
+    """An MP4 at the episode's own times. Raises UserError where it has no images."""
     if not episode.frames:
-        raise UserError("the episode has no pictures to make a film of")
+        raise UserError("the episode has no images to make a film of")
     with atomic_path(path) as temporary:
         write_video(temporary, _drawn(episode), episode.times)
 

@@ -14,7 +14,7 @@ def flags(episode: Episode) -> dict[str, NDArray[np.bool_]]:
     """What marks each step [T] or view [T+1] of an episode as no ordinary one, by name.
 
     `unsent` [T]: the arm was held instead; `idle` [T]: the operator asked for nothing; `gap` [T]: the beat after the
-    step came too late for one (`mpr.core.data.steps`), by the measured times; `stale` [T+1]: some camera's picture, or
+    step came too late for one (`mpr.core.data.steps`), by the measured times; `stale` [T+1]: some camera's image, or
     the state, in that view was too old. All else is False where nobody noted it.
     """
     steps, log = len(episode), episode.log

@@ -1,6 +1,6 @@
 """Recorded episodes as a LeRobot data set, format v3.0, and back. Needs pyarrow (the extra `lerobot`), not lerobot.
 
-LeRobot keeps T observations beside T actions, and counts time as frame_index / fps. So the last state and picture of an
+LeRobot keeps T observations beside T actions, and counts time as frame_index / fps. So the last state and image of an
 episode, which no action followed, stay behind; and the measured times are a column of their own, `observation.time`:
 seconds since the episode's first observation, float64, of which LeRobot makes float32. (Its policies take their state
 only from `observation.state`.) Other columns have names of their own, `base_action` and not `action.base`: what begins
@@ -28,11 +28,11 @@ from robot.recording import lerobot_format as v3
 from robot.recording.flags import flags
 from robot.recording.recorder import close_videos
 
-PICTURES = "observation.images."
+IMAGES = "observation.images."
 _NEAR = 0.005  # rates this near are one: 30 and 29.97
 AS_ASKED = 0.02  # a loop that was asked for a rate, and is this late, keeps it
 ROUND_HZ = (0.5, 0.25, 0.1, 0.01)
-_LOOKED_AT = 32  # pictures an episode, and every fourth pixel of them: statistics of pictures are a sample
+_LOOKED_AT = 32  # images an episode, and every fourth pixel of them: statistics of images are a sample
 NOTE = """---
 license: unknown
 tags: [LeRobot]
@@ -40,15 +40,15 @@ tags: [LeRobot]
 Episodes recorded on a robot arm. `timestamp` is nominal (frame_index / fps); `observation.time` holds the measured
 seconds since the episode's first observation. `action` is what was really sent; `base_action` and `residual_action`,
 where there are such, are what it was made of. `unsent`: the arm was held instead. `idle`: the operator asked for
-nothing. `gap`: the step took longer than 1.5 usual ones. `stale`: a picture of this observation was too old. Each
+nothing. `gap`: the step took longer than 1.5 usual ones. `stale`: an image of this observation was too old. Each
 episode's last observation, which no action followed, is left out. The column `about` of meta/episodes holds, as JSON,
-how an episode ended and what else is known of it: faults; and, under `log`, when each picture was taken, what was late,
+how an episode ended and what else is known of it: faults; and, under `log`, when each image was taken, what was late,
 what held the arm.
 """
 
 
 def lerobot_columns(episode: Episode) -> dict[str, NDArray[Any]]:
-    """What the data set holds of an episode but for pictures and numbering: arrays [T] or [T, D] by name."""
+    """What the data set holds of an episode but for images and numbering: arrays [T] or [T, D] by name."""
     parts = {name.removesuffix("s"): episode.arrays[name] for name in OPTIONAL if name in episode.arrays}
     return {
         "observation.state": episode.states[:-1].astype(np.float32),
@@ -61,8 +61,8 @@ def lerobot_columns(episode: Episode) -> dict[str, NDArray[Any]]:
 
 
 def lerobot_images(episode: Episode) -> dict[str, FrameSource]:
-    """Its T pictures of each camera, under the data set's names."""
-    return {PICTURES + camera: FrameWindow(f, 0, len(episode)) for camera, f in sorted(episode.frames.items())}
+    """Its T images of each camera, under the data set's names."""
+    return {IMAGES + camera: FrameWindow(f, 0, len(episode)) for camera, f in sorted(episode.frames.items())}
 
 
 def nominal_rate(episodes: Sequence[Episode]) -> float:
@@ -84,7 +84,7 @@ def nominal_rate(episodes: Sequence[Episode]) -> float:
 
 
 def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
-    """Write the data set `root`, whole or not at all. Columns and pictures are of one shape in all episodes.
+    """Write the data set `root`, whole or not at all. Columns and images are of one shape in all episodes.
 
     Raises UserError for a single step.
     """
@@ -114,7 +114,7 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
         for key in sizes:
             file = folder / v3.VIDEO_PATH.format(video_key=key, **v3.ONE_FILE)
             file.parent.mkdir(parents=True)
-            write_video(file, _all_pictures(episodes, key), np.arange(total) / rate)
+            write_video(file, _all_images(episodes, key), np.arange(total) / rate)
         features = {key: v3.feature(values) for key, values in tables[0].items()}
         features |= {key: v3.video_feature(shape, rate) for key, shape in sizes.items()}
         robot = str(episodes[0].about.get("arm", "franka"))
@@ -125,7 +125,7 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
 
 
 def read_lerobot(root: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, FrameSource]]]:
-    """What a data set that `write_lerobot` wrote holds of each episode: columns, and pictures by their feature's name.
+    """What a data set that `write_lerobot` wrote holds of each episode: columns, and images by their feature's name.
 
     Columns are [T] or [T, D]. Raises KeyError, ValueError, OSError or pyarrow's errors where it is none.
     """
@@ -167,7 +167,7 @@ def _about(episode: Episode) -> dict[str, Any]:
     return {**episode.about, **more, "log": log}
 
 
-def _all_pictures(episodes: Sequence[Episode], key: str) -> Iterator[NDArray[np.uint8]]:
+def _all_images(episodes: Sequence[Episode], key: str) -> Iterator[NDArray[np.uint8]]:
     for episode in episodes:
         frames = lerobot_images(episode)[key]
         yield from (frames[t] for t in range(len(frames)))
@@ -175,6 +175,6 @@ def _all_pictures(episodes: Sequence[Episode], key: str) -> Iterator[NDArray[np.
 
 
 def _sample(frames: FrameSource) -> NDArray[np.uint8]:
-    """[pictures, H/4, W/4, 3]"""
+    """[images, H/4, W/4, 3]"""
     at = np.unique(np.linspace(0, len(frames) - 1, _LOOKED_AT).astype(int))
     return np.stack([frames[int(t)][::4, ::4] for t in at])

@@ -30,7 +30,7 @@ def numbering(episode: int, start: int, steps: int, task: int, rate: float) -> d
     """LeRobot's own columns [T] of an episode of T = `steps` rows, the first of which is `start`."""
     at = np.arange(steps)
     return {
-        "timestamp": (at / rate).astype(np.float32),  # nominal: rows are matched with pictures by it
+        "timestamp": (at / rate).astype(np.float32),  # nominal: rows are matched with images by it
         "frame_index": at,
         "episode_index": np.full_like(at, episode),
         "index": start + at,
@@ -53,12 +53,12 @@ def episode_row(
 
 
 def statistics(values: NDArray[Any]) -> dict[str, list[Any]]:
-    """Of a column [T] or [T, D], by dimension; of pictures [T, H, W, 3], by channel as [3, 1, 1], in 0 to 1."""
-    pictures = values.ndim == 4
-    flat = values.reshape(-1, 3) / 255 if pictures else values.reshape(len(values), -1).astype(np.float64)
+    """Of a column [T] or [T, D], by dimension; of images [T, H, W, 3], by channel as [3, 1, 1], in 0 to 1."""
+    images = values.ndim == 4
+    flat = values.reshape(-1, 3) / 255 if images else values.reshape(len(values), -1).astype(np.float64)
     found = {"min": flat.min(0), "max": flat.max(0), "mean": flat.mean(0), "std": flat.std(0)}
     found |= {f"q{q:02d}": np.percentile(flat, q, axis=0) for q in QUANTILES}
-    shaped = {name: (v.reshape(3, 1, 1) if pictures else v).tolist() for name, v in found.items()}
+    shaped = {name: (v.reshape(3, 1, 1) if images else v).tolist() for name, v in found.items()}
     return {**shaped, "count": [len(values)]}
 
 
@@ -68,7 +68,7 @@ def feature(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def video_feature(shape: tuple[int, ...], rate: float) -> dict[str, Any]:
-    """How it describes a camera of pictures [H, W, 3]."""
+    """How it describes a camera of images [H, W, 3]."""
     height, width, channels = shape
     film = {"height": height, "width": width, "codec": "h264", "pix_fmt": "yuv420p", "is_depth_map": False}
     film |= {"fps": rate, "channels": channels}

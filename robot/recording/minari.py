@@ -1,11 +1,11 @@
-"""Recorded episodes as a Minari data set (0.5), and back, exactly: arrays in float64, pictures as they are on disk.
+"""Recorded episodes as a Minari data set (0.5), and back, exactly: arrays in float64, images as they are on disk.
 
 Observations are {"state": [S], "images": {camera: [H, W, 3]}}, T+1 of them; `actions` are the executed ones, so that
 transitions are true; infos hold the measured "time", "base_action" and "residual_action" where there are such, and the
 flags that mark a step or view as no ordinary one (`robot.recording.flags`). The reward is 1 with the last action of a
 success, else 0. Terminations and truncations are the episode's own: it may have terminated in failure.
 
-One episode is in memory at a time, its pictures raw. Minari's collector (which needs jax) is not used.
+One episode is in memory at a time, its images raw. Minari's collector (which needs jax) is not used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DESCRIPTION = "Episodes recorded on a robot arm; infos['time'] holds the measure
 
 
 def minari_columns(episode: Episode) -> dict[str, NDArray[Any]]:
-    """What the data set holds of an episode but for pictures, by name.
+    """What the data set holds of an episode but for images, by name.
 
     A fact of an action is [T, ...], one of a state [T+1, ...].
     """
@@ -57,7 +57,7 @@ def write_minari(episodes: Sequence[Episode], root: Path, name: str) -> Path:
 
 
 def read_minari_episodes(folder: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, FrameSource]]]:
-    """What a data set that `write_minari` wrote holds of each episode: columns and pictures.
+    """What a data set that `write_minari` wrote holds of each episode: columns and images.
 
     Columns are [T, ...] or [T+1, ...], as `minari_columns` has. Raises KeyError, ValueError or OSError where it is no
     such set.

@@ -28,7 +28,7 @@ from robot.recording.recorded import load_recorded
 
 _PREFIX = "episode_"
 LOG = "episodes.jsonl"
-STEP_BYTES = 8192  # of a step beside its pictures: states, actions, times, a frame's heads
+STEP_BYTES = 8192  # of a step beside its images: states, actions, times, a frame's heads
 _SPARE = 1_000_000  # bytes: checksums, the log, the folder itself
 
 
@@ -57,9 +57,9 @@ def close_videos(episode: Episode) -> None:
 
 
 def most_bytes(steps: int, sizes: Mapping[str, tuple[int, int]]) -> int:
-    """What an episode of so many actions, seen in pictures of these heights and widths, takes on disk at most.
+    """What an episode of so many actions, seen in images of these heights and widths, takes on disk at most.
 
-    H.264 writes no block larger than raw 4:2:0: 1.5 bytes a pixel, in blocks of 16 x 16. Usual pictures take a tenth.
+    H.264 writes no block larger than raw 4:2:0: 1.5 bytes a pixel, in blocks of 16 x 16. Usual images take a tenth.
     """
     pixels = sum(-(-height // 16) * -(-width // 16) * 256 for height, width in sizes.values())
     return _SPARE + (steps + 1) * (STEP_BYTES + int(1.55 * pixels))
@@ -106,7 +106,7 @@ class Recorder:
     def check_room(self, steps: int, cameras: Iterable[CameraFeatures]) -> None:
         """To be called before an episode of at most so many steps begins.
 
-        Raises DiskFull where it might not fit, BadClip for a camera whose pictures cannot be kept.
+        Raises DiskFull where it might not fit, BadClip for a camera whose images cannot be kept.
         """
         sizes = {camera.name: (camera.height, camera.width) for camera in cameras}
         check_filmable(sizes)

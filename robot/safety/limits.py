@@ -40,7 +40,7 @@ _MOST = {  # of each limit, and its unit: what lies beyond was meant in another 
     "second_turn": (3.0, "rad"),
     "widest": (0.1, "m"),
     "state_age": (1.0, "s"),
-    "picture_age": (1.0, "s"),
+    "image_age": (1.0, "s"),
     "command_age": (1.0, "s"),
     "silence": (2.0, "s"),
     "lost": (10.0, "s"),
@@ -62,7 +62,7 @@ class Limits:
     narrowest: float = 0.0  # gripper widths
     widest: float = 0.08  # the other end of them
     state_age: float = 0.1  # of a measurement, beyond which nothing is sent
-    picture_age: float = 0.1  # of a picture, likewise
+    image_age: float = 0.1  # of an image, likewise
     command_age: float = 0.3  # from the observation that a command was made of
     silence: float = 0.5  # without a command, after which the arm is stopped
     lost: float = 1.0  # with nothing sent, for whatever reasons, after which a person is asked

@@ -1,4 +1,4 @@
-"""Whether what an action is made of is news: fresh, in order, whole, and no picture that has stopped to change.
+"""Whether what an action is made of is news: fresh, in order, whole, and no image that has stopped to change.
 
 Compared is with the last of each that was accepted: one wrong time does not make the right ones after it look wrong.
 """
@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from robot.hardware.arm import ArmState
-from robot.hardware.camera import Picture
+from robot.hardware.camera import CameraImage
 from robot.hardware.fault_kind import FaultKind
 from robot.hardware.pose import Pose, distance_between
 from robot.safety.limits import Limits
 
 CLOCK_TOLERANCE_S = 0.01  # seconds: clocks of two devices agree no better
-BLACK, LIT = 16, 0.01  # of 255, which this share of a picture reaches in any lit room; the noise of a dark one does not
-_MOVED = 0.03  # metres of the arm, after which no camera that sees it shows the same picture
+BLACK, LIT = 16, 0.01  # of 255, which this share of an image reaches in any lit room; the noise of a dark one does not
+_MOVED = 0.03  # metres of the arm, after which no camera that sees it shows the same image
 _FASTEST = 3.0  # metres per second: no arm of ours moves faster
 
 Wrong = tuple[FaultKind, str]  # and one line about it
@@ -30,15 +30,15 @@ class Seen:
     """What an action is made of."""
 
     state: ArmState
-    pictures: Mapping[str, Picture]
+    images: Mapping[str, CameraImage]
     time: float  # seconds of the clock: when it was put together
 
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """A picture that was new, and what the arm has done since."""
+    """An image that was new, and what the arm has done since."""
 
-    picture: Picture
+    camera_image: CameraImage
     pose: Pose  # of the arm when it first showed
     moved: float = math.inf  # when the arm was seen to have moved away from there
 
@@ -50,13 +50,13 @@ def bad_state(state: ArmState) -> Wrong | None:
     return FaultKind.BAD_STATE, f"the arm's state is not finite: joints {state.joints}, width {state.width}"
 
 
-def bad_picture(name: str, picture: Picture, size: tuple[int, int] | None = None) -> Wrong | None:
-    """A picture that is none: not uint8 [H, W, 3]; or not of the size (H, W) that the camera gives."""
-    image = picture.image
+def bad_image(name: str, camera_image: CameraImage, size: tuple[int, int] | None = None) -> Wrong | None:
+    """An image that is none: not uint8 [H, W, 3]; or not of the size (H, W) that the camera gives."""
+    image = camera_image.image
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        return FaultKind.BAD_PICTURE, f"camera {name}: {image.dtype} {image.shape} is no picture"
+        return FaultKind.BAD_IMAGE, f"camera {name}: {image.dtype} {image.shape} is no image"
     if size is not None and image.shape[:2] != size:
-        return FaultKind.BAD_PICTURE, f"camera {name}: a picture of {image.shape[:2]} pixels, it gives {size}"
+        return FaultKind.BAD_IMAGE, f"camera {name}: an image of {image.shape[:2]} pixels, it gives {size}"
     return None
 
 
@@ -67,25 +67,25 @@ class SafetyWatch:
         self.limits = limits
         self._state: ArmState | None = None
         self._names: set[str] = set()  # cameras
-        self._pictures: dict[str, Picture] = {}  # the newest of each camera
+        self._images: dict[str, CameraImage] = {}  # the newest of each camera
         self._shown: dict[str, _Shown] = {}
 
     def wrong(self, seen: Seen, now: float) -> Wrong | None:
         """The first thing that is wrong with what is seen; none where nothing is."""
         found = self._wrong_state(seen.state, now)
-        for name in sorted(self._names - seen.pictures.keys()):
-            found = found or (FaultKind.NO_PICTURE, f"camera {name} gives no picture")
-        for name, picture in seen.pictures.items():
+        for name in sorted(self._names - seen.images.keys()):
+            found = found or (FaultKind.NO_IMAGE, f"camera {name} gives no image")
+        for name, camera_image in seen.images.items():
             self._names.add(name)
-            found = found or self._wrong_picture(name, picture, seen.state, now)
+            found = found or self._wrong_image(name, camera_image, seen.state, now)
         return found or self._wrong_time(FaultKind.STALE_COMMAND, "what the command is made of", seen.time, now)
 
     def looked(self, now: float) -> None:
         """A person has looked, or the arm was brought elsewhere: it may stand anywhere. Where the clock was set back,
         older times say nothing any more."""
         self._state = None
-        if not all(picture.time <= now + CLOCK_TOLERANCE_S for picture in self._pictures.values()):
-            self._pictures, self._shown = {}, {}
+        if not all(camera_image.time <= now + CLOCK_TOLERANCE_S for camera_image in self._images.values()):
+            self._images, self._shown = {}, {}
 
     def _wrong_state(self, state: ArmState, now: float) -> Wrong | None:
         before = self._state
@@ -100,28 +100,28 @@ class SafetyWatch:
         self._state = state
         return None
 
-    def _wrong_picture(self, name: str, picture: Picture, state: ArmState, now: float) -> Wrong | None:
-        what, image, before = f"camera {name}", picture.image, self._pictures.get(name)
-        if before is not None and (picture.number == before.number) != (picture.time == before.time):
-            numbers, times = f"{before.number}, {picture.number}", f"{before.time:.3f}, {picture.time:.3f}"
-            return FaultKind.DUPLICATE_STAMP, f"{what}: two pictures, numbers {numbers}, taken at {times} s"
+    def _wrong_image(self, name: str, camera_image: CameraImage, state: ArmState, now: float) -> Wrong | None:
+        what, image, before = f"camera {name}", camera_image.image, self._images.get(name)
+        if before is not None and (camera_image.number == before.number) != (camera_image.time == before.time):
+            numbers, times = f"{before.number}, {camera_image.number}", f"{before.time:.3f}, {camera_image.time:.3f}"
+            return FaultKind.DUPLICATE_STAMP, f"{what}: two images, numbers {numbers}, taken at {times} s"
         then = before and before.time
-        if old := self._wrong_time(FaultKind.STALE_PICTURE, f"the picture of {what}", picture.time, now, then):
+        if old := self._wrong_time(FaultKind.STALE_IMAGE, f"the image of {what}", camera_image.time, now, then):
             return old
-        if bad := bad_picture(name, picture):
+        if bad := bad_image(name, camera_image):
             return bad
         some = image[::4, ::4]
         if np.count_nonzero(some >= BLACK) < LIT * some.size:
-            return FaultKind.BLACK_PICTURE, f"{what} shows black"
-        self._pictures[name] = picture
-        return self._frozen(name, picture, state)
+            return FaultKind.BLACK_IMAGE, f"{what} shows black"
+        self._images[name] = camera_image
+        return self._frozen(name, camera_image, state)
 
     def _wrong_time(
         self, stale: FaultKind, what: str, time: float, now: float, before: float | None = None
     ) -> Wrong | None:
         ages = {
             FaultKind.STALE_STATE: self.limits.state_age,
-            FaultKind.STALE_PICTURE: self.limits.picture_age,
+            FaultKind.STALE_IMAGE: self.limits.image_age,
             FaultKind.STALE_COMMAND: self.limits.command_age,
         }
         age, most = now - time, ages[stale]
@@ -135,14 +135,14 @@ class SafetyWatch:
             return stale, f"{what} is {age:.3f} s old, {most:g} s at most"
         return None
 
-    def _frozen(self, name: str, picture: Picture, state: ArmState) -> Wrong | None:
-        """A picture that was taken after the arm moved, and still shows what it showed before."""
-        shown = self._shown.setdefault(name, _Shown(picture, state.pose))
-        if not _same(shown.picture.image, picture.image):
-            self._shown[name] = _Shown(picture, state.pose)
+    def _frozen(self, name: str, camera_image: CameraImage, state: ArmState) -> Wrong | None:
+        """An image that was taken after the arm moved, and still shows what it showed before."""
+        shown = self._shown.setdefault(name, _Shown(camera_image, state.pose))
+        if not _same(shown.camera_image.image, camera_image.image):
+            self._shown[name] = _Shown(camera_image, state.pose)
             return None
-        if picture.time > shown.moved:
-            return FaultKind.FROZEN_PICTURE, f"camera {name} shows the same as before the arm moved"
+        if camera_image.time > shown.moved:
+            return FaultKind.FROZEN_IMAGE, f"camera {name} shows the same as before the arm moved"
         if distance_between(shown.pose, state.pose) > _MOVED:
             self._shown[name] = replace(shown, moved=min(shown.moved, state.time))
         return None

@@ -44,13 +44,13 @@ def simulated(
     real_time: bool = False,
     gains: Gains | None = None,
 ) -> Iterator[Twin]:
-    """A world for as long as the context lasts. `size`: of the pictures, height and width.
+    """A world for as long as the context lasts. `size`: of the images, height and width.
 
     Raises UserError for what cannot be simulated, and, in real time, ArmError for a simulation that does not start.
     """
     found = find_twin_task(task)
     if min(size) < 16 or size[0] % 2 or size[1] % 2:
-        raise UserError(f"pictures of {size[0]} x {size[1]} pixels: even sides (for video), 16 at least")
+        raise UserError(f"images of {size[0]} x {size[1]} pixels: even sides (for video), 16 at least")
     if real_time:
         with Distant(found, size, gains) as distant:
             yield _twin(distant, WallClock())

@@ -17,7 +17,7 @@ from robot.simulated.world import World
 
 
 class SimulatedArm:
-    """An Arm. Pictures of it come from `robot.simulated.cameras`."""
+    """An Arm. Images of it come from `robot.simulated.cameras`."""
 
     def __init__(self, world: World) -> None:
         self._world = world

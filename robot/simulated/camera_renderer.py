@@ -1,6 +1,6 @@
-"""Pictures of a snapshot: from a camera that stands before the kitchen, and from one on the hand.
+"""Images of a snapshot: from a camera that stands before the kitchen, and from one on the hand.
 
-Physics knows nothing of them. The kitchen's own renderer makes squares; a picture that is no square is the middle of
+Physics knows nothing of them. The kitchen's own renderer makes squares; an image that is no square is the middle of
 the smallest one that holds it.
 """
 
@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from mpr.core.data.scene import CameraPath
 from rl.environments.kitchen.camera import FOVY, RENDERED_PX
-from rl.environments.kitchen.pictures import KitchenPictures
+from rl.environments.kitchen.images import KitchenImages
 from rl.environments.kitchen.recording import scene_recording
 from rl.environments.kitchen.tasks import Task
 from robot.simulated.physics import Snapshot
@@ -32,27 +32,27 @@ class CameraRenderer:
     def __init__(self, task: Task, size: tuple[int, int]) -> None:
         self.task = task
         self.size = size  # height, width: pixels
-        self._pictures: KitchenPictures | None = None
+        self._images: KitchenImages | None = None
 
     def open(self) -> None:
         """Raises NoGL where nothing can be rendered."""
-        if self._pictures is None:
-            pictures = KitchenPictures(self.task, (WORLD_CAMERA_VIEW,), max(self.size))
-            pictures.open()
-            self._pictures = pictures
+        if self._images is None:
+            images = KitchenImages(self.task, (WORLD_CAMERA_VIEW,), max(self.size))
+            images.open()
+            self._images = images
 
     def close(self) -> None:
-        if self._pictures is not None:
-            self._pictures.close()
-            self._pictures = None
+        if self._images is not None:
+            self._images.close()
+            self._images = None
 
     def look(self, snapshot: Snapshot, camera: str) -> NDArray[np.uint8]:
         """RGB [height, width, 3] of an open pair of renderer."""
-        assert self._pictures is not None
+        assert self._images is not None
         recording = scene_recording(self.task, snapshot.base_offset, snapshot.qpos[None], WORLD_CAMERA_VIEW)
         if camera == WRIST:
             recording = replace(recording, camera=_wrist(snapshot))
-        square = self._pictures.look(recording).frame(0)
+        square = self._images.look(recording).frame(0)
         top, left = (len(square) - self.size[0]) // 2, (len(square) - self.size[1]) // 2
         return np.ascontiguousarray(square[top : top + self.size[0], left : left + self.size[1]])
 

@@ -10,18 +10,18 @@ from scipy.spatial.transform import Rotation
 
 from rl.environments.kitchen.camera import camera_path
 from robot.hardware.arm import ArmError
-from robot.hardware.camera import CameraError, CameraFeatures, Picture
+from robot.hardware.camera import CameraError, CameraFeatures, CameraImage
 from robot.hardware.pose import Pose
 from robot.hardware.view import CameraPlacement
 from robot.simulated.camera_renderer import WORLD, WORLD_CAMERA_VIEW
-from robot.simulated.physics import PICTURES_HZ
+from robot.simulated.physics import IMAGES_HZ
 from robot.simulated.world import World
 
-FIRST = 60.0  # seconds, at most, until a first picture: a busy machine takes long to begin with OpenGL
+FIRST = 60.0  # seconds, at most, until a first image: a busy machine takes long to begin with OpenGL
 
 
 class SimulatedCamera:
-    """A Camera: `world` or `wrist`. A picture's time is when the scene stood as it shows."""
+    """A Camera: `world` or `wrist`. An image's time is when the scene stood as it shows."""
 
     def __init__(self, world: World, name: str) -> None:
         self._world, self._name = world, name
@@ -32,16 +32,16 @@ class SimulatedCamera:
     def features(self) -> CameraFeatures:
         """With the last view that was known, where the world is gone; with none, where it is not there yet."""
         self._look()
-        return CameraFeatures(self._name, *self._world.size, PICTURES_HZ, self._view)
+        return CameraFeatures(self._name, *self._world.size, IMAGES_HZ, self._view)
 
     def __enter__(self) -> SimulatedCamera:
         """Raises NoGL where nothing can be rendered."""
         give_up = time.monotonic() + FIRST
         try:
             self._world.open_eyes()
-            while self._world.picture(self._name) is None:
+            while self._world.image(self._name) is None:
                 if time.monotonic() > give_up:
-                    raise CameraError(f"camera {self._name}: no picture within {FIRST:g} s")
+                    raise CameraError(f"camera {self._name}: no image within {FIRST:g} s")
                 time.sleep(0.01)
         except ArmError as error:
             raise CameraError(f"camera {self._name}: {error}") from error
@@ -53,15 +53,15 @@ class SimulatedCamera:
         self._entered = False
         self._look()
 
-    def latest(self) -> Picture:
+    def latest(self) -> CameraImage:
         if not self._entered:
             raise CameraError(f"camera {self._name} is not connected: enter it first")
         try:
-            picture = self._world.picture(self._name)
+            image = self._world.image(self._name)
         except ArmError as error:
             raise CameraError(f"camera {self._name}: {error}") from error
-        assert picture is not None  # it was waited for
-        return picture
+        assert image is not None  # it was waited for
+        return image
 
     def _look(self) -> None:
         if self._name == WORLD:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mpr.core.processes import spawn
 from robot.hardware.arm import ArmError
-from robot.hardware.camera import Picture
+from robot.hardware.camera import CameraImage
 from robot.simulated.impedance import Gains
 from robot.simulated.physics import Measured
 from robot.simulated.process import Channels, simulate
@@ -77,9 +77,9 @@ class Distant:
     def open_eyes(self) -> None:
         self.order("open renderer")
 
-    def picture(self, camera: str) -> Picture | None:
+    def image(self, camera: str) -> CameraImage | None:
         self._alive()
-        return self._channels.pictures[camera].read()[1]
+        return self._channels.images[camera].read()[1]
 
     def _write(self, name: str, *arguments: object) -> int:
         with self._writing:

@@ -1,6 +1,6 @@
 """The kitchen and an arm in it, a millisecond at a time: impedance control, a reflex, and what cameras would see.
 
-It obeys what it is set to and knows no orders, no clock and no pictures. Time is counted in whole steps, so that it
+It obeys what it is set to and knows no orders, no clock and no images. Time is counted in whole steps, so that it
 never drifts; on one machine and without other threads the same settings give the same bits.
 """
 
@@ -22,7 +22,7 @@ from robot.simulated.model import TIMESTEP, TORQUE, torque_model
 from robot.simulated.tasks import TwinTask
 from tracking.simulator.gl import mujoco
 
-PICTURES_HZ = 30
+IMAGES_HZ = 30
 TWIN_HAND_WIDEST_M = 0.08  # metres between the fingers
 FINGER_SPEED = 0.05  # m/s of each finger: the width changes twice as fast
 JOINT_ZERO = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.57, 0.7854])  # radians a Franka reads where the kitchen's model has 0
@@ -32,7 +32,7 @@ TOO_FAST = "joint_velocity_violation"  # libfranka's name
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The scene at the moment at which a picture is taken."""
+    """The scene at the moment at which an image is taken."""
 
     qpos: NDArray[np.float64]
     base_offset: NDArray[np.float64]  # [2] metres
@@ -144,7 +144,7 @@ class Physics:
             joint = int(np.argmax(over))
             speeds = f"{abs(d.qvel[joint]):.2f} rad/s, its limit is {self.fastest[joint]:.2f}"
             self.latch((TOO_FAST,), f"joint {joint + 1} at {speeds}")
-        if self.steps * PICTURES_HZ // round(1 / TIMESTEP) != self.snapshot.number:
+        if self.steps * IMAGES_HZ // round(1 / TIMESTEP) != self.snapshot.number:
             self.snapshot = self.look()
 
     def _torques(self) -> NDArray[np.float64]:
@@ -169,6 +169,6 @@ class Physics:
         """The scene as it stands now."""
         d = self.data
         mujoco.mj_kinematics(self.model, d)
-        number = self.steps * PICTURES_HZ // round(1 / TIMESTEP)
+        number = self.steps * IMAGES_HZ // round(1 / TIMESTEP)
         hand = d.site_xpos[self._site].copy(), d.site_xmat[self._site].reshape(3, 3).copy()
         return Snapshot(d.qpos.copy(), self._offset.copy(), *hand, self.time, number)

@@ -1,9 +1,9 @@
 """The process that a simulated world on the wall's clock lives in.
 
-Physics follows the wall, two cameras look at 30 Hz whether anybody looks at their pictures or not.
+Physics follows the wall, two cameras look at 30 Hz whether anybody looks at their images or not.
 
     orders ─────────────────────────▶  every 4 ms: the newest order, physics up to now
-    measured, replies, pictures ◀────  a thread: the newest snapshot, rendered
+    measured, replies, images ◀────  a thread: the newest snapshot, rendered
 
 All of it goes through `Slots`, so neither side ever waits for the other without looking whether it lives.
 """
@@ -19,7 +19,7 @@ from multiprocessing.context import BaseContext
 
 from mpr.core.errors import UserError
 from mpr.core.processes import end_with_parent
-from robot.hardware.camera import Picture
+from robot.hardware.camera import CameraImage
 from robot.hardware.clock import collect_now
 from robot.simulated.camera_renderer import TWIN_CAMERAS, CameraRenderer
 from robot.simulated.impedance import Gains
@@ -32,7 +32,7 @@ from robot.simulated.tasks import TwinTask
 ROUND = 0.004  # seconds: what the simulation sleeps between its rounds
 BEHIND = 0.1  # seconds behind the wall at which the simulation skips what it missed, instead of running after it
 ENDING = 1.0  # seconds for its renderer to close
-ROOM = 8192  # bytes of a message that is no picture
+ROOM = 8192  # bytes of a message that is no image
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Channels:
     orders: Slots  # (name, arguments)
     replies: Slots  # (number of the order, what it failed with or None)
     measured: Slots
-    pictures: dict[str, Slots]
+    images: dict[str, Slots]
 
     @classmethod
     def of(cls, context: BaseContext, size: tuple[int, int]) -> Channels:
@@ -124,6 +124,6 @@ class CameraLoop:
                 time.sleep(ROUND)
                 continue
             seen = snapshot.number
-            for camera, slots in self._channels.pictures.items():
-                slots.write(Picture(self._renderer.look(snapshot, camera), snapshot.time, seen))
+            for camera, slots in self._channels.images.items():
+                slots.write(CameraImage(self._renderer.look(snapshot, camera), snapshot.time, seen))
         self._renderer.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from robot.hardware.camera import Picture
+from robot.hardware.camera import CameraImage
 from robot.simulated.camera_renderer import CameraRenderer
 from robot.simulated.impedance import Gains
 from robot.simulated.model import TIMESTEP
@@ -29,7 +29,7 @@ class World(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Of its cameras' pictures: height, width."""
+        """Of its cameras' images: height, width."""
         ...
 
     def measured(self) -> Measured: ...
@@ -39,10 +39,10 @@ class World(Protocol):
         ...
 
     def open_eyes(self) -> None:
-        """Pictures are wanted from now on. Raises NoGL where nothing can be rendered."""
+        """Images are wanted from now on. Raises NoGL where nothing can be rendered."""
         ...
 
-    def picture(self, camera: str) -> Picture | None:
+    def image(self, camera: str) -> CameraImage | None:
         """The newest; none before there is one."""
         ...
 
@@ -50,7 +50,7 @@ class World(Protocol):
 class Lockstep:
     """Time passes in `sleep_until` and in orders that last, and nowhere else: also a Clock.
 
-    Only pictures that are looked at are rendered, late, as the scene was when they were taken. With the same orders at
+    Only images that are looked at are rendered, late, as the scene was when they were taken. With the same orders at
     the same times everything is the same to the last bit.
     """
 
@@ -59,7 +59,7 @@ class Lockstep:
         self.physics = Physics(task, gains)
         self._controller = Controller(self.physics)
         self._renderer = CameraRenderer(task.kitchen, size)
-        self._taken: dict[str, Picture] = {}
+        self._taken: dict[str, CameraImage] = {}
 
     def now(self) -> float:
         return self.physics.time
@@ -81,10 +81,10 @@ class Lockstep:
     def open_eyes(self) -> None:
         self._renderer.open()
 
-    def picture(self, camera: str) -> Picture:
+    def image(self, camera: str) -> CameraImage:
         snapshot, taken = self.physics.snapshot, self._taken.get(camera)
         if taken is None or taken.number != snapshot.number:
-            taken = Picture(self._renderer.look(snapshot, camera), snapshot.time, snapshot.number)
+            taken = CameraImage(self._renderer.look(snapshot, camera), snapshot.time, snapshot.number)
             self._taken[camera] = taken
         return taken
 

@@ -70,9 +70,7 @@ def test_frames_named_are_frames_got(video, data):
         """A third of a frame at most, of the shorter of its neighbours."""
         return data.draw(st.floats(-1 / 3, 1 / 3)) * gaps[frame : frame + 2].min()
 
-    ends = (
-        np.append(times, times[-1] + gaps[-1]) - times[0]
-    )  # stamps that stand for frames count from the first picture
+    ends = np.append(times, times[-1] + gaps[-1]) - times[0]  # stamps that stand for frames count from the first image
     start, stop = ends[first] + off(first), ends[last] + off(last)
     assert frames_of(times, 0, 0, Boundaries(STAMPS, start, stop)) == named
     stop = ends[last + 1] + off(last + 1)
@@ -222,7 +220,7 @@ def test_seconds_count_from_where_the_sound_begins(how, tmp_path):
     info = probe(path)
     assert info is not None and info.seconds is not None and info.seconds > video.times[-1] - 0.1
     row = {"video": name, "start_s": 0.9, "stop_s": 1.5, "narration": "opens it"}
-    end = {**row, "start_s": float(video.times[-5]), "stop_s": 1e3}  # beyond where the pictures would end, from 0 on
+    end = {**row, "start_s": float(video.times[-5]), "stop_s": 1e3}  # beyond where the images would end, from 0 on
     dump(tmp_path / "t.json", [row, end])
     assert mpr(["find", "--folder", str(tmp_path), "--out", str(tmp_path / "run")]) == 0
     entry, last = read_manifest(tmp_path / "run/manifest.jsonl")

@@ -1,4 +1,4 @@
-"""Colours: what was encoded comes back, of standard and of high range. The pictures are made here, by a forward
+"""Colours: what was encoded comes back, of standard and of high range. The images are made here, by a forward
 transform of their own."""
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def planes(code: np.ndarray, bits: int, matrix: int, full: bool) -> list[int]:
 
 
 def frame_of(code, form="yuv420p10le", matrix=9, full=False, curve=SDR, primaries=1, tag=None) -> av.VideoFrame:
-    """A picture of one colour, its R'G'B' in 0 .. 1."""
+    """An image of one colour, its R'G'B' in 0 .. 1."""
     frame = av.VideoFrame(SIZE, SIZE, form)
     bits = frame.format.components[0].bits
     if frame.format.is_rgb:
@@ -85,9 +85,9 @@ def frame_of(code, form="yuv420p10le", matrix=9, full=False, curve=SDR, primarie
 
 
 def colour(frame: av.VideoFrame) -> np.ndarray:
-    picture = to_rgb(frame)
-    assert picture.shape == (SIZE, SIZE, 3) and picture.dtype == np.uint8
-    return picture.reshape(-1, 3).mean(0)
+    image = to_rgb(frame)
+    assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.uint8
+    return image.reshape(-1, 3).mean(0)
 
 
 def bits_of(rgb, curve, form, full=False, **tags) -> av.VideoFrame:
@@ -122,7 +122,7 @@ def test_standard_range_comes_by_its_tagged_matrix_and_range(form, matrix, full)
         assert np.abs(colour(frame_of(np.array(rgb) / 255, form, matrix, full)) - rgb).max() <= 3, rgb
 
 
-def test_untagged_pictures_are_of_bt601_and_rgb_is_as_stored():
+def test_untagged_images_are_of_bt601_and_rgb_is_as_stored():
     code = np.array([200, 60, 40]) / 255
     assert np.abs(colour(frame_of(code, "yuv420p", 6, tag=2)) - (200, 60, 40)).max() <= 3
     assert colour(frame_of(code, "gbrp", full=True)) == pytest.approx((200, 60, 40), abs=1)
@@ -156,8 +156,8 @@ def film(path: Path, n: int = 12, **tags: int) -> Path:
         for t in range(n):
             light = linear(scene[t])
             code = hlg(light @ TO_BT2020.T) if tags.get("color_trc") == HLG else scene[t] / 255
-            picture = np.rint(code * 1023).astype("<u2")
-            frame = av.VideoFrame.from_ndarray(picture, format="gbrp10le")
+            image = np.rint(code * 1023).astype("<u2")
+            frame = av.VideoFrame.from_ndarray(image, format="gbrp10le")
             frame.pts, frame.time_base = t, Fraction(1, 25)
             for name, value in tags.items():
                 setattr(frame, name, value)

@@ -1,4 +1,4 @@
-"""What a player shows is what is tracked: turned and mirrored pictures, covers, several streams, pixels that are not
+"""What a player shows is what is tracked: turned and mirrored images, covers, several streams, pixels that are not
 square, videos that are two. The videos are made here."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mpr.core.data.display import square_size
 from mpr.core.data.stamps import FrameStamp, anew
 from mpr.core.data.video import VideoFrames, write_video
 from mpr.core.errors import BadVideo
-from tests.core.test_video import H, W, encode, number, patched, picture
+from tests.core.test_video import H, W, encode, number, numbered_image, patched
 from tests.tracking.moving_scenes import OBJECT, Moving
 from tracking.clips.from_video import track_video
 from tracking.sources.videos import probe, video_digest
@@ -60,7 +60,7 @@ def upright(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("matrix", RIGHT_ANGLES)
-def test_a_picture_is_laid_as_its_matrix_says_in_all_eight_ways(upright, matrix):
+def test_an_image_is_laid_as_its_matrix_says_in_all_eight_ways(upright, matrix):
     assert len(RIGHT_ANGLES) == 8
     stored = VideoFrames(upright)
 
@@ -79,10 +79,10 @@ def test_a_picture_is_laid_as_its_matrix_says_in_all_eight_ways(upright, matrix)
 @pytest.mark.parametrize(
     ("matrix", "words"),
     [
-        ((0.866, 0.5, -0.5, 0.866), "turns pictures by 30 degrees"),
-        ((0.7071, 0.7071, 0.7071, -0.7071), "turns pictures by 45 degrees"),
-        ((1, 0, 0.5, 1), "distorts pictures"),
-        ((1, 0, 0, 0), "distorts pictures"),
+        ((0.866, 0.5, -0.5, 0.866), "turns images by 30 degrees"),
+        ((0.7071, 0.7071, 0.7071, -0.7071), "turns images by 45 degrees"),
+        ((1, 0, 0.5, 1), "distorts images"),
+        ((1, 0, 0, 0), "distorts images"),
     ],
 )
 def test_a_matrix_that_lays_no_rectangle_on_its_place_is_refused_by_name(upright, matrix, words):
@@ -129,7 +129,7 @@ def test_what_was_made_of_a_mirrored_video_is_made_again_and_of_a_turned_one_sta
 
 
 def told_within(source: Path, out: Path, *turns: str) -> Path:
-    """The video again and again, each time with what its pictures say themselves (H.264's display orientation, at
+    """The video again and again, each time with what its images say themselves (H.264's display orientation, at
     keyframes)."""
     with av.open(str(source)) as read, av.open(str(out), "w") as file:
         stream = file.add_stream_from_template(read.streams.video[0])
@@ -146,14 +146,14 @@ def told_within(source: Path, out: Path, *turns: str) -> Path:
 
 
 @pytest.mark.parametrize(("turn", "matrix"), [("rotate=90", (0, -1, 1, 0)), ("flip=vertical", (1, 0, 0, -1))])
-def test_pictures_that_say_themselves_how_they_lie_are_laid_so(upright, tmp_path, turn, matrix):
+def test_images_that_say_themselves_how_they_lie_are_laid_so(upright, tmp_path, turn, matrix):
     stored, shown = VideoFrames(upright), VideoFrames(told_within(upright, tmp_path / "v.mkv", turn))
     for t in (5, 0, 1, 2, 3, 4):
         assert np.array_equal(shown[t], expected(stored[t], matrix)), t
 
 
-def test_pictures_that_lie_another_way_midway_are_refused_with_the_second(upright, tmp_path):
-    with pytest.raises(BadVideo, match=r"v\.mkv: at second 0\.24 its pictures lie another way than at its start"):
+def test_images_that_lie_another_way_midway_are_refused_with_the_second(upright, tmp_path):
+    with pytest.raises(BadVideo, match=r"v\.mkv: at second 0\.24 its images lie another way than at its start"):
         list(VideoFrames(told_within(upright, tmp_path / "v.mkv", "rotate=90", "rotate=270")))  # type: ignore[call-overload]
 
 
@@ -174,7 +174,7 @@ def test_frames_are_let_go_at_once(tmp_path):
 
 
 def with_covers(path: Path, order: str, default: str = "v", marked: bool = True) -> Path:
-    """A file whose streams are, by letter, cover pictures (c; of Matroska attachments), a video (v) and another one
+    """A file whose streams are, by letter, cover images (c; of Matroska attachments), a video (v) and another one
     (o) that counts down; of these `default` are marked so."""
     grey = av.VideoFrame.from_ndarray(np.full((80, 96, 3), 200, np.uint8), format="rgb24")
     with av.open(str(path), "w") as file:
@@ -197,7 +197,7 @@ def with_covers(path: Path, order: str, default: str = "v", marked: bool = True)
         for i in range(10):
             for letter, stream in streams:
                 if letter != "c" or i == 0:
-                    image = picture(9 - i if letter == "o" else i)
+                    image = numbered_image(9 - i if letter == "o" else i)
                     frame = grey if letter == "c" else av.VideoFrame.from_ndarray(image, format="rgb24")
                     frame.pts, frame.time_base = i, Fraction(1, 25)
                     file.mux(stream.encode(frame))
@@ -208,7 +208,7 @@ def with_covers(path: Path, order: str, default: str = "v", marked: bool = True)
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
 @pytest.mark.parametrize("order", ["cv", "vc", "ccv", "cvc"])
-def test_a_cover_picture_is_no_video_wherever_it_stands(tmp_path, name, order):
+def test_a_cover_image_is_no_video_wherever_it_stands(tmp_path, name, order):
     path = with_covers(tmp_path / name, order)
     with av.open(str(path)) as file:
         assert len(file.streams.video) == len(order) and any(s.disposition & 1024 for s in file.streams.video)
@@ -230,7 +230,7 @@ def test_a_cover_that_is_told_of_before_the_video_is_none_either(tmp_path):
     assert [number(video[t]) for t in range(len(video))] == list(range(10)) and video.remarks == ()
 
 
-def test_a_single_picture_beside_a_film_is_taken_for_a_cover(tmp_path):
+def test_a_single_image_beside_a_film_is_taken_for_a_cover(tmp_path):
     video = VideoFrames(with_covers(tmp_path / "v.mp4", "cv", default="cv", marked=False))
     assert (len(video), video[0].shape, video.remarks) == (10, (H, W, 3), ())
 
@@ -246,7 +246,7 @@ def test_a_file_with_a_cover_alone_is_refused_by_name(tmp_path):
         file.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((80, 96, 3), np.uint8), format="rgb24")))
         file.mux([*cover.encode(), *sound.encode()])
     for read in (VideoFrames, probe):
-        with pytest.raises(BadVideo, match=r"song\.mp3 has a cover picture, and no video"):
+        with pytest.raises(BadVideo, match=r"song\.mp3 has a cover image, and no video"):
             read(tmp_path / "song.mp3")
 
 
@@ -297,9 +297,9 @@ def test_square_pixels_lose_nothing_and_have_the_right_shape(width, height, rati
     assert wide / high == pytest.approx(width / height * ratio, rel=0.01 + 0.5 / min(width, height))
 
 
-def test_interlaced_pictures_are_said_to_be(tmp_path):
+def test_interlaced_images_are_said_to_be(tmp_path):
     video = VideoFrames(encode(tmp_path / "v.mkv", {"x264-params": "tff=1"}, n=4))
-    assert video.remarks == ("interlaced: the two fields of a picture are of two moments",)
+    assert video.remarks == ("interlaced: the two fields of an image are of two moments",)
 
 
 # Videos that are two
@@ -329,7 +329,7 @@ def test_stamps_that_jump_ahead_by_minutes_in_a_stream_of_broadcasts_start_anew(
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 4)), min_size=1, max_size=40), st.data())
 def test_reordered_stamps_go_on_and_joined_ones_do_not(groups, data):
-    """A group: a reference and so many pictures before it that are decoded after it."""
+    """A group: a reference and so many images before it that are decoded after it."""
     stamps, at, decoded = [], 0, 0
     for k, (step, before) in enumerate(groups):
         shown = [at + step * (j + 1) for j in range(before + 1)]
@@ -373,9 +373,9 @@ RESIZED += [("v.avi", "mpeg4"), ("v.webm", "libvpx"), ("v.mkv", "mjpeg")]
 
 
 @pytest.mark.parametrize(("name", "codec"), RESIZED)
-def test_a_picture_size_that_changes_midway_is_refused_with_the_second(tmp_path, name, codec):
+def test_an_image_size_that_changes_midway_is_refused_with_the_second(tmp_path, name, codec):
     path = resized(tmp_path / name, [(64, 48), (96, 48)], codec)
-    words = rf"{name}: at second 0\.4[48] its pictures are 96 x 48 pixels, at its start 64 x 48: cut it there"
+    words = rf"{name}: at second 0\.4[48] its images are 96 x 48 pixels, at its start 64 x 48: cut it there"
     with pytest.raises(BadVideo, match=words):
         VideoFrames(path)
     back = VideoFrames(resized(tmp_path / f"back_{name}", [(64, 48), (96, 48), (64, 48)], codec))

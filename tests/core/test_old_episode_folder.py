@@ -114,7 +114,7 @@ def test_a_scripted_episode_of_before_had_a_teacher_and_no_policy(tmp_path: Path
     assert (found.task, found.seed) == ("slide", 5) and found.about["kind"] == "opening"
 
 
-def test_one_from_before_pictures_checksums_and_much_else(tmp_path: Path) -> None:
+def test_one_from_before_images_checksums_and_much_else(tmp_path: Path) -> None:
     folder = old_episode(tmp_path / "e", {"arm": "simulated", "held": {}, "rate_hz": "10"})
     said = json.loads((folder / "episode.json").read_text())
     del said["cameras"]

@@ -23,7 +23,7 @@ class Read(HTMLParser):
         self.sources += [value for name, value in attrs if name in ("src", "href")]
 
 
-def test_a_page_holds_its_tables_pictures_and_films_and_asks_for_nothing(tmp_path):
+def test_a_page_holds_its_tables_images_and_films_and_asks_for_nothing(tmp_path):
     files = [tmp_path / "a & b.png", tmp_path / "c.mp4"]
     for file in files:
         file.write_bytes(b"\x89\x00\xff" * 10)

@@ -25,7 +25,7 @@ RED = (7.5, 7.5)  # centre of a red square, x and y
 OPEN_GOP = "open-gop=1:keyint=10:min-keyint=10:scenecut=0:bframes=3:b-adapt=0"
 
 
-def picture(i: int) -> np.ndarray:
+def numbered_image(i: int) -> np.ndarray:
     """Frame i: its brightness says its number, a red square tells the corners apart."""
     image = np.full((H, W, 3), 30 + 5 * i, np.uint8)
     image[4:12, 4:12] = (250, 0, 0)
@@ -46,7 +46,7 @@ def encode(
         for name, value in more.items():
             setattr(stream.codec_context, name, value)
         for i in range(n):
-            frame = av.VideoFrame.from_ndarray(picture(i), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(numbered_image(i), format="rgb24")
             frame.pts, frame.time_base = pts(i), BASE
             file.mux(stream.encode(frame))  # type: ignore[union-attr]
         file.mux(stream.encode())  # type: ignore[union-attr]
@@ -138,7 +138,7 @@ def patched(source: Path, box: bytes, change) -> Path:
         ((0, -1, 1, 0), (W, H), (RED[1], W - 1 - RED[0])),
     ],
 )
-def test_the_rotation_flag_turns_the_picture_the_way_players_do(tmp_path, matrix, shape, red):
+def test_the_rotation_flag_turns_the_image_the_way_players_do(tmp_path, matrix, shape, red):
     def turn(data, at):  # ISO 14496-12: x' = a x + c y + tx, y' = b x + d y + ty
         a, b, c, d = (v << 16 for v in matrix)
         data[at + 40 : at + 76] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
@@ -196,7 +196,7 @@ def test_a_title_in_another_encoding_is_no_fault(tmp_path):
         file.metadata["title"] = "Küche"
         stream = file.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"  # type: ignore[union-attr]
-        file.mux(stream.encode(av.VideoFrame.from_ndarray(picture(3), format="rgb24")))  # type: ignore[union-attr]
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_image(3), format="rgb24")))  # type: ignore[union-attr]
         file.mux(stream.encode())  # type: ignore[union-attr]
     assert "Küche".encode("latin-1") in (tmp_path / "v.mkv").read_bytes()
     assert probe(tmp_path / "v.mkv") and number(VideoFrames(tmp_path / "v.mkv")[0]) == 3
@@ -260,10 +260,10 @@ def test_no_frames_at_all_is_refused(tmp_path):
         VideoFrames(tmp_path / "none.mp4")
 
 
-def test_written_videos_keep_times_and_pictures_and_are_the_same_bytes_again(tmp_path):
+def test_written_videos_keep_times_and_images_and_are_the_same_bytes_again(tmp_path):
     times = np.array([3.0, 3.08, 3.15, 3.4, 3.41])
     for name in ("a.mp4", "b.mp4"):
-        write_video(tmp_path / name, (picture(i) for i in range(5)), times)
+        write_video(tmp_path / name, (numbered_image(i) for i in range(5)), times)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
     video = VideoFrames(tmp_path / "a.mp4")
     assert np.allclose(video.times, times - 3, atol=1e-4)

@@ -38,7 +38,7 @@ def places(seed: int, n: int = 200) -> np.ndarray:
 
 
 def similar(points, angle, zoom, pan) -> np.ndarray:
-    """Points rolled and zoomed about the picture's middle, then panned."""
+    """Points rolled and zoomed about the image's middle, then panned."""
     turn = (1 + zoom) * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return (points - 127.5) @ turn.T + 127.5 + pan
 
@@ -111,7 +111,7 @@ def test_a_hand_over_30_percent_moves_the_mean_but_not_the_median():
 @pytest.mark.parametrize("how", FITS)
 @settings(max_examples=15, deadline=None)
 @given(pans, angles, st.tuples(st.integers(-300, 300), st.integers(-300, 300)), seeds)
-def test_the_answer_does_not_depend_on_where_the_picture_begins(how, pan, angle, shift, seed):
+def test_the_answer_does_not_depend_on_where_the_image_begins(how, pan, angle, shift, seed):
     before = places(seed)
     after = similar(before, angle, 0.02, pan)
     after[180:] += 9.0

@@ -137,7 +137,7 @@ def test_small_vit_gives_row_major_tokens_of_its_grid() -> None:
 
 
 def test_foreground_cells_lie_where_their_tokens_do() -> None:
-    """The current frame's token j in row-major order fills block j of the picture, its outputs the block's cells."""
+    """The current frame's token j in row-major order fills block j of the image, its outputs the block's cells."""
 
     class Known(torch.nn.Module):
         grid, width = 2, 5

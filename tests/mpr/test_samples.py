@@ -1,4 +1,4 @@
-"""Samples: which transitions, re-timed, split; augmentation moves points with the picture."""
+"""Samples: which transitions, re-timed, split; augmentation moves points with the image."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_clip_shorter_than_one_step_is_refused_by_name() -> None:
     assert len(retimed(toy_clip(0, length=4, rate_hz=30.0), 12.5).times) == 2
 
 
-def test_picture_and_points_move_together() -> None:
+def test_image_and_points_move_together() -> None:
     frame = np.zeros((128, 128, 3), np.uint8)
     at = np.array([[150.0, 90.0]], np.float32)  # crop pixels
     x, y = np.rint((at[0] + 0.5) / 2 - 0.5).astype(int)
@@ -110,7 +110,7 @@ def test_picture_and_points_move_together() -> None:
         assert np.abs(found - wanted).max() < 1.0, (seed, found, wanted)
 
 
-def test_a_focus_fills_the_picture_with_the_object_at_any_resolution() -> None:
+def test_a_focus_fills_the_image_with_the_object_at_any_resolution() -> None:
     rng = np.random.default_rng(0)
     corners = np.array([[150.0, 90.0], [189.0, 121.0]], np.float32)  # crop pixels
     frame = np.zeros((256, 256, 3), np.uint8)
@@ -164,7 +164,7 @@ def test_the_mask_moves_with_the_points(augment: Augment) -> None:
 
 
 def test_what_an_occluder_covers_is_no_foreground() -> None:
-    """The cells that lost foreground are where the picture changed."""
+    """The cells that lost foreground are where the image changed."""
     clip = toy_clip(0)
     plain, busy = (Samples([clip], 30, 0, a) for a in (NONE, replace(NONE, occlude=1.0)))
     lost = 0.0
@@ -216,7 +216,7 @@ def test_samples_depend_on_seed_and_number_alone() -> None:
     assert sorted(vars(one.place(n))["t"] for n in range(len(one))) == sorted(p.t for p in one.places)
 
 
-def test_points_pushed_out_of_the_picture_are_not_drawn() -> None:
+def test_points_pushed_out_of_the_image_are_not_drawn() -> None:
     clip = toy_clip(0)
     samples = Samples([clip], 60, 0, replace(NONE, affine=1.0, shift=0.5))
     for seed in range(30):

@@ -22,7 +22,7 @@ from rl.data.demonstrations import (
     labels,
 )
 
-PIXELS = (40, 36, 3)  # large enough for Minari to take it for a picture
+PIXELS = (40, 36, 3)  # large enough for Minari to take it for an image
 
 
 def made(seed: int = 0, steps: int = 5, cameras: tuple[str, ...] = (), success: bool = True, size: int = 4) -> Any:

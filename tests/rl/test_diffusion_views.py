@@ -131,11 +131,11 @@ def test_a_policy_that_sees_trains_and_acts_by_what_it_sees(encoder: str, tmp_pa
     main(argv)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 3
     rng, asked = np.random.default_rng(2), []
-    pictures = {name: rng.integers(0, 256, (24, 32, 3), dtype=np.uint8) for name in ("front", "wrist")}
+    images = {name: rng.integers(0, 256, (24, 32, 3), dtype=np.uint8) for name in ("front", "wrist")}
 
     def look(t: int) -> dict[str, np.ndarray]:
         asked.append(t)
-        return pictures
+        return images
 
     actor = load_actor(tmp_path / "run", Sampler(steps=2), look)
 
@@ -146,7 +146,7 @@ def test_a_policy_that_sees_trains_and_acts_by_what_it_sees(encoder: str, tmp_pa
     first = episode()
     assert asked == [0, 7, 8]  # the steps that a chunk is planned from
     np.testing.assert_array_equal(first, episode())
-    pictures["wrist"] = 255 - pictures["wrist"]
+    images["wrist"] = 255 - images["wrist"]
     assert np.abs(first - episode()).max() > 1e-6
     with pytest.raises(ValueError, match="front, wrist needs camera_encoder and look"):
         load_actor(tmp_path / "run", Sampler())

@@ -87,7 +87,7 @@ def test_a_comparison_that_was_not_made_is_not_called_met(tmp_path):
     assert write_table(tmp_path / "beaten")["microwave, exact"][aim][1] is False
 
 
-def test_each_row_shows_the_predictor_its_own_pictures():
+def test_each_row_shows_the_predictor_its_own_images():
     """A predictor that sees nothing but brightness: dark for black images, the other clip's for the other's."""
     clip, other = square_clip(np.tile([[60, 60]], (4, 1)), seed=1), square_clip(np.tile([[60, 60]], (7, 1)), seed=2)
 
@@ -97,7 +97,7 @@ def test_each_row_shows_the_predictor_its_own_pictures():
             self.seen: list[float] = []
 
         def tokens(self, previous, now):
-            self.seen += [float(picture.mean()) for picture in (*previous, *now)]
+            self.seen += [float(image.mean()) for image in (*previous, *now)]
             return torch.zeros(len(now), 1, 1)
 
         def predict(self, tokens, points, progress, valid):

@@ -30,7 +30,7 @@ from rl.residual.checkpoint import save_residual_checkpoint
 from rl.residual.config import FinetuneConfig
 from tests.toy_reach import learner, wrapped
 
-PICTURES = {"curves.png", "profiles.png"}
+IMAGES = {"curves.png", "profiles.png"}
 
 
 class Push:
@@ -222,7 +222,7 @@ def test_practice_goes_from_runs_to_table_and_resumes(tmp_path, capsys):
     assert main(asked) == 0
     first = (tmp_path / "p" / "table.md").read_text()
     assert "| base | 0.00 (" in first and "| none | 0.00 (" in first and "| dense | 0.00 (" in first
-    assert "(n = 1: no interval)" in first and {p.name for p in (tmp_path / "p").glob("*.png")} == PICTURES
+    assert "(n = 1: no interval)" in first and {p.name for p in (tmp_path / "p").glob("*.png")} == IMAGES
     summary = json.loads((tmp_path / "p" / "summary.json").read_text(), parse_constant=pytest.fail)  # NaN is no JSON
     gain = summary["variants"]["dense"]["gain"]
     assert (gain["value"], gain["low"]) == (0, None)  # of one episode

@@ -19,7 +19,7 @@ from rl.environments.kitchen.demonstrate import demonstrate
 from rl.environments.kitchen.dense import DenseReward, dense
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.expert import SHUT, opening_plan
-from rl.environments.kitchen.pictures import KitchenPictures, with_pictures
+from rl.environments.kitchen.images import KitchenImages, with_images
 from rl.environments.kitchen.recording import record_kitchen, scene_recording
 from rl.environments.kitchen.tasks import ARM, KITCHEN_TASKS, find_task
 
@@ -223,7 +223,7 @@ def test_a_demonstration_depends_on_its_seed_alone() -> None:
     assert first.recording.to_bytes() == again.recording.to_bytes()
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.gl
@@ -231,14 +231,14 @@ def test_one_renderer_shows_data_and_evaluation_alike() -> None:
     """Whatever it showed before: another view, another place of the robot, an episode's last frame or the present."""
     environment, task = kitchen("microwave"), find_task("microwave")
     shots, fresh, now = [], [], []
-    with KitchenPictures(task, ["front", "mirrored"], size=48) as kept:
+    with KitchenImages(task, ["front", "mirrored"], size=48) as kept:
         for seed in (SEED, SEED + 1):
             environment.reset(seed=seed)
             environment.step(np.zeros(9))
             shots.append(kept.of(record_kitchen(environment)))
             now.append(kept.now(environment))
         elsewhere = kept.of(replace(record_kitchen(environment), arguments={"base_offset": [0.0, 0.0]}))
-    with KitchenPictures(task, ["front", "mirrored"], size=48) as anew:
+    with KitchenImages(task, ["front", "mirrored"], size=48) as anew:
         fresh = anew.of(record_kitchen(environment))
     for view in ("front", "mirrored"):
         assert shots[0][view].shape == (2, 48, 48, 3)
@@ -251,7 +251,7 @@ def test_one_renderer_shows_data_and_evaluation_alike() -> None:
 
 
 @pytest.mark.gl
-def test_pictures_of_a_demonstration_fit_its_states() -> None:
+def test_images_of_a_demonstration_fit_its_states() -> None:
     made = shown("slide")
     assert made.recording is not None
     short = replace(
@@ -262,9 +262,9 @@ def test_pictures_of_a_demonstration_fit_its_states() -> None:
         times=made.times[:3],
         recording=scene_recording(find_task("slide"), np.array([0.02, 0.05]), made.recording.qpos[:3], "front"),
     )
-    with KitchenPictures(find_task("slide"), ["left"], size=32) as pictures:
-        assert len(with_pictures(short, pictures).frames["left"]) == 3
-        assert with_pictures(replace(short, recording=None), pictures).frames == {}
+    with KitchenImages(find_task("slide"), ["left"], size=32) as images:
+        assert len(with_images(short, images).frames["left"]) == 3
+        assert with_images(replace(short, recording=None), images).frames == {}
     assert not np.allclose(
         camera_path(find_task("slide"), "left", 1).positions, camera_path(find_task("slide"), "front", 1).positions
     )

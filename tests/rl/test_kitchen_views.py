@@ -36,7 +36,7 @@ def test_a_recording_replays_and_rays_see_the_object(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_every_view_shows_the_object_by_rays_alone(task: str) -> None:
-    """At least 5 % of the picture and 60 % of it unhidden, held-out views included, without rendering any."""
+    """At least 5 % of the image and 60 % of it unhidden, held-out views included, without rendering any."""
     made = episode(task, "opening")
     assert made.recording is not None
     grid = np.stack(np.meshgrid(np.arange(0, 640, 20), np.arange(0, 640, 20)), -1).reshape(-1, 2).astype(float)

@@ -30,7 +30,7 @@ from tests.rl.made_demonstrations import assert_same, made, numbers, stock_episo
 from tracking.simulator.gl import mujoco
 
 
-def test_minari_keeps_labels_pictures_and_endings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minari_keeps_labels_images_and_endings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = [made(5, 4, ("front",)), made(9, 6, ("front",), success=False)]
     save_minari(iter(written), tmp_path, "kitchen/toy-v0", "toys")
     for a, b in zip(read_minari(tmp_path / "kitchen" / "toy-v0"), written, strict=True):

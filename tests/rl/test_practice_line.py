@@ -194,13 +194,17 @@ def test_a_config_file_s_old_words_are_refused_with_the_new(tmp_path: Path, caps
     for verb in ("finetune", "evaluate"):
         assert main([verb, "--config", str(tmp_path / "old.yaml")]) == 2
         assert "task is called env: kitchen:TASK now" in capsys.readouterr().err
+    (tmp_path / "old.yaml").write_text("limits:\n  picture_age: 0.2\n")
+    assert main(["robot", "run", "--config", str(tmp_path / "old.yaml")]) == 2
+    assert "limits.picture_age is called limits.image_age now" in capsys.readouterr().err
     assert main(["demos", "--alpha", "1"]) == 2
     assert "unknown key --alpha" in capsys.readouterr().err  # that command has no residual scale
 
 
 @pytest.mark.parametrize("before", RENAMED_OPTIONS)
 def test_every_option_of_before_is_refused_with_its_new_name(before: str, capsys: pytest.CaptureFixture[str]) -> None:
-    verb = {"moved": ["score"], "arms": ["experiment", "practice"]}.get(before, ["finetune"])
+    verbs = {"moved": ["score"], "arms": ["experiment", "practice"], "limits.picture_age": ["robot", "run"]}
+    verb = verbs.get(before, ["finetune"])
     assert main([*verb, f"--{before}", "1"]) == 2
     error = capsys.readouterr().err
     assert f"--{before} is called --{RENAMED_OPTIONS[before]} now" in error and len(error.splitlines()) == 1

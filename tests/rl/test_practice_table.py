@@ -77,7 +77,7 @@ def test_arms_are_contrasted_on_the_same_starts_and_not_by_training_seed(raw):
     assert contrast_lines(raw, "") == []
 
 
-def test_tables_and_pictures_are_made_again_from_raw_numbers(raw, tmp_path):
+def test_tables_and_images_are_made_again_from_raw_numbers(raw, tmp_path):
     made = remake(tmp_path / "raw", tmp_path / "out", "dense", "toy")
     assert (tmp_path / "out" / "table.md").read_text() == "\n".join(["# toy", "", *made]) + "\n"
     assert made == lines(raw, "dense")

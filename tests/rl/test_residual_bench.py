@@ -30,7 +30,7 @@ def test_the_benchmark_says_its_ratio_and_where_an_episodes_time_goes(tmp_path, 
     def dark(*_):
         raise NoGL("no GL")
 
-    monkeypatch.setattr(bench_episode.KitchenPictures, "now", dark)
+    monkeypatch.setattr(bench_episode.KitchenImages, "now", dark)
     asked = ["bench", "rl", "--rounds", "1", "--batch", "8", "--episodes", "1", "--compile", "false"]
     assert main([*asked, "--out", str(tmp_path / "bench")]) == 0
     summary, printed = json.loads((tmp_path / "bench" / "summary.json").read_text()), capsys.readouterr().out
@@ -40,13 +40,13 @@ def test_the_benchmark_says_its_ratio_and_where_an_episodes_time_goes(tmp_path, 
     assert summary["ratio"] == rates[OURS] / rates[PLAIN] and "times the plain way" in printed
     assert ("SBX: not installed (pip install sbx-rl), not measured" in printed) != sbx
     assert (episode["episodes"], episode["steps"], episode["updates"]) == (1, 150, 600)
-    assert episode["pictures"] == 0 and "camera, not rendered: no GL" in printed
+    assert episode["images"] == 0 and "camera, not rendered: no GL" in printed
     assert all(s > 0 for part, s in episode["seconds"].items() if part != "camera")
     assert sum(episode["shares"].values()) == pytest.approx(1)
 
 
 @pytest.mark.gl
-def test_pictures_are_taken_when_a_policy_with_cameras_would_look():
+def test_images_are_taken_when_a_policy_with_cameras_would_look():
     times = bench_episode.time_episodes(1, batch=2)
     # the first; two for each of 18 more chunks, as the policy sees two steps; none of an episode to come
-    assert times.pictures == 1 + 2 * 18 and times.seconds["camera"] > 0
+    assert times.images == 1 + 2 * 18 and times.seconds["camera"] > 0

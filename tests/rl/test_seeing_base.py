@@ -28,7 +28,7 @@ from rl.data.demonstrations import (
     seed_of,
 )
 from rl.environments.kitchen.environment import KitchenEnvironment
-from rl.environments.kitchen.pictures import KitchenPictures, pictures_for
+from rl.environments.kitchen.images import KitchenImages, images_for
 from rl.environments.kitchen.tasks import find_task
 from rl.environments.kitchen.with_base import kitchen_with_base
 from rl.environments.residual import ResidualEnvironment
@@ -50,7 +50,7 @@ SAMPLER = Sampler("ddim", 2)
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """demos/: two demonstrations with small pictures, cut short; bc/: a policy that saw them for two steps."""
+    """demos/: two demonstrations with small images, cut short; bc/: a policy that saw them for two steps."""
     home = tmp_path_factory.mktemp("reward_view")
     whole = ["demos", "--task", TASK, "--num_demos", "2", "--views", "[front]", "--size", str(SIDE)]
     assert main([*whole, "--out", str(home / "whole")]) == 0
@@ -89,8 +89,8 @@ def test_a_residual_of_zero_is_the_policy_s_own_rollout(home: Path) -> None:
     episode = environment.finished
     assert episode is not None
     plain = KitchenEnvironment(TASK, step_limit=STEPS)
-    with KitchenPictures(find_task(TASK), ["front"], SIDE) as pictures:
-        actor = load_actor(home / "bc", SAMPLER, lambda step: pictures.now(plain))
+    with KitchenImages(find_task(TASK), ["front"], SIDE) as images:
+        actor = load_actor(home / "bc", SAMPLER, lambda step: images.now(plain))
         state, _ = plain.reset(seed=SEED)
         actor.reset(SEED)
         states, over = [state], False
@@ -137,8 +137,8 @@ def test_evaluate_plays_the_same_twice_and_films_it(
 @pytest.mark.gl
 def test_its_renderer_is_closed_whatever_happens(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = []
-    close = KitchenPictures.close
-    monkeypatch.setattr(KitchenPictures, "close", lambda self: (closed.append(self.views), close(self)))
+    close = KitchenImages.close
+    monkeypatch.setattr(KitchenImages, "close", lambda self: (closed.append(self.views), close(self)))
     with pytest.raises(KeyboardInterrupt), kitchen_with_base(setting(home)):
         raise KeyboardInterrupt
     assert closed == [("front",)]
@@ -248,15 +248,15 @@ def test_a_policy_that_does_not_say_how_large_its_frames_were_is_refused(home: P
         pass
 
 
-def test_pictures_that_the_kitchen_does_not_make_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_the_kitchen_does_not_make_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     task = find_task(TASK)
     with pytest.raises(UserError, match="no kitchen view 'wrist'; there is front"):
-        pictures_for({"front": (64, 64), "wrist": (64, 64)}, task)
+        images_for({"front": (64, 64), "wrist": (64, 64)}, task)
     for cameras in ({"front": (48, 64)}, {"front": (64, 64), "left": (32, 32)}):
         with pytest.raises(UserError, match=r"front \d+ x 64.*squares, all of one size"):
-            pictures_for(cameras, task)
+            images_for(cameras, task)
     monkeypatch.setenv("MUJOCO_GL", "disable")
     with pytest.raises(NoGL, match="no OpenGL back end") as error:  # before anything is simulated or trained
-        pictures_for({"front": (64, 64)}, task)
+        images_for({"front": (64, 64)}, task)
     assert "\n" not in str(error.value)
-    pictures_for({}, task).close()  # a policy of states alone needs none
+    images_for({}, task).close()  # a policy of states alone needs none

@@ -114,7 +114,7 @@ def test_score_says_and_keeps_the_square_and_counts_what_leaves_it(demonstration
 def test_a_square_that_cannot_be_is_refused_by_name(demonstrations, tmp_path, capsys):
     video = film(tmp_path / "on.mp4", [1.0] * 3)
     like = [load_clip(folder) for folder in clip_folders(demonstrations)]
-    with pytest.raises(UserError, match=r"beyond a picture of 100 x 60 .* same camera"):
+    with pytest.raises(UserError, match=r"beyond an image of 100 x 60 .* same camera"):
         crop_of_clips(like, (100, 60))
     with pytest.raises(UserError, match="none of 1 clips shows"):
         crop_of_clips([replace(like[0], masks=[np.zeros((256, 256), bool)] * 11)], (160, 120))
@@ -192,14 +192,14 @@ def episode_of(recording: SceneRecording, qpos: np.ndarray) -> Episode:
     return Episode(**made, terminated=False, truncated=True, success=False)
 
 
-class FromThePicture:
-    """A DeltaModel that reads the pictures: another crop, and it predicts another way."""
+class FromTheImage:
+    """A DeltaModel that reads the images: another crop, and it predicts another way."""
 
     def __call__(self, clip, transitions):
         deltas = []
         for x in transitions:
-            picture = clip.frames[x.t].mean() + clip.frames[max(x.t - 1, 0)][::3].mean()
-            angles = picture + np.arange(x.object.sum())
+            image = clip.frames[x.t].mean() + clip.frames[max(x.t - 1, 0)][::3].mean()
+            angles = image + np.arange(x.object.sum())
             deltas.append(np.stack([np.cos(angles), np.sin(angles)], -1))
         return deltas
 
@@ -224,7 +224,7 @@ def test_the_same_motion_scores_the_same_whatever_follows(tracker):
     scores = []
     for tail in (far[:0], far, np.concatenate([shut, far])):
         episode = episode_of(whole.recording, np.concatenate([begun, tail]))
-        scores += [MotionReward(FromThePicture(), way).score(episode)[:3] for way in ways]
+        scores += [MotionReward(FromTheImage(), way).score(episode)[:3] for way in ways]
     assert scores[0].max() > 0.01
     for score in scores:
         np.testing.assert_array_equal(score, scores[0])

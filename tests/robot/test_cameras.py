@@ -1,4 +1,4 @@
-"""Cameras: a picture's age is true, an old one is given as old, and a device that is gone is told of."""
+"""Cameras: an image's age is true, an old one is given as old, and a device that is gone is told of."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from robot.cameras import realsense
 from robot.cameras.grabber import Grabber
 from robot.cameras.realsense import RealSenseCamera
 from robot.cameras.video import VideoCamera
-from robot.hardware.camera import CameraError, CameraFeatures, Picture
+from robot.hardware.camera import CameraError, CameraFeatures, CameraImage
 from robot.hardware.within import Newest, within
 from tests.waiting import until
 
@@ -42,7 +42,7 @@ class Scripted(Grabber):
     first = 0.3
     features = CameraFeatures("scripted", 4, 6, 30)
 
-    def __init__(self, *given: Picture | Exception) -> None:
+    def __init__(self, *given: CameraImage | Exception) -> None:
         self.given: queue.Queue = queue.Queue()
         self.closed, self.refuses = 0, False
         for each in given:
@@ -52,7 +52,7 @@ class Scripted(Grabber):
         if self.refuses:
             raise CameraError("no such camera")
 
-    def _read(self) -> Picture | None:
+    def _read(self) -> CameraImage | None:
         try:
             each = self.given.get(timeout=0.02)
         except queue.Empty:
@@ -65,22 +65,22 @@ class Scripted(Grabber):
         self.closed += 1
 
 
-def picture(number: int) -> Picture:
-    return Picture(BLANK, float(number), number)
+def image(number: int) -> CameraImage:
+    return CameraImage(BLANK, float(number), number)
 
 
-def test_the_newest_picture_is_given_and_stays_while_none_comes():
-    with Scripted(picture(0)) as camera:
+def test_the_newest_image_is_given_and_stays_while_none_comes():
+    with Scripted(image(0)) as camera:
         assert camera.latest().number == 0
         for number in range(1, 9):
-            camera.given.put(picture(number))
+            camera.given.put(image(number))
         until(lambda: camera.latest().number == 8)
         time.sleep(0.1)  # some empty reads
         assert camera.latest().number == 8 and camera.latest().time == 8.0
 
 
 def test_a_device_that_is_gone_is_told_of_again_and_again():
-    with Scripted(picture(0)) as camera:
+    with Scripted(image(0)) as camera:
         camera.given.put(CameraError("gone"))
         until(lambda: not camera._newest._thread.is_alive())
         for _ in range(3):
@@ -88,15 +88,15 @@ def test_a_device_that_is_gone_is_told_of_again_and_again():
                 camera.latest()
 
 
-def test_no_first_picture_is_an_error_and_lets_go():
+def test_no_first_image_is_an_error_and_lets_go():
     camera = Scripted()
-    with pytest.raises(CameraError, match="gives no picture"), camera:
+    with pytest.raises(CameraError, match="gives no image"), camera:
         pass
     assert camera.closed == 1 and not camera._newest._thread.is_alive()
 
 
 def test_a_camera_that_does_not_open_starts_no_thread():
-    camera, before = Scripted(picture(0)), threading.active_count()
+    camera, before = Scripted(image(0)), threading.active_count()
     camera.refuses = True
     with pytest.raises(CameraError, match="no such camera"), camera:
         pass
@@ -104,7 +104,7 @@ def test_a_camera_that_does_not_open_starts_no_thread():
 
 
 def test_leaving_ends_the_thread():
-    with Scripted(picture(0)) as camera:
+    with Scripted(image(0)) as camera:
         thread = camera._newest._thread
         assert thread.is_alive()
     assert not thread.is_alive() and camera.closed == 1

@@ -24,7 +24,7 @@ from robot.commands import demos_session
 from robot.commands.check import CheckConfig
 from robot.commands.check_arm import checked
 from robot.hardware.arm import ArmError
-from robot.hardware.camera import Picture
+from robot.hardware.camera import CameraImage
 from robot.policies.named import base_policy
 from robot.simulated.arm import SimulatedArm
 from robot.simulated.cameras import SimulatedCamera
@@ -140,7 +140,7 @@ def test_a_camera_whose_first_look_takes_long_does_not_age_the_state_that_a_chec
 ) -> None:
     look, looked = SimulatedCamera.latest, list[str]()
 
-    def slow(camera: SimulatedCamera) -> Picture:
+    def slow(camera: SimulatedCamera) -> CameraImage:
         if not looked:
             looked.append("long")
             camera._world.sleep_until(camera._world.now() + 0.2)  # type: ignore[attr-defined]
@@ -346,9 +346,9 @@ def test_an_expert_that_shows_nothing_is_given_up_where_nobody_sits_there(
 
 @pytest.mark.gl
 def test_what_holds_the_arm_is_on_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["robot", "run", *SMALL, "--limits.picture_age", "0.001", "--step_limit", "3", "--episodes", "1"]
+    asked = ["robot", "run", *SMALL, "--limits.image_age", "0.001", "--step_limit", "3", "--episodes", "1"]
     assert mpr([*asked, "--out", str(tmp_path / "run")]) == 0
-    assert "stale picture: the picture of camera world is" in capsys.readouterr().err
+    assert "stale image: the image of camera world is" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["run", "demos", "check", "replay", "faults"])

@@ -33,7 +33,7 @@ def test_an_action_that_is_not_finite_is_named_and_nothing_is_sent(infinite: flo
     assert info["event"].kind == "bad action" and table.arm.sent == []
 
 
-def test_a_picture_that_is_too_old_is_marked_and_holds_the_arm() -> None:
+def test_an_image_that_is_too_old_is_marked_and_holds_the_arm() -> None:
     table = Table()
     table.env.reset(seed=0)
     table.steps(2)
@@ -42,7 +42,7 @@ def test_a_picture_that_is_too_old_is_marked_and_holds_the_arm() -> None:
     assert info["stale"] == ("wrist",) and info["event"] is None, "seen after the command of that step went out"
     sent = len(table.arm.sent)
     *_, info = table.steps(1)
-    assert info["event"].kind == "stale picture" and len(table.arm.sent) == sent
+    assert info["event"].kind == "stale image" and len(table.arm.sent) == sent
     table.cameras[1].frozen = False
     table.steps(1)
     *_, info = table.steps(1)
@@ -71,7 +71,7 @@ def test_a_camera_that_is_gone_ends_the_episode_which_is_whole_up_to_there() -> 
 SMALL, GREY = np.full((8, 8, 3), 9, np.uint8), np.full((16, 16), 9, np.uint8)
 
 
-@pytest.mark.parametrize(("kind", "image"), [("bad picture", SMALL), ("bad picture", GREY), ("bad state", None)])
+@pytest.mark.parametrize(("kind", "image"), [("bad image", SMALL), ("bad image", GREY), ("bad state", None)])
 def test_what_no_episode_can_hold_ends_one_that_is_whole_up_to_there(kind: str, image: np.ndarray | None) -> None:
     table = Table()
     table.env.reset(seed=0)

@@ -111,7 +111,7 @@ def test_its_files_describe_it(robot_data):
         assert name in info["features"] and not name.startswith(("action", "observation")), "LeRobot would train on it"
 
 
-def test_find_sees_each_episode_with_its_own_pictures(session, robot_data, tmp_path):
+def test_find_sees_each_episode_with_its_own_images(session, robot_data, tmp_path):
     camera = "observation.images.wrist"
     find = ["find", "--lerobot", str(robot_data), "--camera", camera, "--sheet", "0", "--out", str(tmp_path / "found")]
     assert mpr(find) == 0
@@ -124,10 +124,10 @@ def test_find_sees_each_episode_with_its_own_pictures(session, robot_data, tmp_p
         assert len(taken) == len(source) - 1
         for t, frame in enumerate(taken):
             off = [np.abs(video[frame].astype(int) - source[i]).mean() for i in range(len(source))]
-            assert np.argmin(off) == t and off[t] < export.PICTURE_ERROR["lerobot"] / 2
+            assert np.argmin(off) == t and off[t] < export.IMAGE_ERROR["lerobot"] / 2
 
 
-def test_lerobot_itself_reads_every_row_and_picture(session, robot_data, tmp_path, monkeypatch):
+def test_lerobot_itself_reads_every_row_and_image(session, robot_data, tmp_path, monkeypatch):
     """With lerobot 0.4.4 and what it needs on PYTHONPATH, but for torch and draccus; for torchcodec FFmpeg, too."""
     pytest.importorskip("lerobot", reason="lerobot is not installed: it asks for an older torch than ours")
     from datasets import config as cache  # pyright: ignore[reportMissingImports]
@@ -147,14 +147,14 @@ def test_lerobot_itself_reads_every_row_and_picture(session, robot_data, tmp_pat
         for name, values in export.lerobot.columns(episode).items():
             np.testing.assert_array_equal(row[name], values[t].astype(row[name].numpy().dtype), err_msg=name)
         earlier, now = row["observation.images.wrist"]
-        for camera, at, picture in [
+        for camera, at, image in [
             ("world", t, row["observation.images.world"]),
             ("wrist", max(t - 1, 0), earlier),  # before the first there is the first
             ("wrist", t, now),
         ]:
-            source, found = episode.frames[camera], picture.permute(1, 2, 0).numpy() * 255
+            source, found = episode.frames[camera], image.permute(1, 2, 0).numpy() * 255
             off = [np.abs(found - source[k]).mean() for k in range(len(source))]
-            assert np.argmin(off) == at and off[at] < export.PICTURE_ERROR["lerobot"] / 2
+            assert np.argmin(off) == at and off[at] < export.IMAGE_ERROR["lerobot"] / 2
 
 
 # Minari
@@ -164,7 +164,7 @@ def test_a_minari_set_is_exact_and_tells_failure_from_time_out(session, tmp_path
     minari = pytest.importorskip("minari", reason="minari, the extra `policy`, is not installed")
     assert run(session, tmp_path / "run", "--format", "minari") == 0
     said = capsys.readouterr().out
-    assert "world: 19 pictures, equal" in said and "stale: 19 rows, equal" in said
+    assert "world: 19 images, equal" in said and "stale: 19 rows, equal" in said
     assert "left out of the episodes: arm, fault, held, rate_hz, seed, task" in said
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "run"))
     data = minari.load_dataset("robot/episodes-v0")
@@ -223,7 +223,7 @@ def test_what_reads_back_otherwise_is_found(session):
         ([*parts, parts[0]], "or more"),
         (changed(parts, 0, "state", state[:2]), r"state reads back as \(2, 7\)"),
         (changed(parts, 0, "action", parts[0][0]["action"].astype(np.float32)), "float32, written were"),
-        (changed(parts, 0, "wrist", parts[1][1]["wrist"]), "8 pictures, written were 6"),
+        (changed(parts, 0, "wrist", parts[1][1]["wrist"]), "8 images, written were 6"),
         (changed(parts, 0, "wrist", shifted(parts[0][1]["wrist"], 1)), "one out of place"),
         (changed(parts, 0, "wrist", shifted(parts[0][1]["wrist"], -1)), "one out of place"),
     ]:
@@ -328,7 +328,7 @@ def test_successes_become_demonstrations_that_a_policy_trains_on(tmp_path):
     found = load_demonstrations(tmp_path / "demos")
     assert [len(d) for d in found] == [11, 11] and [d.seed for d in found] == [0, 2]
     world = load_episode(recorder.whole[2]).frames["world"]
-    assert (found[1].frames["world"][3] == world[4]).all(), "pictures as they are on disk, the idle step's left out"
+    assert (found[1].frames["world"][3] == world[4]).all(), "images as they are on disk, the idle step's left out"
     assert len(PolicyWindows(found, Horizons(), 0)) > 0
     with pytest.raises(UserError, match="0 episodes, none a success"):
         write_demonstrations({}, tmp_path / "demos")

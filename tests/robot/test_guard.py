@@ -15,7 +15,7 @@ from robot.hardware.pose import Pose
 from robot.safety.guard import Held, Sent
 from robot.safety.watch import Seen
 from tests.toy_arm import HOME
-from tests.toy_session import ARM, HELD, INF, LIMITS, NAN, SEEN, Session, picture_with
+from tests.toy_session import ARM, HELD, INF, LIMITS, NAN, SEEN, Session, image_with
 
 numbers = st.one_of(st.floats(-1.5, 1.5), st.sampled_from([NAN, INF, -INF, 1e308, -1e308, 0.0]))
 corners = st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=8, max_size=8)
@@ -111,7 +111,7 @@ def test_an_arm_goes_no_further_in_a_second_than_the_second_and_the_lead(wishes:
     session.arm.lag = lag
     for action, late in wishes:
         session.pass_time(0.1)
-        session.act(action, picture_with(late=late))
+        session.act(action, image_with(late=late))
         trail.append((session.true, session.arm.travelled))
         recent = min(gone for at, gone in trail if at >= session.true - 1 - 1e-9)
         assert trail[-1][1] - recent <= LIMITS.second + LIMITS.lead + 1e-6

@@ -52,9 +52,9 @@ def test_what_is_stale_from_the_start_is_asked_about_after_a_while_not_at_once()
     session = Session()
     session.pass_time(60)  # getting ready
     run(session, 5, change=SEEN["stale"])
-    assert kinds(session) == [("stale picture", False)]
+    assert kinds(session) == [("stale image", False)]
     run(session, 10, change=SEEN["stale"])
-    assert kinds(session)[1:] == [("stale picture", True)]
+    assert kinds(session)[1:] == [("stale image", True)]
 
 
 def test_a_pause_is_not_taken_for_a_loss() -> None:
@@ -64,7 +64,7 @@ def test_a_pause_is_not_taken_for_a_loss() -> None:
     session.guard.rest()
     session.pass_time(60)
     run(session, 1, change=SEEN["stale"])
-    assert kinds(session) == [("stale picture", False)] * 2 and session.guard.latched is None
+    assert kinds(session) == [("stale image", False)] * 2 and session.guard.latched is None
 
 
 def test_a_fault_that_comes_and_goes_or_changes_is_told_once_a_kind() -> None:
@@ -73,7 +73,7 @@ def test_a_fault_that_comes_and_goes_or_changes_is_told_once_a_kind() -> None:
         run(session, 1, change=SEEN["stale"])
         run(session, 1, change=SEEN["black"])
         run(session, 1)
-    assert kinds(session) == [("stale picture", False), ("black picture", False)]
+    assert kinds(session) == [("stale image", False), ("black image", False)]
 
 
 def test_faults_that_take_turns_are_asked_about_too() -> None:
@@ -81,7 +81,7 @@ def test_faults_that_take_turns_are_asked_about_too() -> None:
     for _ in range(10):
         run(session, 1, change=SEEN["stale"])
         run(session, 1, action=None)
-    assert kinds(session)[:2] == [("stale picture", False), ("bad action", False)]
+    assert kinds(session)[:2] == [("stale image", False), ("bad action", False)]
     assert session.guard.latched is not None and len(session.told) == 3
 
 

@@ -42,7 +42,7 @@ def test_what_was_asked_for_is_not_what_was_done():
 
 
 @pytest.mark.parametrize("rate", [12.5, 6.25, 10, 30])
-def test_every_row_finds_its_own_picture_as_lerobot_looks_for_it(rate, tmp_path):
+def test_every_row_finds_its_own_image_as_lerobot_looks_for_it(rate, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow, the extra `lerobot`, is not installed")
     recorder = Recorder(tmp_path / "session")
     for seed, steps in enumerate((9, 14, 5)):

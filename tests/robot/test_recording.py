@@ -44,7 +44,7 @@ def misuse(*arguments: str) -> dict[str, int]:
 # The folder of an episode
 
 
-def test_an_episode_keeps_its_numbers_exactly_and_its_pictures_in_their_places(saved):
+def test_an_episode_keeps_its_numbers_exactly_and_its_images_in_their_places(saved):
     made, loaded = robot_episode(cameras=CAMERAS), load_episode(saved, verify=True)
     assert same_arrays(made, loaded) and loaded.success and loaded.terminated and not loaded.truncated
     assert sorted(loaded.frames) == sorted(CAMERAS)
@@ -52,7 +52,7 @@ def test_an_episode_keeps_its_numbers_exactly_and_its_pictures_in_their_places(s
         assert len(frames) == len(made) + 1
         for t in range(len(frames)):
             off = [np.abs(frames[t].astype(int) - made.frames[camera][i]).mean() for i in range(len(frames))]
-            assert np.argmin(off) == t and off[t] < np.sort(off)[1] / 3, "each picture is its own, and no other's"
+            assert np.argmin(off) == t and off[t] < np.sort(off)[1] / 3, "each image is its own, and no other's"
         np.testing.assert_allclose(frames.times, made.times - made.times[0], atol=1e-5)  # pyright: ignore
 
 
@@ -76,15 +76,15 @@ def test_the_checksums_are_those_of_sha256sum(saved):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"frames": {"world": np.zeros((6, 48, 63, 3), np.uint8)}}, "camera world: pictures of 63 x 48 .* even"),
+        ({"frames": {"world": np.zeros((6, 48, 63, 3), np.uint8)}}, "camera world: images of 63 x 48 .* even"),
         ({"frames": {"world": np.zeros((5, 48, 64, 3), np.uint8)}}, "need 6 frames of camera world, got 5"),
         ({"frames": {"../up": np.zeros((6, 48, 64, 3), np.uint8)}}, "a camera cannot be called '../up'"),
-        ({"frames": {"world": [texture(0, 0)] * 5 + [texture(0, 0, 24)]}}, r"world: picture 5 is \(24, 64, 3\)"),
-        ({"frames": {"world": [texture(0, 0)] * 5 + [texture(0, 0) / 255]}}, "picture 5 is .* float64"),
+        ({"frames": {"world": [texture(0, 0)] * 5 + [texture(0, 0, 24)]}}, r"world: image 5 is \(24, 64, 3\)"),
+        ({"frames": {"world": [texture(0, 0)] * 5 + [texture(0, 0) / 255]}}, "image 5 is .* float64"),
         ({"times": np.array([0, 0.1, 0.2, 0.2, 0.3, 0.4])}, "times do not increase"),
     ],
 )
-def test_pictures_that_no_video_can_hold_are_refused_and_leave_nothing(tmp_path, changes, says):
+def test_images_that_no_video_can_hold_are_refused_and_leave_nothing(tmp_path, changes, says):
     with pytest.raises(BadClip, match=says):
         save_episode(robot_episode(**changes), tmp_path / "e")
     assert not list(tmp_path.iterdir())
@@ -176,7 +176,7 @@ def test_the_log_is_mended_from_the_folders(tmp_path, harm):
 def test_an_episode_that_may_not_fit_is_refused_before_it_begins(tmp_path, monkeypatch):
     recorder, usage = Recorder(tmp_path), shutil.disk_usage(tmp_path)
     recorder.check_room(200, [WORLD])
-    with pytest.raises(BadClip, match="camera odd: pictures of 63 x 48"):
+    with pytest.raises(BadClip, match="camera odd: images of 63 x 48"):
         recorder.check_room(200, [CameraFeatures("odd", 48, 63, 30.0)])
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=50_000_000))
     with pytest.raises(DiskFull, match=r"has 50\.0 MB free, an episode of 200 steps seen by world may need 98\.4 MB"):

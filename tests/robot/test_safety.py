@@ -244,7 +244,7 @@ def test_limits_that_are_none_are_refused(wrong: dict) -> None:
         ({"turn": 15.0}, "limit turn 15 rad: above 0, 1.5 at most"),
         ({"lead_turn": 15.0}, "limit lead_turn 15 rad: above 0, 1.5 at most"),
         ({"state_age": 100.0}, "limit state_age 100 s: above 0, 1 at most"),  # milliseconds
-        ({"picture_age": 100.0}, "limit picture_age 100 s: above 0, 1 at most"),
+        ({"image_age": 100.0}, "limit image_age 100 s: above 0, 1 at most"),
         ({"command_age": 300.0}, "limit command_age 300 s: above 0, 1 at most"),
         ({"silence": 500.0, "lost": 1000.0}, "limit silence 500 s: above 0, 2 at most"),
         ({"lost": 1000.0}, "limit lost 1000 s: above 0, 10 at most"),

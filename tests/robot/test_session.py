@@ -13,7 +13,7 @@ import pytest
 
 from mpr.core.data.episode import Episode
 from mpr.core.data.episode_folder import load_episode, save_episode
-from robot.hardware.camera import Picture
+from robot.hardware.camera import CameraImage
 from robot.recording.recorder import Recorder
 from robot.session import episode_summary, session
 from robot.teleop.operator import Answer, Mark
@@ -49,21 +49,21 @@ def test_a_session_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ended", [None, Mark.REDO])
-def test_pictures_that_are_on_disk_or_not_kept_are_not_in_memory(tmp_path: Path, ended: Mark | None) -> None:
+def test_images_that_are_on_disk_or_not_kept_are_not_in_memory(tmp_path: Path, ended: Mark | None) -> None:
     table = Table(ToyOperator({10: ended} if ended else {}))
     alive: list[list[bool]] = []
-    pictures: list[weakref.ref[np.ndarray]] = []
+    images: list[weakref.ref[np.ndarray]] = []
     latest = table.cameras[0].latest
 
-    def look() -> Picture:
-        picture = latest()
-        pictures.append(weakref.ref(picture.image))
-        return picture
+    def look() -> CameraImage:
+        image = latest()
+        images.append(weakref.ref(image.image))
+        return image
 
     def asked(_: str) -> None:
         table.base.shown.clear()  # which remembers all of them
         table.operator.marks.clear() if alive else None
-        alive.append([picture() is not None for picture in pictures])
+        alive.append([image() is not None for image in images])
 
     table.cameras[0].latest, table.operator.when_asked = look, asked  # type: ignore[method-assign]
     assert len(list(session(table.env, Recorder(tmp_path), 2))) == 2

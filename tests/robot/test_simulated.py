@@ -339,10 +339,10 @@ def test_cameras_show_the_scene_as_it_was_at_the_last_thirtieth_of_a_second(twin
         numbers = []
         for _ in range(100):
             let_pass(twin, 0.01)
-            picture = world.latest()
-            assert 0 <= twin.clock.now() - picture.time < 1 / 30 + 1e-9
-            assert 0 <= picture.time - picture.number / 30 < 0.001  # the first step not before
-            numbers.append(picture.number)
+            image = world.latest()
+            assert 0 <= twin.clock.now() - image.time < 1 / 30 + 1e-9
+            assert 0 <= image.time - image.number / 30 < 0.001  # the first step not before
+            numbers.append(image.number)
         assert numbers == sorted(numbers) and set(np.diff(numbers)) == {0, 1}
         assert not np.array_equal(world.latest().image, first.image)
         assert not np.array_equal(wrist.latest().image, hand.image)

@@ -147,7 +147,7 @@ def test_an_order_that_another_thread_cuts_short_is_an_error(twin):
 
 
 @pytest.mark.gl
-def test_pictures_come_by_themselves_with_the_walls_time(twin):
+def test_images_come_by_themselves_with_the_walls_time(twin):
     world, wrist = twin.cameras
     with world, wrist:
         first = world.latest()

@@ -72,7 +72,7 @@ def test_another_order_of_the_quaternion_is_told_at_home(order: str, good: bool,
     assert found.good == good and ("wxyz" in found.text) == hint
 
 
-def test_the_simulated_camera_s_view_is_the_one_its_pictures_are_rendered_by() -> None:
+def test_the_simulated_camera_s_view_is_the_one_its_images_are_rendered_by() -> None:
     with simulated(size=(240, 320)) as twin:
         twin.operator.begins(5)
         with twin.arm:

@@ -25,7 +25,7 @@ def test_an_arm_that_does_not_stop_is_told_again_and_again_and_a_person_once() -
     run(session, 2)
     session.arm.raising = {"stop"}
     run(session, 1, change=SEEN["stale"])
-    assert kinds(session) == [("stale picture", False), ("cannot stop", True)]
+    assert kinds(session) == [("stale image", False), ("cannot stop", True)]
     session.guard.watch()
     session.guard.resume()  # it still does not
     assert session.guard.latched is not None and session.arm.stops == []
@@ -87,7 +87,7 @@ def test_a_loop_that_refuses_is_not_silent() -> None:
     for _ in range(9):
         run(session, 1, change=SEEN["stale"])
         session.guard.watch()
-    assert kinds(session) == [("stale picture", False)]
+    assert kinds(session) == [("stale image", False)]
 
 
 def test_the_watchdog_notices_a_clock_set_back() -> None:

@@ -19,7 +19,7 @@ def texture(seed: int, h: int, w: int) -> np.ndarray:
 
 
 def shifted(image: np.ndarray, dx: float, dy: float, h: int, w: int) -> np.ndarray:
-    """The h x w picture whose pixel (x, y) shows the image's (x - dx, y - dy), 20 pixels in."""
+    """The h x w image whose pixel (x, y) shows the image's (x - dx, y - dy), 20 pixels in."""
     matrix = np.array([[1, 0, 20 - dx], [0, 1, 20 - dy]], float)
     return cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
 

@@ -31,18 +31,18 @@ def video(path: Path, seed: int = 0, frames: int = FRAMES, rate: float = RATE) -
     """A textured patch slides over another texture."""
     ground, thing = texture(seed, H + 40, W + 40), texture(seed + 1000, 40, 48)[..., ::-1]
 
-    def picture(t: int) -> np.ndarray:
+    def frame_at(t: int) -> np.ndarray:
         image = shifted(ground, 0, 0, H, W)
         image[30:70, 30 + 3 * t % 60 : 78 + 3 * t % 60] = thing
         return image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_video(path, (picture(t) for t in range(frames)), np.arange(frames) / rate)
+    write_video(path, (frame_at(t) for t in range(frames)), np.arange(frames) / rate)
     return path
 
 
 def sound(path: Path) -> Path:
-    """A second of silence, and no picture."""
+    """A second of silence, and no image."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")

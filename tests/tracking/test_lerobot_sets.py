@@ -151,7 +151,7 @@ def test_a_depth_map_is_no_camera(depth, tmp_path):
     ("features", "words"),
     [
         ({"action": {"dtype": "float32", "shape": [6]}}, "has no video of a camera: there is nothing to track"),
-        ({"front": {**COLOUR, "dtype": "image"}}, r"has no video of a camera; pictures kept one by one .*\(front\)"),
+        ({"front": {**COLOUR, "dtype": "image"}}, r"has no video of a camera; images kept one by one .*\(front\)"),
     ],
 )
 def test_a_set_without_video_says_so(features, words, tmp_path):

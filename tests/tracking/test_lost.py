@@ -138,7 +138,7 @@ def test_a_mask_that_stays_behind_on_the_background_is_lost_from_there_on() -> N
     assert stop == 29 and 4 <= start <= 8, "half of it has left the mask by frame 5"
 
 
-def test_a_mask_that_takes_the_picture_and_one_that_goes_out_are_lost() -> None:
+def test_a_mask_that_takes_the_image_and_one_that_goes_out_are_lost() -> None:
     whole, none = np.ones_like(EXACT[0]), np.zeros_like(EXACT[0])
     assert lost(EXACT[:12] + [whole] * 18) == [(12, 29)]
     assert lost(EXACT[:12] + [none] * 8 + EXACT[20:]) == [(12, 19)]
@@ -190,7 +190,7 @@ def test_on_real_video_an_arm_that_left_is_told_and_a_pan_that_is_there_is_not(s
 # Told, and kept out of training
 
 
-LEAVES = Moving(30, step=(5.0, 0.0))  # its left side leaves the picture after frame 20
+LEAVES = Moving(30, step=(5.0, 0.0))  # its left side leaves the image after frame 20
 BOX = "55,25,105,71"
 
 

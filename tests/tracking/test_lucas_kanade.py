@@ -33,7 +33,7 @@ def test_a_flat_patch_and_a_straight_edge_are_hidden_from_the_start():
     assert np.isfinite(tracks.points).all()
 
 
-def test_a_point_that_leaves_the_picture_is_hidden():
+def test_a_point_that_leaves_the_image_is_hidden():
     image = texture(2, H + 40, W + 100)
     frames = [shifted(image, 6.0 * t, 0, H, W) for t in range(10)]
     tracks = LucasKanade().track(frames, queries([(130, 48), (40, 48)]))  # type: ignore[arg-type]

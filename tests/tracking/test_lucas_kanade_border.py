@@ -1,4 +1,4 @@
-"""Lucas–Kanade where the picture ends: at its border and at black bars a step is as right as inside, or not visible."""
+"""Lucas–Kanade where the image ends: at its border and at black bars a step is as right as inside, or not visible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracking.motion.segments import track_segments
 from tracking.trackers.lucas_kanade import LucasKanade
 
 H, W = 120, 168  # not square
-AROUND = 40  # pixels of the texture that lie beyond each side of the picture at first
+AROUND = 40  # pixels of the texture that lie beyond each side of the image at first
 GRID = np.stack(np.meshgrid(np.arange(1.5, W, 4), np.arange(1.5, H, 4)), -1).reshape(-1, 2)
 QUERIES = np.column_stack([np.zeros(len(GRID)), GRID]).astype(np.float32)
 NEAR = 11  # pixels: half the larger window, and one
@@ -26,18 +26,18 @@ def sliding(step: tuple[float, float], frames: int = 2, bars: tuple[int, int] = 
     image, rng = texture(seed, H + 2 * AROUND, W + 2 * AROUND), np.random.default_rng(seed)
     x, y = bars
 
-    def picture(t: int) -> NDArray[np.uint8]:
+    def frame_at(t: int) -> NDArray[np.uint8]:
         matrix = np.array([[1, 0, AROUND - step[0] * t], [0, 1, AROUND - step[1] * t]])
         shown = cv2.warpAffine(image, matrix, (W, H), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
         noisy = np.zeros(shown.shape) + rng.integers(0, 6, shown.shape)  # black as videos show it, not zero
         noisy[y : H - y, x : W - x] = (shown + rng.normal(0, 2, shown.shape))[y : H - y, x : W - x]
         return noisy.clip(0, 255).astype(np.uint8)
 
-    return [picture(t) for t in range(frames)]
+    return [frame_at(t) for t in range(frames)]
 
 
 def room(points: NDArray, bars: tuple[int, int] = (0, 0)) -> NDArray:
-    """How far inside the picture points [..., 2] are: pixels from the centre of its nearest outermost pixel."""
+    """How far inside the image points [..., 2] are: pixels from the centre of its nearest outermost pixel."""
     low = np.array(bars)
     return np.minimum(points - low, np.array([W, H]) - 1 - low - points).min(-1)
 
@@ -60,7 +60,7 @@ def test_a_step_near_the_border_is_as_right_as_inside(step: tuple[float, float],
     near = seen & (space < NEAR)
     assert near.sum() > 100 and (error[seen & ~near] < 0.2).all()
     assert (error[near] < 0.25).all()
-    assert not seen[space < -0.5].any(), "outside the picture, or under a bar"
+    assert not seen[space < -0.5].any(), "outside the image, or under a bar"
     assert seen[(space >= 5)].mean() > 0.9 and seen[space >= NEAR].all(), "hiding them all would be right, and useless"
 
 
@@ -75,7 +75,7 @@ def test_whatever_the_step_what_is_visible_is_right(dx: float, dy: float, x: int
         assert seen[space >= NEAR].mean() > 0.95
 
 
-def test_a_point_that_left_the_picture_or_never_was_in_it_is_not_visible() -> None:
+def test_a_point_that_left_the_image_or_never_was_in_it_is_not_visible() -> None:
     step = (4.0, -3.0)
     tracks = LucasKanade().track(sliding(step, 8), QUERIES)  # type: ignore[arg-type]
     true = GRID + np.arange(8)[:, None, None] * np.array(step)
@@ -87,7 +87,7 @@ def test_a_point_that_left_the_picture_or_never_was_in_it_is_not_visible() -> No
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (1, 1), (1, 9), (30, 2)])
-def test_a_picture_of_hardly_any_pixels_has_no_points_and_is_no_error(shape: tuple[int, int]) -> None:
+def test_an_image_of_hardly_any_pixels_has_no_points_and_is_no_error(shape: tuple[int, int]) -> None:
     frames = [np.zeros((H, W, 3), np.uint8) for _ in range(3)]
     for frame in frames:
         frame[40 : 40 + shape[0], 50 : 50 + shape[1]] = np.random.default_rng(1).integers(60, 255, (*shape, 3))
@@ -96,7 +96,7 @@ def test_a_picture_of_hardly_any_pixels_has_no_points_and_is_no_error(shape: tup
     assert not tracks.visible[:, ~((GRID > (49, 39)) & (GRID < (60, 71))).all(1)].any()
 
 
-def test_no_trackers_word_is_taken_for_points_outside_the_picture() -> None:
+def test_no_trackers_word_is_taken_for_points_outside_the_image() -> None:
     """They would count as background, whose mean motion is taken for the camera's."""
 
     class Sure:

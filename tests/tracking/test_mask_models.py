@@ -106,7 +106,7 @@ def test_a_phrase_that_cannot_be_read_whole_is_refused(weights):
         Sam3.load(weights / "sam3")(video(2), ["cup", "an even longer name " + 30 * "g"])
 
 
-# SAM 2 on a picture
+# SAM 2 on an image
 
 
 def test_sam2_gives_the_librarys_best_mask_of_a_box(weights):
@@ -157,7 +157,7 @@ def test_sam2_follows_a_mask_as_the_library_does_in_a_whole_video_and_keeps_the_
     model = transformers.Sam2VideoModel.from_pretrained(folder).eval()
     processor = transformers.Sam2VideoProcessor.from_pretrained(folder)
     wanted = whole_video(model, processor, frames, AT, input_masks=DISC)
-    wanted[AT] = DISC  # the library hands back its own low-resolution picture of it
+    wanted[AT] = DISC  # the library hands back its own low-resolution image of it
     same(propagate(Sam2Video.load(folder), frames, DISC, AT), wanted)
 
 

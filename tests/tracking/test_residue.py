@@ -29,7 +29,7 @@ def toy_clip(toy, length: int) -> TrackedClip:
     return TrackedClip(frames, masks, segments, times, 12.5, crop, source)  # type: ignore[arg-type]
 
 
-def test_the_truth_is_how_a_thing_at_rest_moves_in_the_picture_and_no_motion_of_its_own():
+def test_the_truth_is_how_a_thing_at_rest_moves_in_the_image_and_no_motion_of_its_own():
     """The box stands still: its tracks are the camera's motion. The door opens: its are not."""
     toy = scene(length=3)
     crop = toy.crop(stride=16)

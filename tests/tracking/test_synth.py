@@ -132,7 +132,7 @@ def test_the_hand_holds_the_handle_while_the_door_first_moves(task, seed):
 
 @few
 @given(tasks, seeds)
-def test_the_whole_object_stays_in_the_source_picture(task, seed):
+def test_the_whole_object_stays_in_the_source_image(task, seed):
     recording = record_synthetic(task, "open", seed)
     _, a, _ = make(task, seed)
     for t, q in enumerate(recording.qpos[:, 0]):
@@ -169,7 +169,7 @@ def is_hand(model, geom: int) -> bool:
     return model.body(int(model.body_rootid[body])).name == "hand" and name not in ("forearm", "upper_arm")
 
 
-def test_looking_puts_the_target_in_the_middle_of_the_picture():
+def test_looking_puts_the_target_in_the_middle_of_the_image():
     position, target = np.array([[0.4, -1.2, 0.5]]), np.array([[-0.1, 0.2, 0.0]])
     yaw, pitch = aim(target - position)
     pixels, depth = looking(position, yaw, pitch, np.array([0.3]), 1.0).project(target, 0)

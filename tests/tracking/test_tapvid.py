@@ -90,7 +90,7 @@ def test_exactly_at_the_threshold_is_too_far():
 
 
 def test_pixels_are_of_256_in_x_and_y_apart():
-    """Three pixels to the right are 1.5 of a picture 512 wide, three down are 6 of one 128 high."""
+    """Three pixels to the right are 1.5 of an image 512 wide, three down are 6 of one 128 high."""
     assert tapvid(shifted(STANDING, 3.0, 0.0), STANDING, FIRST, (512, 128)).within == (0, 1, 1, 1, 1)
     assert tapvid(shifted(STANDING, 0.0, 3.0), STANDING, FIRST, (512, 128)).within == (0, 0, 0, 1, 1)
 

@@ -92,7 +92,7 @@ def run_mpr(*argv) -> int:
     return mpr([str(a) for a in argv])
 
 
-def test_track_writes_a_clip_and_pictures_and_resumes(video, tmp_path, capsys):
+def test_track_writes_a_clip_and_images_and_resumes(video, tmp_path, capsys):
     out = tmp_path / "run"
     assert run_mpr("track", "--video", video, "--box", BOX, "--out", out) == 0
     clip = load_clip(out / "clip", verify=True)
@@ -217,13 +217,13 @@ def test_whatever_a_library_makes_of_one_clip_the_others_are_tracked(video, tmp_
 
     def breaks(tracker, out, folders, real=again._track_together):
         if any(folder.name == "a" for folder in folders):
-            raise cv2.error("an odd picture")
+            raise cv2.error("an odd image")
         real(tracker, out, folders)
 
     monkeypatch.setattr(again, "_track_together", breaks)
     assert run_mpr("track", "--clips", tmp_path / "clips", "--out", tmp_path / "out", "--batch", "2") == 0
     said = capsys.readouterr()
-    assert "1 clips tracked" in said.out and "1 left out" in said.out and "an odd picture" in said.err
+    assert "1 clips tracked" in said.out and "1 left out" in said.out and "an odd image" in said.err
     (row,) = map(json.loads, (tmp_path / "out" / "metrics.jsonl").read_text().splitlines())
     assert row["clip"] == "a" and row["reason"] == "error" and "Traceback" in row["details"]
 

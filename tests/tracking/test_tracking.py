@@ -84,10 +84,10 @@ def test_a_bright_pixel_lands_where_to_crop_says(x, y, size, dx, dy, out):
     image = np.zeros((48, 100), np.uint8)
     image[y, x] = 255
     square = Square(x - dx * size, y - dy * size, size)
-    picture = cut_square(image, square, out).astype(float)
-    assert picture.sum() > 0
+    image = cut_square(image, square, out).astype(float)
+    assert image.sum() > 0
     grid = np.stack(np.meshgrid(np.arange(out), np.arange(out)), -1)
-    seen = (grid * picture[..., None]).sum((0, 1)) / picture.sum()
+    seen = (grid * image[..., None]).sum((0, 1)) / image.sum()
     tolerance = 0.5 + 0.3 * max(1.0, out / size)  # the square is sampled at whole pixels first
     assert np.abs(seen - square.to_crop(np.array([x, y]), out)).max() < tolerance
 

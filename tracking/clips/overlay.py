@@ -1,4 +1,4 @@
-"""Pictures of a tracked clip for a person to check: mask tinted, object points, raw and compensated displacements."""
+"""Images of a tracked clip for a person to check: mask tinted, object points, raw and compensated displacements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mpr.core.runs import atomic_path
 from tracking.motion.compensation import mean_background
 from tracking.motion.points import Transition
 
-SCALE = 2  # picture pixels per crop pixel
+SCALE = 2  # image pixels per crop pixel
 LENGTHEN = 3.0  # drawn arrow length over true length: a displacement of 1 px could not be seen
 TINT, OBJECT, BACKGROUND = (235, 60, 235), (60, 255, 60), (255, 160, 40)
 RAW, COMPENSATED = (255, 255, 255), (255, 235, 0)
@@ -66,9 +66,9 @@ def save_overlay(clip: TrackedClip, video: Path, sheet: Path, columns: int = 4, 
     with atomic_path(video) as temporary:
         write_video(temporary, images(), clip.times, crf=20)
     kept += [np.zeros_like(kept[0])] * (-len(kept) % columns)
-    picture = np.vstack([np.hstack(kept[k : k + columns]) for k in range(0, len(kept), columns)])
+    tiled = np.vstack([np.hstack(kept[k : k + columns]) for k in range(0, len(kept), columns)])
     with atomic_path(sheet) as temporary:
-        cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(temporary), cv2.cvtColor(tiled, cv2.COLOR_RGB2BGR))
 
 
 def _contours(image: NDArray, mask: NDArray[np.bool_]) -> list[NDArray]:

@@ -28,7 +28,7 @@ class VideoBench:
     """
 
     seconds: list[float] = field(default_factory=lambda: [10.0, 60.0, 600.0])  # of the videos
-    rate_hz: float = 10.0  # of their pictures
+    rate_hz: float = 10.0  # of their images
     width: int = 640  # pixels
     height: int = 360  # pixels
     out: Path = Path("runs/bench_video")  # run folder
@@ -38,7 +38,7 @@ class VideoBench:
             raise UserError("mpr bench video: --seconds lie in 0.5 .. 7200, --rate_hz in 1 .. 240")
         if min(self.width, self.height) < 2 * BENCH_SQUARE_PX or self.width < 2 * BENCH_SQUARE_PX + SWING:
             raise UserError(
-                f"mpr bench video: pictures are at least {2 * BENCH_SQUARE_PX + SWING} x {2 * BENCH_SQUARE_PX}"
+                f"mpr bench video: images are at least {2 * BENCH_SQUARE_PX + SWING} x {2 * BENCH_SQUARE_PX}"
             )
 
 

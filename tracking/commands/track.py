@@ -41,7 +41,7 @@ def _plan(config: TrackConfig) -> None:
         video = VideoFrames(config.video)
         h, w = video[0].shape[:2]
         facts["video"] = f"{len(video)} frames, {w} x {h} pixels, {video.rate_hz:.4g} Hz, {video.times[-1]:.2f} s"
-        facts |= {"pictures": "; ".join(video.remarks)} if video.remarks else {}
+        facts |= {"images": "; ".join(video.remarks)} if video.remarks else {}
     if config.clips is not None and config.clips.is_dir():
         facts["clips"] = len(clip_folders(config.clips))
     print_plan(config, inputs, facts, config.out)

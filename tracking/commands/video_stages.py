@@ -36,7 +36,7 @@ def made_video(config: VideoBench, seconds: float, folder: Path) -> tuple[Path, 
     if not path.exists():
         count = round(seconds * config.rate_hz)
         with atomic_path(path) as temporary:
-            write_video(temporary, _pictures(config, count), np.arange(count) / config.rate_hz)
+            write_video(temporary, _images(config, count), np.arange(count) / config.rate_hz)
     x, y = config.width // 2 - BENCH_SQUARE_PX, config.height // 2 - BENCH_SQUARE_PX // 2
     return path, [x - 8, y - 8, x + BENCH_SQUARE_PX + 8, y + BENCH_SQUARE_PX + 8]
 
@@ -87,18 +87,18 @@ def action(config: VideoBench, seconds: float, folder: Path) -> dict[str, float]
 MEASURED = {"stages": _stages, "action": action}
 
 
-def _pictures(config: VideoBench, count: int) -> Iterator[NDArray[np.uint8]]:
+def _images(config: VideoBench, count: int) -> Iterator[NDArray[np.uint8]]:
     """A patch of one texture swings over another, seen from a camera that sways: [H, W, 3] uint8 RGB each."""
     rng = np.random.default_rng(0)
     ground = _texture(rng, config.height + 40, config.width + 40, (40, 110))
     thing = _texture(rng, BENCH_SQUARE_PX, BENCH_SQUARE_PX, (140, 250))
     for t in range(count):
         sway = 20 + np.rint(15 * np.sin(0.05 * t * np.array([1.0, 0.7]))).astype(int)
-        picture = ground[sway[1] : sway[1] + config.height, sway[0] : sway[0] + config.width].copy()
+        image = ground[sway[1] : sway[1] + config.height, sway[0] : sway[0] + config.width].copy()
         x = config.width // 2 - BENCH_SQUARE_PX + int(SWING * (1 - np.cos(0.1 * t)) / 2)
         y = config.height // 2 - BENCH_SQUARE_PX // 2
-        picture[y : y + BENCH_SQUARE_PX, x : x + BENCH_SQUARE_PX] = thing
-        yield picture
+        image[y : y + BENCH_SQUARE_PX, x : x + BENCH_SQUARE_PX] = thing
+        yield image
 
 
 def _texture(rng: np.random.Generator, height: int, width: int, levels: tuple[int, int]) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from mpr.core.errors import UserError
 from mpr.core.processes import no_bar
 from tracking.masks.packed_masks import PackedMasks
 
-WORK_SIZE = 640  # pixels: longer side of the pictures that are worked on
+WORK_SIZE = 640  # pixels: longer side of the images that are worked on
 _SMALLEST = 8  # pixels: a box with a shorter side holds too little to cut out
 LEAST_SHARE = 0.1  # of the box: less that stands out is a detail of the object, or noise
 BAND = 5  # working pixels on each side of the carried edge that are decided by colour
@@ -52,14 +52,14 @@ class CarriedMasks:
         """
         if not 0 <= box_frame < len(frames):
             raise UserError(f"box frame {box_frame} is not there: the stretch has frames 0 to {len(frames) - 1}")
-        picture = frames[box_frame]
-        self._shape = picture.shape[:2]
+        image = frames[box_frame]
+        self._shape = image.shape[:2]
         h, w = self._shape
         scale = min(1.0, WORK_SIZE / max(h, w))
         self._work = (max(2, round(w * scale)), max(2, round(h * scale)))  # width, height
         self._masks = PackedMasks(len(frames), (self._work[1], self._work[0]))
         x0, y0, x1, y1 = check_box(box, w, h)
-        first = self._shrink(picture)
+        first = self._shrink(image)
         to_work = np.array([self._work[0] / w, self._work[1] / h] * 2)
         corner = np.floor(np.array([x0, y0, x1 + 1, y1 + 1]) * to_work).astype(int)
         mask, colours = cut_box(first, corner)
@@ -74,8 +74,8 @@ class CarriedMasks:
                     before = after
                     bar.update()
 
-    def _shrink(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return cv2.resize(picture, self._work, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    def _shrink(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return cv2.resize(image, self._work, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
     def __len__(self) -> int:
         return len(self._masks)
@@ -107,21 +107,21 @@ def backwards(frames: FrameSource, start: int) -> Iterator[tuple[int, NDArray[np
 Colours = tuple[NDArray[np.float64], NDArray[np.float64]]  # GrabCut's background and object mixtures, [1, 65] each
 
 
-def cut_box(picture: NDArray[np.uint8], box: NDArray) -> tuple[NDArray[np.bool_], Colours]:
+def cut_box(image: NDArray[np.uint8], box: NDArray) -> tuple[NDArray[np.bool_], Colours]:
     """GrabCut of what a box (x0, y0, x1, y1; end exclusive) holds, and the colour models it found.
 
-    `picture` is [H, W, 3] uint8 RGB, `box` [4] in its pixels, the mask bool [H, W]. Background colours are learnt
-    around the box, as far as half its size; a box that fills the picture is all object. Raises UserError where nothing
+    `image` is [H, W, 3] uint8 RGB, `box` [4] in its pixels, the mask bool [H, W]. Background colours are learnt
+    around the box, as far as half its size; a box that fills the image is all object. Raises UserError where nothing
     in the box stands out.
     """
-    h, w = picture.shape[:2]
+    h, w = image.shape[:2]
     x0, y0, x1, y1 = (int(v) for v in box)
     around = window_around(x0, y0, x1, y1, max(x1 - x0, y1 - y0) // 2, (h, w))
     label = np.full((h, w), cv2.GC_BGD, np.uint8)
     label[y0:y1, x0:x1] = cv2.GC_PR_FGD
     background, colour = np.zeros((1, 65)), np.zeros((1, 65))
     mask = np.zeros((h, w), bool)
-    part = np.ascontiguousarray(picture[around])
+    part = np.ascontiguousarray(image[around])
     cut = np.ascontiguousarray(label[around])
     if not (cut == cv2.GC_BGD).any():
         mask[around] = True
@@ -135,9 +135,9 @@ def cut_box(picture: NDArray[np.uint8], box: NDArray) -> tuple[NDArray[np.bool_]
 
 
 def carry(before: NDArray, after: NDArray, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Move a mask, bool [H, W], from one picture to the next: each new pixel asks where it was.
+    """Move a mask, bool [H, W], from one image to the next: each new pixel asks where it was.
 
-    Both pictures are [H, W, 3] uint8 RGB.
+    Both images are [H, W, 3] uint8 RGB.
     """
     if not mask.any():
         return mask
@@ -148,10 +148,10 @@ def carry(before: NDArray, after: NDArray, mask: NDArray[np.bool_]) -> NDArray[n
     return cv2.remap(mask.astype(np.uint8) * 255, where, None, cv2.INTER_LINEAR) > 127  # type: ignore[call-overload]
 
 
-def refine(picture: NDArray[np.uint8], mask: NDArray[np.bool_], colours: Colours) -> NDArray[np.bool_]:
+def refine(image: NDArray[np.uint8], mask: NDArray[np.bool_], colours: Colours) -> NDArray[np.bool_]:
     """Decide the band along the mask's edge by colour and contrast; inside and outside of it the mask stands.
 
-    `picture` is [H, W, 3] uint8 RGB, masks are bool [H, W], `colours` GrabCut's models as `cut_box` gives them.
+    `image` is [H, W, 3] uint8 RGB, masks are bool [H, W], `colours` GrabCut's models as `cut_box` gives them.
     """
     if not mask.any() or not colours[0].any():
         return mask
@@ -165,7 +165,7 @@ def refine(picture: NDArray[np.uint8], mask: NDArray[np.bool_], colours: Colours
     label[cv2.erode(part, disc, borderValue=1) > 0] = cv2.GC_FGD
     background, colour = (c.copy() for c in colours)
     frozen = cv2.GC_EVAL_FREEZE_MODEL
-    cv2.grabCut(np.ascontiguousarray(picture[around]), label, None, background, colour, 1, frozen)  # type: ignore[call-overload]
+    cv2.grabCut(np.ascontiguousarray(image[around]), label, None, background, colour, 1, frozen)  # type: ignore[call-overload]
     out = np.zeros_like(mask)
     out[around] = (label == cv2.GC_FGD) | (label == cv2.GC_PR_FGD)
     return out

@@ -20,7 +20,7 @@ CUTIE_WEIGHTS = Published(
     "Cutie", "curl -Lo {} https://github.com/hkchengrex/Cutie/releases/download/v1.0/cutie-base-mega.pth", "MIT"
 )
 _INSTALL = "pip install omegaconf, then pip install --no-deps git+https://github.com/hkchengrex/Cutie"
-_SIDE = 480  # pixels: shorter side of the pictures that Cutie sees; larger ones are reduced, masks enlarged again
+_SIDE = 480  # pixels: shorter side of the images that Cutie sees; larger ones are reduced, masks enlarged again
 
 
 class Cutie:

@@ -22,8 +22,8 @@ GROWN = 1.5  # times that area: as long as the mask stays above this, it has not
 _OWN = 0.5  # of the share of pixels in the object's colours on its own frame: less, and the mask lies on something else
 TELLING = 0.6  # a share of such pixels under which an object's colours say too little of it
 BLINK = 0.2  # seconds: a mask that is back for less, between stretches without the object, is not back
-_SIDE = 160  # pixels: longer side of the pictures that colours are taken from
-FEWEST = 20  # pixels of those pictures: a smaller mask's colours say nothing
+_SIDE = 160  # pixels: longer side of the images that colours are taken from
+FEWEST = 20  # pixels of those images: a smaller mask's colours say nothing
 BINS = (
     32,
     64,
@@ -95,32 +95,32 @@ def looks(frames: FrameSource, masks: MaskSource, at: int) -> tuple[NDArray[np.f
     The second is the share of its pixels whose colour was not commoner in the surroundings, on frame `at`, than on the
     object; NaN where it has too few pixels.
 
-    A camera's exposure and white balance change: colours are taken as they are, or with the picture's mean colour made
-    that of frame `at`, whichever makes the whole picture more like that frame's.
+    A camera's exposure and white balance change: colours are taken as they are, or with the image's mean colour made
+    that of frame `at`, whichever makes the whole image more like that frame's.
     """
-    picture, inside = _small(frames[at], masks[at])
-    foreign = _common(picture[~inside]) > _common(picture[inside])  # a colour of neither is no stranger
-    mean, likely = picture.mean((0, 1)), np.log(_common(picture.reshape(-1, 3)) + 1e-4)
+    image, inside = _small(frames[at], masks[at])
+    foreign = _common(image[~inside]) > _common(image[inside])  # a colour of neither is no stranger
+    mean, likely = image.mean((0, 1)), np.log(_common(image.reshape(-1, 3)) + 1e-4)
     size, own = np.zeros(len(masks)), np.full(len(masks), np.nan)
     for t in range(len(masks)):
         mask = masks[t]
         size[t] = np.count_nonzero(mask)
         if not size[t]:
             continue
-        picture, inside = _small(frames[t], mask)
+        image, inside = _small(frames[t], mask)
         if inside.sum() >= FEWEST:
-            gains = (np.ones(3), mean / np.maximum(picture.mean((0, 1)), 1))
-            gain = max(gains, key=lambda gain: likely[_numbers(picture[::3, ::3].reshape(-1, 3), gain)].mean())
-            own[t] = 1 - foreign[_numbers(picture[inside], gain)].mean()
+            gains = (np.ones(3), mean / np.maximum(image.mean((0, 1)), 1))
+            gain = max(gains, key=lambda gain: likely[_numbers(image[::3, ::3].reshape(-1, 3), gain)].mean())
+            own[t] = 1 - foreign[_numbers(image[inside], gain)].mean()
     return size / max(size[at], 1), own
 
 
 def _small(frame: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """A small picture of a frame [h, w, 3] and its mask [h, w]."""
+    """A small image of a frame [h, w, 3] and its mask [h, w]."""
     scale = min(1.0, _SIDE / max(mask.shape))
     size = tuple(max(1, round(side * scale)) for side in mask.shape[::-1])
-    picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    return picture, cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_AREA) > 0  # type: ignore[return-value]
+    image = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    return image, cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_AREA) > 0  # type: ignore[return-value]
 
 
 def _numbers(pixels: NDArray[np.uint8], gain: NDArray | float = 1.0) -> NDArray[np.intp]:

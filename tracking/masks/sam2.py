@@ -12,7 +12,7 @@ SAM2_WEIGHTS = Published(
     "SAM 2",
     "hf download facebook/sam2.1-hiera-large --local-dir {}",
     "Apache-2.0",
-    ("sam2_video", "sam2"),  # as published, one folder serves pictures and video
+    ("sam2_video", "sam2"),  # as published, one folder serves images and video
 )
 
 

@@ -93,8 +93,8 @@ class Sam2PackageVideo:
         from PIL import Image
 
         side = self.model.image_size
-        picture = np.asarray(Image.fromarray(frame).resize((side, side))) / 255.0
-        pixels = torch.from_numpy(picture).permute(2, 0, 1).float()
+        image = np.asarray(Image.fromarray(frame).resize((side, side))) / 255.0
+        pixels = torch.from_numpy(image).permute(2, 0, 1).float()
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
         return (pixels - mean) / std
 

@@ -35,7 +35,7 @@ def track_segments(
 
     Where a segment's first frame shows no object point, the next frame starts a new one. A tracker that has a
     `context` is given that many frames at least, or all there are: near the end also frames from before the segment.
-    Whatever it says, a point outside the picture is not visible.
+    Whatever it says, a point outside the image is not visible.
     """
     return segments_of_clips(tracker, [(frames, masks)], grid)[0]
 

@@ -1,6 +1,6 @@
 """Frames and masks of a recorded scene, rendered on demand straight into its crop (OpenGL).
 
-The crop is cut by the camera's frustum, not out of a larger picture, so every frame has its full 256 x 256 pixels.
+The crop is cut by the camera's frustum, not out of a larger image, so every frame has its full 256 x 256 pixels.
 One quality for data and evaluation: no multisampling, shadows or reflections (15-20 times faster in software).
 """
 
@@ -34,7 +34,7 @@ class SceneRenderer:
         if os.environ.get("MUJOCO_GL") == "disable":
             raise NoGL(INSTRUCTION)
         _triton_before_gl()
-        # A shadow map that nothing reads and pixels beyond the picture's would take 127 of a kitchen renderer's 430 MB.
+        # A shadow map that nothing reads and pixels beyond the image's would take 127 of a kitchen renderer's 430 MB.
         model.vis.quality.offsamples = model.vis.quality.shadowsize = 0
         model.vis.global_.offwidth = model.vis.global_.offheight = size
         try:

@@ -30,7 +30,7 @@ class FindConfig:
     embed: Path | None = None  # folder of a sentence model: also find narrations that mean about the same as --query
     similar: float = 0.7  # cosine from which on a narration means the same (--embed)
     max_seconds: float = 30.0  # longer actions are counted, and kept whole: tracking cuts them
-    sheet: int = 24  # pictures in the contact sheet; 0: none
+    sheet: int = 24  # images in the contact sheet; 0: none
     check: bool = False  # also tell whether what is found meets R3M's data needs
 
     def __post_init__(self) -> None:

@@ -19,19 +19,19 @@ from mpr.core.report.drawing import write_text
 from mpr.core.runs import atomic_path
 from tracking.sources.manifest import Entry
 
-WIDTH, HEIGHT, STRIP = 320, 180, 64  # pixels of a cell's picture, and of the strip with its text
+WIDTH, HEIGHT, STRIP = 320, 180, 64  # pixels of a cell's image, and of the strip with its text
 SHEET_COLUMNS = 6
 LETTERS = 40  # that fit a line
 
 
 class Absent(StrEnum):
-    """Why there is no picture of an entry."""
+    """Why there is no image of an entry."""
 
     MISSING = "missing"
     UNREADABLE = "cannot be read"
 
 
-_Picture = NDArray[np.uint8] | Absent  # [H, W, 3]
+_SheetImage = NDArray[np.uint8] | Absent  # [H, W, 3]
 
 
 def draw_sheet(path: Path, entries: Sequence[Entry], count: int) -> dict[str, int]:
@@ -40,17 +40,17 @@ def draw_sheet(path: Path, entries: Sequence[Entry], count: int) -> dict[str, in
     A video is opened once, and its index read whole. A missing video is drawn as such.
     """
     chosen = choose(entries, count)
-    pictures: dict[str, _Picture] = {}
+    images: dict[str, _SheetImage] = {}
     in_order = sorted(chosen, key=lambda e: (e.video, e.start_s + e.stop_s))
     for video, group in groupby(in_order, key=lambda e: e.video):
-        pictures |= _middles(Path(video), list(group))
-    cells = [_cell(entry, pictures[entry.uid]) for entry in chosen]
+        images |= _middles(Path(video), list(group))
+    cells = [_cell(entry, images[entry.uid]) for entry in chosen]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % min(SHEET_COLUMNS, len(cells)))
     columns = min(SHEET_COLUMNS, len(cells))
     sheet = np.vstack([np.hstack(cells[k : k + columns]) for k in range(0, len(cells), columns)])
     with atomic_path(path) as temporary:
         cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
-    faults = [picture for picture in pictures.values() if isinstance(picture, Absent)]
+    faults = [image for image in images.values() if isinstance(image, Absent)]
     missing = faults.count(Absent.MISSING)
     return {"shown": len(chosen) - len(faults), "missing": missing, "unreadable": len(faults) - missing}
 
@@ -80,11 +80,11 @@ def middle(times: NDArray[np.float64], start_s: float, stop_s: float) -> int:
     return int(np.abs(times - (start_s + stop_s) / 2).argmin())
 
 
-def _middles(video: Path, entries: Sequence[Entry]) -> dict[str, _Picture]:
+def _middles(video: Path, entries: Sequence[Entry]) -> dict[str, _SheetImage]:
     """Uid -> middle frame, fitted into a cell, or why there is none. The entries in order of time."""
     if not is_there(video):
         return dict.fromkeys((e.uid for e in entries), Absent.MISSING)
-    found: dict[str, _Picture] = dict.fromkeys((e.uid for e in entries), Absent.UNREADABLE)
+    found: dict[str, _SheetImage] = dict.fromkeys((e.uid for e in entries), Absent.UNREADABLE)
     try:
         frames = VideoFrames(video)
         for e in entries:
@@ -107,12 +107,12 @@ def _fitted(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return out
 
 
-def _cell(entry: Entry, picture: _Picture) -> NDArray[np.uint8]:
+def _cell(entry: Entry, image: _SheetImage) -> NDArray[np.uint8]:
     cell = np.full((HEIGHT + STRIP, WIDTH, 3), 40, np.uint8)
-    if isinstance(picture, Absent):
-        write_text(cell[:HEIGHT], f"{Path(entry.video).name} {picture}"[-LETTERS:], 4)
+    if isinstance(image, Absent):
+        write_text(cell[:HEIGHT], f"{Path(entry.video).name} {image}"[-LETTERS:], 4)
     else:
-        cell[:HEIGHT] = picture
+        cell[:HEIGHT] = image
     said = textwrap.wrap(entry.narration or f"{entry.verb} {entry.noun}", LETTERS, max_lines=2, placeholder=" ...")
     for line, text in enumerate(said):
         write_text(cell, text, 3 - line)

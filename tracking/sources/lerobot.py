@@ -103,7 +103,7 @@ class Stretches:
     milliseconds late, and the next by as much again (huggingface/lerobot, issue 3177), until another frame is nearer
     than its own. The table's rows are not rounded. So while episodes follow on one another from the file's start, each
     as long as its rows say, to half a frame, their frames are counted; from where they do not on, the nearest stamps
-    are taken. LeRobot itself looks for the nearest frame: round(timestamp x rate), from the first picture on.
+    are taken. LeRobot itself looks for the nearest frame: round(timestamp x rate), from the first image on.
     """
 
     def __init__(self, rate_hz: float, reasons: Counter[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a LeRobot data set's info.json says of its cameras: which there are, and how large their pictures are."""
+"""What a LeRobot data set's info.json says of its cameras: which there are, and how large their images are."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def camera(root: Path, features: Mapping[str, Any], asked: str) -> str:
     besides = f" ({', '.join(depth)}: depth, no camera)" if depth else ""
     if cameras:
         raise UserError(f"--lerobot {root}: choose a --camera; the video features are {', '.join(cameras)}{besides}")
-    pictures = [name for name, feature in features.items() if feature["dtype"] == "image"]
-    if pictures:
-        besides += f"; pictures kept one by one are not read ({', '.join(pictures)}): encode them as video"
+    images = [name for name, feature in features.items() if feature["dtype"] == "image"]
+    if images:
+        besides += f"; images kept one by one are not read ({', '.join(images)}): encode them as video"
     raise UserError(f"--lerobot {root} has no video of a camera{besides or ': there is nothing to track in it'}")
 
 
@@ -41,7 +41,7 @@ def is_depth(feature: Mapping[str, Any]) -> bool:
 
 
 def height_width(name: str, feature: Mapping[str, Any]) -> tuple[int, int]:
-    """Of a camera's pictures, by the names of its shape: [3, 480, 640] is channels, height, width where these say so.
+    """Of a camera's images, by the names of its shape: [3, 480, 640] is channels, height, width where these say so.
 
     Without names the channels are the first or the last number, and the height comes before the width. Raises UserError
     where that leaves a choice.

@@ -11,7 +11,7 @@ LARGEST_VIDEO_NUMBER = 1e9  # of a video's seconds, rate, width and height
 class VideoInfo:
     """What is known of a video; None is unknown."""
 
-    seconds: float | None = None  # when its last picture ends, as a player counts seconds
+    seconds: float | None = None  # when its last image ends, as a player counts seconds
     rate_hz: float | None = None
     width: int | None = None  # as a player shows it, upright
     height: int | None = None

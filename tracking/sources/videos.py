@@ -1,4 +1,4 @@
-"""Video files by their headers: is it there, how long, how large, how fast. Decodes only the first picture."""
+"""Video files by their headers: is it there, how long, how large, how fast. Decodes only the first image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mpr.core.data.video import (
     VideoFrames,
     container_start,
     display_of,
-    first_picture,
+    first_image,
     is_there,
     open_video_stream,
 )
@@ -106,8 +106,8 @@ def _step(times: NDArray[np.float64]) -> float:
 def video_digest(path: Path) -> bytes:
     """The SHA-256 digest by which a video file is known again: of its length, both its ends, and how it is shown.
 
-    Of when its pictures begin, and of what they undergo to be shown: what was made of one while seconds were counted
-    from its first picture, or pictures taken as they are stored, is made again. A file that cannot be read has one,
+    Of when its images begin, and of what they undergo to be shown: what was made of one while seconds were counted
+    from its first image, or images taken as they are stored, is made again. A file that cannot be read has one,
     too.
     """
     digest = hashlib.sha256()
@@ -137,9 +137,9 @@ def first_there(candidates: Iterable[Path]) -> Path:
 
 class _Header(NamedTuple):
     info: VideoInfo
-    first_s: float  # when the first picture is shown
+    first_s: float  # when the first image is shown
     even: bool  # whether its frames at one rate last as long as the header says
-    changed: str  # what its pictures undergo to be shown
+    changed: str  # what its images undergo to be shown
 
 
 @lru_cache(4096)
@@ -147,7 +147,7 @@ def _header(path: Path) -> _Header:
     with open_video_stream(path) as (container, stream):
         seconds: float | None = None
         stamp = (stream.start_time or 0) * Fraction(stream.time_base or 1)
-        first_s = float(first_picture(stamp, container_start(container, stream)))
+        first_s = float(first_image(stamp, container_start(container, stream)))
         if stream.duration is not None and stream.time_base is not None:
             seconds = float(stream.duration * stream.time_base)
         elif container.duration is not None:  # from the container's start on

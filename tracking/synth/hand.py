@@ -21,7 +21,7 @@ _FINGERS = (("index", 0.030, 0.95), ("middle", 0.010, 1.05), ("ring", -0.010, 0.
 KNUCKLE = 0.045  # metres from the palm's middle to the knuckles
 PHALANGES = (0.044, 0.027, 0.022)  # metres
 WRIST = np.array([-0.05, 0.0, 0.0])
-FOREARM, UPPER_ARM = 0.25, 0.6  # metres; the upper arm only has to leave the picture
+FOREARM, UPPER_ARM = 0.25, 0.6  # metres; the upper arm only has to leave the image
 CAPSULE, ELLIPSOID = mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_ELLIPSOID
 
 # qpos of the hand: palm free joint (7), forearm ball (4), upper arm ball (4), 4 fingers x 3, thumb ball (4) + bend (1)

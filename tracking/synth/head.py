@@ -1,6 +1,6 @@
 """The head camera's path: where a person stands, looks and sways while acting. Positions, gaze and a check of the view.
 
-The whole object, at every door position of the clip, stays in the picture: head motion is made smaller until it does.
+The whole object, at every door position of the clip, stays in the image: head motion is made smaller until it does.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def place(rng: Generator, a: Appliance, door: NDArray) -> tuple[NDArray, NDArray
 
 
 def _inside(camera: CameraPath, corners: list[NDArray], margin: float) -> bool:
-    """Whether the corners [N, 3] of every frame are in the picture, `margin` of its size from the border."""
+    """Whether the corners [N, 3] of every frame are in the image, `margin` of its size from the border."""
     size = np.array(HEAD_CAMERA_PX)
     for t, points in enumerate(corners):
         pixels, depth = camera.project(points, t)

@@ -1,6 +1,6 @@
 """Colours, textures and lights of synthetic scenes, drawn from a seeded generator. Nothing here has a shape.
 
-Textures are small pictures made with numpy, so a scene compiles fast and needs no files.
+Textures are small images made with numpy, so a scene compiles fast and needs no files.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def colour(rng: Generator, palette: str = "any") -> NDArray[np.float64]:
     return np.array(colorsys.hsv_to_rgb(*hsv))
 
 
-def picture(rng: Generator, base: NDArray, kind: str) -> NDArray[np.uint8]:
+def texture_image(rng: Generator, base: NDArray, kind: str) -> NDArray[np.uint8]:
     """A texture [64, 64, 3] around a base colour: noise, wood, brushed, tiles, speckle or shade."""
     y, x = np.mgrid[0:TEXTURE, 0:TEXTURE] / TEXTURE
     if kind == "wood":
@@ -91,10 +91,10 @@ class Paint:
         if rng.uniform() >= textured:
             material.rgba = [*base, 1]
             return name
-        image = picture(rng, base, str(rng.choice(self.KINDS)))
+        image = texture_image(rng, base, str(rng.choice(self.KINDS)))
         texture = self.spec.add_texture(name=name, nchannel=3, width=TEXTURE, height=TEXTURE)
         texture.type = mujoco.mjtTexture.mjTEXTURE_2D if flat else mujoco.mjtTexture.mjTEXTURE_CUBE
-        if not flat:  # one picture on all six faces
+        if not flat:  # one image on all six faces
             texture.height = 6 * TEXTURE
             image = np.concatenate([image] * 6)
         else:

@@ -125,7 +125,7 @@ class Reach:
         )
 
     def away(self) -> Anchor:
-        """Out of the picture, below or beside it, moving with the head."""
+        """Out of the image, below or beside it, moving with the head."""
         mirror = 1 if self.hand.right else -1
         tall = np.tan(self.camera.fovy / 2)
         ahead = self.rng.uniform(0.3, 0.45)

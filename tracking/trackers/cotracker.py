@@ -40,7 +40,7 @@ COTRACKER_WEIGHTS = {
 class CoTracker:
     """What both CoTracker3 models share: loading, checking of queries, tracking in batches.
 
-    `predictor` is the library's own; `context` the frames it wants to see at once, and the most whose pictures are
+    `predictor` is the library's own; `context` the frames it wants to see at once, and the most whose images are
     held.
     """
 

@@ -1,7 +1,7 @@
 """Pyramidal Lucas–Kanade through the PointTracker Protocol: no weights, real and rendered video alike.
 
 A point is hidden as soon as it cannot be followed with confidence, and stays hidden: nothing re-attaches it. It does
-not know objects; near a silhouette it relies on two windows of different size having to agree. The picture ends at its
+not know objects; near a silhouette it relies on two windows of different size having to agree. The image ends at its
 border, and where black bars begin: what lies there is no point, and never visible.
 """
 
@@ -17,7 +17,7 @@ from mpr.core.data.clip import FrameSource, Tracks
 from tracking.motion.points import points_inside
 from tracking.trackers.registry import LUCAS_KANADE
 
-_BLACK = 16  # grey levels: rows and columns along the border in which nothing is brighter are bars, no picture
+_BLACK = 16  # grey levels: rows and columns along the border in which nothing is brighter are bars, no image
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class LucasKanade:
     likeness: float = 0.8  # correlation of the patch round the point before and after
     patch: int = 11  # pixels a side, of the patch that texture and likeness look at
     core: int = 3  # pixels a side, of the patch that must need its displacement
-    worse: float = 1.5  # times: how much worse the picture's own motion must explain the core
+    worse: float = 1.5  # times: how much worse the image's own motion must explain the core
     noise: float = 0.3  # grey levels added to that
 
     name = LUCAS_KANADE
@@ -108,10 +108,10 @@ class LucasKanade:
         return _likeness(before, after, points, moved, self.patch) > self.likeness
 
     def _needed(self, before: NDArray, after: NDArray, points: NDArray, moved: NDArray) -> NDArray[np.bool_]:
-        """Whether a displacement is needed to explain what is seen, where rest or the picture's own motion may do.
+        """Whether a displacement is needed to explain what is seen, where rest or the image's own motion may do.
 
         Where the edge of a passing arm crosses an edge of the object, the corner between them slides along with the
-        arm. Yet the point, or the place it seems to go to, looks the same in both frames once the picture's own motion
+        arm. Yet the point, or the place it seems to go to, looks the same in both frames once the image's own motion
         (the median one; none for a camera that stands still) is undone; so its displacement is not believed.
         """
         limit = self.worse * _difference(before, after, points, moved, self.core) + self.noise
@@ -156,7 +156,7 @@ def _texture(grey: NDArray[np.uint8], patch: int) -> NDArray[np.float32]:
 
 
 def _without_bars(*greys: NDArray) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
-    """Rows and columns of the picture that grey images of one size show between black bars, and its corner (x, y)."""
+    """Rows and columns of the image that grey images of one size show between black bars, and its corner (x, y)."""
     seen = np.maximum.reduce(greys) > _BLACK
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     if not len(rows):

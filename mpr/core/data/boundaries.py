@@ -28,7 +28,7 @@ class Boundaries:
     "seconds" are an annotator's: the frames whose stamp lies in [start_s, stop_s), as a player counts seconds.
     "seconds, stop included" is how manifests were read that do not say. "frame numbers" count the video's frames from
     0, or frames taken from it at `rate_hz` where that is another rate than its own; "frame stamps" are seconds from its
-    first picture that stand for frames, and may be half a frame off. `start` and `stop` belong to the last two.
+    first image that stand for frames, and may be half a frame off. `start` and `stop` belong to the last two.
     """
 
     mean: str = SECONDS

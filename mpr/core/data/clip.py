@@ -127,7 +127,7 @@ class ClipSource:
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be said of the video's pictures, if anything is: colours converted, pixels stretched."""
+        """What is to be said of the video's images, if anything is: colours converted, pixels stretched."""
         told = self.extra.get(REMARKS)
         return [str(remark) for remark in told] if isinstance(told, list) else []
 
@@ -228,6 +228,6 @@ class PointTracker(Protocol):
     def track(self, frames: FrameSource, queries: NDArray[np.float32]) -> Tracks:
         """Follow queries [N, 3] = (t, x, y) in pixels of `frames`; returns tracks over all T frames.
 
-        What is visible lies in the picture (`segments.py` sees to it).
+        What is visible lies in the image (`segments.py` sees to it).
         """
         ...

@@ -1,4 +1,4 @@
-"""A decoded picture's colours in eight bits of BT.709, as everything after it takes them to be.
+"""A decoded image's colours in eight bits of BT.709, as everything after it takes them to be.
 
 Standard range (SDR) goes through FFmpeg's swscale: the tagged matrix and range (none tagged: BT.601, limited, as every
 library on FFmpeg reads and writes them, so that what was made of RGB by one comes back), any depth, alpha left out.
@@ -43,7 +43,7 @@ TO_BT709: dict[
     ),
 }
 UNTAGGED, BT2020, CONSTANT_LUMINANCE = 2, 9, 10  # ISO/IEC 23091-2, matrices; 2 for curves and primaries too
-HD = 576  # lines; players take a larger picture without a tagged matrix for BT.709
+HD = 576  # lines; players take a larger image without a tagged matrix for BT.709
 WHITE_CD_M2, WHITE_HLG = 203.0, 0.75  # of reference white, ITU-R BT.2408, table 1
 _LEVELS = 4096  # of linear light, between black and reference white
 
@@ -76,12 +76,12 @@ def _wide_primaries(frame: av.VideoFrame) -> str:
 
 
 def converted(frame: av.VideoFrame) -> str:
-    """What is converted beyond swscale: the names of curve and primaries; empty for most pictures."""
+    """What is converted beyond swscale: the names of curve and primaries; empty for most images."""
     return " ".join(filter(None, (high_range(frame), _wide_primaries(frame))))
 
 
 def colour_remarks(frame: av.VideoFrame) -> list[str]:
-    """What is to be said of a picture's colours, if anything is.
+    """What is to be said of an image's colours, if anything is.
 
     What was converted, and what does not come as it was meant.
     """

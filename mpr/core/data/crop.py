@@ -63,7 +63,7 @@ def crop_of_clips(clips: Sequence[TrackedClip], image: tuple[int, int], margin: 
     if (low < -1).any() or (high > image).any():
         raise UserError(
             f"these clips show their object at x {low[0]:.0f} to {high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f}, "
-            f"beyond a picture of {image[0]} x {image[1]} pixels: give clips of the same camera"
+            f"beyond an image of {image[0]} x {image[1]} pixels: give clips of the same camera"
         )
     return square_around(low, high, image, margin)
 

@@ -1,4 +1,4 @@
-"""What a player shows of a video: which of a file's streams, and each of its pictures upright, with square pixels."""
+"""What a player shows of a video: which of a file's streams, and each of its images upright, with square pixels."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ LONGEST_PIXEL = 16  # times as long as wide; beyond that the ratio is damage
 
 def shown_stream(container: InputContainer) -> VideoStream | None:
     """The video stream a player shows: the first of those marked as default, else the first. None where there is none:
-    a cover picture is none, wherever it stands, and a single picture is none beside a film."""
+    a cover image is none, wherever it stands, and a single image is none beside a film."""
     films = _films(container)
     default = [stream for stream in films if Disposition.default & stream.disposition]
     return next(iter([*default, *films]), None)
 
 
 def _films(container: InputContainer) -> list[VideoStream]:
-    pictures = [stream for stream in container.streams.video if not COVER & stream.disposition]
-    return [stream for stream in pictures if stream.frames != 1] or pictures  # 0: the file does not say
+    images = [stream for stream in container.streams.video if not COVER & stream.disposition]
+    return [stream for stream in images if stream.frames != 1] or images  # 0: the file does not say
 
 
 @dataclass(frozen=True)
 class Display:
-    """How the pictures of one stream are shown, as its first picture tells; all of them have to be like it."""
+    """How the images of one stream are shown, as its first image tells; all of them have to be like it."""
 
     stored: tuple[int, int]  # width, height
     stretched: tuple[int, int]  # those with square pixels
     rotation: int  # degrees, of the display matrix
     orientation: Orientation
-    remarks: tuple[str, ...]  # what a user is told of the pictures
+    remarks: tuple[str, ...]  # what a user is told of the images
     changed: str  # what they undergo beside a turn, in a few words; of most videos nothing
 
     @classmethod
@@ -59,7 +59,7 @@ class Display:
         if stretched != stored:
             told.append(f"its pixels are not square: {_size(stored)} pixels stretched to {_size(stretched)}")
         if frame.interlaced_frame:
-            told.append("interlaced: the two fields of a picture are of two moments")
+            told.append("interlaced: the two fields of an image are of two moments")
         if (count := len(_films(container))) > 1:
             told.append(f"stream {stream.index} is taken, of {count} video streams")
         changed = [converted(frame), "mirrored" * way.mirrors, _size(stretched) * (stretched != stored)]
@@ -74,20 +74,20 @@ class Display:
     def change(self, frame: av.VideoFrame) -> str:
         """In what a frame is unlike the first; empty if in nothing."""
         if (frame.width, frame.height) != self.stored:
-            return f"pictures are {_size((frame.width, frame.height))} pixels, at its start {_size(self.stored)}"
+            return f"images are {_size((frame.width, frame.height))} pixels, at its start {_size(self.stored)}"
         turned = frame.rotation not in (0, self.rotation)  # 0 where only keyframes tell; the whole matrix is dear
-        return "pictures lie another way than at its start" if turned else ""
+        return "images lie another way than at its start" if turned else ""
 
-    def picture(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+    def image(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """uint8 RGB [H, W, 3] as shown. Raises av.error.FFmpegError for colours unknown here."""
-        picture = to_rgb(frame)
+        image = to_rgb(frame)
         if self.stretched != self.stored:
-            picture = cv2.resize(picture, self.stretched, interpolation=cv2.INTER_LINEAR)
-        return np.ascontiguousarray(self.orientation(picture))  # type: ignore[arg-type]  # torch refuses views of flips
+            image = cv2.resize(image, self.stretched, interpolation=cv2.INTER_LINEAR)
+        return np.ascontiguousarray(self.orientation(image))  # type: ignore[arg-type]  # torch refuses views of flips
 
 
 def square_size(width: int, height: int, ratio: Fraction | None) -> tuple[int, int]:
-    """Width and height of a picture once its pixels are square, given its pixels' width over height.
+    """Width and height of an image once its pixels are square, given its pixels' width over height.
 
     The shorter side of a pixel grows, so that nothing is lost.
     """

@@ -56,7 +56,7 @@ def save_episode(episode: Episode, folder: Path, lossless: bool = False) -> None
 
     The same episode gives the same bytes. Arrays, log and recording are exact. Frames are a video a camera: H.264 4:2:0
     at crf 14 is off by 2 to 6 of 255 on average for textures, and by 45 where each pixel has a colour of its own
-    (tests/robot/test_recording.py). Picture t has the time times[t]. `lossless` keeps the very pixels: some thirty
+    (tests/robot/test_recording.py). Image t has the time times[t]. `lossless` keeps the very pixels: some thirty
     times larger, for what policies learn from, which are shown the same pixels rendered at evaluation, and read any of
     them at any time.
 
@@ -65,7 +65,7 @@ def save_episode(episode: Episode, folder: Path, lossless: bool = False) -> None
     if not lossless:
         check_filmable({camera: frame_size(frames[0]) for camera, frames in episode.frames.items()})
         if episode.frames and not (np.diff(np.round((episode.times - episode.times[0]) / TICK)) > 0).all():
-            raise BadClip(f"episode: its times do not increase by {TICK:.1e} s from picture to picture")
+            raise BadClip(f"episode: its times do not increase by {TICK:.1e} s from image to image")
     with atomic_folder(folder) as temporary:
         arrays: dict[str, Any] = {**episode.arrays}
         arrays |= {f"{LOG}{name}": array for name, array in episode.log.arrays.items()}
@@ -108,7 +108,7 @@ def check_filmable(sizes: Mapping[str, tuple[int, int]]) -> None:
         if not camera.isidentifier():
             raise BadClip(f"a camera cannot be called '{camera}': only letters, digits and _")
         if height % 2 or width % 2:
-            raise BadClip(f"camera {camera}: pictures of {width} x {height} pixels; H.264 needs even numbers, cut them")
+            raise BadClip(f"camera {camera}: images of {width} x {height} pixels; H.264 needs even numbers, cut them")
 
 
 def load_episode(folder: Path, verify: bool = False) -> Episode:
@@ -193,12 +193,12 @@ def _write_pixels(file: Path, camera: str, frames: FrameSource) -> None:
 
 
 def _alike(camera: str, frames: FrameSource) -> Iterator[NDArray[np.uint8]]:
-    """The encoder would scale a picture of another size, and say nothing."""
+    """The encoder would scale an image of another size, and say nothing."""
     shape = frames[0].shape
     for t in range(len(frames)):
         image = frames[t]
         if image.shape != shape or image.dtype != np.uint8:
-            raise BadClip(f"camera {camera}: picture {t} is {image.shape} {image.dtype}, the first {shape} uint8")
+            raise BadClip(f"camera {camera}: image {t} is {image.shape} {image.dtype}, the first {shape} uint8")
         yield image
 
 

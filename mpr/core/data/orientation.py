@@ -1,4 +1,4 @@
-"""Which way up a player shows a stored picture: what a display matrix says, if it turns by right angles or mirrors."""
+"""Which way up a player shows a stored image: what a display matrix says, if it turns by right angles or mirrors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Orientation:
     """One of the eight ways to lay a rectangle on itself: rows and columns exchanged or not, then each mirrored or not.
 
     Source: the matrix of ISO/IEC 14496-12, 8.3.2, as FFmpeg hands it on (libavutil/display.h): x' = a x + c y and
-    y' = b x + d y for a pixel (x right, y down). Where it moves the picture to, and how large it makes it, is nothing
+    y' = b x + d y for a pixel (x right, y down). Where it moves the image to, and how large it makes it, is nothing
     that a window shows.
     """
 
@@ -34,22 +34,22 @@ class Orientation:
         across, along, askew = (c, b, (a, d)) if exchanged else (a, d, (b, c))
         if max(map(abs, askew)) >= ASKEW * min(abs(across), abs(along)):
             turned = np.degrees(np.arctan2(b, a))
-            raise ValueError(f"turns pictures by {turned:.0f} degrees, askew" if a and b else "distorts pictures")
+            raise ValueError(f"turns images by {turned:.0f} degrees, askew" if a and b else "distorts images")
         return cls(exchanged, 1 if across > 0 else -1, 1 if along > 0 else -1)
 
-    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A stored picture [H, W, 3] as it is shown: a view, [W, H, 3] where rows become columns."""
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A stored image [H, W, 3] as it is shown: a view, [W, H, 3] where rows become columns."""
         if self.exchanged:
-            picture = picture.swapaxes(0, 1)
-        return picture[:: self.down, :: self.right]
+            image = image.swapaxes(0, 1)
+        return image[:: self.down, :: self.right]
 
     @property
     def mirrors(self) -> bool:
-        """Whether it shows what is written in a picture in mirror writing."""
+        """Whether it shows what is written in an image in mirror writing."""
         return (self.right * self.down < 0) != self.exchanged
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height as shown, of a stored picture's."""
+        """Width and height as shown, of a stored image's."""
         return (height, width) if self.exchanged else (width, height)
 
 

@@ -22,7 +22,7 @@ DECISIONS = "review.json"
 
 @dataclass(frozen=True)
 class ShownRows:
-    """One clip on the page; pictures are relative to it."""
+    """One clip on the page; images are relative to it."""
 
     uid: str
     narration: str

@@ -1,6 +1,6 @@
 """Where the stamps of a stream stop being one line of time: pieces joined as they were, a clock that was set anew.
 
-In the order of decoding, the stamps by which pictures are shown go back a little wherever pictures are reordered. Those
+In the order of decoding, the stamps by which images are shown go back a little wherever images are reordered. Those
 of decoding do not, but they are made up where a format has none (Matroska).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-REORDERED = 16  # pictures: the most that H.264 and HEVC hold back (their max_num_reorder)
+REORDERED = 16  # images: the most that H.264 and HEVC hold back (their max_num_reorder)
 FORWARD_S = 10  # a longer jump in a format whose stamps may jump starts anew (FFmpeg's dts_delta_threshold)
 
 
@@ -26,7 +26,7 @@ def anew(stamps: Sequence[FrameStamp], forward: float = float("inf")) -> int | N
 
     `stamps` are a stream's in order of decoding. They go back at a keyframe, before which all is shown that stands
     before it (where every packet is called one, which some writers do of any, the stamps of decoding have to go back
-    too); or by more than pictures are reordered; or on by more than `forward`.
+    too); or by more than images are reordered; or on by more than `forward`.
     """
     shown = sorted({stamp.pts for stamp in stamps})
     step = (shown[-1] - shown[0]) / max(len(shown) - 1, 1)

@@ -5,7 +5,7 @@
 
 A gap keeps its place and its true length, but what happened over it is not what happens in a step: it gives no sample
 to learn from and enters no figure. The frame before one that follows a gap is not one step old, so each stretch
-between gaps begins as the first one does. Stamps are the truth: where a video repeats a picture instead of coming
+between gaps begins as the first one does. Stamps are the truth: where a video repeats an image instead of coming
 late, nothing here can tell.
 """
 

@@ -31,9 +31,9 @@ from mpr.core.errors import BadVideo
 # PyAV's IndexError: a packet of a stream that was not there when the file was opened.
 VIDEO_ERRORS = (av.error.FFmpegError, IndexError)
 MICRO = Fraction(2, 1_000_000)  # seconds: FFmpeg rounds a container's start to microseconds
-LATEST = 86_400  # seconds: pictures that begin a day after the sound are a damaged stamp
+LATEST = 86_400  # seconds: images that begin a day after the sound are a damaged stamp
 _CUT = "cut it there, or encode it anew as one video"
-SLICE = 5  # H.264's kind of unit that holds a picture that decodes by itself
+SLICE = 5  # H.264's kind of unit that holds an image that decodes by itself
 STAMPS_MAY_JUMP = 0x0200  # FFmpeg's AVFMT_TS_DISCONT, of a container's format
 KEYFRAME_EVERY = 8  # frames; random access decodes at most this many
 
@@ -52,14 +52,14 @@ class VideoFrames:
     """A FrameSource over a video file, whose `times` [T] are the frames' own seconds.
 
     They are counted from where a player starts to count: the start of the container, which may be sound before the
-    first picture.
+    first image.
 
     Holds one decoder and one frame. Sequential reads decode each frame once; going back seeks to the keyframe before
     (in MP4 and Matroska; elsewhere seeking is not exact, so it starts over). Edit lists and display matrices are
     obeyed, pixels made square, colours eight bits of BT.709 (`display.py`, `colour.py`).
 
     Raises BadVideo for a file that is no video, has no frame or no time stamps, or ends before its frames do; whose
-    stamps start anew midway, or whose pictures change their size there: when it is opened if the last ones are unlike
+    stamps start anew midway, or whose images change their size there: when it is opened if the last ones are unlike
     the first, else when one unlike it is read.
     """
 
@@ -135,7 +135,7 @@ class VideoFrames:
         self._at = index
         if index >= t:
             try:
-                self._frame = display.picture(frame)
+                self._frame = display.image(frame)
             except VIDEO_ERRORS as error:
                 raise BadVideo(
                     f"video {self.path}: frame {t} of {len(self)} has colours unknown here: encode it anew"
@@ -143,7 +143,7 @@ class VideoFrames:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a user is told of the pictures, if there is anything.
+        """What a user is told of the images, if there is anything.
 
         Colours that were converted or are not as they were meant, pixels that were not square. Raises BadVideo.
         """
@@ -172,7 +172,7 @@ def open_video_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]
         with av.open(str(path), metadata_errors="replace") as container:
             stream = shown_stream(container)
             if stream is None:
-                has = "a cover picture, and no video" if container.streams.video else "no video stream"
+                has = "a cover image, and no video" if container.streams.video else "no video stream"
                 raise BadVideo(f"video {path} has {has}")
             if stream.codec_context is None:
                 raise BadVideo(f"video {path}: its codec is unknown here: encode it anew, if it is not damaged")
@@ -183,7 +183,7 @@ def open_video_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]
 
 
 def displayed(path: Path) -> Display:
-    """How a video is shown, by its first picture. Raises BadVideo."""
+    """How a video is shown, by its first image. Raises BadVideo."""
     with open_video_stream(path) as (container, stream):
         if frame := next(container.decode(stream), None):
             return display_of(path, container, stream, frame)
@@ -191,7 +191,7 @@ def displayed(path: Path) -> Display:
 
 
 def display_of(path: Path, container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> Display:
-    """The same, of a file that is open, by its first picture. Raises BadVideo for one that no window shows upright."""
+    """The same, of a file that is open, by its first image. Raises BadVideo for one that no window shows upright."""
     try:
         return Display.of(container, stream, frame)
     except ValueError as error:
@@ -249,12 +249,12 @@ def _indexed(path: Path, size: int, changed_ns: int) -> _Index:
 
 def _goes_on(packet: av.Packet) -> bool:
     """Whether a keyframe of H.264 in an MP4 file describes nothing anew, so that its size is as it was: no other entry
-    of the file's table goes with it, and it begins with a picture at once."""
+    of the file's table goes with it, and it begins with an image at once."""
     return not packet.has_sidedata("new_extradata") and packet.size > 4 and memoryview(packet)[4] & 31 == SLICE
 
 
 def _refuse_change(path: Path, index: _Index) -> None:
-    """Raises BadVideo where the last keyframe is not shown as the first picture is: by when that began."""
+    """Raises BadVideo where the last keyframe is not shown as the first image is: by when that began."""
     display = None
     with (
         suppress(BadVideo),
@@ -279,10 +279,10 @@ def _when(times: NDArray[np.float64], index: int | None) -> str:
     return "midway" if index is None else f"at second {times[index]:.2f}"
 
 
-def container_start(container: InputContainer, pictures: VideoStream) -> Fraction | None:
-    """Where a player starts to count, in seconds of the streams' stamps, if that is before the pictures start.
+def container_start(container: InputContainer, images: VideoStream) -> Fraction | None:
+    """Where a player starts to count, in seconds of the streams' stamps, if that is before the images start.
 
-    None where the pictures are the earliest stream, or the file does not say. FFmpeg (the command's -ss, ffprobe's
+    None where the images are the earliest stream, or the file does not say. FFmpeg (the command's -ss, ffprobe's
     format start_time) tells it in microseconds; the stream's own is exact.
     """
     if container.start_time is None:
@@ -291,19 +291,19 @@ def container_start(container: InputContainer, pictures: VideoStream) -> Fractio
     starts = {
         s.index: s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base
     }
-    if abs(starts.get(pictures.index, told) - told) <= MICRO:
+    if abs(starts.get(images.index, told) - told) <= MICRO:
         return None
     return min((start for start in starts.values() if abs(start - told) <= MICRO), default=told)
 
 
-def first_picture(stamp: Fraction, start: Fraction | None) -> Fraction:
-    """Seconds from where a player starts to count to the first picture, whose own stamp is given."""
+def first_image(stamp: Fraction, start: Fraction | None) -> Fraction:
+    """Seconds from where a player starts to count to the first image, whose own stamp is given."""
     late = 0 if start is None else stamp - start
     return Fraction(late) if MICRO < late < LATEST else Fraction(0)
 
 
 def _seconds(pts: list[int], base: Fraction, start: Fraction | None) -> NDArray[np.float64]:
-    start = pts[0] * base - first_picture(pts[0] * base, start)
+    start = pts[0] * base - first_image(pts[0] * base, start)
     whole = math.lcm(base.denominator, start.denominator)  # so that each is the float nearest to the stamp
     unit, zero = int(base * whole), int(start * whole)
     times = np.array([(p * unit - zero) / whole for p in pts])

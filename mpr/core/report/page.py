@@ -1,4 +1,4 @@
-"""A run as one page: Markdown, pictures and films in a single HTML file that opens anywhere and can be sent on."""
+"""A run as one page: Markdown, images and films in a single HTML file that opens anywhere and can be sent on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ tr + tr, tbody tr { border-top: 1px solid #ddd } img, video { max-width: 100%; h
 figure { margin: 1.5rem 0 } figcaption { color: #666; font-size: .85rem } pre { overflow-x: auto; background: #f6f6f6 }
 figure.wide { overflow-x: auto } figure.wide img { min-width: 56rem }
 """
-_WIDE = 3.0  # pictures wider than this many times their height scroll where the page is narrow
+_WIDE = 3.0  # images wider than this many times their height scroll where the page is narrow
 
 
 def media_markdown(*files: Path) -> str:
@@ -32,7 +32,7 @@ def media_markdown(*files: Path) -> str:
 def write_page(path: Path, text: str) -> None:
     """Write a page of Markdown `text`, its first line the title, as one HTML file that loads nothing from elsewhere.
 
-    Tables are included; `![caption](file)` shows a picture or film (PNG, JPEG, MP4; relative to the page). Raises
+    Tables are included; `![caption](file)` shows an image or film (PNG, JPEG, MP4; relative to the page). Raises
     UserError for another kind of file.
     """
     title = text.partition("\n")[0].lstrip("# ")

@@ -1,7 +1,7 @@
 """Named views of the kitchen: still cameras, each task with its own place to look at.
 
 Where they stand is the task's (`tasks.Views`): six to develop with (one mirrored), and two held out. Those are defined
-only by numbers, checked by rays to show the object, and their pictures are looked at by nobody while anything is still
+only by numbers, checked by rays to show the object, and their images are looked at by nobody while anything is still
 being chosen.
 """
 
@@ -19,7 +19,7 @@ RENDERED_PX = 640  # pixels, square
 FOVY = np.deg2rad(45.0)
 HELD_OUT = "held_out_"  # views whose names begin so are for reported evaluation only
 VIEWS = tuple(view.name for view in fields(TaskViews))
-MIRRORED = ("mirrored",)  # views whose pictures are flipped left-right
+MIRRORED = ("mirrored",)  # views whose images are flipped left-right
 
 
 def view_names(held_out: bool = True) -> tuple[str, ...]:

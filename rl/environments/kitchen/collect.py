@@ -22,8 +22,8 @@ from rl.data.demonstrations import (
 from rl.environments.kitchen.config import DEMO_SEEDS_END, KitchenDemosConfig
 from rl.environments.kitchen.demonstrate import demonstrate
 from rl.environments.kitchen.environment import KitchenEnvironment
+from rl.environments.kitchen.images import KitchenImages, with_images
 from rl.environments.kitchen.minari_data import read_minari, save_minari
-from rl.environments.kitchen.pictures import KitchenPictures, with_pictures
 from rl.environments.kitchen.tasks import find_task, goal
 
 _MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
@@ -47,12 +47,12 @@ def _record(config: KitchenDemosConfig, run: RunFolder) -> None:
     done, failures = sum(row["success"] for row in tried), 0
     attempts = _read if config.source else _by_the_expert
     with (
-        KitchenPictures(find_task(config.task), config.views, config.size) as pictures,
+        KitchenImages(find_task(config.task), config.views, config.size) as images,
         tqdm(total=config.num_demos, initial=done, desc=f"{config.task} demonstrations") as bar,
     ):
         for attempt in attempts(config, len(tried)) if done < config.num_demos else ():
             if attempt.success:
-                kept = replace(with_pictures(attempt, pictures), task=goal(config.task, config.full_open))
+                kept = replace(with_images(attempt, images), task=goal(config.task, config.full_open))
                 save_demonstration(kept, demonstration_folder(config.out, seed_of(attempt)))
                 done, failures = done + 1, 0
                 bar.update()

@@ -33,7 +33,7 @@ def check_kind(name: str) -> None:
 
 @dataclass(frozen=True)
 class EpisodesConfig:
-    """Record scripted Franka Kitchen episodes: joint positions and cameras; pictures are rendered when wanted."""
+    """Record scripted Franka Kitchen episodes: joint positions and cameras; images are rendered when wanted."""
 
     task: str = "microwave"  # microwave, hinge or slide
     kind: str = "opening"  # opening, closing, jiggling, miss or partial
@@ -62,8 +62,8 @@ class KitchenDemosConfig(DoorOptions):
     seed: int = 0  # first seed; demonstrations have 0 to 9,999
     noise: float = NOISE  # action units: standard deviation of the noise on executed arm actions; labels have none
     start: str | None = None  # how things stand at reset, by name: shut, ajar, or another package's
-    views: tuple[str, ...] = ()  # cameras whose pictures are kept, as front left; none: only states
-    size: int = 128  # pixels: side of the pictures
+    views: tuple[str, ...] = ()  # cameras whose images are kept, as front left; none: only states
+    size: int = 128  # pixels: side of the images
     source: str = ""  # a Minari data set (name or folder) to read instead of running the expert
     minari: bool = False  # also write a Minari data set: kitchen/TASK-v0 in OUT/minari
     out: Path = Path("runs/demos")  # folder: one folder a demonstration, metrics.jsonl, summary.json

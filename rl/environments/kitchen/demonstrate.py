@@ -13,7 +13,7 @@ from rl.environments.kitchen.rollout import follow_plan
 from rl.environments.kitchen.setting import NOISE
 
 STREAM = 100  # of random numbers, beside those of `episodes`
-RECORDED_VIEW = "front"  # of the recording; pictures can be rendered from any
+RECORDED_VIEW = "front"  # of the recording; images can be rendered from any
 
 
 def demonstrate(environment: KitchenEnvironment, seed: int, noise: float = NOISE) -> Episode:

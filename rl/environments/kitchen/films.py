@@ -12,23 +12,23 @@ from mpr.core.data.episode import Episode
 from mpr.core.data.video import write_video
 from mpr.core.report.drawing import write_text
 from mpr.core.runs import atomic_path
-from rl.environments.kitchen.pictures import KitchenPictures
+from rl.environments.kitchen.images import KitchenImages
 from rl.environments.kitchen.tasks import Task
 
-_SIZE = 256  # pixels, side of one policy's picture
-ACROSS = 5  # pictures side by side
+_SIZE = 256  # pixels, side of one policy's image
+ACROSS = 5  # images side by side
 
 
 def film(path: Path, episodes: Mapping[str, Episode], task: Task, view: str) -> None:
-    """Write an MP4 of recorded episodes, each in a picture of its own, named, ACROSS of them side by side.
+    """Write an MP4 of recorded episodes, each in an image of its own, named, ACROSS of them side by side.
 
     One that ended stands still, its ending written under it. Raises NoGL where nothing can be rendered.
     """
     columns: list[NDArray[np.uint8]] = []
-    with KitchenPictures(task, [view], _SIZE) as pictures:
+    with KitchenImages(task, [view], _SIZE) as images:
         for name, episode in episodes.items():
             assert episode.recording is not None
-            columns.append(_captioned(pictures.of(episode.recording)[view], name, episode.success))
+            columns.append(_captioned(images.of(episode.recording)[view], name, episode.success))
     rate_hz = max(episode.rate_hz for episode in episodes.values())
     length = max(len(column) for column in columns)
     whole = [np.concatenate([c, np.repeat(c[-1:], length - len(c), 0)]) for c in columns]

@@ -1,6 +1,6 @@
 """Demonstrations as Minari data sets, and two kinds of Minari data sets as demonstrations: ours and FrankaKitchen-v1's.
 
-Writes Minari's buffers into its storage; its collector (which needs jax) is not used. Pictures are stored without loss.
+Writes Minari's buffers into its storage; its collector (which needs jax) is not used. Images are stored without loss.
 A data set of ours has observations {"state": [D], "images": {camera: [H, W, 3]}}; `actions` are the executed ones, so
 that transitions are true, and infos["label"] holds the noise-free ones to learn from. Recordings are not stored.
 """
@@ -51,7 +51,7 @@ def save_minari(demonstrations: Iterable[Episode], root: Path, name: str, descri
 def write_storage(
     root: Path, name: str, spaces: tuple[Any, Any], buffers: Iterable[Any], description: str, algorithm: str
 ) -> Path:
-    """Minari's own storage of episode buffers, below `root`, whole or not at all; pictures raw. Returns its folder.
+    """Minari's own storage of episode buffers, below `root`, whole or not at all; images raw. Returns its folder.
 
     Raises ValueError for a name that Minari would not read.
     """
@@ -76,8 +76,8 @@ def _spaces(demonstration: Episode) -> tuple[Any, Any]:
 
     observations: dict[str, Any] = {"state": Box(-np.inf, np.inf, demonstration.states.shape[1:], np.float32)}
     if demonstration.frames:
-        pictures: dict[str, Any] = {c: Box(0, 255, f[0].shape, np.uint8) for c, f in demonstration.frames.items()}
-        observations["images"] = Dict(pictures)
+        images: dict[str, Any] = {c: Box(0, 255, f[0].shape, np.uint8) for c, f in demonstration.frames.items()}
+        observations["images"] = Dict(images)
     return Dict(observations), Box(-1.0, 1.0, demonstration.executed_actions.shape[1:], np.float32)
 
 

@@ -15,7 +15,7 @@ from mpr.reward.model import Track
 from mpr.reward.tracked import track_episode
 from mpr.reward.trackers import reward_tracker_inputs
 from rl.environments.kitchen.camera import camera_path
-from rl.environments.kitchen.pictures import KitchenPictures
+from rl.environments.kitchen.images import KitchenImages
 from rl.environments.kitchen.recording import scene_recording
 from rl.environments.kitchen.scene import build_kitchen
 from rl.environments.kitchen.tasks import Task
@@ -39,8 +39,8 @@ def tracked_from(task: Task, view: str, tracker: str) -> Track:
     """
     square(task, view)  # before the first step
     reward_tracker_inputs(tracker)
-    pictures = KitchenPictures(task, (view,), CROP_SIZE)
-    pictures.open()
+    images = KitchenImages(task, (view,), CROP_SIZE)
+    images.open()
     free = True
 
     @contextmanager
@@ -52,7 +52,7 @@ def tracked_from(task: Task, view: str, tracker: str) -> Track:
         if episode.recording is not None:
             seen = dataclasses.replace(episode.recording, camera=camera_path(task, view, len(episode.recording)))
             episode = dataclasses.replace(episode, recording=seen)
-            renderer = pictures.look(seen)
+            renderer = images.look(seen)
             renderer.crop = square(task, view)
         try:
             free = False

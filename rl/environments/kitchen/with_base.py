@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 
 from mpr.core.checkpoints import refuse_unfinished
 from rl.environments.kitchen.environment import KitchenEnvironment
-from rl.environments.kitchen.pictures import pictures_for
+from rl.environments.kitchen.images import images_for
 from rl.environments.kitchen.recording import record_kitchen
 from rl.environments.kitchen.setting import ACTION, KITCHEN_RATE_HZ, STATE
 from rl.environments.kitchen.start_options import start_of
@@ -50,6 +50,6 @@ def base_in(kitchen: KitchenEnvironment, setting: Setting) -> Iterator[BasePolic
 
     known = {"state": STATE, "action": ACTION, "wanted": goal(setting.name, setting.full_open)}
     sampler = Sampler("ddim", setting.ddim_steps)
-    actor = load_actor(setting.base, sampler, lambda step: pictures.now(kitchen), setting.device, **known)
-    with pictures_for(actor.cameras, kitchen.task) as pictures:
+    actor = load_actor(setting.base, sampler, lambda step: images.now(kitchen), setting.device, **known)
+    with images_for(actor.cameras, kitchen.task) as images:
         yield actor

@@ -53,7 +53,8 @@ class _About(_Always, total=False):
 
     shown: str
     data: str
-    pictures: dict[str, str]
+    images: dict[str, str]
+    pictures: dict[str, str]  # what `images` was called
     encoder_weights: str
 
 

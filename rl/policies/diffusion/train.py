@@ -78,7 +78,7 @@ class PolicyTraining:
             "demonstrations": len(demonstrations),
             "shown": demonstrations[0].task,
             "data": fingerprint(demonstrations),
-            "pictures": {camera: fingerprint(demonstrations, camera=camera) for camera in config.cameras},
+            "images": {camera: fingerprint(demonstrations, camera=camera) for camera in config.cameras},
             "encoder_weights": str(config.weights),
         }
 
@@ -108,8 +108,10 @@ class PolicyTraining:
 
     def _restore(self, checkpoint: Path) -> None:
         about = restore_policy(checkpoint, self.policy, self.ema, self.optimizer)
-        older = {"pictures": self.about["pictures"]} | about  # versions before did not say it
-        if any(older.get(name) != self.about[name] for name in ("data", "pictures")):
+        older = {
+            "images": about.get("pictures", self.about["images"])
+        } | about  # said as "pictures" before, or not at all
+        if any(older.get(name) != self.about[name] for name in ("data", "images")):
             raise UserError(
                 f"{self.config.out} was trained on other demonstrations than {self.config.demos} now holds: "
                 "choose another --out"

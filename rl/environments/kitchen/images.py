@@ -1,4 +1,4 @@
-"""Pictures of the kitchen for policies that see: the same renderer, size and light for data and for evaluation."""
+"""Images of the kitchen for policies that see: the same renderer, size and light for data and for evaluation."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from rl.environments.kitchen.tasks import Task
 from tracking.simulator.mujoco_render import SceneRenderer
 from tracking.simulator.mujoco_scene import RecordedScene
 
-WHOLE = Square(-0.5, -0.5, RENDERED_PX)  # of a view's picture
+WHOLE = Square(-0.5, -0.5, RENDERED_PX)  # of a view's image
 
 
-class KitchenPictures:
+class KitchenImages:
     """One OpenGL renderer for all views and episodes. A context manager. Raises NoGL where nothing can be rendered."""
 
     def __init__(self, task: Task, views: Sequence[str], size: int = 128) -> None:
         self.task, self.views, self.size = task, tuple(views), size
         self._renderer: SceneRenderer | None = None
 
-    def __enter__(self) -> KitchenPictures:
+    def __enter__(self) -> KitchenImages:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -42,7 +42,7 @@ class KitchenPictures:
             self._renderer.close()
 
     def open(self) -> None:
-        """Open the renderer before a picture is wanted, so that NoGL is raised now and not hours later."""
+        """Open the renderer before an image is wanted, so that NoGL is raised now and not hours later."""
         if self.views:
             self.look(scene_recording(self.task, np.zeros(2), build_kitchen().qpos0[None], self.views[0]))
 
@@ -61,7 +61,7 @@ class KitchenPictures:
         return shown
 
     def look(self, recording: SceneRecording) -> SceneRenderer:
-        """The renderer, turned to this recording: opening one takes longer than a picture."""
+        """The renderer, turned to this recording: opening one takes longer than an image."""
         if self._renderer is None:
             self._renderer = SceneRenderer(RecordedScene(recording, model=build_kitchen()), WHOLE, self.size)
         scene = self._renderer.scene
@@ -70,8 +70,8 @@ class KitchenPictures:
         return self._renderer
 
 
-def pictures_for(cameras: Mapping[str, FrameSize], task: Task) -> KitchenPictures:
-    """The pictures, opened, for a policy that learned from these cameras' frames; without cameras there are none.
+def images_for(cameras: Mapping[str, FrameSize], task: Task) -> KitchenImages:
+    """The images, opened, for a policy that learned from these cameras' frames; without cameras there are none.
 
     Raises UserError for a camera that is no view of the kitchen and for frames that are not made here, and NoGL.
     """
@@ -80,14 +80,14 @@ def pictures_for(cameras: Mapping[str, FrameSize], task: Task) -> KitchenPicture
     sides = {side for size in cameras.values() for side in size}
     if len(sides) > 1:
         sizes = ", ".join(f"{camera} {height} x {width}" for camera, (height, width) in cameras.items())
-        raise UserError(f"frames of {sizes} pixels: the kitchen's pictures are squares, all of one size")
-    pictures = KitchenPictures(task, tuple(cameras), *sides)
-    pictures.open()
-    return pictures
+        raise UserError(f"frames of {sizes} pixels: the kitchen's images are squares, all of one size")
+    images = KitchenImages(task, tuple(cameras), *sides)
+    images.open()
+    return images
 
 
-def with_pictures(demonstration: Episode, pictures: KitchenPictures) -> Episode:
+def with_images(demonstration: Episode, images: KitchenImages) -> Episode:
     """The demonstration and what it looked like. One without a recording is returned as it is."""
-    if demonstration.recording is None or not pictures.views:
+    if demonstration.recording is None or not images.views:
         return demonstration
-    return replace(demonstration, frames=pictures.of(demonstration.recording))
+    return replace(demonstration, frames=images.of(demonstration.recording))
