@@ -104,7 +104,7 @@ def _report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:
     lines = [f"# {config.task} on {config.arm}, by {Path(config.policy).name}: {rate} of {len(tried)} episodes", ""]
     if len(tried) < len(episodes):
         lines += [f"{len(episodes) - len(tried)} more were ended by a fault, and say nothing of the policy.", ""]
-    lines += [*_rows(episodes), "", *_counted(events)]
+    lines += [*episode_rows(episodes), "", *_counted(events)]
     lines += [f"- episode {number} is damaged and left out: {why}" for number, why in recorder.damaged.items()]
     write_page(
         run.path / "page.html", "\n".join(lines) + "\n\n" + media_markdown(*(f.relative_to(run.path) for f in films))
@@ -124,7 +124,7 @@ def _report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:
     return lines
 
 
-def _rows(episodes: Mapping[str, Episode]) -> list[str]:
+def episode_rows(episodes: Mapping[str, Episode]) -> list[str]:
     """A table, an episode a row."""
     lines = ["| episode | end | seconds | late: median, worst | overruns | limits met |", "|---|---|---|---|---|---|"]
     for name, episode in episodes.items():

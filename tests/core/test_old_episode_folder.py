@@ -14,7 +14,7 @@ from mpr.core.data.episode_folder import load_episode, save_episode
 from mpr.core.data.video import write_video
 from mpr.core.errors import BadClip, OddLengths
 from rl.data.demonstrations import labels, load_demonstration, load_demonstrations
-from robot.commands.run import rows
+from robot.commands.run_session import episode_rows
 from robot.recording.recorded import episode_figures, load_recorded
 from robot.session import episode_summary
 from tests.toy_robot_episodes import same_arrays, texture
@@ -101,7 +101,7 @@ def test_totals_of_before_without_a_note_a_step_are_kept_and_none_is_made_up(tmp
     assert "held at: bad action 1" in episode_summary(found)
     bare = load_recorded(old_episode(tmp_path / "bare", {"arm": "simulated"}))
     assert [episode_figures(bare)[name] for name in ("held", "met", "missed")] == [None] * 3, "nobody counted"
-    assert [row.rsplit("|", 2)[1].strip() for row in rows({"a": found, "b": bare})[2:]] == ["step 2", "–"]
+    assert [row.rsplit("|", 2)[1].strip() for row in episode_rows({"a": found, "b": bare})[2:]] == ["step 2", "–"]
     for name, wrong in {"held": {"bad action": "often"}, "late_s": {"worst": 0.1}, "missed": "two"}.items():
         with pytest.raises(BadClip, match=name):
             load_recorded(old_episode(tmp_path / name, {**ROBOT, name: wrong}))
