@@ -115,7 +115,7 @@ def test_nan_is_no_number_to_ask_for(verb: str, asked: list[str], tmp_path: Path
 
 
 def test_a_run_does_not_go_on_with_other_images(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(folders.bc.SIZES, "tiny", folders.bc.Size((8, 16), 24, 2, 4, (0.95, 0.999)))
+    monkeypatch.setitem(folders.bc.POLICY_SIZES, "tiny", folders.bc.PolicySize((8, 16), 24, 2, 4, (0.95, 0.999)))
     asked = ["bc", "--demos", str(tmp_path / "demos"), "--out", str(tmp_path / "run"), "--size", "tiny"]
     asked += ["--cameras", "front", "--warmup", "1", "--device", "cpu"]
     demonstration = toy_demonstration(0, cameras=("front",))
@@ -156,7 +156,7 @@ def test_what_is_finished_is_told_again_without_a_simulator(tmp_path: Path, monk
         "2",
     ]
     asked += ["--settings", "demos=none", "--out", str(tmp_path)]
-    config = practice.parse(practice.PracticeConfig, asked, "test")[0]
+    config = practice.parse_config(practice.PracticeConfig, asked, "test")[0]
     settings = practice_runs.as_dict(config) | {"base_weights": ""}
     whole = RunFolder(tmp_path, "experiment practice", settings, practice.PRACTICE_FREE_KEYS)
     run = RunFolder(config.folder("any_motion", 0), "finetune", {})

@@ -123,7 +123,7 @@ def test_evaluate_plays_the_same_twice_and_films_it(
         played.append(environment.finished.states)
         return outcome
 
-    monkeypatch.setattr("rl.evaluation.evaluate.play", keeping)
+    monkeypatch.setattr("rl.evaluation.evaluate.play_episode", keeping)
     asked = ["evaluate", "--env", f"kitchen:{TASK}", "--base", str(home / "bc"), "--episodes", "2", "--ddim_steps", "2"]
     assert main([*asked, "--videos", "2", "--out", str(tmp_path / "filmed")]) == 0  # two renderers in turns
     assert main([*asked, "--videos", "0", "--out", str(tmp_path / "plain")]) == 0

@@ -10,7 +10,7 @@ import pytest
 from gymnasium.error import ResetNeeded
 
 from mpr.core.errors import UserError
-from robot.commands.run_session import watched
+from robot.commands.run_session import watch_session
 from robot.environment import Stopped
 from robot.hardware.action import NOTHING, STEP_M
 from robot.hardware.arm import ArmFeatures, Mode
@@ -190,7 +190,7 @@ def test_leaving_a_session_holds_the_arm_before_anything_else_is_let_go() -> Non
     left: list[tuple[str, int]] = []
     with pytest.raises(KeyboardInterrupt), ExitStack() as stack:
         stack.callback(lambda: left.append(("cameras", len(table.arm.stops))))
-        stack.enter_context(watched(table.env, wall=False))
+        stack.enter_context(watch_session(table.env, wall=False))
         table.env.reset(seed=0)
         table.steps(2)
         before = len(table.arm.stops)

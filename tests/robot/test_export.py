@@ -144,7 +144,7 @@ def test_lerobot_itself_reads_every_row_and_image(session, robot_data, tmp_path,
         row = data[i]
         assert row["task"] == episode.task and row["frame_index"] == t
         assert row["next.success"] == (episode.success and t == len(episode) - 1)
-        for name, values in export.lerobot.columns(episode).items():
+        for name, values in export.lerobot.lerobot_columns(episode).items():
             np.testing.assert_array_equal(row[name], values[t].astype(row[name].numpy().dtype), err_msg=name)
         earlier, now = row["observation.images.wrist"]
         for camera, at, image in [

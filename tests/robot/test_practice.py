@@ -25,11 +25,11 @@ from rl.residual.demonstrations import label
 from rl.residual.one_at_a_time import OneAtATime
 from rl.residual.rewards import find_reward
 from rl.residual.train import Finetuning, finetune
-from robot.environment import STEP_LIMIT
 from robot.hardware.action import NOTHING
 from robot.practice.environment import ArmPractice
 from robot.practice.kinds import TwinKind
 from robot.practice.twin import PunctualOperator
+from robot.setting import ROBOT_STEP_LIMIT
 from robot.teleop.operator import Answer, Mark
 from tests.other_package import installed
 from tests.rl.sac_runs import assert_same_checkpoints
@@ -272,7 +272,7 @@ def test_an_arm_s_sizes_are_those_of_what_is_opened() -> None:
         environment = opened(stack)
         shapes = environment.observation_space.shape, environment.action_space.shape
         assert shapes == ((TwinKind.sizes[0],), (TwinKind.sizes[1],))
-    assert environment.env.step_limit == TwinKind.sizes[2] == STEP_LIMIT
+    assert environment.env.step_limit == TwinKind.sizes[2] == ROBOT_STEP_LIMIT
 
 
 def test_practice_s_quit_is_the_session_s() -> None:
