@@ -155,10 +155,11 @@ class Range:
 
 
 def check_ranges(config: Any, ranges: Mapping[str, Range]) -> None:
-    """Raises UserError naming the first of the config's numbers that lies outside its range."""
+    """Raises UserError naming the first of the config's numbers that lies outside its range; None is no number."""
     for name, allowed in ranges.items():
-        if getattr(config, name) not in allowed:
-            raise UserError(f"--{name} {getattr(config, name)}: it is {allowed}")
+        value = getattr(config, name)
+        if value is not None and value not in allowed:
+            raise UserError(f"--{name} {value}: it is {allowed}")
 
 
 def print_plan(config: Any, inputs: Mapping[str, Path], facts: Mapping[str, object], out: Path) -> None:

@@ -14,12 +14,13 @@ from mpr.reward.registry import REWARDS, reward_class
 from mpr.reward.trackers import REWARD_TRACKERS
 from rl.environments.asked import SettingConfig
 from rl.environments.registry import kind_of
-from rl.environments.setting import RewardView, Setting
+from rl.environments.setting import ZERO, RewardView, Setting
 from rl.environments.starts import FIRST_SEED, SELECTION
 from rl.policies.actor import INITS, LOG_STD, LOG_STD_MAX, LOG_STD_MIN, RESIDUAL_SCALE
 
 NO_DEMONSTRATIONS = Path("none")  # in their place
 PRETRAIN = 10_000
+WARMUP_STEPS, RANDOM_STEPS = 300, 5_000  # before the first update: with something to begin from, without
 SEEDS_A_RUN = 1_000  # so runs of different seeds share no episode
 MOST_RUNS = (SELECTION - FIRST_SEED) // SEEDS_A_RUN
 
@@ -62,8 +63,10 @@ class FinetuneConfig(SettingConfig):
     seed: int = 0  # weights, sampling, and 1,000 episode seeds of its own
     pretrain: int = PRETRAIN  # critic updates on demonstrations, where there are any, before the first episode
     utd: float = 4.0  # updates per environment step, made after each episode
-    warmup_steps: int = 300  # environment steps before the first update
-    warmup: float = 0.0  # until then residuals are U[-warmup, warmup]; 0: the base policy alone
+    # environment steps before the first update; null: 300, and 5,000 where --base zero and --demos none show nothing
+    warmup_steps: int | None = None
+    # until then residuals are U[-warmup, warmup]; null: 0, the base policy alone, and 1 where there is none
+    warmup: float | None = None
     batch: int = 64  # transitions an update
     demo_fraction: float = 0.5  # of a batch, from demonstrations, rounded down; 0: none, as --demos none
     layer_norm: bool = True  # in the critics
@@ -125,6 +128,22 @@ class FinetuneConfig(SettingConfig):
     def demonstrated(self) -> bool:
         """Whether a part of every batch comes from demonstrations."""
         return self.demos != NO_DEMONSTRATIONS and self.demo_fraction > 0
+
+    @property
+    def learning_starts(self) -> int:
+        """Environment steps before the first update.
+
+        Where neither a base policy nor demonstrations show anything, as many random ones as plain SAC begins with
+        (vwxyzjn/cleanrl, sac_continuous_action.py: 5,000).
+        """
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return WARMUP_STEPS if self.base != ZERO or self.demonstrated else RANDOM_STEPS
+
+    @property
+    def warmup_range(self) -> float:
+        """Until then residuals are uniform in ± this: 0 leaves the base policy to itself, where there is one."""
+        return self.warmup if self.warmup is not None else float(self.base == ZERO)
 
     @property
     def critic_lessons(self) -> int:

@@ -227,7 +227,7 @@ def make_learner(config: FinetuneConfig, environment: PracticeEnvironment) -> Re
         OneAtATime(environment),
         learning_rate=config.lr,
         buffer_size=config.buffer,
-        learning_starts=config.warmup_steps,
+        learning_starts=config.learning_starts,
         batch_size=config.batch,
         tau=config.tau,
         gamma=config.gamma,
@@ -245,7 +245,7 @@ def make_learner(config: FinetuneConfig, environment: PracticeEnvironment) -> Re
         seed=config.seed,
         device=config.device,
         utd=config.utd,
-        warmup=config.warmup,
+        warmup=config.warmup_range,
         compile=config.compile,
     )
     model.get_env().seed(FIRST_SEED + SEEDS_A_RUN * config.seed)  # pyright: ignore[reportOptionalMemberAccess]

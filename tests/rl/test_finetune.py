@@ -78,6 +78,22 @@ def test_settings_that_cannot_work_are_refused(wrong, words):
         FinetuneConfig(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("asked", "begins"),
+    [
+        ({}, (300, 0.0)),
+        ({"demos": Path("none")}, (300, 0.0)),
+        ({"base": Path("zero")}, (300, 1.0)),
+        ({"base": Path("zero"), "demos": Path("none")}, (5000, 1.0)),
+        ({"base": Path("zero"), "demo_fraction": 0.0}, (5000, 1.0)),
+        ({"base": Path("zero"), "demos": Path("none"), "warmup_steps": 0, "warmup": 0.0}, (0, 0.0)),
+    ],
+)
+def test_practice_begins_at_random_where_nothing_shows_how(asked: dict[str, Any], begins: tuple[int, float]) -> None:
+    config = FinetuneConfig(**asked)
+    assert (config.learning_starts, config.warmup_range) == begins
+
+
 NUMBERS = {
     "above 0": {"residual_scale": ("inf",), "lr": ("-1", "0")},
     "above 0 and at most 1": {"tau": ("-1", "0", "1.5"), "actor_ema": ("0", "2")},
