@@ -24,7 +24,7 @@ from tracking.motion.compensation import Compensation
 
 _BATCH = 64  # transitions predicted at once
 
-IMAGES: dict[str, Images] = {  # rows in which the predictor itself speaks
+SHOWN_IMAGES: dict[str, Images] = {  # rows in which the predictor itself speaks
     "predictor": "own",
     "frames reversed": "reversed",
     "black images": "black",
@@ -111,7 +111,7 @@ def predictions(
     spare: Sequence[TrackedClip],
 ) -> dict[str, list[NDArray[np.float32]]]:
     """Predicted deltas [K, 2] of each probe's object points, by row of the table."""
-    images = dict(IMAGES)
+    images = dict(SHOWN_IMAGES)
     if exchanged(clips, spare) is None:
         del images["exchanged images"]
     seen = predict_probes(predictor, clips, asked, tuple(images.values()), spare)

@@ -28,7 +28,7 @@ from robot.recording import lerobot_format as v3
 from robot.recording.flags import flags
 from robot.recording.recorder import close_videos
 
-IMAGES = "observation.images."
+IMAGES_PREFIX = "observation.images."
 _NEAR = 0.005  # rates this near are one: 30 and 29.97
 AS_ASKED = 0.02  # a loop that was asked for a rate, and is this late, keeps it
 ROUND_HZ = (0.5, 0.25, 0.1, 0.01)
@@ -62,7 +62,7 @@ def lerobot_columns(episode: Episode) -> dict[str, NDArray[Any]]:
 
 def lerobot_images(episode: Episode) -> dict[str, FrameSource]:
     """Its T images of each camera, under the data set's names."""
-    return {IMAGES + camera: FrameWindow(f, 0, len(episode)) for camera, f in sorted(episode.frames.items())}
+    return {IMAGES_PREFIX + camera: FrameWindow(f, 0, len(episode)) for camera, f in sorted(episode.frames.items())}
 
 
 def nominal_rate(episodes: Sequence[Episode]) -> float:
