@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ def dump(path: Path, content) -> Path:
     return path
 
 
-def read(source, *arguments) -> tuple[list[VideoAction], Counter[str]]:
+def read(actions: Callable[..., Iterator[VideoAction]], *arguments: Any) -> tuple[list[VideoAction], Counter[str]]:
     reasons: Counter[str] = Counter()
-    return list(source.actions(*arguments, reasons)), reasons
+    return list(actions(*arguments, reasons)), reasons
 
 
 def numbered(path: Path, stamps: Sequence[int], base: Fraction, sound: bool = False, options=None) -> Path:

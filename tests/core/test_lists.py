@@ -276,4 +276,5 @@ def test_a_config_that_was_written_is_read_again(tmp_path):
         except (TypeError, UserError):  # what it needs is not said
             continue
         file.write_text(yaml.safe_dump(as_dict(config)))
+        config = config.resolved() if hasattr(config, "resolved") else config  # type: ignore[attr-defined]
         assert parse_config(config_class, ["--config", str(file)], "p")[0] == config

@@ -32,7 +32,7 @@ NARRATIONS = {
 @pytest.mark.parametrize("nested", [False, True])
 def test_narrations_flat_and_nested_both_passes(tmp_path, nested):
     file = dump(tmp_path / "narration.json", {"videos": NARRATIONS, "version": "v2"} if nested else NARRATIONS)
-    found, reasons = read(ego4d, file, tmp_path)
+    found, reasons = read(ego4d.ego4d_actions, file, tmp_path)
     assert [a.narration for a in found] == ["opens the microwave door", "pulls the microwave handle"]
     assert [a.uid for a in found] == [f"{V1}-p1-00000", f"{V1}-p2-00000"]
     assert [(a.start_s, a.stop_s) for a in found] == [(9.0, 11.0), (9.1, 11.1)]  # the man's stamp counts as a neighbour
@@ -84,8 +84,8 @@ def test_fho_main_v2_and_v1_say_the_same(tmp_path):
     video = {"video_metadata": METADATA, "annotated_intervals": INTERVALS}
     v2 = dump(tmp_path / "v2.json", {"version": "2", "videos": [{"video_uid": V1, **video}]})
     v1 = dump(tmp_path / "v1.json", {"video_data": {V1: video}})
-    assert read(ego4d, v2, tmp_path) == read(ego4d, v1, tmp_path)
-    found, reasons = read(ego4d, v2, tmp_path)
+    assert read(ego4d.ego4d_actions, v2, tmp_path) == read(ego4d, v1, tmp_path)
+    found, reasons = read(ego4d.ego4d_actions, v2, tmp_path)
     assert [(a.start_s, a.stop_s) for a in found] == [(22.0, 24.0), (20.0, 28.0), (20.0, 28.0)]
     assert [a.extra["window"] for a in found] == [
         "pre_frame to post_frame", "start_sec to end_sec", "start_frame to end_frame"
@@ -118,7 +118,7 @@ def test_fho_lta_counts_from_the_start_of_the_parent_video(tmp_path):
         tmp_path / "v2/ego4d.json", {"videos": [{"video_uid": V1, "duration_sec": 300, "video_metadata": {"fps": 30}}]}
     )
     film(tmp_path / "v2/video_540ss" / f"{V1}.mp4")
-    found, reasons = read(ego4d, file, None)
+    found, reasons = read(ego4d.ego4d_actions, file, None)
     assert [(a.start_s, a.stop_s) for a in found] == [(102.0, 103.5), (103.0, 104.5)]
     assert found[0].narration == "turn on microwave" and found[0].verbs == ("turn on", "switch", "start", "light")
     assert found[0].video == tmp_path / "v2/video_540ss" / f"{V1}.mp4" and found[0].info == VideoInfo(300, 30)
@@ -146,15 +146,15 @@ def test_fho_lta_counts_from_the_start_of_the_parent_video(tmp_path):
 def test_a_file_that_is_not_ego4ds_is_refused_by_name(tmp_path, content, words):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(UserError) as caught:
-        read(ego4d, tmp_path / "a.json", None)
+        read(ego4d.ego4d_actions, tmp_path / "a.json", None)
     assert str(tmp_path / "a.json") in str(caught.value) and words in str(caught.value)
 
 
 def test_a_folder_of_annotations_is_not_a_file(tmp_path):
     dump(tmp_path / "fho_main.json", {})
     with pytest.raises(UserError, match=r"is a folder: name one of its annotation files \(fho_main.json\)"):
-        read(ego4d, tmp_path, None)
+        read(ego4d.ego4d_actions, tmp_path, None)
     with pytest.raises(UserError, match="is a folder: name one of its tables"):
-        read(epic, tmp_path, None)
+        read(epic.epic_actions, tmp_path, None)
     with pytest.raises(UserError, match="does not exist"):
-        read(ego4d, tmp_path / "gone.json", None)
+        read(ego4d.ego4d_actions, tmp_path / "gone.json", None)

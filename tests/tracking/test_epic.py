@@ -33,7 +33,7 @@ def epic_table(folder: Path, text: str = HEADING + ROWS) -> Path:
 
 def test_epic_takes_time_stamps_not_frame_numbers(tmp_path):
     film(tmp_path / "P01/videos/P01_11.MP4")
-    found, reasons = read(epic, epic_table(tmp_path), None)
+    found, reasons = read(epic.epic_actions, epic_table(tmp_path), None)
     assert [(a.start_s, a.stop_s) for a in found] == [(541.88, 544.26), (3605.0, 3606.5)]  # 32512 / 60 is 541.87
     assert found[0].uid == "P01_11_1" and found[0].group == "P01" and found[0].licence == "CC BY-NC 4.0"
     assert found[0].video == tmp_path / "P01/videos/P01_11.MP4"
@@ -43,13 +43,13 @@ def test_epic_takes_time_stamps_not_frame_numbers(tmp_path):
 
 def test_a_cupboard_is_what_its_noun_class_calls_it(tmp_path):
     file = epic_table(tmp_path)
-    assert not any(Query("open door").matches(a) for a in read(epic, file, None)[0])
+    assert not any(Query("open door").matches(a) for a in read(epic.epic_actions, file, None)[0])
     classes = "id,key,instances,category\n3,cupboard,\"['cupboard', 'cabinet', 'door', 'content:fridge']\",storage\n"
     (tmp_path / "EPIC_100_noun_classes_v2.csv").write_text(classes)
     (tmp_path / "EPIC_100_video_info.csv").write_text(
         "video_id,duration,fps,resolution\nP01_11,1652.2,59.94,1920x1080\n"
     )
-    found, _ = read(epic, file, tmp_path / "elsewhere")
+    found, _ = read(epic.epic_actions, file, tmp_path / "elsewhere")
     assert [a.uid for a in found if Query("open door").matches(a)] == ["P01_11_1"]
     assert not any(Query(noun="fridge").matches(a) for a in found)  # content:fridge is no name of a cupboard
     assert found[0].info == VideoInfo(1652.2, 59.94, 1920, 1080)
@@ -71,7 +71,7 @@ def test_a_cupboard_is_what_its_noun_class_calls_it(tmp_path):
 def test_a_table_that_is_not_epics_is_refused_by_line(tmp_path, text, words):
     epic_table(tmp_path).write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError) as caught:
-        read(epic, tmp_path / "EPIC_100_train.csv", None)
+        read(epic.epic_actions, tmp_path / "EPIC_100_train.csv", None)
     assert "EPIC_100_train.csv" in str(caught.value) and words in str(caught.value)
 
 
@@ -80,7 +80,7 @@ def test_names_of_a_noun_class_are_a_list(tmp_path, instances):
     file = epic_table(tmp_path)
     (tmp_path / "EPIC_100_noun_classes_v2.csv").write_text(f"id,key,instances,category\n3,door,{instances},storage\n")
     with pytest.raises(UserError, match="line 2: 'instances' is no list of names"):
-        read(epic, file, None)
+        read(epic.epic_actions, file, None)
 
 
 @pytest.mark.shared_data
@@ -88,7 +88,7 @@ def test_the_real_table_holds_what_a_plain_count_finds(shared_data):
     file = shared_data / "annotations/epic100_validation_part.csv"
     with file.open() as lines:
         table = list(csv.DictReader(lines))
-    found, _ = read(epic, file, None)
+    found, _ = read(epic.epic_actions, file, None)
     assert len(found) == len(table) == 658 and len({a.uid for a in found}) == 658
     assert all(0 < a.stop_s - a.start_s < 120 for a in found)
     for query, verb, noun in (("open microwave", "open", "microwave"), ("closes drawers", "close", "drawer")):

@@ -43,7 +43,7 @@ def test_a_box_around_the_object_comes_along(tmp_path):
     film(tmp_path / "mine/a.mp4", rate=10.0)
     row = {"video": "a", "start_s": 0, "stop_s": 1, "narration": "opens the drawer"}
     dump(tmp_path / "mine/t.json", [row | {"box": [1, 2, 30, 40.5]}, row | {"box": "5,6,70,80", "box_s": 0.5}, row])
-    found, _ = read(folder, tmp_path / "mine", None)
+    found, _ = read(folder.folder_actions, tmp_path / "mine", None)
     assert [a.extra for a in found] == [{"box": [1, 2, 30, 40.5]}, {"box": [5, 6, 70, 80], "box_s": 0.5}, {}]
     for wrong in (
         {"box": "5,6,70"},
@@ -54,7 +54,7 @@ def test_a_box_around_the_object_comes_along(tmp_path):
     ):
         dump(tmp_path / "mine/t.json", [row | wrong])
         with pytest.raises(UserError, match=r"item 1: box .* is not x0,y0,x1,y1"):
-            read(folder, tmp_path / "mine", None)
+            read(folder.folder_actions, tmp_path / "mine", None)
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "nested"])
@@ -66,7 +66,7 @@ def test_r3ms_form_by_the_videos_own_rate(tmp_path, form):
         (tmp_path / "mine/t.jsonl").write_text("\n".join(json.dumps(row) for row in R3M) + "\n")
     else:
         dump(tmp_path / "mine/t.json", R3M if form == "json" else {"version": 1, "annotations": R3M})
-    found, reasons = read(folder, tmp_path / "mine", None)
+    found, reasons = read(folder.folder_actions, tmp_path / "mine", None)
     assert [(a.start_s, a.stop_s, a.narration) for a in found] == [
         (0.5, 1.5, "opens the drawer"),
         (0.5, 1.5, "pulls a handle"),
@@ -85,7 +85,7 @@ def test_seconds_come_before_frames_and_a_column_fps_before_the_videos(tmp_path)
            "consent": "signed", "perspective": "head camera"}  # fmt: skip
     timed = {**row, "start_sec": 0, "end_sec": 0.5, "narration": ""}
     table_of(tmp_path, "t.csv", [row, timed])
-    found, _ = read(folder, tmp_path, None)
+    found, _ = read(folder.folder_actions, tmp_path, None)
     assert [(a.start_s, a.stop_s) for a in found] == [(2.0, 4.0), (0.0, 0.5)]
     assert found[0].group == "p1" and found[0].licence == "CC BY 4.0" and found[1].narration == "open box"
     assert found[0].extra == {"perspective": "head camera", "consent": "signed"}
@@ -133,19 +133,19 @@ def test_a_headers_length_rate_and_size_are_the_videos(tmp_path):
 def test_a_row_that_lacks_something_is_refused_by_line(tmp_path, row, words):
     table_of(tmp_path, "t.csv", [row])
     with pytest.raises(UserError, match=words):
-        read(folder, tmp_path, None)
+        read(folder.folder_actions, tmp_path, None)
 
 
 def test_a_folder_needs_one_table(tmp_path):
     with pytest.raises(UserError, match=r"needs one table .* there is none"):
-        read(folder, tmp_path, None)
+        read(folder.folder_actions, tmp_path, None)
     table_of(tmp_path, "a.csv", R3M[:1])
     table_of(tmp_path, "b.csv", [{"video": "a", "start": 1, "end": 2, "text": "opens"}])
     with pytest.raises(UserError, match=r"there is a\.csv, b\.csv: name --table"):
-        read(folder, tmp_path, None)
-    assert len(read(folder, tmp_path, tmp_path / "b.csv")[0]) == 1
+        read(folder.folder_actions, tmp_path, None)
+    assert len(read(folder.folder_actions, tmp_path, tmp_path / "b.csv")[0]) == 1
     with pytest.raises(UserError, match="is no folder"):
-        read(folder, tmp_path / "a.csv", None)
+        read(folder.folder_actions, tmp_path / "a.csv", None)
 
 
 # LeRobot
@@ -177,7 +177,7 @@ def robot_data(tmp_path) -> Iterator[Path]:
 
 def test_each_lerobot_episode_holds_its_own_frames_and_no_other(robot_data):
     (robot_data / "README.md").write_text("---\nlicense: apache-2.0\ntags: [a]\n---\n# robot\n")
-    found, _ = read(lerobot, robot_data, "")
+    found, _ = read(lerobot.lerobot_actions, robot_data, "")
     assert [a.uid for a in found] == ["robot-000000", "robot-000001", "robot-000002"]
     times = VideoFrames(found[0].video).times
     taken = [pick_frames(times, a.start_s, a.stop_s, 0).tolist() for a in found]
@@ -189,23 +189,23 @@ def test_each_lerobot_episode_holds_its_own_frames_and_no_other(robot_data):
 def test_a_lerobot_data_set_of_another_form_is_refused_by_name(robot_data):
     info = json.loads((robot_data / "meta/info.json").read_text())
     with pytest.raises(UserError, match=f"choose a --camera; the video features are {CAMERA}"):
-        read(lerobot, robot_data, "side")
+        read(lerobot.lerobot_actions, robot_data, "side")
     dump(robot_data / "meta/info.json", {**info, "features": {**info["features"], "side": info["features"][CAMERA]}})
     with pytest.raises(UserError, match="choose a --camera"):
-        read(lerobot, robot_data, "")
+        read(lerobot.lerobot_actions, robot_data, "")
     with pytest.raises(UserError, match=r"cannot be read as format v3\.0"):
-        read(lerobot, robot_data, "side")  # of which meta/episodes says nothing
+        read(lerobot.lerobot_actions, robot_data, "side")  # of which meta/episodes says nothing
     dump(robot_data / "meta/info.json", {**info, "codebase_version": "v2.1"})
     with pytest.raises(UserError, match=r"has format v2\.1"):
-        read(lerobot, robot_data, "")
+        read(lerobot.lerobot_actions, robot_data, "")
     dump(robot_data / "meta/info.json", info)
     file = robot_data / "meta/episodes/chunk-000/file-000.parquet"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(UserError, match=r"cannot be read as format v3\.0"):
-        read(lerobot, robot_data, "")
+        read(lerobot.lerobot_actions, robot_data, "")
     file.unlink()
     with pytest.raises(UserError, match="no episodes"):
-        read(lerobot, robot_data, "")
+        read(lerobot.lerobot_actions, robot_data, "")
 
 
 # Clip folders
@@ -217,7 +217,7 @@ def test_clips_say_what_they_are_and_a_damaged_one_is_counted(tmp_path):
     save_clip(clip, tmp_path / "one")
     save_clip(clip, tmp_path / "two")
     (tmp_path / "two/clip.json").write_text("{")
-    found, reasons = read(clips, tmp_path)
+    found, reasons = read(clips.folder_of_clips_actions, tmp_path)
     assert [(a.dataset, a.uid, a.licence, a.group) for a in found] == [("synth", "toy-0", "made here", "g0")]
     assert found[0].video == tmp_path / "one/frames.mp4" and found[0].narration == "slide the square"
     assert found[0].extra["use"] == "tests only, never training" and found[0].verbs == ()
@@ -229,7 +229,7 @@ def test_clips_say_what_they_are_and_a_damaged_one_is_counted(tmp_path):
 def test_tracked_clips_hand_on_what_was_said_of_their_action(tmp_path):
     said = {"verb": "open", "noun": "microwave", "consent": "signed", "perspective": "first person", "word": "oven"}
     save_clip(replace(toy_clip(length=6), source=replace(toy_clip().source, extra=said)), tmp_path / "one")
-    found, _ = read(clips, tmp_path)
+    found, _ = read(clips.folder_of_clips_actions, tmp_path)
     assert (found[0].verbs, found[0].nouns) == (("open",), ("microwave",))
     kept = {"consent": "signed", "perspective": "first person"}
     assert found[0].extra == {"clip": str(tmp_path / "one"), **kept}

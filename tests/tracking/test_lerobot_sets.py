@@ -78,7 +78,7 @@ def v2(root: Path, *by_frame: str, fps: float = 10) -> Path:
 
 @pytest.mark.parametrize("fps", [10, 12.5, 30])
 def test_an_action_is_a_stretch_of_one_task(fps, tmp_path):
-    found, reasons = read(lerobot, v3(tmp_path / "set", "0000", "000110", "1111", fps=fps), "")
+    found, reasons = read(lerobot.lerobot_actions, v3(tmp_path / "set", "0000", "000110", "1111", fps=fps), "")
     told = [(a.uid, a.narration, int(a.boundaries.start), int(a.boundaries.stop)) for a in found]
     assert told == [
         ("set-000000", TASKS[0], 0, 4),
@@ -98,7 +98,7 @@ def test_an_action_is_a_stretch_of_one_task(fps, tmp_path):
 def test_format_2_says_the_same_of_videos_of_their_own(tmp_path):
     root = v2(tmp_path / "set", "0000", "0011", "1111", fps=12.5)
     film(root / f"videos/chunk-000/{FRONT}/episode_000001.mp4", frames=4, rate=12.5)
-    found, _ = read(lerobot, root, "")
+    found, _ = read(lerobot.lerobot_actions, root, "")
     told = [(a.uid, a.narration, int(a.boundaries.start), int(a.boundaries.stop)) for a in found]
     assert told == [("set-000000", TASKS[0], 0, 4), ("set-000001-0", TASKS[0], 0, 2), ("set-000001-1", TASKS[1], 2, 4),
                     ("set-000002", TASKS[1], 0, 4)]  # fmt: skip
@@ -123,7 +123,7 @@ def test_several_tasks_without_their_frames_are_taken_whole_and_said(tmp_path, c
     assert mpr([*asked, "--out", str(tmp_path / "b"), "--query", "cup"]) == 0
     assert mpr([*asked, "--out", str(tmp_path / "c"), "--query", "open cup"]) == 2, "no task opens a cup"
     table(root / "data/chunk-000/file-000.parquet", frames(1, "001"))
-    found, _ = read(lerobot, root, "")
+    found, _ = read(lerobot.lerobot_actions, root, "")
     assert [a.unfit for a in found] == ["", found[1].unfit] and "more or fewer frames" in found[1].unfit
 
 
@@ -138,13 +138,13 @@ def test_several_tasks_without_their_frames_are_taken_whole_and_said(tmp_path, c
 def test_a_depth_map_is_no_camera(depth, tmp_path):
     features = {FRONT: {**COLOUR, "info": {"is_depth_map": False}}, "depth": {**COLOUR, **depth}}
     root = v3(tmp_path / "set", "0000", features=features)
-    assert {a.extra["camera"] for a in read(lerobot, root, "")[0]} == {FRONT}
+    assert {a.extra["camera"] for a in read(lerobot.lerobot_actions, root, "")[0]} == {FRONT}
     with pytest.raises(
         UserError, match=rf"choose a --camera; the video features are {FRONT} \(depth: depth, no camera"
     ):
-        read(lerobot, root, "depth")
+        read(lerobot.lerobot_actions, root, "depth")
     with pytest.raises(UserError, match=r"no video of a camera \(depth: depth, no camera\)"):
-        read(lerobot, v3(tmp_path / "set", "0000", features={"depth": features["depth"]}), "")
+        read(lerobot.lerobot_actions, v3(tmp_path / "set", "0000", features={"depth": features["depth"]}), "")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_depth_map_is_no_camera(depth, tmp_path):
 )
 def test_a_set_without_video_says_so(features, words, tmp_path):
     with pytest.raises(UserError, match=words):
-        read(lerobot, v3(tmp_path / "set", "0000", features=features), "")
+        read(lerobot.lerobot_actions, v3(tmp_path / "set", "0000", features=features), "")
 
 
 # Shapes

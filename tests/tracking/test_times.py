@@ -216,7 +216,7 @@ def test_epics_frames_count_sixty_a_second_and_the_extensions_its_own(told, tmp_
 
 def test_epics_seconds_may_be_plain_numbers(tmp_path):
     rows = HEADING + epic_row(0, "P01_01", "600.0", "602.25", "36000,36135")
-    actions, _ = read(epic, epic_table(tmp_path, rows), None)
+    actions, _ = read(epic.epic_actions, epic_table(tmp_path, rows), None)
     assert (actions[0].start_s, actions[0].stop_s) == (600.0, 602.25)
 
 
@@ -229,7 +229,7 @@ def test_epic_55_is_read_as_epic_100_is(tmp_path):
     (tmp_path / "EPIC_train_action_labels.csv").write_text(heading + row)
     (tmp_path / "EPIC_video_info.csv").write_text("video,resolution,duration,fps\nP10_04,1920x1080,3359.8,29.97\n")
     (tmp_path / "EPIC_noun_classes.csv").write_text("noun_id,class_key,nouns\n41,microwave,\"['microwave', 'oven']\"\n")
-    actions, _ = read(epic, tmp_path / "EPIC_train_action_labels.csv", None)
+    actions, _ = read(epic.epic_actions, tmp_path / "EPIC_train_action_labels.csv", None)
     one = actions[0]
     assert (one.dataset, one.uid, one.start_s, one.stop_s) == ("epic55", "101", 10.0, 12.0)
     assert one.nouns == ("microwave", "oven") and one.info is not None and one.info.rate_hz == 29.97
@@ -241,7 +241,7 @@ def test_hd_epics_columns_are_a_folders(tmp_path):
            "narration": "Open the upper cupboard.", "start_timestamp": 7.44, "end_timestamp": 8.75,
            "narration_timestamp": 8.0}  # fmt: skip
     write(tmp_path / "t.csv", [row])
-    actions, _ = read(folder, tmp_path, None)
+    actions, _ = read(folder.folder_actions, tmp_path, None)
     assert [(a.uid, a.group, a.start_s, a.stop_s) for a in actions] == [("P01-20240202-110250-1", "P01", 7.44, 8.75)]
     assert actions[0].unread == ("narration_timestamp",)
 
@@ -254,7 +254,7 @@ def test_ego4ds_frames_count_as_its_own_seconds_say(tmp_path):
     wrong = fho_action(end_frame=500)
     video = {"video_metadata": METADATA, "annotated_intervals": [{"narrated_actions": [fho_action(), at_25, wrong]}]}
     file = dump(tmp_path / "fho.json", {"videos": [{"video_uid": V1, **video}]})
-    actions, _ = read(ego4d, file, tmp_path)
+    actions, _ = read(ego4d.ego4d_actions, file, tmp_path)
     assert [(a.start_s, a.stop_s, a.boundaries.rate_hz) for a in actions[:2]] == [
         (22.0, 24.0, 30.0),
         (22.0, 24.0, 25.0),
@@ -263,5 +263,5 @@ def test_ego4ds_frames_count_as_its_own_seconds_say(tmp_path):
     assert actions[2].unfit == "its seconds and its frame numbers contradict each other"
     said = {"timestamp_sec": 10.0, "timestamp_frame": 600, "narration_text": "#C C opens the door"}
     odd = dump(tmp_path / "n.json", {V1: {"narration_pass_1": {"narrations": [said]}}})
-    narrated, _ = read(ego4d, odd, tmp_path)
+    narrated, _ = read(ego4d.ego4d_actions, odd, tmp_path)
     assert narrated[0].numbering is not None and narrated[0].numbering.rate_hz == 60
