@@ -84,7 +84,7 @@ def test_fho_main_v2_and_v1_say_the_same(tmp_path):
     video = {"video_metadata": METADATA, "annotated_intervals": INTERVALS}
     v2 = dump(tmp_path / "v2.json", {"version": "2", "videos": [{"video_uid": V1, **video}]})
     v1 = dump(tmp_path / "v1.json", {"video_data": {V1: video}})
-    assert read(ego4d.ego4d_actions, v2, tmp_path) == read(ego4d, v1, tmp_path)
+    assert read(ego4d.ego4d_actions, v2, tmp_path) == read(ego4d.ego4d_actions, v1, tmp_path)
     found, reasons = read(ego4d.ego4d_actions, v2, tmp_path)
     assert [(a.start_s, a.stop_s) for a in found] == [(22.0, 24.0), (20.0, 28.0), (20.0, 28.0)]
     assert [a.extra["window"] for a in found] == [
