@@ -41,7 +41,9 @@ LEFT: dict[str, Callable[[], object]] = {
     "torch's denormals": lambda: torch.set_flush_denormal(True),
     "OpenCV's threads": lambda: cv2.setNumThreads(cv2.getNumThreads() + 1),
     "matplotlib's back end": lambda: rcParams.update(backend="svg"),
-    "table rl.policies.diffusion.sizes:SIZES": lambda: sizes.POLICY_SIZES.update(tiny=sizes.POLICY_SIZES["small"]),
+    "table rl.policies.diffusion.sizes:POLICY_SIZES": lambda: sizes.POLICY_SIZES.update(
+        tiny=sizes.POLICY_SIZES["small"]
+    ),
 }
 
 

@@ -32,6 +32,7 @@ MOVED_MODULES = {
     "mpr.episode": "mpr.core.data.episode",
     "mpr.rewards": "mpr.reward.model",
     "rl.kitchen": "rl.environments.kitchen",
+    "rl.kitchen.pictures": "rl.environments.kitchen.images",
     "rl.diffusion": "rl.policies.diffusion",
     "rl.starts": "rl.environments.starts",
     "rl.base_policy": "rl.policies.base_policy",

@@ -6,6 +6,7 @@ where its starts stand (rl.environments.starts).
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -130,7 +131,7 @@ def restore_residual(folder: Path, model: ResidualSAC) -> None:
             with reading(folder / ABOUT):
                 model.get_env().env_method("resume_starts", about["starts"])  # pyright: ignore[reportOptionalMemberAccess]
     with reading(folder / LEARNER):
-        _restore_generators(state)
+        _restore_generators(state, model)
 
 
 def _starts(model: ResidualSAC) -> dict[str, Any]:
@@ -151,16 +152,19 @@ def _learner(model: ResidualSAC) -> dict[str, Any]:
         "critic": model.critic.optimizer.state_dict(),
         "torch_generator": torch.get_rng_state(),
         "numpy_generator": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss],
+        "action_generator": json.dumps(model.action_space.np_random.bit_generator.state),  # numbers of 128 bits
     }
     if model.log_ent_coef is not None and model.ent_coef_optimizer is not None:
         state |= {"log_ent_coef": model.log_ent_coef.detach(), "temperature": model.ent_coef_optimizer.state_dict()}
     return state
 
 
-def _restore_generators(state: dict[str, Any]) -> None:
+def _restore_generators(state: dict[str, Any], model: ResidualSAC) -> None:
     torch.set_rng_state(state["torch_generator"].cpu())
     kind, keys, position, has_gauss, gauss = state["numpy_generator"]
     np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    if "action_generator" in state:  # before, only a warm-up of 1 that was broken off went on otherwise
+        model.action_space.np_random.bit_generator.state = json.loads(state["action_generator"])
 
 
 def load_residual_policy(run: Path, device: str = "cpu") -> tuple[ResidualPolicy, dict[str, Any]]:

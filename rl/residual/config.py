@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mpr.core.config import Range, check_ranges
 from mpr.core.device import check_device
@@ -112,6 +112,10 @@ class FinetuneConfig(SettingConfig):
                 f"seed lies in 0 .. {MOST_RUNS - 1}, episodes in 1 .. {SEEDS_A_RUN}: each run has that many seeds of "
                 "its own, below those of selection and evaluation"
             )
+
+    def resolved(self) -> Self:
+        """With numbers for what is left to the rest: a run folder holds what was done."""
+        return replace(self, warmup_steps=self.learning_starts, warmup=self.warmup_range)
 
     def check_buffer(self, steps: int) -> None:
         """Raises UserError where an episode of so many steps has no room: its rewards come when it is there whole."""

@@ -82,6 +82,9 @@ class Finetuning:
         self.config, self.environment, self.reward = config, environment, reward
         if (steps := step_limit(environment)) is not None:
             config.check_buffer(steps)
+            if (most := config.episodes * steps) <= config.learning_starts:
+                starts = f"the first update comes after {config.learning_starts} (--warmup_steps)"
+                print(f"no update will be made: {config.episodes} episodes have at most {most} steps, {starts}")
         self.model = make_learner(config, environment)
         print(f"the replay buffer takes {self.model.buffer.nbytes / 1e6:.1f} MB")
         self.clipped: float | None = None

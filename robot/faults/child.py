@@ -17,13 +17,19 @@ from typing import Any
 from mpr.cli import main as mpr
 
 
-def deadly(point: str, call: int) -> None:
-    """Put the point's own death in its place."""
+def holder_of(point: str) -> tuple[Any, str]:
+    """What holds the point, "MODULE:NAME[.METHOD]", and the name of it there."""
     module, _, path = point.partition(":")
     holder: Any = importlib.import_module(module)
     *outer, name = path.split(".")
     for part in outer:
         holder = getattr(holder, part)
+    return holder, name
+
+
+def deadly(point: str, call: int) -> None:
+    """Put the point's own death in its place."""
+    holder, name = holder_of(point)
     whole, calls = getattr(holder, name), 0
 
     @wraps(whole)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mpr.core.errors import UserError
 from rl.environments.kind import EnvironmentKind
 from rl.environments.setting import RewardView, Setting
+from robot.setting import ROBOT_STEP_LIMIT
 
 if TYPE_CHECKING:
     from mpr.core.data.episode import Episode
@@ -38,7 +39,7 @@ class ArmKind(EnvironmentKind):
     """
 
     bases: ClassVar[tuple[str, ...]] = ("stay",)
-    sizes: ClassVar[tuple[int, int, int]] = (16, 8, 200)  # ArmPractice's, and robot.environment.STEP_LIMIT
+    sizes: ClassVar[tuple[int, int, int]] = (16, 8, ROBOT_STEP_LIMIT)  # ArmPractice's
     said_otherwise: ClassVar[tuple[str, ...]] = ("seed", "task")
 
     def check(self, setting: Setting) -> None:

@@ -2,7 +2,7 @@
 
 The stock arm is a stiff servo in thick oil (100 N m s/rad at the shoulder): it cannot be pushed and does not feel a
 door. Here each joint has a motor with a Panda's torque limits, the rotor inertia and friction of MuJoCo Menagerie's
-Panda, and no more. Joint order is the kitchen's, so a qpos from here poses the kitchen's `scene.build()` alike.
+Panda, and no more. Joint order is the kitchen's, so a qpos from here poses the kitchen's `build_kitchen()` alike.
 """
 
 from __future__ import annotations

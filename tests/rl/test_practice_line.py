@@ -81,6 +81,7 @@ def test_a_gymnasium_id_practises_resumes_and_is_evaluated_by_its_return(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = [*PENDULUM, "--residual_scale", "1", "--episodes", "4", "--checkpoint_every", "2", "--buffer", "20"]
+    asked += ["--warmup_steps", "70"]  # at random until the last episode: broken off amid that, it goes on alike
     assert practise(tmp_path / "whole", *asked) == 0
     episode = Finetuning._episode
 
@@ -112,6 +113,12 @@ def test_a_gymnasium_id_practises_resumes_and_is_evaluated_by_its_return(
     assert json.loads((tmp_path / "evaluated/summary.json").read_text())["base"]["runs"] == [
         pytest.approx(np.mean(base))
     ]
+
+
+def test_practice_that_ends_before_its_first_update_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [*PENDULUM, "--residual_scale", "1", "--episodes", "1", "--warmup_steps", "20"]
+    assert practise(tmp_path / "run", *asked) == 0
+    assert "no update will be made: 1 episodes have at most 20 steps" in capsys.readouterr().out
 
 
 def test_another_package_s_environment_is_practised_by_its_name(

@@ -13,7 +13,7 @@ from mpr.core.runs import read_metrics
 from robot.faults import command, loop, processes, tries
 from robot.faults.campaign import CaseResult, run_case
 from robot.faults.catalogue import LONG, Case
-from robot.faults.child import deadly
+from robot.faults.child import deadly, holder_of
 from robot.faults.processes import ProcessCase, Tried
 from robot.faults.tables import tables
 from robot.station import StationConfig
@@ -26,6 +26,12 @@ def test_what_a_session_must_not_end_like_is_called_bad() -> None:
     wrong = [{"broken": ["step"]}, {"named": False}, {"saved": 1}, {"recoveries": 2}, {"error": "ValueError"}]
     for changes in (*wrong, {"calls": ["stop", "send"]}, {"calls": ["home"]}, {"calls": []}, {"happened": False}):
         assert len(dataclasses.replace(good, **changes).bad) == 1
+
+
+@pytest.mark.parametrize("phase", processes.POINTS)
+def test_a_phase_of_a_session_has_its_point(phase: str) -> None:
+    holder, name = holder_of(processes.POINTS[phase][0])
+    assert callable(getattr(holder, name))
 
 
 @pytest.mark.gl

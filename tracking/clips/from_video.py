@@ -102,7 +102,7 @@ def stretch_of(
 
 
 def remarks_of(frames: FrameSource) -> dict[str, list[str]]:
-    """What a clip's `Source.extra` keeps of what is to be said of its video's images. Raises BadVideo."""
+    """What a clip's `ClipSource.extra` keeps of what is to be said of its video's images. Raises BadVideo."""
     while isinstance(frames, Picked):
         frames = frames.source
     return {REMARKS: list(told)} if (told := getattr(frames, "remarks", ())) else {}

@@ -33,7 +33,7 @@ _LOOKED_AT = 1000  # rows, by which it is known whether any has seconds and fram
 
 
 class Window(NamedTuple):
-    """Of one row, as `Action` has it."""
+    """Of one row, as `VideoAction` has it."""
 
     start_s: float = math.nan
     stop_s: float = math.nan

@@ -19,7 +19,7 @@ class SourcePlace:
     videos: Path | None = None  # where the videos lie, if not beside it
     table: Path | None = None  # which table of several
     camera: str = ""  # which of several
-    unfit_too: bool = False  # also actions that the data set itself does not call valid, with `Action.unfit`
+    unfit_too: bool = False  # also actions that the data set itself does not call valid, with `VideoAction.unfit`
 
 
 # Yields the actions in their order; what it leaves out it counts in the second, by reason. Raises UserError for what

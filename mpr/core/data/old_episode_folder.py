@@ -58,7 +58,7 @@ class _About(TypedDict, total=False):
     stale: dict[str, list[int]]  # what was too old -> views
     # Numbers, NaN where a device gave no time: an episode is not lost for it.
     state_times: list[Any]
-    image_times: dict[str, list[Any]]
+    picture_times: dict[str, list[Any]]
     sent_times: list[Any]
     joints: list[Any]
     late: list[Any]

@@ -1,8 +1,8 @@
 """Named views of the kitchen: still cameras, each task with its own place to look at.
 
-Where they stand is the task's (`tasks.Views`): six to develop with (one mirrored), and two held out. Those are defined
-only by numbers, checked by rays to show the object, and their images are looked at by nobody while anything is still
-being chosen.
+Where they stand is the task's (`tasks.TaskViews`): six to develop with (one mirrored), and two held out. Those are
+defined only by numbers, checked by rays to show the object, and their images are looked at by nobody while anything is
+still being chosen.
 """
 
 from __future__ import annotations

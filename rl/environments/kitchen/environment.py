@@ -41,8 +41,8 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
     reset). `threshold` overrides the stock success by a travel of the task's joint; `terminate=False` lets an episode
     run on past success (closing and jiggling do). `info` holds `seed`, `success`, `travel` and `opened`: whether the
     travel reaches what we call open, 25 cm for the slide cabinet where the stock threshold is 7. `trajectory` holds
-    qpos of every frame since reset, the first included: `recording.record` makes a recording of it. `start`: a name of
-    `start_options`; `ajar` is short for that one. `role`, `instance`: which starts unseeded resets play
+    qpos of every frame since reset, the first included: `recording.record_kitchen` makes a recording of it. `start`: a
+    name of `start_options`; `ajar` is short for that one. `role`, `instance`: which starts unseeded resets play
     (rl.environments.starts).
     """
 

@@ -108,7 +108,7 @@ class Kind:
     ends_at_success: bool = False
 
 
-_KINDS = (  # in the order of KINDS
+_KINDS = (  # in the order of EPISODE_KINDS
     Kind(_opening, lambda task, a: a[0] < task.still and a[-1] >= task.opened, ends_at_success=True),
     Kind(_closing, lambda task, a: a[0] >= 0.6 * task.opened and a[-1] <= 0.1 * task.opened),
     Kind(_jiggling, lambda task, a: reversals(a, 0.3 * task.opened) >= 3),
