@@ -172,7 +172,7 @@ def test_edgetam_follows_a_box_as_the_library_does_in_a_whole_video(tmp_path):
 
 
 def tensors_alive() -> int:
-    """Bytes of all tensors that Python holds, but those of the compiler, which other tests leave and which have none."""
+    """Bytes of all tensors that Python holds, but the compiler's, which other tests leave and which have none."""
     gc.collect()
     plain = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter)]
     storages = [one.untyped_storage() for one in plain if one.device.type != "meta"]
