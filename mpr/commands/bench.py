@@ -24,7 +24,7 @@ _PARTS = ("render", "masks", "exact", "lucas_kanade", "score", "train")
 
 
 @dataclass(frozen=True)
-class _BenchConfig:
+class SpeedBenchConfig:
     """Times rendering, masks, both trackers, scoring and training steps. Medians; one thread unless --threads says."""
 
     out: Path = Path("runs/bench")  # run folder
@@ -54,7 +54,7 @@ def rate(work: Callable[[], int], rounds: int) -> float:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr bench`: measures all parts, prints their rates, and writes them into the run's summary."""
-    config, dry_run = parse_config(_BenchConfig, argv, "mpr bench")
+    config, dry_run = parse_config(SpeedBenchConfig, argv, "mpr bench")
     if dry_run:
         return print_plan(config, {}, {"parts": ", ".join(_PARTS)}, config.out)
     run = RunFolder(config.out, "bench", as_dict(config))
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
     run.finish({"cores": os.cpu_count(), "threads": config.threads, "rates": figures})
 
 
-def tracking_rates(config: _BenchConfig) -> dict[str, tuple[float, str]]:
+def tracking_rates(config: SpeedBenchConfig) -> dict[str, tuple[float, str]]:
     """Frames a second of everything between a recorded scene and a tracked clip, at 256 x 256 and 1,024 points."""
     from tracking.simulator.mujoco_render import RenderedFrames, RenderedMasks, SceneRenderer
     from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
@@ -105,7 +105,7 @@ def tracked(tracker: PointTracker, frames: FrameSource, masks: MaskSource) -> Ca
     return work
 
 
-def predictor_rates(config: _BenchConfig) -> dict[str, tuple[float, str]]:
+def predictor_rates(config: SpeedBenchConfig) -> dict[str, tuple[float, str]]:
     """Transitions scored and samples trained a second, on random images."""
     import torch
 

@@ -16,7 +16,7 @@ from mpr.core.runs import RunFolder
 
 
 @dataclass(frozen=True)
-class _BenchConfig:
+class LearnerBenchConfig:
     """Times SAC updates of the kitchen's sizes, medians over rounds; then the parts of whole episodes."""
 
     out: Path = Path("runs/bench_rl")  # run folder
@@ -33,14 +33,14 @@ class _BenchConfig:
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr bench rl`: measures and prints, with the threads asked for."""
-    config, dry_run = parse_config(_BenchConfig, argv, "mpr bench rl")
+    config, dry_run = parse_config(LearnerBenchConfig, argv, "mpr bench rl")
     if dry_run:
         return print_plan(config, {}, {}, config.out)
     with cpu_threads(config.threads):
         _measure(config)
 
 
-def _measure(config: _BenchConfig) -> None:
+def _measure(config: LearnerBenchConfig) -> None:
     """Time updates and episodes, print what they took, and write it into the run's summary."""
     from rl.commands.bench_episode import time_episodes
     from rl.commands.bench_updates import OURS, PLAIN, updates_per_second
