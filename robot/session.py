@@ -20,7 +20,7 @@ from robot.recording.recorder import Recorder
 from robot.safety.watchdog import Watchdog
 from robot.teleop.operator import Mark
 
-_Residual = Callable[[Observation], NDArray[np.float32]]  # [8] in -1..1
+ActingResidual = Callable[[Observation], NDArray[np.float32]]  # [8] in -1..1
 
 
 def no_residual(_: Observation) -> NDArray[np.float32]:
@@ -33,7 +33,7 @@ def session(
     recorder: Recorder,
     count: int,
     seed: int = 0,
-    residual: _Residual = no_residual,
+    residual: ActingResidual = no_residual,
     finish: Callable[[Episode], Episode] = lambda episode: episode,
 ) -> Iterator[Path]:
     """Until `count` episodes are on disk, those that were there already included: each new one's folder.
@@ -64,7 +64,7 @@ def session(
         yield folder
 
 
-def one_episode(env: FrankaEnv, seed: int, residual: _Residual = no_residual) -> tuple[Episode, Mark | None]:
+def one_episode(env: FrankaEnv, seed: int, residual: ActingResidual = no_residual) -> tuple[Episode, Mark | None]:
     """From reset to its end. Raises Stopped where the operator quits before it began."""
     observation, _ = env.reset(seed=seed)
     while True:

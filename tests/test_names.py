@@ -52,3 +52,43 @@ def test_what_is_private_or_in_a_registry_or_a_type_variable_is_not_ambiguous() 
         "c": 'TASKS = {name: f"{name}:door" for name in "ab"}',
     }
     assert ambiguous(sources) == {"LIMIT": ["a", "b"]}
+
+
+def own_types(tree: ast.Module) -> set[str]:
+    """Private classes and type aliases that a module defines: an underscore, a capital and a small letter."""
+    found = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {one.id for one in targets if isinstance(one, ast.Name)}
+    return {name for name in found if re.match("_[A-Z][a-z]", name)}
+
+
+def signatures(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """(name, annotation) of the fields and methods of public classes, and of public functions."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from ((node.name, one.annotation) for one in node.body if isinstance(one, ast.AnnAssign))
+        functions = node.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_") else [node]
+        for one in functions:
+            if isinstance(one, ast.FunctionDef) and not one.name.startswith("_"):
+                given = [*one.args.args, *one.args.kwonlyargs]
+                types = [*(argument.annotation for argument in given), one.returns]
+                yield from ((one.name, annotation) for annotation in types if annotation is not None)
+
+
+def hidden(source: str) -> set[str]:
+    """Public names whose signature takes a private type of the module: who calls them could not write it down."""
+    tree = ast.parse(source)
+    own = own_types(tree)
+    return {name for name, annotation in signatures(tree) if own & set(re.findall(r"\w+", ast.unparse(annotation)))}
+
+
+def test_a_public_signature_has_public_types() -> None:
+    assert {module: found for module, file in files().items() if (found := hidden(file.read_text()))} == {}
+
+
+def test_a_private_type_is_seen_where_it_is_taken_given_or_held() -> None:
+    types = "class _Box: ...\n_Row = dict[str, int]\n"
+    assert hidden(f"{types}def f(a: list[_Box]): ...\ndef g() -> _Row: ...\nclass C:\n    x: _Box") == {"f", "g", "C"}
+    assert hidden(f"{types}def _f(a: _Box): ...\nclass _C:\n    x: _Row\ndef h(a: int) -> int: ...") == set()

@@ -30,7 +30,7 @@ from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
 from tracking.trackers.tapvid import tapvid
 
 REST = 0.05  # pixels of 256: a point that truly moves less rests
-_Row = dict[str, float | int | str]
+AccuracyRow = dict[str, float | int | str]
 _SOURCE = ClipSource("bench", "bench", 0.0, 0.0, "", "made here", "simulator", ExactTracker.name)
 
 
@@ -58,7 +58,7 @@ def open_recorded_clips(folder: Path) -> Iterator[tuple[TrackedClip, RecordedSce
             yield clip, scene
 
 
-def measure_trackers(folder: Path, trackers: dict[str, PointTracker], masks: bool) -> Iterator[_Row]:
+def measure_trackers(folder: Path, trackers: dict[str, PointTracker], masks: bool) -> Iterator[AccuracyRow]:
     """A row a tracker, and one of the masks. Raises UserError for a clip that cannot be read."""
     with open_recorded_clips(folder) as (clip, scene):
         for t in range(len(clip.times)):  # none pays for decoding or rendering
@@ -70,13 +70,13 @@ def measure_trackers(folder: Path, trackers: dict[str, PointTracker], masks: boo
             yield {"what": "masks", **cut_out(clip)}
 
 
-def followed(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> _Row:
+def followed(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> AccuracyRow:
     """TAP-Vid's metrics of a grid on the first frame, of its points that show something; of only the object's, too."""
     grid = grid_points()
     queries = np.column_stack([np.zeros(len(grid)), grid]).astype(np.float32)
     truth = exact.track(clip.frames, queries)
     found = tracker.track(clip.frames, queries)
-    row: _Row = {}
+    row: AccuracyRow = {}
     for group, some in (("", truth.visible[0]), ("object_", truth.visible[0] & points_inside(clip.masks[0], grid))):
         picked = [replace(t, points=t.points[:, some], visible=t.visible[:, some]) for t in (found, truth)]
         figures = tapvid(picked[0], picked[1], np.zeros(int(some.sum())))
@@ -85,7 +85,7 @@ def followed(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> _
     return row
 
 
-def paid(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> _Row:
+def paid(clip: TrackedClip, tracker: PointTracker, exact: PointTracker) -> AccuracyRow:
     """What the reward would make of the tracker's segments; sums over transitions but gaps, for ratios over clips."""
     started = time.perf_counter()
     tracked = replace(clip, segments=track_segments(tracker, clip.frames, clip.masks))
@@ -128,7 +128,7 @@ def _transition(x: Transition, clip: TrackedClip, exact: PointTracker) -> tuple[
     return earned, off, int(resting.sum()), int(moving.sum())
 
 
-def cut_out(clip: TrackedClip) -> _Row:
+def cut_out(clip: TrackedClip) -> AccuracyRow:
     """Intersection over union of carried box masks and the true ones, over frames that show the object."""
     sizes = np.array([clip.masks[t].sum() for t in range(len(clip.times))])
     at = int(sizes.argmax())

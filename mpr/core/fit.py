@@ -16,10 +16,10 @@ from tqdm import tqdm
 from mpr.core.checkpoints import last_checkpoint
 from mpr.core.runs import RunFolder
 
-_Row = Mapping[str, Any]  # what a unit gave, by name: a line of metrics.jsonl but for the unit's number
+UnitFigures = Mapping[str, Any]  # what a unit gave, by name: a line of metrics.jsonl but for the unit's number
 
 
-def _numbers(row: _Row) -> dict[str, float]:
+def _numbers(row: UnitFigures) -> dict[str, float]:
     """The numbers of a row, as points on the board."""
     return {name: value for name, value in row.items() if isinstance(value, int | float)}
 
@@ -54,11 +54,11 @@ class Fit:
     def loop(
         self,
         done: int,
-        rows: Iterable[_Row],
+        rows: Iterable[UnitFigures],
         save: Callable[[int], None],
         finish: Callable[[], Mapping[str, Any]],
-        beside: Callable[[_Row], str] = lambda row: "",
-        points: Callable[[_Row], Mapping[str, float]] = _numbers,
+        beside: Callable[[UnitFigures], str] = lambda row: "",
+        points: Callable[[UnitFigures], Mapping[str, float]] = _numbers,
     ) -> bool:
         """Take all `rows`, one a unit from number `done` + 1 on, then write the summary that `finish` gives. Returns
         whether the run is complete: where rows end early, it is not, and the same command goes on another time.

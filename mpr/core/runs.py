@@ -128,7 +128,7 @@ def seed_everything(seed: int) -> None:
         sys.modules["torch"].manual_seed(seed)
 
 
-class _Figures(TypedDict):
+class ClipFigures(TypedDict):
     seconds: float
 
 
@@ -137,7 +137,7 @@ class LoggedClip(TypedDict):
 
     clip: str
     narration: str
-    quality: _Figures
+    quality: ClipFigures
 
 
 class Logged(TypedDict, total=False):
@@ -159,7 +159,7 @@ class Logged(TypedDict, total=False):
     memory_gb: float
 
 
-class _Row(dict[str, Any]):
+class JsonLine(dict[str, Any]):
     """A line of JSON lines; to ask it for what it has not is a UserError that names the line."""
 
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
@@ -194,16 +194,16 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
             if line.strip():
                 row = parsed(line)
                 check_json(row, Logged)
-                rows.append(_Row(row, where))
+                rows.append(JsonLine(row, where))
         except ValueError as error:
             raise UserError(f"{where} is damaged ({error}): take it out, or choose another --out") from error
     return rows
 
 
-def read_row(file: Path, kind: type) -> _Row:
+def read_row(file: Path, kind: type) -> JsonLine:
     """A JSON file that a run wrote, as `kind` says. Raises UserError where it is none."""
     try:
-        return _Row(read_object(file, kind), str(file))
+        return JsonLine(read_object(file, kind), str(file))
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is damaged ({error}): remove it and run again, or choose another --out") from error
 

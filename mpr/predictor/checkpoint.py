@@ -34,7 +34,7 @@ from mpr.predictor.sizes import PredictorSize
 MOST_BLOCKS, MOST_POINTS, MOST_PIXELS = 1000, 100_000, 4096  # of a size that a file tells; pixels of an image's side
 
 
-class _Settings(TypedDict, total=False):
+class TrainedSettings(TypedDict, total=False):
     fill: Fill
 
 
@@ -49,7 +49,7 @@ class Card(_Card, total=False):
 
     encoder_weights: str | None
     mean_motion: tuple[float, float]
-    config: _Settings
+    config: TrainedSettings
 
 
 PREDICTOR_CHECKPOINT = CheckpointKind("predictor", "mpr train", "points DiT, cross-attention to tokens", 2, Card)

@@ -31,18 +31,18 @@ def previous_frame(t: int, length: int, augment: Augment, rng: np.random.Generat
     return max(t - 1, first)
 
 
-_Box = tuple[NDArray[np.float64], float]  # centre [2] and longer side of the object, in the unit square
+UnitBox = tuple[NDArray[np.float64], float]  # centre [2] and longer side of the object, in the unit square
 LARGEST = 4.0  # times: a focus enlarges no further
 FILLED = (0.5, 0.95)  # how much of the image's side a focussed object takes
 
 
-def box_around(points: NDArray) -> _Box:
+def box_around(points: NDArray) -> UnitBox:
     """Centre and longer side, in the unit square, of crop pixels [N, 2]."""
     low, high = (points.min(0) + 0.5) / CROP_SIZE, (points.max(0) + 0.5) / CROP_SIZE
     return (low + high) / 2, float(max((high - low).max(), 1 / CROP_SIZE))
 
 
-def affine_map(augment: Augment, rng: np.random.Generator, box: _Box | None = None) -> NDArray[np.float64] | None:
+def affine_map(augment: Augment, rng: np.random.Generator, box: UnitBox | None = None) -> NDArray[np.float64] | None:
     """A [2, 3] map of the unit square (edges at 0 and 1) into itself; None where nothing is to be done.
 
     Both frames of a sample get the same map, so that enlarging around the object invents no motion.

@@ -41,31 +41,31 @@ from mpr.training.config import NONE, RELATIVE, SQUARED, Augment
 from tracking.motion.compensation import Compensation
 from tracking.motion.points import Transition
 
-_Batch = dict[str, Tensor]
+PredictorBatch = dict[str, Tensor]
 MASK_SIZE = 32  # pixels a side of a sample's object mask
 FLOOR = 1.0  # pixels of 256, squared: motion that a relative error does not ask for
 
 
 @dataclass(frozen=True)
-class _Place:
+class SamplePlace:
     """Where a sample comes from."""
 
     clip: int
     t: int
 
 
-def places(clips: Sequence[TrackedClip], moving: float = 0.0, compensate: Compensation = "mean") -> list[_Place]:
+def places(clips: Sequence[TrackedClip], moving: float = 0.0, compensate: Compensation = "mean") -> list[SamplePlace]:
     """All transitions worth training on; a gap is none.
 
     Those in which the object's motion stands out from what compensation leaves of the camera's are repeated until
     they are about the share `moving` of all: the others are mostly noise, and no less work.
     """
-    found: tuple[list[_Place], list[_Place]] = ([], [])
+    found: tuple[list[SamplePlace], list[SamplePlace]] = ([], [])
     for i, clip in enumerate(clips):
         for t in range(len(clip.times) - 1):
             transition = Transition(clip, t)
             if trainable(transition):
-                found[stands_out(transition, compensate)].append(_Place(i, t))
+                found[stands_out(transition, compensate)].append(SamplePlace(i, t))
     rest, clear = found
     wanted = moving / (1 - moving) * len(rest) / max(len(clear), 1)
     return rest + clear * max(1, round(wanted))
@@ -96,7 +96,7 @@ class Samples(Dataset):
     def __len__(self) -> int:
         return len(self.places)
 
-    def place(self, number: int) -> _Place:
+    def place(self, number: int) -> SamplePlace:
         epoch, k = divmod(number, len(self.places))
         if self._order[0] != epoch:
             order = np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.places))
@@ -149,7 +149,7 @@ def loader(
     return DataLoader(samples, mine, sampler=order, num_workers=workers, persistent_workers=workers > 0)  # type: ignore[arg-type]
 
 
-def squared_pixels(predicted: Tensor, batch: _Batch) -> Tensor:
+def squared_pixels(predicted: Tensor, batch: PredictorBatch) -> Tensor:
     """Mean squared distance over valid points, in pixels of 256 squared per coordinate (in 0..1 it would be ~1e-5).
 
     `predicted` and the batch's "target" are next points [B, N, 2] in 0..1, its "valid" [B, N].
@@ -159,7 +159,7 @@ def squared_pixels(predicted: Tensor, batch: _Batch) -> Tensor:
     return (error * valid).sum() / valid.sum().clamp(min=1)
 
 
-def relative_error(predicted: Tensor, batch: _Batch) -> Tensor:
+def relative_error(predicted: Tensor, batch: PredictorBatch) -> Tensor:
     """Mean squared distance over valid points, divided by each sample's own mean squared motion plus FLOOR.
 
     `predicted` is [B, N, 2] in 0..1. The reward looks only at directions, and a door that is pulled fast moves ten
@@ -180,7 +180,7 @@ def relative_error(predicted: Tensor, batch: _Batch) -> Tensor:
 ERROR_OF = {SQUARED: squared_pixels, RELATIVE: relative_error}  # a loss's
 
 
-def foreground_error(logits: Tensor, batch: _Batch) -> Tensor:
+def foreground_error(logits: Tensor, batch: PredictorBatch) -> Tensor:
     """Cross entropy of the object's pixels [B, G, G] in the current frame."""
     wanted = F.adaptive_avg_pool2d(batch["mask"], logits.shape[-1])
     return F.binary_cross_entropy_with_logits(logits.float(), wanted)
@@ -202,7 +202,7 @@ def train_steps(
     first_step: int,
     rate: Callable[[int], float],
     device: str = "cpu",
-    loss_of: Callable[[Tensor, _Batch], Tensor] = squared_pixels,
+    loss_of: Callable[[Tensor, PredictorBatch], Tensor] = squared_pixels,
     foreground: float = 0.0,
     bfloat16: bool = False,
     clip_norm: float = 1.0,

@@ -12,8 +12,8 @@ from mpr.core.data.clip import TrackedClip
 from mpr.training.probes import Probe
 
 Images = Literal["own", "reversed", "black", "exchanged"]
-_Key = tuple[int, int]  # clip, frame
-_BLACK: _Key = (-1, 0)
+FrameKey = tuple[int, int]  # clip, frame
+_BLACK: FrameKey = (-1, 0)
 
 
 class ShownImages:
@@ -24,7 +24,7 @@ class ShownImages:
         self.clips = [*clips, *spare]
         self.others = exchanged(clips, spare) if images == "exchanged" else None
 
-    def pair(self, probe: Probe) -> tuple[_Key, _Key]:
+    def pair(self, probe: Probe) -> tuple[FrameKey, FrameKey]:
         """The frame before and the frame of a probe. The first frame of a clip stands before itself."""
         i, t = probe.clip, probe.t
         if self.images == "black":
@@ -37,7 +37,7 @@ class ShownImages:
         scale = (len(self.clips[other].times) - 1) / (len(self.clips[i].times) - 1)
         return (other, round(probe.before * scale)), (other, round(t * scale))
 
-    def frame(self, key: _Key) -> NDArray[np.uint8]:
+    def frame(self, key: FrameKey) -> NDArray[np.uint8]:
         """The frame of a key, [H, W, 3] uint8 RGB; black for _BLACK."""
         return np.zeros_like(self.clips[0].frames[0]) if key == _BLACK else self.clips[key[0]].frames[key[1]]
 

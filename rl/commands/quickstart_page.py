@@ -29,7 +29,7 @@ from rl.evaluation.outcomes import ComparedPolicies, compare_policies, compariso
 from rl.experiments.direction_table import DirectionRaw, direction
 
 RESIDUAL = "practice"  # the residual policy's name: its run folder's
-_Row = Mapping[str, Any]
+PageRow = Mapping[str, Any]
 
 
 class _Stage(TypedDict):
@@ -39,11 +39,11 @@ class _Stage(TypedDict):
 
 
 @dataclass(frozen=True)
-class _Told:
+class EpisodeShown:
     """An episode worth showing."""
 
     name: str
-    row: _Row
+    row: PageRow
 
     def caption(self, unit: str) -> str:
         who = "base policy" if self.row["policy"] == BASE_NAME else "base + residual"
@@ -77,33 +77,35 @@ def write_quickstart_page(config: QuickstartConfig, run: RunFolder) -> None:
     print(f"{verdict(residual.gain)} Look at {config.out / 'index.html'}")
 
 
-def worth_showing(rows: Sequence[_Row]) -> list[_Told]:
+def worth_showing(rows: Sequence[PageRow]) -> list[EpisodeShown]:
     """The episodes to show: a success, and of the failures the door's furthest and least travel.
 
     The success is one that the base policy failed at, if there is one; failures are the residual's before the base's.
     """
     of = {name: {row["seed"]: row for row in rows if row["policy"] == name} for name in (RESIDUAL, BASE_NAME)}
 
-    def base_too(row: _Row) -> bool:
+    def base_too(row: PageRow) -> bool:
         return of[BASE_NAME][row["seed"]]["success"]
 
     won = [row for name in of for row in of[name].values() if row["success"]]
     told = []
     if won:
         told.append(
-            _Told("success", min(won, key=lambda row: (row["policy"] == BASE_NAME, base_too(row), row["seed"])))
+            EpisodeShown("success", min(won, key=lambda row: (row["policy"] == BASE_NAME, base_too(row), row["seed"])))
         )
     failed = [row for name in of for row in of[name].values() if not row["success"]]
     if failed:
-        told.append(_Told("near miss", max(failed, key=lambda row: (row["travel"], row["policy"] == RESIDUAL))))
+        told.append(EpisodeShown("near miss", max(failed, key=lambda row: (row["travel"], row["policy"] == RESIDUAL))))
         rest = [row for row in failed if row is not told[-1].row]
         told += (
-            [_Told("failure", min(rest, key=lambda row: (row["travel"], row["policy"] == BASE_NAME)))] if rest else []
+            [EpisodeShown("failure", min(rest, key=lambda row: (row["travel"], row["policy"] == BASE_NAME)))]
+            if rest
+            else []
         )
     return told
 
 
-def strip_files(config: QuickstartConfig, told: Sequence[_Told]) -> list[Path]:
+def strip_files(config: QuickstartConfig, told: Sequence[EpisodeShown]) -> list[Path]:
     """Where each episode's film strip lies."""
     return [config.out / "strips" / f"{one.name.replace(' ', '_')}.png" for one in told]
 

@@ -27,10 +27,10 @@ from rl.environments.kitchen.tasks import find_task
 from rl.experiments.direction import DirectionConfig
 from rl.experiments.direction_table import write_table
 
-_Unit = tuple[DirectionConfig, str, str]  # and a task and kind of episodes
+DirectionUnit = tuple[DirectionConfig, str, str]  # and a task and kind of episodes
 
 
-def measure_direction(config: DirectionConfig, units: Sequence[_Unit], predictors: Mapping[str, Path]) -> None:
+def measure_direction(config: DirectionConfig, units: Sequence[DirectionUnit], predictors: Mapping[str, Path]) -> None:
     """All stages of all units, then the table. Raises UserError where a predictor is missing or unfinished."""
     for name, path in predictors.items():
         if not path.is_dir():
@@ -45,7 +45,7 @@ def measure_direction(config: DirectionConfig, units: Sequence[_Unit], predictor
     run.finish(write_table(config.out))
 
 
-def make_episodes(unit: _Unit) -> None:
+def make_episodes(unit: DirectionUnit) -> None:
     """Stage 1: the scripted episodes of one task and kind (those there already are kept)."""
     from rl.environments.kitchen.episodes import record_episodes
 
@@ -54,7 +54,7 @@ def make_episodes(unit: _Unit) -> None:
     record_episodes(EpisodesConfig(task, kind, config.episodes, config.seed, config.view, out))
 
 
-def track_unit(unit: _Unit) -> None:
+def track_unit(unit: DirectionUnit) -> None:
     """Stage 2: clip folders with exact tracks, then the same frames tracked with Lucas–Kanade.
 
     Raises UserError for clips of an older version, each in a square of its own: pixels of theirs and ours differ.
@@ -101,7 +101,7 @@ def models(rows: Sequence[str], trained: Predictor, at: int, other: TrackedClip)
     return {row: made[row]() for row in rows}
 
 
-def score_unit(unit: _Unit) -> None:
+def score_unit(unit: DirectionUnit) -> None:
     """Stage 3: per-episode sums of every row, one CSV for each tracker, written whole."""
     config, task, kind = unit
     trained = load_predictor(config.predictors / task)

@@ -73,7 +73,7 @@ class Gripper:
         return {"width": self.width, "error": error}
 
 
-class _Arm:
+class ServedArm:
     """What can be asked: the methods named in ASKS."""
 
     ASKS = ("state", "wrong", "send", "grip", "hold", "begin", "start", "home")
@@ -187,19 +187,19 @@ def one_line(error: Any) -> str:
     return " ".join((said or type(error).__name__).split())
 
 
-def answered(arm: _Arm, line: bytes) -> dict[str, Any]:
+def answered(arm: ServedArm, line: bytes) -> dict[str, Any]:
     """The answer to one line of JSON: {"ok": ...}, or {"error": "..."} for whatever went wrong."""
     try:
         ask = json.loads(line)
         name = ask.pop("ask")
-        if name not in _Arm.ASKS:
+        if name not in ServedArm.ASKS:
             raise ValueError(f"no such question: {name}")
         return {"ok": getattr(arm, name)(**ask)}
     except Exception as error:
         return {"error": one_line(error)}
 
 
-def _held(arm: _Arm) -> None:
+def _held(arm: ServedArm) -> None:
     """Hold the arm; where that fails, say so on the screen and go on."""
     try:
         arm.hold()
@@ -207,7 +207,7 @@ def _held(arm: _Arm) -> None:
         print("the arm could not be held: " + one_line(error), flush=True)
 
 
-def serve(arm: _Arm, connection: socket.socket) -> None:
+def serve(arm: ServedArm, connection: socket.socket) -> None:
     """Until the client is gone. Holds the arm whenever it falls silent, and in the end."""
     connection.settimeout(SILENCE)
     left = b""
@@ -249,7 +249,7 @@ def main() -> None:
 
     robot = polymetis.RobotInterface(ip_address=options.robot, port=options.robot_port)
     fingers = polymetis.GripperInterface(ip_address=options.gripper or options.robot, port=options.gripper_port)
-    arm = _Arm(robot, Gripper(fingers, options.speed, options.force), torch.Tensor)
+    arm = ServedArm(robot, Gripper(fingers, options.speed, options.force), torch.Tensor)
     gc.collect()
     gc.freeze()  # torch's half a million objects: to go through them takes 0.3 s, in which no thread moves
     listener = socket.socket()

@@ -27,7 +27,7 @@ EpisodeParts = tuple[Mapping[str, NDArray[Any]], Mapping[str, FrameSource]]  # o
 
 
 @dataclass(frozen=True)
-class _Compared:
+class ComparedColumn:
     """One column or camera, written and read back."""
 
     name: str
@@ -122,7 +122,9 @@ def format_summary(name: str, episodes: Sequence[Episode]) -> list[str]:
     ]
 
 
-def compare_with_source(wanted: Iterator[EpisodeParts], found: Iterator[EpisodeParts], count: int) -> list[_Compared]:
+def compare_with_source(
+    wanted: Iterator[EpisodeParts], found: Iterator[EpisodeParts], count: int
+) -> list[ComparedColumn]:
     """Column by column, camera by camera. Raises UserError where an episode, a column or an image is not there."""
     gone: dict[tuple[str, bool], list[NDArray[np.float64]]] = {}
     episodes = 0
@@ -135,7 +137,7 @@ def compare_with_source(wanted: Iterator[EpisodeParts], found: Iterator[EpisodeP
     if episodes != count or next(found, None) is not None:
         raise UserError(f"the data set reads back with {episodes} episodes, or more, of {count}: do not use it")
     rows = {key: np.concatenate(parts) for key, parts in gone.items()}
-    return [_Compared(n, len(v), float(v.mean()), float(v.max()), image) for (n, image), v in rows.items()]
+    return [ComparedColumn(n, len(v), float(v.mean()), float(v.max()), image) for (n, image), v in rows.items()]
 
 
 def _rows_off(name: str, wanted: NDArray[Any], found: NDArray[Any] | None) -> NDArray[np.float64]:

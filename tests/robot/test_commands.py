@@ -356,3 +356,8 @@ def test_a_dry_run_touches_nothing(verb: str, tmp_path: Path, capsys: pytest.Cap
     more = ["--episode", str(tmp_path)] if verb == "replay" else []
     assert mpr(["robot", verb, *more, "--dry-run", "--out", str(tmp_path / "out")]) == 0
     assert "limits" in capsys.readouterr().out and not (tmp_path / "out").exists()
+
+
+def test_a_config_made_in_code_is_not_run_with_the_limits_of_a_table() -> None:
+    with pytest.raises(ValueError, match="resolved"), named_station(StationConfig()):
+        pass

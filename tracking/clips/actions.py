@@ -41,7 +41,7 @@ from tracking.sources.videos import video_digest
 from tracking.trackers.registry import make_tracker
 
 LAST = {"overlay": ".png", "rerun": ".rrd"}  # what is written last of each
-_Row = dict[str, Any]
+ActionRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Job:
 
 def track_manifest(
     run: RunFolder, entries: Sequence[Entry], how: How, drawn: Sequence[str], workers: int, engine: str
-) -> _Row:
+) -> ActionRow:
     """Track every action that is not tracked yet, draw what is asked for, and write review.html beside the clips.
 
     Each action gets a row in metrics.jsonl. `drawn` names what to draw where it is missing: "overlay", "rerun".
@@ -89,7 +89,7 @@ def track_manifest(
     with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="track", unit="action") as bar:
         for index, result in attempted(track_action, todo, workers, engine):
             job = todo[index]
-            row: _Row = {"uid": job.entry.uid, "made_of": job.made_of}
+            row: ActionRow = {"uid": job.entry.uid, "made_of": job.made_of}
             if isinstance(result, Failed):
                 failures[result.reason] += 1
                 row |= {name: value for name, value in dataclasses.asdict(result).items() if value}
@@ -142,7 +142,7 @@ def draw_one(one: tuple[Path, str, str]) -> None:
         save_recording(clip, folder / f"{name}.rrd")
 
 
-def _conclude(run: RunFolder, entries: Sequence[Entry]) -> _Row:
+def _conclude(run: RunFolder, entries: Sequence[Entry]) -> ActionRow:
     """The summary of what stands, written; and the page to review it by."""
     rows = run.metrics()
     clips = [clip for row in rows for clip in row.get("clips", [])]
@@ -164,7 +164,7 @@ def _conclude(run: RunFolder, entries: Sequence[Entry]) -> _Row:
     figures = [clip["quality"] for clip in clips]
     lost = [stretches for row in rows if (stretches := row.get("lost_stretches_s"))]
     remarks = Counter(remark for clip in clips for remark in clip.get(REMARKS, ()))
-    summary: _Row = {
+    summary: ActionRow = {
         "actions": len(entries),
         "clips": len(clips),
         "seconds": sum(q["seconds"] for q in figures),
@@ -196,7 +196,7 @@ def made_of(entry: Entry, how: How, video: bytes) -> str:
     return digest.hexdigest()
 
 
-def is_done(out: Path, row: _Row | None, digest: str) -> bool:
+def is_done(out: Path, row: ActionRow | None, digest: str) -> bool:
     """Whether an action's clips stand, made of the same; or it was refused for a reason that will be the same again."""
     if row is None or row["made_of"] != digest:
         return False
@@ -205,7 +205,7 @@ def is_done(out: Path, row: _Row | None, digest: str) -> bool:
     return all(stands(out / "clips" / clip["clip"], made_of=digest) for clip in row["clips"])
 
 
-def track_action(job: Job) -> _Row:
+def track_action(job: Job) -> ActionRow:
     """Make an action's clips: what a worker does.
 
     Returns a row for each, and the stretches of the action that do not show the object; raises UserError where it gives
@@ -234,7 +234,7 @@ def track_window(
     times: np.ndarray,
     tracker: PointTracker,
     told: MaskFacts,
-) -> _Row:
+) -> ActionRow:
     """Track one window of an action into its clip folder, and return the clip's row.
 
     T frames [H, W, 3] uint8 RGB, T masks bool [H, W], `times` [T] in seconds of the video.

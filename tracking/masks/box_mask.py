@@ -25,10 +25,10 @@ LEAST_SHARE = 0.1  # of the box: less that stands out is a detail of the object,
 BAND = 5  # working pixels on each side of the carried edge that are decided by colour
 _BATCH = 32  # frames decoded at once where the video is read backwards
 
-_Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 
 
-def check_box(box: Sequence[float], width: int, height: int) -> _Box:
+def check_box(box: Sequence[float], width: int, height: int) -> PixelBox:
     """The part of a box (x0, y0, x1, y1), source pixels, that lies in the image. Raises UserError naming the fault."""
     x0, y0, x1, y1 = (round(v) for v in box)
     shown = f"box {x0},{y0},{x1},{y1}"

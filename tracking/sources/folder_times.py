@@ -26,8 +26,8 @@ from tracking.sources.times import (
 )
 from tracking.sources.videos import probe, seconds_of
 
-_Row = Mapping[str, Any]
-Rows = Callable[[], Iterable[tuple[str, _Row]]]  # from the first on, each time it is called
+FolderRow = Mapping[str, Any]
+Rows = Callable[[], Iterable[tuple[str, FolderRow]]]  # from the first on, each time it is called
 UNTIL_THE_END = "end"  # HD-EPIC's activities stop so
 _LOOKED_AT = 1000  # rows, by which it is known whether any has seconds and frame numbers: JSON's need not be alike
 
@@ -46,7 +46,7 @@ class Window(NamedTuple):
 class FileWindows:
     """The windows of a table's rows, told one by one, in their order. Columns called `ours` hold something else."""
 
-    def __init__(self, rows: Rows, video: Callable[[_Row], object], ours: Set[str]) -> None:
+    def __init__(self, rows: Rows, video: Callable[[FolderRow], object], ours: Set[str]) -> None:
         self._columns = lru_cache(1024)(lambda heading: time_columns(tuple(n for n in heading if n not in ours)))
         self._numbered: dict[str, Numbering] = {}
         self._agree: list[bool] = []
@@ -56,7 +56,7 @@ class FileWindows:
             self._numbered, agree = numberings(names, starts, stops, frames)
             self._agree = agree.tolist()
 
-    def of(self, index: int, where: str, row: _Row, rate_hz: Any, name: str, video: Path) -> Window:
+    def of(self, index: int, where: str, row: FolderRow, rate_hz: Any, name: str, video: Path) -> Window:
         """Of the row `index`, in the video that it calls `name`; `rate_hz`, where it says so, is that of its frame
         numbers. Raises UserError where there is no window."""
         columns = self._columns(tuple(row))
@@ -85,7 +85,7 @@ def _both(columns: TimeColumns) -> bool:
     return bool((columns.start or columns.stop) and (columns.start_frame or columns.stop_frame))
 
 
-def _told(columns: TimeColumns, row: _Row) -> tuple[float, float, tuple[float, float]]:
+def _told(columns: TimeColumns, row: FolderRow) -> tuple[float, float, tuple[float, float]]:
     """Start, stop and frame numbers; NaN for what is no number."""
     found = []
     for kind in columns[:4]:
@@ -97,7 +97,7 @@ def _told(columns: TimeColumns, row: _Row) -> tuple[float, float, tuple[float, f
     return found[0], found[1], (found[2], found[3])
 
 
-def _by_stamps(window: Window, row: _Row, first: Column | None, last: Column | None, video: Path) -> bool:
+def _by_stamps(window: Window, row: FolderRow, first: Column | None, last: Column | None, video: Path) -> bool:
     """Whether the frame numbers are those of an uneven video: no rate says so, its own stamps do."""
     ends = ((window.start_s, first), (window.stop_s, last))
     try:
@@ -122,7 +122,7 @@ def _to_the_end(start_s: float, video: Path) -> Window:
 
 
 def _by_numbers(
-    where: str, row: _Row, first: Column, last: Column, rate_hz: Any, numbering: Numbering | None, video: Path
+    where: str, row: FolderRow, first: Column, last: Column, rate_hz: Any, numbering: Numbering | None, video: Path
 ) -> Window:
     names = {"start_frame": row[first.name], "stop_frame": row[last.name]}
     start, stop = (number(where, names, name) for name in names)

@@ -28,7 +28,7 @@ NAN = float("nan")
 
 Bounds = tuple[float, float]  # least and greatest that a figure can be
 Array = NDArray[np.float64]
-_Limits = tuple[Array, Array]
+IntervalLimits = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def probability_of_improvement(ones: ArrayLike, others: ArrayLike) -> Interval:
     return Interval(value, low, high, n)
 
 
-def limits_of_mean(values: Array) -> _Limits:
+def limits_of_mean(values: Array) -> IntervalLimits:
     """Limits [...] for `mean_over_runs` of values [..., R, E].
 
     Runs, starts and the rest are crossed random effects, told apart by the method of moments, and each counts once:
@@ -181,7 +181,7 @@ def limits_of_mean(values: Array) -> _Limits:
     return _limits(values.mean((-1, -2)), half, values.shape[-1], UNIT_RANGE, wilson)
 
 
-def limits_of_difference(ones: Array, others: Array) -> _Limits:
+def limits_of_difference(ones: Array, others: Array) -> IntervalLimits:
     """Limits [...] for `difference_over_runs` of values [..., R, E] and [..., Q, E].
 
     As `limits_of_mean`, but Welch's t over the runs of both sides, and of the starts only what differs between the
@@ -272,7 +272,9 @@ def _jackknife(left_out: Array) -> float:
     return float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
 
 
-def _limits(value: Array, half: Array, n: int, bounds: Bounds, form: Callable[[Array, Array], _Limits]) -> _Limits:
+def _limits(
+    value: Array, half: Array, n: int, bounds: Bounds, form: Callable[[Array, Array], IntervalLimits]
+) -> IntervalLimits:
     """Limits of a figure from half its width; within bounds, those of `form` for as many yes-or-no outcomes as would
     give that width, and for `n` where nothing varies. Raises ValueError for a figure out of its bounds."""
     if not np.all(np.isfinite(bounds)):
@@ -289,14 +291,14 @@ def _limits(value: Array, half: Array, n: int, bounds: Bounds, form: Callable[[A
     return bounds[0] + width * low, bounds[0] + width * high
 
 
-def wilson(share: Array, n: Array) -> _Limits:
+def wilson(share: Array, n: Array) -> IntervalLimits:
     """Wilson's score limits for a share of n outcomes; n need not be whole."""
     middle, scale = share + Z**2 / (2 * n), 1 + Z**2 / n
     half = Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     return np.maximum((middle - half) / scale, 0), np.minimum((middle + half) / scale, 1)
 
 
-def clopper_pearson(share: Array, n: Array) -> _Limits:
+def clopper_pearson(share: Array, n: Array) -> IntervalLimits:
     """Clopper and Pearson's limits for a share of n outcomes; n need not be whole."""
     yes, no = share * n, (1 - share) * n
     low = np.where(yes > 0, betaincinv(np.maximum(yes, 1e-12), no + 1, 1 - ONE_SIDE), 0)

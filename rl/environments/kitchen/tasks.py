@@ -35,7 +35,7 @@ class HandleGrasp:
 
 
 @dataclass(frozen=True)
-class _View:
+class CameraAngles:
     """Where a camera stands around a task's centre."""
 
     azimuth: float  # degrees from straight before the kitchen (-y); positive: further right (+x)
@@ -47,14 +47,14 @@ class _View:
 class TaskViews:
     """The cameras of a task. `mirrored` is flipped left-right; the held-out ones are for reported evaluation only."""
 
-    front: _View = _View(0, 10, 1.75)
-    left: _View = _View(-18, 18, 1.75)
-    right: _View = _View(26, 20, 1.8)
-    high: _View = _View(4, 42, 1.75)
-    low: _View = _View(-12, -4, 1.7)
-    mirrored: _View = _View(-14, 30, 1.75)
-    held_out_1: _View = _View(14, 2, 1.85)
-    held_out_2: _View = _View(-30, 36, 1.75)
+    front: CameraAngles = CameraAngles(0, 10, 1.75)
+    left: CameraAngles = CameraAngles(-18, 18, 1.75)
+    right: CameraAngles = CameraAngles(26, 20, 1.8)
+    high: CameraAngles = CameraAngles(4, 42, 1.75)
+    low: CameraAngles = CameraAngles(-12, -4, 1.7)
+    mirrored: CameraAngles = CameraAngles(-14, 30, 1.75)
+    held_out_1: CameraAngles = CameraAngles(14, 2, 1.85)
+    held_out_2: CameraAngles = CameraAngles(-30, 36, 1.75)
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ MICROWAVE = Task(
     centre=(-0.75, 0.45, 1.80),
     # It stands in a corner: its views keep clear of the wall to its left.
     views=TaskViews(
-        front=_View(0, 12, 1.75),
-        left=_View(-16, 20, 1.8),
-        right=_View(26, 30, 1.8),
-        high=_View(8, 48, 1.75),
-        low=_View(-8, -1, 1.6),
-        mirrored=_View(-12, 34, 1.8),
-        held_out_1=_View(14, 6, 1.85),
-        held_out_2=_View(-18, 50, 1.8),
+        front=CameraAngles(0, 12, 1.75),
+        left=CameraAngles(-16, 20, 1.8),
+        right=CameraAngles(26, 30, 1.8),
+        high=CameraAngles(8, 48, 1.75),
+        low=CameraAngles(-8, -1, 1.6),
+        mirrored=CameraAngles(-12, 34, 1.8),
+        held_out_1=CameraAngles(14, 6, 1.85),
+        held_out_2=CameraAngles(-18, 50, 1.8),
     ),
     grasp=HandleGrasp((-1.013, -1.596, 2.146, -1.533, -1.016, 0.92, -0.452), 0.26, True),
 )
@@ -148,14 +148,14 @@ HINGE = Task(
     part_bodies=("hingeleftdoor", "hingerightdoor"),
     centre=(-0.50, 0.60, 2.58),
     views=TaskViews(
-        front=_View(-8, 8, 1.75),
-        left=_View(-27, 14, 1.7),
-        right=_View(24, 16, 1.8),
-        high=_View(5, 42, 1.75),
-        low=_View(-24, -12, 1.7),
-        mirrored=_View(-20, 28, 1.75),
-        held_out_1=_View(14, -3, 1.85),
-        held_out_2=_View(-56, 32, 1.75),
+        front=CameraAngles(-8, 8, 1.75),
+        left=CameraAngles(-27, 14, 1.7),
+        right=CameraAngles(24, 16, 1.8),
+        high=CameraAngles(5, 42, 1.75),
+        low=CameraAngles(-24, -12, 1.7),
+        mirrored=CameraAngles(-20, 28, 1.75),
+        held_out_1=CameraAngles(14, -3, 1.85),
+        held_out_2=CameraAngles(-56, 32, 1.75),
     ),
     grasp=HandleGrasp((-0.751, -0.659, 1.219, -1.588, -0.243, 1.269, 0.847), 0.15, False, -0.008),
 )
@@ -179,14 +179,14 @@ SLIDE = Task(
     part_bodies=("slidelink",),
     centre=(0.25, 0.65, 2.58),
     views=TaskViews(
-        front=_View(8, 8, 1.75),
-        left=_View(-18, 18, 1.75),
-        right=_View(44, 14, 1.75),
-        high=_View(-4, 42, 1.75),
-        low=_View(26, -12, 1.7),
-        mirrored=_View(28, 28, 1.75),
-        held_out_1=_View(18, -3, 1.85),
-        held_out_2=_View(56, 32, 1.75),
+        front=CameraAngles(8, 8, 1.75),
+        left=CameraAngles(-18, 18, 1.75),
+        right=CameraAngles(44, 14, 1.75),
+        high=CameraAngles(-4, 42, 1.75),
+        low=CameraAngles(26, -12, 1.7),
+        mirrored=CameraAngles(28, 28, 1.75),
+        held_out_1=CameraAngles(18, -3, 1.85),
+        held_out_2=CameraAngles(56, 32, 1.75),
     ),
     grasp=HandleGrasp((-0.61, -0.849, 0.759, -1.929, -0.625, 0.905, 1.103), -0.49, False),
 )
