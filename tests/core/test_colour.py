@@ -203,6 +203,39 @@ def test_what_was_made_of_high_range_before_it_was_converted_is_made_again(tmp_p
     assert video_digest(high) != of_bytes(high)
 
 
+def tagged_by_its_file(path: Path, code: np.ndarray, curve: int, primaries: int, matrix: int) -> Path:
+    """A video of one colour whose images do not say how it is to be taken; the file does."""
+    unknown = "colorprim=unknown:transfer=unknown:colormatrix=unknown:lossless=1:log-level=none"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx265", rate=25, options={"x265-params": unknown})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"  # type: ignore[union-attr]
+        about = stream.codec_context
+        about.color_trc, about.color_primaries, about.colorspace = curve, primaries, matrix  # type: ignore[union-attr]
+        for t in range(3):
+            frame = av.VideoFrame(64, 64, "yuv420p10le")
+            for plane, value in zip(frame.planes, planes(code, 10, matrix, False), strict=True):
+                plane.update(np.full(plane.buffer_size // 2, value, "<u2").tobytes())
+            frame.pts, frame.time_base = t, Fraction(1, 25)
+            file.mux(stream.encode(frame))  # type: ignore[union-attr]
+        file.mux(stream.encode())  # type: ignore[union-attr]
+    return path
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mov", "v.mkv"])
+@pytest.mark.parametrize(("curve", "primaries", "matrix"), [(PQ, 9, 9), (HLG, 9, 9), (SDR, 1, 1)])
+def test_what_the_images_do_not_say_of_their_colours_the_file_says(tmp_path, name, curve, primaries, matrix):
+    rgb = (200, 60, 40)
+    code = np.array(rgb) / 255 if curve == SDR else code_of(rgb, curve)
+    path = tagged_by_its_file(tmp_path / name, code, curve, primaries, matrix)
+    video = VideoFrames(path)
+    told = video.remarks  # as `mpr find` asks for them: before an image is read
+    assert ("high range" in " ".join(told)) == (curve != SDR)
+    for t in (0, 2, 1):
+        assert np.abs(video[t].reshape(-1, 3).mean(0) - rgb).max() <= 6
+    assert VideoFrames(path).remarks == told
+    assert video_digest(path) != hashlib.sha256(str(path.stat().st_size).encode() + 2 * path.read_bytes()).digest()
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize("curve", ["hlg", "pq"])
 def test_ten_bit_films_of_a_phone_come_in_their_colour(shared_data, curve):

@@ -20,7 +20,7 @@ from mpr.core.data.video import (
     VIDEO_ERRORS,
     VideoFrames,
     container_start,
-    display_of,
+    first_display,
     first_image,
     is_there,
     open_video_stream,
@@ -157,8 +157,7 @@ def _header(path: Path) -> _Header:
         end = None if seconds is None else first_s + seconds
         width, height, changed = stream.width, stream.height, ""
         with suppress(*VIDEO_ERRORS):  # which is found when it is read
-            if frame := next(container.decode(stream), None):
-                display = display_of(path, container, stream, frame)
+            if display := first_display(path, container, stream):
                 (width, height), changed = display.size, display.changed
         return _Header(VideoInfo(end, float(mean) if mean else None, width, height), first_s, even, changed)
 

@@ -7,18 +7,21 @@ High range (HDR; HLG and PQ of ITU-R BT.2100) is brought to BT.709 here by the l
 inverse OETF or PQ's EOTF, the primaries from BT.2020, then BT.709's OETF. Reference white, 203 cd/m2 in PQ and 75 % in
 HLG (ITU-R BT.2408), becomes 255. The tone curve is a straight line up to there, and what is brighter is cut off at 255:
 colours that standard range can hold come back as they were. Standard range with wide primaries takes the same way.
+
+What images do not say of themselves, the file that holds them may (MP4's `colr`, Matroska's `Colour`).
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import cv2
 import numpy as np
 from av.video.reformatter import ColorPrimaries as Primaries
 from av.video.reformatter import ColorTrc as Curve
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 HDR: dict[int, str] = {Curve.ARIB_STD_B67: "HLG", Curve.SMPTE2084: "PQ"}
@@ -46,6 +49,32 @@ UNTAGGED, BT2020, CONSTANT_LUMINANCE = 2, 9, 10  # ISO/IEC 23091-2, matrices; 2 
 HD = 576  # lines; players take a larger image without a tagged matrix for BT.709
 WHITE_CD_M2, WHITE_HLG = 203.0, 0.75  # of reference white, ITU-R BT.2408, table 1
 _LEVELS = 4096  # of linear light, between black and reference white
+
+
+class ColourTags(NamedTuple):
+    """What a file says of its images' colours, in the codes of ISO/IEC 23091-2: it counts where they say nothing."""
+
+    primaries: int = UNTAGGED
+    curve: int = UNTAGGED
+    matrix: int = UNTAGGED
+    extent: int = 0  # FFmpeg's: 1 limited range, 2 full
+
+    @classmethod
+    def of(cls, stream: VideoStream) -> ColourTags:
+        """To be asked before an image is decoded: a decoder writes the image's own over them."""
+        about = stream.codec_context
+        return cls(*map(int, (about.color_primaries, about.color_trc, about.colorspace, about.color_range)))
+
+    def complete(self, frame: av.VideoFrame) -> None:
+        """Give a frame those that it does not have; RGB has no matrix."""
+        if frame.color_primaries == UNTAGGED:
+            frame.color_primaries = self.primaries
+        if frame.color_trc == UNTAGGED:
+            frame.color_trc = self.curve
+        if frame.colorspace == UNTAGGED and not frame.format.is_rgb:
+            frame.colorspace = self.matrix
+        if frame.color_range == 0:
+            frame.color_range = self.extent
 
 
 def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from mpr.core.data.colour import colour_remarks, converted, to_rgb
+from mpr.core.data.colour import ColourTags, colour_remarks, converted, to_rgb
 from mpr.core.data.orientation import Orientation, rotation_matrix
 
 COVER = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -48,11 +48,14 @@ class Display:
     orientation: Orientation
     remarks: tuple[str, ...]  # what a user is told of the images
     changed: str  # what they undergo beside a turn, in a few words; of most videos nothing
+    tags: ColourTags
 
     @classmethod
-    def of(cls, container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> Display:
+    def of(cls, container: InputContainer, stream: VideoStream, frame: av.VideoFrame, tags: ColourTags) -> Display:
         """Of a stream's first frame. Raises ValueError for a display matrix that turns by no right angle."""
         stored = frame.width, frame.height
+        own = _colours(frame)
+        tags.complete(frame)
         stretched = square_size(*stored, stream.sample_aspect_ratio)
         told, matrix = colour_remarks(frame), _matrix(frame)
         way = Orientation.of_matrix(matrix) if matrix else Orientation()
@@ -63,8 +66,9 @@ class Display:
         if (count := len(_films(container))) > 1:
             told.append(f"stream {stream.index} is taken, of {count} video streams")
         changed = [converted(frame), "mirrored" * way.mirrors, _size(stretched) * (stretched != stored)]
+        changed.append("colours by the file's tags" * (own != _colours(frame)))
         changed.append(f"stream {stream.index}" * (stream != container.streams.video[0]))
-        return cls(stored, stretched, frame.rotation, way, tuple(told), " ".join(filter(None, changed)))
+        return cls(stored, stretched, frame.rotation, way, tuple(told), " ".join(filter(None, changed)), tags)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -80,6 +84,7 @@ class Display:
 
     def image(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """uint8 RGB [H, W, 3] as shown. Raises av.error.FFmpegError for colours unknown here."""
+        self.tags.complete(frame)
         image = to_rgb(frame)
         if self.stretched != self.stored:
             image = cv2.resize(image, self.stretched, interpolation=cv2.INTER_LINEAR)
@@ -94,6 +99,10 @@ def square_size(width: int, height: int, ratio: Fraction | None) -> tuple[int, i
     if ratio is None or abs(ratio - 1) < SQUARE or not 1 / LONGEST_PIXEL <= ratio <= LONGEST_PIXEL:
         return width, height
     return (round(width * ratio), height) if ratio > 1 else (width, round(height / ratio))
+
+
+def _colours(frame: av.VideoFrame) -> tuple[int, ...]:
+    return frame.color_primaries, frame.color_trc, frame.colorspace, frame.color_range
 
 
 def _matrix(frame: av.VideoFrame) -> bytes | None:

@@ -24,6 +24,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from mpr.core.data.colour import ColourTags
 from mpr.core.data.display import Display, shown_stream
 from mpr.core.data.stamps import FORWARD_S, FrameStamp, anew
 from mpr.core.errors import BadVideo
@@ -73,6 +74,7 @@ class VideoFrames:
         self._index = {pts: i for i, pts in enumerate(self._pts)}
         self.times = index.times
         self._display: Display | None = None
+        self._tags = ColourTags()
         self._container: Any = None
         self._decoder: Any = None
         self._at = -1  # index of the frame held
@@ -117,6 +119,7 @@ class VideoFrames:
     def _open(self) -> None:
         if self._container is None:
             self._container = av.open(str(self.path), metadata_errors="replace")
+            self._tags = ColourTags.of(self._container.streams[self._stream])
         self._frame, self._at = None, -1
 
     def _next(self, t: int) -> None:
@@ -128,7 +131,9 @@ class VideoFrames:
             except (StopIteration, *VIDEO_ERRORS) as error:
                 raise BadVideo(f"video {self.path} is truncated: frame {t} of {len(self)} does not decode") from error
             display = self._display  # None: at the start of the file
-            display = display or display_of(self.path, self._container, self._container.streams[self._stream], frame)
+            if display is None:
+                stream = self._container.streams[self._stream]
+                display = display_of(self.path, self._container, stream, frame, self._tags)
             self._display, index = display, self._index.get(frame.pts)
             if change := display.change(frame):
                 raise BadVideo(f"video {self.path}: {_when(self.times, index)} its {change}: {_CUT}")
@@ -185,15 +190,24 @@ def open_video_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]
 def displayed(path: Path) -> Display:
     """How a video is shown, by its first image. Raises BadVideo."""
     with open_video_stream(path) as (container, stream):
-        if frame := next(container.decode(stream), None):
-            return display_of(path, container, stream, frame)
+        if display := first_display(path, container, stream):
+            return display
     raise BadVideo(f"video {path} has no frames")
 
 
-def display_of(path: Path, container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> Display:
-    """The same, of a file that is open, by its first image. Raises BadVideo for one that no window shows upright."""
+def first_display(path: Path, container: InputContainer, stream: VideoStream) -> Display | None:
+    """The same, of a file that was just opened; None where it has no image. Raises BadVideo."""
+    tags = ColourTags.of(stream)
+    frame = next(container.decode(stream), None)
+    return frame and display_of(path, container, stream, frame, tags)
+
+
+def display_of(
+    path: Path, container: InputContainer, stream: VideoStream, frame: av.VideoFrame, tags: ColourTags
+) -> Display:
+    """The same, by the first image and the file's tags. Raises BadVideo for one that no window shows upright."""
     try:
-        return Display.of(container, stream, frame)
+        return Display.of(container, stream, frame, tags)
     except ValueError as error:
         raise BadVideo(f"video {path}: its display matrix {error}: encode it anew, upright") from error
 
@@ -260,11 +274,11 @@ def _refuse_change(path: Path, index: _Index) -> None:
         suppress(BadVideo),
         open_video_stream(path) as (container, stream),
     ):  # what does not decode is found when it is read
-        first = next(container.decode(stream), None)
+        first = first_display(path, container, stream)
         container.seek(index.pts[index.keys[-1]], stream=stream, backward=True)
         last = next(container.decode(stream), None)
-        if first and last and (shown := display_of(path, container, stream, first)).change(last):
-            display = shown
+        if first and last and first.change(last):
+            display = first
     if display is None:
         return
     with open_video_stream(path) as (container, stream):
