@@ -79,6 +79,15 @@ def test_what_is_no_time_is_refused(wrong):
         ("video_start_sec", "video_end_sec", float),
         ("start_ms", "end_ms", lambda s: int(1000 * s)),
         ("begin", "end", float),
+        ("start_us", "stop_us", lambda s: int(1e6 * s)),
+        ("start_time_ns", "end_time_ns", lambda s: int(1e9 * s)),
+        ("start_minutes", "end_minutes", lambda s: s / 60),
+        ("starttime", "endtime", clock),
+        ("STARTTIME", "ENDTIME", float),
+        ("tstart", "tend", float),
+        ("from_timestamp", "to_timestamp", float),
+        ("from_s", "until_s", float),
+        ("start_hms", "end_hms", clock),
     ],
 )
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "json"])
@@ -105,6 +114,32 @@ def test_of_two_names_of_one_time_the_clearer_is_read_and_other_words_are_no_tim
     )
     assert [c.name for c in columns.stop] == ["end_s", "end_time", "end", "segment_end_s"] and not columns.start
     assert [c.name for c in columns.stop_frame] == ["frame_end"] and columns.others == ()
+
+
+def test_units_in_names_that_say_no_start_and_words_that_look_like_one_are_no_times():
+    columns = time_columns(("to", "from", "from_room", "minutes", "us", "weekends", "tender", "target", "startsmart"))
+    assert columns.all == ()
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"start_min": 1, "start_sec": 5, "end_min": 1, "end_sec": 7}, "'start_sec' is 5 and 'start_min' is 1"),
+        ({"start_sec": 5, "start_ms": 250, "end_sec": 7, "end_ms": 0}, "'start_sec' is 5 and 'start_ms' is 250"),
+        ({"start_min": 0, "start_sec": 5, "end_min": 1, "end_sec": 7}, "'end_sec' is 7 and 'end_min' is 1"),
+        ({"start_min": 0, "start_sec": 5, "end_min": 0, "end_sec": 7}, (5.0, 7.0)),
+        ({"start_min": 1.1, "start_sec": 66, "end_min": 1.2, "end_sec": 72}, (66.0, 72.0)),
+        ({"start_s": 1, "start_ms": 600, "end_s": 3, "end_ms": 2600}, (1.0, 3.0)),
+        ({"start_minute": 1, "start_time": "1:05", "end_minute": 1, "end_time": "1:07"}, (65.0, 67.0)),
+    ],
+)
+def test_a_time_in_parts_is_refused_and_one_told_twice_is_taken(cells, said, tmp_path, capsys):
+    write(tmp_path / "t.csv", [{"video": "a", "text": "opens it", **cells}])
+    if not isinstance(said, str):
+        assert found(tmp_path)[0] == [said]
+        return
+    assert mpr(["find", "--folder", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
+    assert f"line 2: {said}: two times, or parts of one?" in capsys.readouterr().err
 
 
 def test_frame_numbers_that_agree_with_the_video_are_no_news(tmp_path):

@@ -18,6 +18,7 @@ from tracking.sources.tables import number
 from tracking.sources.times import (
     Column,
     TimeColumns,
+    clearest_seconds,
     column_seconds,
     filled_columns,
     first_filled,
@@ -65,10 +66,11 @@ class FileWindows:
         used = {column.name for column in (start, stop, first, last) if column is not None}
         unread = tuple(n for n in filled_columns(row, columns.all) if n not in used)
         if start is not None and stop is not None:
-            start_s = column_seconds(where, row, start, "start_s")
+            start_s = clearest_seconds(where, row, columns.start, "start_s")
             if str(row[stop.name]).strip().lower() == UNTIL_THE_END:
                 return _to_the_end(start_s, video)._replace(unread=unread)
-            window = Window(start_s, column_seconds(where, row, stop, "stop_s"), BY_SECONDS, "", numbering, unread)
+            stop_s = clearest_seconds(where, row, columns.stop, "stop_s")
+            window = Window(start_s, stop_s, BY_SECONDS, "", numbering, unread)
             if not self._agree or self._agree[index] or _by_stamps(window, row, first, last, video):
                 return window
             return window._replace(unfit=CONTRADICTS)
