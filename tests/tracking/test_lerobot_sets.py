@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,14 @@ from typing import Any
 import pytest
 
 from mpr.cli import main as mpr
+from mpr.core.data.boundaries import STAMPS, Boundaries
 from mpr.core.errors import UserError
 from tests.toy_sources import dump, film, read
 from tracking.sources import lerobot
 from tracking.sources.lerobot_info import height_width
 from tracking.sources.query import Query
 from tracking.sources.video_info import VideoInfo
+from tracking.sources.windows import widened
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow, the extra `lerobot`, is not installed")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -108,6 +112,29 @@ def test_format_2_says_the_same_of_videos_of_their_own(tmp_path):
     assert [(e["start_s"], e["stop_s"]) for e in lines] == [
         (pytest.approx(1.5 / 12.5), pytest.approx(3.5 / 12.5)), (0.0, pytest.approx(3.5 / 12.5))
     ]  # fmt: skip
+
+
+def test_a_task_of_one_frame_is_left_out_and_not_handed_to_tracking(tmp_path, capsys):
+    root = v3(tmp_path / "set", "0001", "0011")
+    film(root / f"videos/{FRONT}/chunk-000/file-000.mp4", frames=8, rate=10.0)
+    assert mpr(["find", "--lerobot", str(root), "--sheet", "0", "--out", str(tmp_path / "run")]) == 0
+    assert "1 left out: one frame, a transition needs two" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "run/manifest.jsonl").read_text().splitlines()]
+    assert [e["uid"] for e in lines] == ["set-000000-0", "set-000001-0", "set-000001-1"]
+
+
+@pytest.mark.parametrize(
+    ("stop", "stop_included", "named"),
+    [(1.1, False, 1), (1.2, False, 2), (1.0, False, 0), (1.1, True, 2), (1.004, True, 1), (0.9, True, 0)],
+)
+def test_frames_that_stamps_name_are_counted_at_the_videos_rate(tmp_path, stop, stop_included, named):
+    (whole,), _ = read(lerobot.lerobot_actions, v3(tmp_path / "set", "0" * 40), "")
+    action = replace(whole, start_s=1.0, stop_s=stop, boundaries=Boundaries(STAMPS, 1.0, stop, stop_included))
+    widened(action, action.info, reasons := Counter())
+    assert (
+        reasons
+        == {0: {"left out: empty window": 1}, 1: {"left out: one frame, a transition needs two": 1}, 2: {}}[named]
+    )
 
 
 def test_several_tasks_without_their_frames_are_taken_whole_and_said(tmp_path, capsys):

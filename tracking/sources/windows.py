@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from mpr.core.data.boundaries import NUMBERS, Boundaries
 from mpr.core.errors import NoSuchFrame
 from tracking.sources.action import VideoAction
 from tracking.sources.manifest import Entry, as_uid
@@ -43,11 +44,9 @@ def widened(action: VideoAction, info: VideoInfo | None, reasons: Counter[str]) 
     at = action.boundaries
     if not at.name_frames or not (math.isfinite(action.start_s) and math.isfinite(action.stop_s)):
         return action
-    if at.stop < at.start or (at.stop == at.start and not at.stop_included):
-        reasons["left out: empty window"] += 1
-        return None
-    if at.stop == at.start:
-        reasons["left out: one frame, a transition needs two"] += 1
+    named = _named(at, info)
+    if named < 2:
+        reasons["left out: " + ("one frame, a transition needs two" if named == 1 else "empty window")] += 1
         return None
     try:
         between = between_frames(action.video, at, info)
@@ -56,6 +55,15 @@ def widened(action: VideoAction, info: VideoInfo | None, reasons: Counter[str]) 
         return None
     start, stop = between or (action.start_s, action.stop_s)
     return dataclasses.replace(action, start_s=start, stop_s=stop)
+
+
+def _named(at: Boundaries, info: VideoInfo | None) -> int:
+    """How many frames are named; of stamps at a rate that nobody knows, two for more than one."""
+    if at.stop < at.start:
+        return 0
+    rate = 1.0 if at.mean == NUMBERS else (info and info.rate_hz) or 0.0
+    apart = round((at.stop - at.start) * rate) if rate else int(at.stop > at.start) * (2 - at.stop_included)
+    return apart + at.stop_included
 
 
 def end_of(action: VideoAction, info: VideoInfo | None) -> float | None:
