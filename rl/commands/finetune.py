@@ -30,7 +30,7 @@ def _plan(config: FinetuneConfig) -> None:
         inputs["predictor"] = config.predictor
     facts: dict[str, object] = {}
     if config.kind.sizes is not None:
-        observation, action, steps = config.kind.sizes
-        facts["replay buffer, MB"] = round(buffer_bytes(config.buffer, observation, action) / 1e6, 1)
+        facts["replay buffer, MB"] = round(buffer_bytes(config.buffer, *config.kind.sizes) / 1e6, 1)
+    if (steps := config.kind.step_limit(config.asked)) is not None:
         facts["updates at most"] = config.critic_lessons + round(config.utd * steps * config.episodes)
     print_plan(config, inputs, facts, config.out)
