@@ -8,10 +8,12 @@ from mpr.core.config import parse_config, print_plan
 from rl.environments.kitchen.config import KitchenDemosConfig
 from rl.environments.kitchen.opening import kitchen_opening
 
+_OF_PRACTICE = ("env", "env_options", "residual_scale")  # what a setting's file says to practice alone
+
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr demos`: collects as many demonstrations as are asked for."""
-    config, dry_run = parse_config(KitchenDemosConfig, argv, prog="mpr demos")
+    config, dry_run = parse_config(KitchenDemosConfig, argv, "mpr demos", others=_OF_PRACTICE)
     if dry_run:
         frames = kitchen_opening(config.task, config).step_limit + 1
         images = config.num_demos * frames * len(config.views) * config.size**2 * 3

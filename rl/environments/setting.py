@@ -15,6 +15,7 @@ from rl.policies.actor import RESIDUAL_SCALE
 
 ENVIRONMENT = "kitchen:microwave"
 ZERO = Path("zero")  # in a base policy's place: none
+SAID_TO_DEMOS = ("task", "start")  # by a setting's file; to practice and evaluation it says env and env_options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ from rl.residual.train import find_demonstrations
 from tests.rl.made_demonstrations import made
 from tests.toy_reach import Chunked, demonstrate, learner, wrapped
 
-FURTHER = {"goal_travel": 0.7, "shown_travel": 0.45}
+FURTHER: dict[str, Any] = {"goal_travel": 0.7, "shown_travel": 0.45}
 MICROWAVE = "kitchen:microwave"
 
 
