@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -129,7 +128,8 @@ def short_episodes(request: pytest.FixtureRequest) -> Iterator[None]:
     from rl.environments.kitchen.environment import KitchenEnvironment
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(with_base, "KitchenEnvironment", partial(KitchenEnvironment, step_limit=request.module.STEPS))
+        short = {"step_limit": request.module.STEPS}
+        patch.setattr(with_base, "KitchenEnvironment", lambda task, **asked: KitchenEnvironment(task, **asked | short))
         yield
 
 

@@ -200,7 +200,7 @@ def test_a_start_option_of_the_kitchen(capsys: pytest.CaptureFixture[str]) -> No
         said = {"demos": "{}", "finetune": "start={}"}[verb[0]]
         assert main([*verb, said.format("clutter"), "--dry-run"]) == 0
         assert main([*verb, said.format("mess"), "--dry-run"]) == 2
-        assert "no start option 'mess'; there is shut, ajar, clutter" in capsys.readouterr().err
+        assert "no start option 'mess'; there is shut, ajar, part_open, clutter" in capsys.readouterr().err
 
 
 def test_a_task_of_the_simulated_arm(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,12 +24,17 @@ An item that holds a comma needs quotes of its own, unless it is a path that exi
 
 
 def parse_config(
-    config_class: type[C], argv: Sequence[str], prog: str, presets: Mapping[str, Mapping[str, Any]] | None = None
+    config_class: type[C],
+    argv: Sequence[str],
+    prog: str,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    others: Collection[str] = (),
 ) -> tuple[C, bool]:
     """Returns the config and whether --dry-run was asked. `--config FILE` is read first, `--key value` overrides it.
 
     A config in which one value follows from another says so in a method `resolved`, and is returned as that has it.
-    `presets`: what `--preset NAME` sets, below both. Raises UserError for an unknown key or preset, a wrong type, a
+    `presets`: what `--preset NAME` sets, below both. `others`: keys of a file that are for other commands, which may be
+    given the same one: they are passed over. Raises UserError for an unknown key or preset, a wrong type, a
     refused value or a missing file.
     """
     argv = list(argv)
@@ -47,7 +52,8 @@ def parse_config(
         raise SystemExit(0)
     try:
         said = dict(presets[preset]) if presets and preset else {}
-        said = merged(said, fields_of("", _read_file(file), config_class)) if file else said
+        of_file = {key: value for key, value in _read_file(file).items() if key not in others} if file else {}
+        said = merged(said, fields_of("", of_file, config_class))
     except UserError as error:
         raise UserError(f"{prog}: {file}: {error}; see {prog} --help") from error
     try:

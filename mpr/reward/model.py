@@ -32,6 +32,7 @@ class Given:
     predictor: Path | None = None  # run folder of `mpr train`; there for a reward that predicts
     track: Track | None = None  # there for a reward that sees
     motion_threshold_px: float = MOTION_THRESHOLD_PX  # pixels of 256: a point tracked to move less counts 0
+    goal_travel: float | None = None  # opening that counts as success, in the task's unit; None: the task's own
 
 
 class RewardModel(ABC):

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 from mpr.core.config import parse_config, print_plan
 from rl.environments.kitchen.config import KitchenDemosConfig
-from rl.environments.kitchen.setting import KITCHEN_STEP_LIMIT
+from rl.environments.kitchen.opening import kitchen_opening
+
+_OF_PRACTICE = ("env", "env_options", "residual_scale")  # what a setting's file says to practice alone
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr demos`: collects as many demonstrations as are asked for."""
-    config, dry_run = parse_config(KitchenDemosConfig, argv, prog="mpr demos")
+    config, dry_run = parse_config(KitchenDemosConfig, argv, "mpr demos", others=_OF_PRACTICE)
     if dry_run:
-        images = config.num_demos * (KITCHEN_STEP_LIMIT + 1) * len(config.views) * config.size**2 * 3
+        frames = kitchen_opening(config.task, config).step_limit + 1
+        images = config.num_demos * frames * len(config.views) * config.size**2 * 3
         most = (config.num_demos * 0.2e6 + images) * (2 if config.minari else 1)
         facts = {"from": config.source or "the scripted expert", "size": f"at most {most / 1e6:.0f} MB"}
         return print_plan(config, inputs={}, facts=facts, out=config.out)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from mpr.core.config import parse_config, print_plan
 from rl.environments.kind import is_trained
 from rl.environments.practice import Stopped
+from rl.environments.setting import SAID_TO_DEMOS
 from rl.evaluation.config import BASE_NAME, EvaluateConfig
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr evaluate`: plays every policy's episodes and reports; it can be stopped and resumed."""
-    config, dry_run = parse_config(EvaluateConfig, argv, prog="mpr evaluate")
+    config, dry_run = parse_config(EvaluateConfig, argv, "mpr evaluate", others=(*SAID_TO_DEMOS, "residual_scale"))
     inputs = {path.name: path for path in config.residuals}
     if is_trained(config.base, config.kind):
         inputs[BASE_NAME] = config.base

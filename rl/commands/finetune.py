@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from mpr.core.config import parse_config, print_plan
 from rl.environments.kind import is_trained
+from rl.environments.setting import SAID_TO_DEMOS
 from rl.residual.config import FinetuneConfig, buffer_bytes
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr finetune`: trains a residual policy on a frozen base policy."""
-    config, dry_run = parse_config(FinetuneConfig, argv, prog="mpr finetune")
+    config, dry_run = parse_config(FinetuneConfig, argv, "mpr finetune", others=SAID_TO_DEMOS)
     if dry_run:
         return _plan(config)
     from rl.residual.train import finetune
@@ -30,7 +31,7 @@ def _plan(config: FinetuneConfig) -> None:
         inputs["predictor"] = config.predictor
     facts: dict[str, object] = {}
     if config.kind.sizes is not None:
-        observation, action, steps = config.kind.sizes
-        facts["replay buffer, MB"] = round(buffer_bytes(config.buffer, observation, action) / 1e6, 1)
+        facts["replay buffer, MB"] = round(buffer_bytes(config.buffer, *config.kind.sizes) / 1e6, 1)
+    if (steps := config.kind.step_limit(config.asked)) is not None:
         facts["updates at most"] = config.critic_lessons + round(config.utd * steps * config.episodes)
     print_plan(config, inputs, facts, config.out)

@@ -8,6 +8,7 @@ was no teacher but a person who led the arm, what was sent is what was meant.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,21 @@ def check_sizes(demonstrations: Sequence[Episode], state_size: int, action_size:
             raise BadDemonstration(
                 f"demonstration {demonstration.seed} has {there[0]} state and {there[1]} action dimensions, "
                 f"wanted are {state_size} and {action_size}: it is of another robot or observation"
+            )
+
+
+def cut_off(demonstration: Episode) -> Episode:
+    """The same episode as one that time was up for, short of its goal: what led there is shown, success is not."""
+    return replace(demonstration, terminated=False, truncated=True, success=False)
+
+
+def check_ends_short(demonstrations: Sequence[Episode]) -> None:
+    """Raises BadDemonstration for one that shows the success which only practice is to find."""
+    for demonstration in demonstrations:
+        if demonstration.success or not demonstration.truncated:
+            raise BadDemonstration(
+                f"demonstration {demonstration.seed} ends in success, with --shown_travel none may: make some with the "
+                "same options (`mpr demos`)"
             )
 
 

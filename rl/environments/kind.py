@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from mpr.core.errors import UserError
-from rl.environments.setting import RewardView, Setting
+from rl.environments.setting import RewardView, Setting, said_of_doors
 from rl.policies.registry import is_named
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ class EnvironmentKind:
 
     seen: ClassVar[bool] = False  # whether `track` shows rewards what a camera saw
     bases: ClassVar[tuple[str, ...]] = ()  # of its own that `--base` may name, beside rl.policies.registry's
-    sizes: ClassVar[tuple[int, int, int] | None] = None  # of observation and action, and the most steps of an episode
+    sizes: ClassVar[tuple[int, int] | None] = None  # of observation and action
     filmed: ClassVar[bool] = False  # whether `film` shows anything
 
     def check(self, setting: Setting) -> None:
         """Raises UserError for what cannot be, before anything is opened."""
-        if setting.ajar or setting.full_open:
-            raise UserError(f"--ajar and --full_open are the kitchen's, not --env {setting.env}'s")
+        if asked := said_of_doors(setting):
+            told = " and ".join(f"--{name}" for name in asked)
+            raise UserError(f"{told}: only the kitchen has such a door, --env {setting.env} has none; leave it out")
 
     def gives(self, env: str, reward: type[RewardModel]) -> bool:
         """Whether it has what a reward is made of."""
@@ -53,6 +54,14 @@ class EnvironmentKind:
     def goal(self, setting: Setting) -> str:
         """What success means, in a word or two: demonstrations of another one are refused. Empty: any will do."""
         return ""
+
+    def ends_short(self, setting: Setting) -> bool:
+        """Whether its demonstrations end short of success: one that shows it is refused."""
+        return False
+
+    def step_limit(self, setting: Setting) -> int | None:
+        """The most steps of an episode, where that is known before one is opened."""
+        return None
 
     def make(self, setting: Setting) -> gymnasium.Env:
         """The environment that `setting.name` and `setting.options` ask for. Raises UserError."""

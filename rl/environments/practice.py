@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from rl.policies.base_policy import BasePolicy
 
 
+# what an info may tell of a thing that opens: in its unit, but for the first and the last
+TRAVELS = ("opened", "travel", "furthest_travel", "beyond_shown")
+
+
 class Stopped(Exception):
     """Whoever looks after the environment wants no further episode."""
 
@@ -28,7 +32,7 @@ class PracticeEnvironment(Protocol):
     Action [A] in [-1, 1]: the residual.
 
     An `info` holds `is_success`; and of a step that is no sample to learn from, `unsent` (the action was held back) or
-    `gap` (the step took longer than one does: `mpr.core.data.steps`).
+    `gap` (the step took longer than one does: `mpr.core.data.steps`). What opens something tells of TRAVELS.
     """
 
     state_slice: slice
@@ -65,7 +69,7 @@ class PracticeEnvironment(Protocol):
     def finished(self) -> Episode | None:
         """The last complete episode, with what a simulator or cameras saw of it where they were asked to.
 
-        Its log holds `reward` [T], the environment's own.
+        Its log holds `reward` [T], the environment's own; its `about` what the last info told of TRAVELS.
         """
         ...
 

@@ -22,6 +22,7 @@ from mpr.core.data.episode import Episode
 from mpr.core.data.scene import SceneRecording
 from mpr.core.data.step_log import StepLog
 from mpr.core.errors import UserError
+from rl.environments.practice import TRAVELS
 from rl.environments.setting import Setting
 from rl.environments.starts import OwnStarts, Starts
 from rl.policies.actor import RESIDUAL_SCALE
@@ -147,7 +148,7 @@ class ResidualEnvironment(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.floa
         self.has_success |= "success" in info or "is_success" in info
         success = bool(info.get("success", info.get("is_success", False)))
         if terminated or truncated:
-            self.finished = self._episode(terminated, truncated, success)
+            self.finished = self._episode(terminated, truncated, success, info)
         told = {**info, "is_success": success, "seed": self.seed}
         return self._observation(), float(reward), terminated, truncated, told
 
@@ -177,7 +178,7 @@ class ResidualEnvironment(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.floa
     def _observation(self) -> NDArray[np.float32]:
         return observe(self._states[-1], self._bases[-1])
 
-    def _episode(self, terminated: bool, truncated: bool, success: bool) -> Episode:
+    def _episode(self, terminated: bool, truncated: bool, success: bool, info: dict[str, Any]) -> Episode:
         steps = len(self._executed)
         return Episode(
             states=np.array(self._states, np.float64),
@@ -192,5 +193,5 @@ class ResidualEnvironment(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.floa
             log=StepLog(reward=np.array(self._rewards)),
             seed=self.seed,
             rate_hz=self.rate_hz,
-            about={"residual_scale": self.residual_scale},
+            about={"residual_scale": self.residual_scale, **{name: info[name] for name in TRAVELS if name in info}},
         )

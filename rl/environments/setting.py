@@ -9,19 +9,36 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mpr.core.config import Range
 from mpr.reward.agreement import MOTION_THRESHOLD_PX
 from rl.policies.actor import RESIDUAL_SCALE
 
 ENVIRONMENT = "kitchen:microwave"
 ZERO = Path("zero")  # in a base policy's place: none
+SAID_TO_DEMOS = ("task", "start")  # by a setting's file; to practice and evaluation it says env and env_options
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoorOptions:
-    """How a kitchen's door stands at the start, and how far it opens."""
+class OpeningOptions:
+    """How far a kitchen's door is to open, and in how many steps."""
+
+    # kitchen: opening that counts as success, rad at microwave and hinge, m at slide; null: FrankaKitchen-v1's own
+    goal_travel: float | None = None
+    step_limit: int | None = None  # kitchen: steps of an episode at most, 12.5 a second; null: 150
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoorOptions(OpeningOptions):
+    """How a kitchen's door stands at the start, how far it is to open, and how far demonstrations open it."""
 
     ajar: bool = False  # the door starts ajar: up to 0.35 rad, slide 0.05 m
-    full_open: bool = False  # an episode ends where we call it open: slide at 0.25 m, not at FrankaKitchen-v1's 0.07 m
+    full_open: bool = False  # short for the goal_travel that we call open: slide 0.25 m, FrankaKitchen-v1's is 0.07 m
+    # opening at which demonstrations are cut off, short of the goal, without success: rad, slide m; null: at the goal
+    shown_travel: float | None = None
+
+
+OPENING_RANGES = {"goal_travel": Range(0, above=True), "step_limit": Range(1)}
+DOOR_RANGES = {**OPENING_RANGES, "shown_travel": Range(0, above=True)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +48,14 @@ class Rules(DoorOptions):
     ddim_steps: int = 10  # network evaluations for one chunk of the base policy
 
 
-def names(of: type[DoorOptions]) -> tuple[str, ...]:
+def names(of: type[OpeningOptions]) -> tuple[str, ...]:
     """The fields that are stated here, in order."""
     return tuple(one.name for one in fields(of))
+
+
+def said_of_doors(options: DoorOptions) -> tuple[str, ...]:
+    """The names of the door's options that were asked for, in order."""
+    return tuple(name for name in names(DoorOptions) if getattr(options, name) != getattr(DoorOptions, name))
 
 
 def rules_of(config: Rules) -> dict[str, Any]:

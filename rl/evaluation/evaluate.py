@@ -88,8 +88,9 @@ def load_residual(config: EvaluateConfig, path: Path) -> ResidualActor:
     if about["ddim_steps"] != config.ddim_steps:
         raise BadCheckpoint(f"{path} practised with --ddim_steps {about['ddim_steps']}, asked is {config.ddim_steps}")
     for name in (*names(DoorOptions), "env_options"):
-        if about.get(name, "") != getattr(config, name):
-            print(f"{path} practised with {name} {about.get(name, '')}, here it is {getattr(config, name)}")
+        practised = about.get(name, getattr(EvaluateConfig, name))  # what an earlier version did not say was so
+        if practised != getattr(config, name):
+            print(f"{path} practised with {name} {practised}, here it is {getattr(config, name)}")
     return ResidualActor(policy, float(about["residual_scale"]))
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.core.report.intervals import Interval, difference_over_runs, mean_over_runs, success_rate
-from rl.environments.practice import PracticeEnvironment
+from mpr.core.report.intervals import Interval, difference_over_runs, mean, mean_over_runs, success_rate
+from rl.environments.practice import TRAVELS, PracticeEnvironment
 from rl.evaluation.config import BASE_NAME
 from rl.evaluation.rows import measure_of
 from rl.policies.residual import ResidualPolicy
@@ -33,8 +33,10 @@ class Outcome:
     seed: int
     success: bool | None  # the environment's word; None where it has none
     steps: int
-    opened: bool = False  # whether the object came as far as we call open (slide cabinet: 0.25 m)
+    opened: bool = False  # whether the object came to the goal, or to what we call open (slide cabinet: 0.25 m)
     travel: float = 0.0  # radians or metres at the end
+    furthest_travel: float | None = None  # at any time; None where the environment knows of no travel
+    beyond_shown: float | None = None  # share of the way from what demonstrations show to the goal; None: all is shown
     returned: float | None = None  # sum of the environment's own rewards, where it has no word of success
 
     @property
@@ -64,7 +66,7 @@ def play_episode(
             over, steps, returned = terminated or truncated, steps + 1, returned + float(reward)
     finally:
         environment.residual_scale = before
-    seen: dict[str, Any] = {key: info[key] for key in ("opened", "travel") if key in info}
+    seen: dict[str, Any] = {key: info[key] for key in TRAVELS if key in info}
     if not environment.has_success:
         return Outcome(name, seed, None, steps, **seen, returned=returned)
     return Outcome(name, seed, bool(info["is_success"]), steps, **seen)
@@ -97,6 +99,9 @@ class ComparedPolicies:
     gain: Interval  # success minus that of the base policy, a fixed thing, on the same starts
     steps: float | None  # mean to success, of the episodes that succeed (each policy's own); None where none does
     runs: tuple[float, ...]  # success of each
+    furthest_travel: Interval | None  # mean over episodes, the task's unit; None where rows do not tell
+    beyond_shown: Interval | None  # mean share of the way from what is shown to the goal; None where all is shown
+    beyond_gain: Interval | None  # that minus the base policy's
 
 
 def compare_policies(
@@ -108,25 +113,39 @@ def compare_policies(
     would be, and nor does the gain's.
     """
     each, reference = of_runs(rows, [base, *policies])[1:], of_runs(rows, [base])
+    told = {name: all(name in row for row in rows) for name in ("furthest_travel", "beyond_shown")}
+    beyond = of_runs(rows, [base, *policies], "beyond_shown") if told["beyond_shown"] else None
+    furthest = of_runs(rows, [base, *policies], "furthest_travel")[1:] if told["furthest_travel"] else None
     lengths = [row["steps"] for row in rows if row["policy"] in policies and row["success"]]
     return ComparedPolicies(
         success=success_rate(each[0]) if len(each) == 1 else mean_over_runs(each),
         gain=difference_over_runs(each, reference),
         steps=float(np.mean(lengths)) if lengths else None,
         runs=tuple(float(v) for v in each.mean(1)),
+        furthest_travel=None if furthest is None else mean(furthest.mean(0)),
+        beyond_shown=None if beyond is None else mean_over_runs(beyond[1:]),
+        beyond_gain=None if beyond is None else difference_over_runs(beyond[1:], beyond[:1]),
     )
 
 
 def comparison_table(
     rows: Sequence[Mapping[str, Any]], variants: Mapping[str, Sequence[str]], base: str = BASE_NAME
 ) -> list[str]:
-    """Markdown lines: the base policy, then each variant's runs, with intervals of 95 %."""
-    lines = ["| policy | success | minus base | of each run | steps, where it succeeds |", "|---|---|---|---|---|"]
+    """Markdown lines: the base policy, then each variant's runs, with intervals of 95 %.
+
+    Where demonstrations end short of the goal, also how much of the way beyond them each came.
+    """
+    heads = ["policy", "success", "minus base", "of each run", "steps, where it succeeds"]
+    beyond = all("beyond_shown" in row for row in rows)
+    heads += ["furthest, of the way beyond what is shown", "minus base"] if beyond else []
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for variant, policies in {base: [base], **variants}.items():
         c = compare_policies(rows, policies, base)
         gain = "" if variant == base else c.gain
         runs = ", ".join(f"{value:.2f}" for value in c.runs) if len(c.runs) > 1 else ""
-        lines.append(f"| {variant} | {c.success} | {gain} | {runs} | {'–' if c.steps is None else round(c.steps)} |")
+        cells = [variant, c.success, gain, runs, "–" if c.steps is None else round(c.steps)]
+        cells += [c.beyond_shown, "" if variant == base else c.beyond_gain] if beyond else []
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
 
 

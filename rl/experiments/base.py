@@ -65,7 +65,7 @@ class BaseConfig(Rules):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr experiment base`: trains and evaluates base policies on more and more demonstrations."""
-    config, dry_run = parse_config(BaseConfig, argv, "mpr experiment base", _PRESETS)
+    config, dry_run = parse_config(BaseConfig, argv, "mpr experiment base", _PRESETS, ("env", "residual_scale"))
     find_task(config.task)
     if dry_run:
         policies = len(config.counts) + len(OTHER_SEEDS)

@@ -11,7 +11,8 @@ from mpr.core.report.intervals import Interval, success_rate
 from mpr.core.runs import RunFolder, write_atomic
 from rl.data.demonstrations import check_shown, frame_sizes, load_demonstrations
 from rl.environments.kitchen.images import images_for
-from rl.environments.kitchen.tasks import find_task, goal
+from rl.environments.kitchen.opening import kitchen_opening
+from rl.environments.kitchen.tasks import find_task
 from rl.environments.setting import rules_of
 from rl.evaluation.config import BASE_NAME, EvaluateConfig
 from rl.evaluation.evaluate import evaluate
@@ -24,7 +25,7 @@ def find_base(config: BaseConfig) -> None:
     """Train and evaluate policies up to the one that is chosen, and two more beside it."""
     task = find_task(config.task)
     found = load_demonstrations(config.demos, max(config.counts))  # refused now, not after hours
-    check_shown(found, goal(config.task, config.full_open))
+    check_shown(found, kitchen_opening(config.task, config).words)
     cameras = frame_sizes(found, config.policy(len(found), 0).cameras)
     if not (config.out / "summary.json").exists():  # else it is reported once more, which renders nothing
         images_for(cameras, task).close()

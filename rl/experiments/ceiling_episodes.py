@@ -29,7 +29,7 @@ def measure_ceiling(config: CeilingConfig) -> None:
         played = {row["seed"] for row in run.metrics()}
         for seed in config.seeds:
             if seed not in played:
-                run.log(seed=seed, **_play(environment, seed))
+                run.log(seed=seed, **expert_episode(environment, seed))
     rows = run.metrics()
     success = success_rate([row["success"] for row in rows])
     clipped = float(np.mean([row["clipped"] for row in rows]))
@@ -37,8 +37,9 @@ def measure_ceiling(config: CeilingConfig) -> None:
     print(f"{config.env}, residual_scale {config.residual_scale:g}: success {success} of {len(rows)} episodes")
 
 
-def _play(environment: ResidualEnvironment, seed: int) -> dict[str, Any]:
-    """One episode: its success, steps, and the share of residuals' numbers that the expert wanted larger."""
+def expert_episode(environment: ResidualEnvironment, seed: int) -> dict[str, Any]:
+    """One episode of the expert, held to what a residual may add: success, steps, how far the door came, and the share
+    of residuals' numbers that the expert wanted larger."""
     kitchen = environment.unwrapped
     assert isinstance(kitchen, KitchenEnvironment)
     observation, info = environment.reset(seed=seed)
@@ -50,4 +51,6 @@ def _play(environment: ResidualEnvironment, seed: int) -> dict[str, Any]:
         clipped.append(float((np.abs(wanted) > 1).mean()))
         observation, _, terminated, truncated, info = environment.step(np.clip(wanted, -1, 1).astype(np.float32))
         over = terminated or truncated
-    return {"success": bool(info["is_success"]), "steps": len(clipped), "clipped": float(np.mean(clipped))}
+    travels = {name: info[name] for name in ("furthest_travel", "beyond_shown") if name in info}
+    told = {"success": bool(info["is_success"]), "steps": len(clipped), "clipped": float(np.mean(clipped))}
+    return told | travels

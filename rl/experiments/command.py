@@ -12,6 +12,7 @@ EXPERIMENTS = {
     "base": ("rl.experiments.base:main", "how many demonstrations make a base policy worth improving"),
     "reach": ("rl.experiments.reach:main", "does the motion reward teach a robot? five rewards, doors ajar"),
     "practice": ("rl.experiments.practice:main", "rewards, and parts of the method, beside the base policy"),
+    "calibration": ("rl.experiments.calibration:main", "is there a goal beyond what is shown that practice can reach?"),
     "ceiling": ("rl.experiments.ceiling:main", "how far a residual reaches: the scripted expert held to what it adds"),
 }
 

@@ -47,6 +47,7 @@ class PracticeConfig(Rules):
     against: str = ""  # a variant that the others are compared with too
     predictor: Path | None = None  # run folder of `mpr train`, for reward motion
     view: str = "front"  # camera of rewards that see
+    residual_scale: float | None = None  # of variants that name no other; null: that of `mpr finetune`
     seeds: int = 3  # training runs a variant: seeds 0, 1, ..
     practice_episodes: int = 100  # of each run
     episodes: int = 100  # of evaluation, each final policy and the base
@@ -78,7 +79,9 @@ class PracticeConfig(Rules):
         mine: dict[str, Any] = {name: getattr(self, name) for name in SHARED} | {"env": f"kitchen:{self.task}"}
         mine |= {"out": self.folder(variant, seed), "reward": reward, "episodes": self.practice_episodes, "seed": seed}
         what = f"variant '{variant}' with --settings"
-        run = with_settings(FinetuneConfig, f"{self.settings} {changes}", what, mine.keys() - {"demos"})
+        scale = "" if self.residual_scale is None else f"residual_scale={self.residual_scale}"
+        settings = f"{scale} {self.settings} {changes}"  # the later of two wins
+        run = with_settings(FinetuneConfig, settings, what, mine.keys() - {"demos"})
         if not run.demonstrated:
             mine["demos"] = NO_DEMONSTRATIONS
         elif run.demos != FinetuneConfig.demos:
@@ -88,7 +91,7 @@ class PracticeConfig(Rules):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr experiment practice`: practises, evaluates and reports."""
-    experiment(*parse_config(PracticeConfig, argv, "mpr experiment practice", PRACTICE_PRESETS), "practice")
+    experiment(*parse_config(PracticeConfig, argv, "mpr experiment practice", PRACTICE_PRESETS, ("env",)), "practice")
 
 
 def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:

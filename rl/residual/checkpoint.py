@@ -71,6 +71,9 @@ class _About(_Always, total=False):
     ddim_steps: int
     ajar: bool
     full_open: bool
+    goal_travel: float | None
+    shown_travel: float | None
+    step_limit: int | None
     base: str
     base_weights: str
 

@@ -14,7 +14,7 @@ from mpr.reward.registry import REWARDS, reward_class
 from mpr.reward.trackers import REWARD_TRACKERS
 from rl.environments.asked import SettingConfig
 from rl.environments.registry import kind_of
-from rl.environments.setting import ZERO, RewardView, Setting
+from rl.environments.setting import DOOR_RANGES, ZERO, RewardView, Setting
 from rl.environments.starts import FIRST_SEED, SELECTION
 from rl.policies.actor import INITS, LOG_STD, LOG_STD_MAX, LOG_STD_MIN, RESIDUAL_SCALE
 
@@ -88,8 +88,8 @@ class FinetuneConfig(SettingConfig):
         self.kind.check(self.asked)
         check_reward(self.reward, self.env, self.reward_view)
         check_ranges(self, _RANGES)
-        if self.kind.sizes is not None:
-            self.check_buffer(self.kind.sizes[2])
+        if (steps := self.kind.step_limit(self.asked)) is not None:
+            self.check_buffer(steps)
         if self.reward == "environment" and (self.demonstrated or self.bonus != BONUS):
             raise UserError(
                 "--reward environment is taken as it is: no demonstration holds it and nothing is added: "
@@ -181,6 +181,7 @@ _RANGES: dict[str, Range] = {
     **dict.fromkeys(("residual_scale", "lr"), Range(0, above=True)),
     **dict.fromkeys(("gamma", "warmup"), Range(0, 1)),
     **dict.fromkeys(("tau", "actor_ema"), Range(0, 1, above=True)),
+    **DOOR_RANGES,
     "demo_fraction": Range(0, 1),
     "log_std": Range(LOG_STD_MIN, LOG_STD_MAX),  # where stable-baselines3 clips it
 }

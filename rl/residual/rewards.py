@@ -29,7 +29,8 @@ def find_reward(name: str, setting: Setting, reward_view: RewardView | None = No
     check_reward(name, setting.env, reward_view)
     reward = reward_class(name)
     track = kind_of(setting.env).track(setting, reward_view) if reward.sees else None
-    return reward.of(Given(setting.name, reward_view.predictor, track, reward_view.motion_threshold_px))
+    asked = (reward_view.motion_threshold_px, setting.goal_travel)
+    return reward.of(Given(setting.name, reward_view.predictor, track, *asked))
 
 
 def step_rewards(

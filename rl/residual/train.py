@@ -25,7 +25,7 @@ from mpr.core.processes import cpu_threads
 from mpr.core.runs import RunFolder, refuse_full_disk
 from mpr.reward.model import RewardModel
 from mpr.reward.registry import reward_class
-from rl.data.demonstrations import check_shown, load_demonstrations
+from rl.data.demonstrations import check_ends_short, check_shown, load_demonstrations
 from rl.environments.kind import base_digest
 from rl.environments.practice import PracticeEnvironment, Stopped
 from rl.environments.setting import Rules, names
@@ -65,6 +65,8 @@ def find_demonstrations(config: FinetuneConfig, environment: PracticeEnvironment
     check_fit(found, environment)
     if goal := config.kind.goal(config.setting):
         check_shown(found, goal)
+    if config.kind.ends_short(config.asked):
+        check_ends_short(found)
     if config.sees:
         check_recorded(found)
     return found
@@ -194,9 +196,10 @@ class Finetuning:
         }
 
     def _outcome(self, episode: Episode) -> dict[str, Any]:
-        """Success, or where the environment tells of none the sum of its own rewards."""
+        """Success and the furthest travel; where the environment tells of no success the sum of its own rewards."""
         if self.environment.has_success:
-            return {"success": episode.success}
+            ways = ("furthest_travel", "beyond_shown")
+            return {"success": episode.success, **{name: episode.about[name] for name in ways if name in episode.about}}
         assert episode.log.reward is not None  # every environment to practise in notes it
         return {"return": float(episode.log.reward.sum())}
 

@@ -39,7 +39,7 @@ class ArmKind(EnvironmentKind):
     """
 
     bases: ClassVar[tuple[str, ...]] = ("stay",)
-    sizes: ClassVar[tuple[int, int, int]] = (16, 8, ROBOT_STEP_LIMIT)  # ArmPractice's
+    sizes: ClassVar[tuple[int, int]] = (16, 8)  # ArmPractice's
     said_otherwise: ClassVar[tuple[str, ...]] = ("seed", "task")
 
     def check(self, setting: Setting) -> None:
@@ -48,6 +48,9 @@ class ArmKind(EnvironmentKind):
 
     def goal(self, setting: Setting) -> str:
         return setting.name
+
+    def step_limit(self, setting: Setting) -> int:
+        return ROBOT_STEP_LIMIT
 
     def station(self, setting: Setting) -> StationConfig:
         """What the options say. Raises UserError as `mpr robot run` does."""
@@ -90,7 +93,7 @@ class ArmKind(EnvironmentKind):
                 at.operator,
                 **shared,
                 residual_scale=setting.residual_scale,
-                step_limit=self.sizes[2],
+                step_limit=self.step_limit(setting),
                 on_event=_on_event,
             )
             stack.enter_context(watch_session(env, config.wall))

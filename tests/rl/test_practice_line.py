@@ -165,7 +165,7 @@ def test_a_residual_scale_of_one_spans_the_action_range_and_no_more() -> None:
         ("--env kitchen:slide --env_options a=1", "the kitchen takes only start=NAME"),
         ("--env gymnasium:", "an id is needed"),
         ("--env gymnasium:Nothing-v9 --base zero --demos none --reward none", "Nothing"),
-        ("--env gymnasium:Pendulum-v1 --ajar true", "--ajar and --full_open are the kitchen's"),
+        ("--env gymnasium:Pendulum-v1 --ajar true", "--ajar: only the kitchen has such a door"),
         ("--env gymnasium:Pendulum-v1 --reward dense", "there is environment, none, sparse"),
         ("--env gymnasium:Pendulum-v1 --reward motion", "there is environment, none, sparse"),
         ("--env gymnasium:CartPole-v1 --base zero --demos none --reward none", "needs a flat Box action space"),

@@ -268,11 +268,12 @@ def test_a_reward_that_sees_pays_for_the_door_s_motion_on_the_twin() -> None:
 
 def test_an_arm_s_sizes_are_those_of_what_is_opened() -> None:
     """They are told before it is, for the plan and the least of --buffer."""
+    setting = Setting(TWIN)
     with ExitStack() as stack:
         environment = opened(stack)
         shapes = environment.observation_space.shape, environment.action_space.shape
         assert shapes == ((TwinKind.sizes[0],), (TwinKind.sizes[1],))
-    assert environment.env.step_limit == TwinKind.sizes[2] == ROBOT_STEP_LIMIT
+    assert environment.env.step_limit == TwinKind().step_limit(setting) == ROBOT_STEP_LIMIT
 
 
 def test_practice_s_quit_is_the_session_s() -> None:

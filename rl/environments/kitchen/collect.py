@@ -13,6 +13,7 @@ from mpr.core.errors import UserError
 from mpr.core.runs import RunFolder
 from rl.data.demonstrations import (
     BadDemonstration,
+    cut_off,
     demonstration_folder,
     demonstration_folders,
     load_demonstration,
@@ -24,7 +25,8 @@ from rl.environments.kitchen.demonstrate import demonstrate
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.images import KitchenImages, with_images
 from rl.environments.kitchen.minari_data import read_minari, save_minari
-from rl.environments.kitchen.tasks import find_task, goal
+from rl.environments.kitchen.opening import kitchen_opening
+from rl.environments.kitchen.tasks import find_task
 
 _MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
 
@@ -42,7 +44,11 @@ def collect_kitchen_demos(config: KitchenDemosConfig) -> None:
 
 
 def _record(config: KitchenDemosConfig, run: RunFolder) -> None:
-    """Attempt after attempt, each kept if it succeeds and logged when it is kept, until there are enough."""
+    """Attempt after attempt, each kept if it succeeds and logged when it is kept, until there are enough.
+
+    Where only a part of the way is shown, that part is what an attempt is to succeed at.
+    """
+    opening = kitchen_opening(config.task, config)
     tried = run.metrics()
     done, failures = sum(row["success"] for row in tried), 0
     attempts = _read if config.source else _by_the_expert
@@ -52,7 +58,8 @@ def _record(config: KitchenDemosConfig, run: RunFolder) -> None:
     ):
         for attempt in attempts(config, len(tried)) if done < config.num_demos else ():
             if attempt.success:
-                kept = replace(with_images(attempt, images), task=goal(config.task, config.full_open))
+                kept = replace(with_images(attempt, images), task=opening.words)
+                kept = kept if opening.shown is None else cut_off(kept)
                 save_demonstration(kept, demonstration_folder(config.out, seed_of(attempt)))
                 done, failures = done + 1, 0
                 bar.update()
@@ -61,7 +68,9 @@ def _record(config: KitchenDemosConfig, run: RunFolder) -> None:
             run.log(seed=attempt.seed, success=bool(attempt.success), steps=len(attempt))
             if failures >= _MOST_FAILURES:
                 raise UserError(
-                    f"{failures} seeds in a row failed at {config.task}: try less --noise than {config.noise}"
+                    f"{failures} seeds in a row failed at {opening.words}: try less --noise than {config.noise}, a "
+                    f"nearer goal than {opening.demonstrated.goal:g} {opening.task.unit}, or more steps than "
+                    f"{opening.step_limit}"
                 )
             if done >= config.num_demos:
                 return
@@ -71,8 +80,9 @@ def _record(config: KitchenDemosConfig, run: RunFolder) -> None:
 
 def _by_the_expert(config: KitchenDemosConfig, tried: int) -> Iterator[Episode]:
     """The expert's attempts, one a seed, but for those tried before."""
-    threshold = find_task(config.task).opened if config.full_open else None
-    environment = KitchenEnvironment(config.task, ajar=config.ajar, start=config.start or "", threshold=threshold)
+    o = kitchen_opening(config.task, config).demonstrated
+    asked = {"ajar": config.ajar, "start": config.start or "", "threshold": o.threshold, "step_limit": o.step_limit}
+    environment = KitchenEnvironment(o.task, **asked)
     for seed in range(config.seed + tried, DEMO_SEEDS_END):
         yield demonstrate(environment, seed, config.noise)
 

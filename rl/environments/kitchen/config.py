@@ -7,10 +7,11 @@ from pathlib import Path
 
 from mpr.core.errors import UserError
 from rl.environments.kitchen.camera import VIEWS, check_view, view_names
+from rl.environments.kitchen.opening import asked_task, kitchen_opening
 from rl.environments.kitchen.setting import NOISE
 from rl.environments.kitchen.start_options import START_OPTIONS
 from rl.environments.kitchen.tasks import check_expert, find_task
-from rl.environments.setting import DoorOptions
+from rl.environments.setting import DoorOptions, OpeningOptions
 from rl.environments.starts import SEEDS_BY_ROLE
 
 EPISODE_KINDS: tuple[str, ...] = (
@@ -22,7 +23,15 @@ EPISODE_KINDS: tuple[str, ...] = (
 )  # of episodes; an attempt's noise is drawn by the place
 CYCLES = {"all": view_names(), "development": view_names(held_out=False)}
 DEMO_SEEDS_END = SEEDS_BY_ROLE["demonstration"].stop  # the ones above are for training, selection and evaluation
-OF_THE_EXPERT = ("seed", "noise", "ajar", "start")  # settings that a data set does not heed
+OF_THE_EXPERT = (
+    "seed",
+    "noise",
+    "ajar",
+    "start",
+    "goal_travel",
+    "shown_travel",
+    "step_limit",
+)  # settings that a data set does not heed
 
 
 def check_kind(name: str) -> None:
@@ -32,7 +41,7 @@ def check_kind(name: str) -> None:
 
 
 @dataclass(frozen=True)
-class EpisodesConfig:
+class EpisodesConfig(OpeningOptions):
     """Record scripted Franka Kitchen episodes: joint positions and cameras; images are rendered when wanted."""
 
     task: str = "microwave"  # microwave, hinge or slide
@@ -44,6 +53,7 @@ class EpisodesConfig:
 
     def __post_init__(self) -> None:
         check_expert(self.task)
+        asked_task(self.task, self)
         check_kind(self.kind)
         if self.view not in CYCLES and self.view not in VIEWS:
             raise UserError(f"no kitchen view '{self.view}'; there is {', '.join([*CYCLES, *VIEWS])}")
@@ -70,6 +80,7 @@ class KitchenDemosConfig(DoorOptions):
 
     def __post_init__(self) -> None:
         (find_task if self.source else check_expert)(self.task)
+        kitchen_opening(self.task, self)
         if self.start is not None:
             START_OPTIONS.check(self.start)
             if self.ajar:

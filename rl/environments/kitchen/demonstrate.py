@@ -24,6 +24,7 @@ def demonstrate(environment: KitchenEnvironment, seed: int, noise: float = NOISE
     """
     state, _ = environment.reset(seed=seed)
     rng = np.random.default_rng([seed, STREAM])
-    made = follow_plan(environment, state, opening_plan(environment, rng), rng, noise, view=RECORDED_VIEW)
+    plan, limit = opening_plan(environment, rng), environment.step_limit
+    made = follow_plan(environment, state, plan, rng, noise, view=RECORDED_VIEW, step_limit=limit)
     singles = {name: array.astype(np.float32) for name, array in made.arrays.items() if name != "times"}
     return replace(made, seed=seed, **singles)

@@ -5,8 +5,9 @@
     dense_t    = progress_t + (1 - progress_t) * near_t / 2          in [0, 1]
 
 It grows with both, and the door counts double: the nearest gripper at a shut door earns 1/2, an open door 1 wherever
-the gripper is. `opened` is the task's own travel: microwave 0.45 rad, hinge 1.15 rad, slide 0.25 m. It stands where
-agreement stands (before offset and bonus), and it sees what no camera measures: positions out of the simulator.
+the gripper is. `opened` is the goal that is asked for (--goal_travel), else the task's own travel: microwave 0.45 rad,
+hinge 1.15 rad, slide 0.25 m. It stands where agreement stands (before offset and bonus), and it sees what no camera
+measures: positions out of the simulator.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.reward.model import Given, RewardModel
-from rl.environments.kitchen.tasks import Task, find_task
+from rl.environments.kitchen.opening import asked_task
+from rl.environments.kitchen.tasks import Task
+from rl.environments.setting import OpeningOptions
 
 if TYPE_CHECKING:
     from mpr.core.data.episode import Episode
@@ -53,7 +56,7 @@ class DenseReward(RewardModel):
 
     @classmethod
     def of(cls, given: Given) -> DenseReward:
-        return cls(find_task(given.task))
+        return cls(asked_task(given.task, OpeningOptions(goal_travel=given.goal_travel)))
 
     def score(self, episode: Episode) -> NDArray[np.float32]:
         """The dense reward of each step [T], from the gripper's way to the handle and the door's travel."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.errors import UserError
+from rl.environments.kitchen.opening import beyond_shown, stock_goal
 from rl.environments.kitchen.scene import move_base
 from rl.environments.kitchen.setting import KITCHEN_STEP_LIMIT
 from rl.environments.kitchen.start_options import AJAR, SHUT, START_OPTIONS, StartOption
@@ -39,11 +40,12 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
 
     Reward 1 on success, else 0. Success terminates; `step_limit` truncates; both keep the final frame (no automatic
     reset). `threshold` overrides the stock success by a travel of the task's joint; `terminate=False` lets an episode
-    run on past success (closing and jiggling do). `info` holds `seed`, `success`, `travel` and `opened`: whether the
-    travel reaches what we call open, 25 cm for the slide cabinet where the stock threshold is 7. `trajectory` holds
-    qpos of every frame since reset, the first included: `recording.record_kitchen` makes a recording of it. `start`: a
-    name of `start_options`; `ajar` is short for that one. `role`, `instance`: which starts unseeded resets play
-    (rl.environments.starts).
+    run on past success (closing and jiggling do). `info` holds `seed`, `success`, `travel`, `furthest_travel` (since
+    reset) and `opened`: whether the travel reaches what the task calls open, 25 cm for the slide cabinet where the
+    stock threshold is 7. With `shown`, the travel at which demonstrations end, also `beyond_shown`: how much of the way
+    from there to the goal the episode came at its furthest. `trajectory` holds qpos of every frame since reset, the
+    first included: `recording.record_kitchen` makes a recording of it. `start`: a name of `start_options`; `ajar` is
+    short for that one. `role`, `instance`: which starts unseeded resets play (rl.environments.starts).
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  gymnasium's own declaration
@@ -57,6 +59,7 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         ajar: bool = False,
         start: str = "",
         threshold: float | None = None,
+        shown: float | None = None,
         terminate: bool = True,
         step_limit: int = KITCHEN_STEP_LIMIT,
         robot_noise_ratio: float = 0.01,
@@ -70,6 +73,7 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         self.base_range, self.arm_spread = base_offset, arm_spread
         self.arrange: StartOption = START_OPTIONS.load(start or (AJAR if ajar else SHUT))
         self.threshold, self.terminate, self.step_limit = threshold, terminate, step_limit
+        self.shown, self._furthest = shown, 0.0
         self.kitchen = KitchenEnv(
             tasks_to_complete=[self.task.stock_name],
             terminate_on_tasks_completed=False,
@@ -102,7 +106,7 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         qpos[ARM] = np.clip(qpos[ARM] + self.np_random.uniform(-self.arm_spread, self.arm_spread, 7), low, high)
         self.arrange(self.task, qpos, self.np_random)
         observation = self.write_qpos(qpos)
-        self.trajectory = [self.data.qpos.copy()]
+        self.trajectory, self._furthest = [self.data.qpos.copy()], self.travel
         return observation, self._info()
 
     def write_qpos(self, qpos: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -131,6 +135,7 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         seen = self.kitchen.step(action)[0]
         observation = np.concatenate([seen["observation"], self.handle - self.gripper])
         self.trajectory.append(self.data.qpos.copy())
+        self._furthest = max(self._furthest, self.travel)
         success = self.success
         terminated = success and self.terminate
         truncated = not terminated and len(self.trajectory) - 1 >= self.step_limit
@@ -138,7 +143,15 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
 
     def _info(self) -> dict[str, Any]:
         told = {"success": self.success, "travel": self.travel, "opened": self.travel >= self.task.opened}
+        told |= {"furthest_travel": self._furthest}
+        if self.shown is not None:
+            told["beyond_shown"] = beyond_shown(self._furthest, self.shown, self.goal)
         return {**told, "seed": self.starts.start}
+
+    @property
+    def goal(self) -> float:
+        """Travel at which an episode succeeds."""
+        return stock_goal(self.task) if self.threshold is None else self.threshold
 
     @property
     def handle(self) -> NDArray[np.float64]:

@@ -23,12 +23,15 @@ from mpr.core.runs import RunFolder
 from rl.environments.kitchen.config import CYCLES, EPISODE_KINDS, EpisodesConfig, check_kind
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.expert import Plan, opening_plan
+from rl.environments.kitchen.opening import asked_task
 from rl.environments.kitchen.rollout import follow_plan
 from rl.environments.kitchen.setting import KITCHEN_STEP_LIMIT, NOISE
-from rl.environments.kitchen.tasks import Task, find_task
+from rl.environments.kitchen.tasks import Task
+from rl.environments.setting import OpeningOptions
 
 KETTLE = slice(23, 26)  # qpos: where the kettle stands; knocked over, an episode shows another story
 KETTLE_STILL = 0.03  # metres
+_LONGEST = 10 * KITCHEN_STEP_LIMIT  # steps
 _MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
 
 
@@ -124,20 +127,29 @@ def find_kind(name: str) -> Kind:
 
 
 @lru_cache(maxsize=6)
-def _environment(task: str, ends_at_success: bool) -> KitchenEnvironment:
-    """Kept, because compiling the kitchen takes longer than an episode; `reset` leaves nothing of the last one."""
-    threshold = find_task(task).opened
-    return KitchenEnvironment(task, threshold=threshold, terminate=ends_at_success, step_limit=10 * KITCHEN_STEP_LIMIT)
+def _environment(task: Task, ends_at_success: bool) -> KitchenEnvironment:
+    """Kept, because compiling the kitchen takes longer than an episode; `reset` leaves nothing of the last one.
+
+    What comes before an episode's recorded part counts for no limit but this one.
+    """
+    return KitchenEnvironment(task, threshold=task.opened, terminate=ends_at_success, step_limit=_LONGEST)
 
 
-def attempt_episode(task: str, kind: str, seed: int, view: str) -> Episode:
+def attempt_episode(
+    task: str,
+    kind: str,
+    seed: int,
+    view: str,
+    options: OpeningOptions = OpeningOptions(),  # noqa: B008  frozen
+) -> Episode:
     """One episode. The view changes nothing but the camera. Raises NotOfItsKind where this seed gives none."""
-    what, how = find_task(task), find_kind(kind)
-    environment = _environment(task, how.ends_at_success)
+    what, how = asked_task(task, options), find_kind(kind)
+    environment = _environment(what, how.ends_at_success)
     rng = np.random.default_rng([seed, EPISODE_KINDS.index(kind)])
     state, _ = environment.reset(seed=seed)
     script = how.script(environment, rng)
-    made = follow_plan(environment, state, script.plan, rng, begin=script.begin, view=view)
+    limit = options.step_limit or KITCHEN_STEP_LIMIT
+    made = follow_plan(environment, state, script.plan, rng, begin=script.begin, view=view, step_limit=limit)
     assert made.recording is not None
     _check(what, how, made.recording.qpos)
     about = {"kind": kind, "view": view, "noise": NOISE, "opened": what.opened}
@@ -170,7 +182,7 @@ def record_episodes(config: EpisodesConfig) -> None:
     with tqdm(total=config.episodes, initial=done, desc=f"{config.task} {config.kind}") as bar:
         while done < config.episodes:
             try:
-                episode = attempt_episode(config.task, config.kind, seed, views[done % len(views)])
+                episode = attempt_episode(config.task, config.kind, seed, views[done % len(views)], config)
             except NotOfItsKind as why:
                 failures += 1
                 run.log(seed=seed, failed=str(why), steps=0)

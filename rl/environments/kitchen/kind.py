@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rl.environments.kind import EnvironmentKind
 from rl.environments.kitchen.camera import check_view
-from rl.environments.kitchen.setting import ACTION, KITCHEN_STEP_LIMIT, STATE
+from rl.environments.kitchen.opening import kitchen_opening
+from rl.environments.kitchen.setting import ACTION, STATE
 from rl.environments.kitchen.start_options import start_of
-from rl.environments.kitchen.tasks import find_task, goal
+from rl.environments.kitchen.tasks import find_task
 from rl.environments.setting import RewardView, Setting
 
 if TYPE_CHECKING:
@@ -24,18 +25,24 @@ class KitchenKind(EnvironmentKind):
     """Adds and clips; `dense` sees what no camera does; recordings show every episode from any view."""
 
     seen: ClassVar[bool] = True
-    sizes: ClassVar[tuple[int, int, int] | None] = (STATE + ACTION, ACTION, KITCHEN_STEP_LIMIT)
+    sizes: ClassVar[tuple[int, int] | None] = (STATE + ACTION, ACTION)
     filmed: ClassVar[bool] = True
 
     def check(self, setting: Setting) -> None:
-        find_task(setting.name)
+        kitchen_opening(setting.name, setting)
         start_of(setting)
 
     def check_view(self, view: str) -> None:
         check_view(view)
 
     def goal(self, setting: Setting) -> str:
-        return goal(setting.name, setting.full_open)
+        return kitchen_opening(setting.name, setting).words
+
+    def step_limit(self, setting: Setting) -> int:
+        return kitchen_opening(setting.name, setting).step_limit
+
+    def ends_short(self, setting: Setting) -> bool:
+        return setting.shown_travel is not None
 
     def open(self, setting: Setting, view: str = "") -> AbstractContextManager[PracticeEnvironment]:
         from rl.environments.kitchen.with_base import kitchen_with_base

@@ -21,8 +21,9 @@ def follow_plan(
     noise: float = NOISE,
     begin: int = 0,
     view: str = "front",
+    step_limit: int = KITCHEN_STEP_LIMIT,
 ) -> Episode:
-    """Follow a plan from the state just reset to, until it succeeds, is over, or meets the step limit.
+    """Follow a plan from the state just reset to, until it succeeds, is over, or has been kept for `step_limit` steps.
 
     Success counts where it ends the episode. `state` [62] is the observation of that reset. What comes before step
     `begin` of the plan happens and is not kept. `teacher_actions` [T, 9] are the plan's before `noise` (standard
@@ -30,7 +31,7 @@ def follow_plan(
     """
     follower, states, labels, actions = Follower(plan), [state], [], []
     terminated, first = False, 0
-    while not (terminated or follower.done) and len(actions) - first < KITCHEN_STEP_LIMIT:
+    while not (terminated or follower.done) and len(actions) - first < step_limit:
         if follower.at < begin:
             first = len(actions)
         label = follower.act(environment.data)

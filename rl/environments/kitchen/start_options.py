@@ -16,8 +16,10 @@ from rl.environments.kitchen.tasks import Task
 from rl.environments.setting import Setting
 
 StartOption = Callable[[Task, NDArray[np.float64], np.random.Generator], None]
-SHUT, AJAR = "shut", "ajar"
-START_OPTIONS = Registry("start option", "mpr.start_options", {name: f"{__name__}:{name}" for name in (SHUT, AJAR)})
+SHUT, AJAR, PART_OPEN = "shut", "ajar", "part_open"
+START_OPTIONS = Registry(
+    "start option", "mpr.start_options", {name: f"{__name__}:{name}" for name in (SHUT, AJAR, PART_OPEN)}
+)
 
 
 def start_of(setting: Setting) -> str:
@@ -42,3 +44,14 @@ def shut(task: Task, qpos: NDArray[np.float64], rng: np.random.Generator) -> Non
 def ajar(task: Task, qpos: NDArray[np.float64], rng: np.random.Generator) -> None:
     """Open the task's thing by up to `task.ajar`, in the joints `qpos` [nq]."""
     qpos[task.qpos] = task.sign * rng.uniform(0.0, task.ajar)
+
+
+def part_open(task: Task, qpos: NDArray[np.float64], rng: np.random.Generator) -> None:
+    """Open all doors of the task's object by 0.2 to 0.4 of the task's way, in the joints `qpos` [nq].
+
+    Each can be shut, and where there is another it can be opened for the right one. A pair's doors turn against each
+    other.
+    """
+    for joint in task.joints:
+        way = task.sign if joint == task.qpos else -task.sign
+        qpos[joint] = way * rng.uniform(0.2, 0.4) * task.opened

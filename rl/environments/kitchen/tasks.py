@@ -197,11 +197,6 @@ KITCHEN_TASKS = Registry(
 )
 
 
-def goal(task: str, full_open: bool) -> str:
-    """What success means, in a word or two: FrankaKitchen-v1's, or, with `full_open`, as far as we call open."""
-    return f"{task}, fully" if full_open else task
-
-
 def check_expert(name: str) -> None:
     """Raises UserError for a task that does not exist or that no scripted expert does."""
     if find_task(name).grasp is None:

@@ -8,10 +8,10 @@ from contextlib import closing, contextmanager
 from mpr.core.checkpoints import refuse_unfinished
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.images import images_for
+from rl.environments.kitchen.opening import kitchen_opening
 from rl.environments.kitchen.recording import record_kitchen
 from rl.environments.kitchen.setting import ACTION, KITCHEN_RATE_HZ, STATE
 from rl.environments.kitchen.start_options import start_of
-from rl.environments.kitchen.tasks import find_task, goal
 from rl.environments.residual import ResidualEnvironment
 from rl.environments.setting import Setting
 from rl.policies.base_policy import BasePolicy
@@ -24,10 +24,11 @@ def kitchen_with_base(setting: Setting, view: str = "") -> Iterator[ResidualEnvi
 
     Raises what `base_in` raises.
     """
-    threshold = find_task(setting.name).opened if setting.full_open else None
+    o = kitchen_opening(setting.name, setting)
+    asked = {"threshold": o.threshold, "shown": o.shown, "step_limit": o.step_limit, "start": start_of(setting)}
     recorder = (lambda env: record_kitchen(env, view)) if view else None
     with (
-        closing(KitchenEnvironment(setting.name, start=start_of(setting), threshold=threshold)) as kitchen,
+        closing(KitchenEnvironment(o.task, **asked)) as kitchen,
         base_in(kitchen, setting) as base,
     ):
         yield ResidualEnvironment(kitchen, base, setting.residual_scale, rate_hz=KITCHEN_RATE_HZ, record=recorder)
@@ -48,7 +49,7 @@ def base_in(kitchen: KitchenEnvironment, setting: Setting) -> Iterator[BasePolic
     from rl.policies.diffusion.checkpoint import load_actor
     from rl.policies.diffusion.schedule import Sampler
 
-    known = {"state": STATE, "action": ACTION, "wanted": goal(setting.name, setting.full_open)}
+    known = {"state": STATE, "action": ACTION, "wanted": kitchen_opening(setting.name, setting).words}
     sampler = Sampler("ddim", setting.ddim_steps)
     actor = load_actor(setting.base, sampler, lambda step: images.now(kitchen), setting.device, **known)
     with images_for(actor.cameras, kitchen.task) as images:
