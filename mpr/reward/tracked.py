@@ -23,7 +23,6 @@ from tracking.clips.from_recording import clip_through, recorded_clip
 from tracking.clips.from_video import CARRIED, track_masked
 from tracking.masks.box_mask import CarriedMasks
 from tracking.masks.lost import HeldMasks
-from tracking.motion.segments import track_segments
 from tracking.simulator.mujoco_render import SceneRenderer
 from tracking.simulator.mujoco_scene import ExactTracker
 from tracking.trackers.registry import LUCAS_KANADE, make_tracker
@@ -72,19 +71,14 @@ def _recorded(
     part: bool,
     renderer: SceneRenderer | None,
 ) -> Iterator[TrackedClip]:
+    found_by = None if tracker == EXACT else make_tracker(tracker) if isinstance(tracker, str) else tracker
     masks = "simulator" + (", moving part alone" if part else "")
-    source = _source(episode, recording.scene, masks, ExactTracker.name)
+    source = _source(episode, recording.scene, masks, found_by.name if found_by else ExactTracker.name)
     shown: AbstractContextManager[TrackedClip] | None = None
     if renderer is not None:
-        shown = nullcontext(clip_through(renderer, source, part))
-    with shown or recorded_clip(recording, source, part) as clip:
-        clip = dataclasses.replace(clip, times=episode.times)  # as measured
-        if tracker != EXACT:
-            other = make_tracker(tracker) if isinstance(tracker, str) else tracker
-            segments = track_segments(other, clip.frames, clip.masks)
-            source = dataclasses.replace(source, tracker=other.name)
-            clip = dataclasses.replace(clip, segments=segments, source=source)
-        yield clip
+        shown = nullcontext(clip_through(renderer, source, part, found_by))
+    with shown or recorded_clip(recording, source, part, found_by) as clip:
+        yield dataclasses.replace(clip, times=episode.times)  # as measured
 
 
 def _filmed(episode: Episode, tracker: str | PointTracker, there: FilmedObject) -> TrackedClip:

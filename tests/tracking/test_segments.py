@@ -132,6 +132,28 @@ def test_without_context_frames_and_queries_are_those_of_the_plain_loop(lost, le
     assert tracker.calls == plain.calls
 
 
+class Streaming(Forgetful):
+    """The same, frame after frame; notes which frames were asked for."""
+
+    def frame_by_frame(self, frames, queries):
+        found = self.track(frames, queries)
+        for t, (points, visible) in enumerate(zip(found.points, found.visible, strict=True)):
+            self.calls.append((frames.start, 1, frames.start + t))
+            yield points, visible
+
+
+@settings(max_examples=60, deadline=None)
+@given(losses, st.integers(2, 150), st.integers(0, 20))
+def test_a_tracker_that_goes_frame_by_frame_is_asked_for_no_frame_beyond_a_segment(lost, length, hidden):
+    """The same segments, without a window that is tracked again; `hidden`: the object is seen from this frame on."""
+    frames, masks = np.zeros((length, 16, 16, 3), np.uint8), [MASK & (t >= hidden) for t in range(length)]
+    tracker = Streaming(lost)
+    found = track_segments(tracker, frames, masks, grid=4)  # type: ignore[arg-type]
+    same(found, plain_segments(Forgetful(lost), frames, masks, 4))
+    asked = [(start, t) for start, count, t in tracker.calls if count == 1]
+    assert asked == [(s.start, t) for s in found for t in range(s.start, s.stop + 1)]
+
+
 def test_lucas_kanade_segments_are_bit_for_bit_those_of_the_plain_loop():
     coarse = np.random.default_rng(0).normal(128, 40, (24, 40, 1)).clip(0, 255).astype(np.uint8)
     texture = np.repeat(cv2.resize(coarse, (160, 96), interpolation=cv2.INTER_CUBIC)[..., None], 3, 2)
@@ -158,4 +180,5 @@ def test_exact_segments_are_bit_for_bit_those_of_the_plain_loop():
 
 @pytest.mark.parametrize("tracker", [LucasKanade, ExactTracker])
 def test_trackers_that_go_from_frame_to_frame_ask_for_no_context(tracker):
+    assert callable(tracker.frame_by_frame)
     assert not hasattr(tracker, "context") and not hasattr(tracker, "track_batch")

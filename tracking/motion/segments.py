@@ -6,18 +6,29 @@ Paper, VII-B: a 32 x 32 grid; re-sampled when more than 30 % of the segment's fi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.core.data.clip import CROP_SIZE, FrameSource, FrameWindow, MaskSource, PointTracker, Tracks, TrackSegment
+from mpr.core.data.clip import (
+    CROP_SIZE,
+    FrameByFrameTracker,
+    FrameSource,
+    FrameWindow,
+    MaskSource,
+    PointsSeen,
+    PointTracker,
+    Tracks,
+    TrackSegment,
+)
 from tracking.motion.points import points_inside
 
 GRID = 32  # points a side
 KEEP = 0.7  # share of a segment's first object points that must stay visible
-FIRST_WINDOW, WINDOW = 2, 64  # transitions at once: memory does not grow with clip length, early losses stay cheap
+# Transitions at once: memory does not grow with clip length, and where windows are tracked, early losses stay cheap.
+FIRST_WINDOW, WINDOW = 2, 64
 
 Asked = tuple[FrameSource, NDArray[np.float32]]  # frames and queries, as a tracker takes them
 
@@ -33,9 +44,10 @@ def track_segments(
 ) -> tuple[TrackSegment, ...]:
     """Segments that tile all transitions of `frames`; segment k+1 starts on the frame on which k ends.
 
-    Where a segment's first frame shows no object point, the next frame starts a new one. A tracker that has a
-    `context` is given that many frames at least, or all there are: near the end also frames from before the segment.
-    Whatever it says, a point outside the image is not visible.
+    Where a segment's first frame shows no object point, the next frame starts a new one. A `FrameByFrameTracker` is
+    asked for no frame beyond a segment's end; any other tracks windows, each twice as long as the last, from the
+    segment's start. One that has a `context` is given that many frames at least, or all there are: near the end also
+    frames from before the segment. Whatever it says, a point outside the image is not visible.
     """
     return segments_of_clips(tracker, [(frames, masks)], grid)[0]
 
@@ -44,6 +56,8 @@ def segments_of_clips(
     tracker: PointTracker, clips: Sequence[tuple[FrameSource, MaskSource]], grid: int = GRID
 ) -> list[tuple[TrackSegment, ...]]:
     """`track_segments` of several clips; a tracker that has a `track_batch` follows windows of one shape together."""
+    if isinstance(tracker, FrameByFrameTracker):
+        return [tuple(_streamed(tracker, frames, masks, grid)) for frames, masks in clips]
     context = getattr(tracker, "context", 1)
     walks = [_walk(frames, masks, grid, context) for frames, masks in clips]
     segments: list[tuple[TrackSegment, ...]] = [()] * len(clips)
@@ -59,22 +73,58 @@ def segments_of_clips(
     return segments
 
 
+def _streamed(
+    tracker: FrameByFrameTracker, frames: FrameSource, masks: MaskSource, grid: int
+) -> Iterator[TrackSegment]:
+    """One clip's segments; no transition is tracked twice."""
+    start, last = 0, len(frames) - 1
+    points = grid_points(masks[0].shape[0], grid)
+    while start < last:
+        stretch = FrameWindow(frames, start, min(start + WINDOW, last) + 1)
+        tracks = _until_lost(tracker.frame_by_frame(stretch, _asked_at(0, points)), masks[start])
+        yield TrackSegment(start, tracks.points, tracks.visible)
+        start += len(tracks.points) - 1
+
+
+def _until_lost(found: Iterable[PointsSeen], mask: NDArray[np.bool_]) -> Tracks:
+    """The tracks up to the frame that shows too few of the object points that there were on the first one."""
+    kept: list[PointsSeen] = []
+    first = np.zeros(0, bool)
+    for points, visible in found:
+        kept.append((points, visible & _shown(points, mask.shape)))
+        seen = kept[-1][1]
+        if len(kept) == 1:
+            first = seen & points_inside(mask, points)
+        elif not first.any() or seen[first].mean() < KEEP:
+            break
+    return Tracks.of(kept)
+
+
+def _asked_at(t: int, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Queries [N, 3] of all points [N, 2] at frame t."""
+    return np.concatenate([np.full((len(points), 1), t, np.float32), points], 1)
+
+
+def _shown(points: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Whether points [..., 2] lie in an image of size (height, width)."""
+    height, width = size
+    return ((points > -0.5) & (points < (width - 0.5, height - 0.5))).all(-1)
+
+
 def _walk(
     frames: FrameSource, masks: MaskSource, grid: int, context: int
 ) -> Generator[Asked, Tracks, tuple[TrackSegment, ...]]:
-    """Through one clip: yields what a tracker is to follow, is sent the tracks, returns the segments."""
+    """Through one clip by windows: yields what a tracker is to follow, is sent the tracks, returns the segments."""
     last, start, segments = len(frames) - 1, 0, []
     window = shortest = max(FIRST_WINDOW, context - 1)  # transitions
-    height, width = masks[0].shape
-    points = grid_points(height, grid)
+    size = masks[0].shape
+    points = grid_points(size[0], grid)
     while start < last:
         stop = min(start + window, last)
         begin = max(0, min(start, stop + 1 - context))
-        queries = np.concatenate([np.full((len(points), 1), start - begin, np.float32), points], 1)
-        tracks = yield FrameWindow(frames, begin, stop + 1), queries
+        tracks = yield FrameWindow(frames, begin, stop + 1), _asked_at(start - begin, points)
         places = tracks.points[start - begin :]
-        shown = ((places > -0.5) & (places < (width - 0.5, height - 0.5))).all(-1)
-        tracks = Tracks(places, tracks.visible[start - begin :] & shown)
+        tracks = Tracks(places, tracks.visible[start - begin :] & _shown(places, size))
         first = tracks.visible[0] & points_inside(masks[start], tracks.points[0])
         if first.any():
             lost = np.flatnonzero(tracks.visible[1:, first].mean(1) < KEEP)

@@ -20,7 +20,10 @@ from numpy.typing import NDArray
 from mpr.core.data.clip import CROP_SIZE, Square
 from mpr.core.errors import NoGL, UserError
 from tracking.simulator.gl import INSTRUCTION, mujoco
-from tracking.simulator.mujoco_scene import RecordedScene
+from tracking.simulator.mujoco_scene import HIDDEN_GROUP, RecordedScene
+
+# Each thing in its number as a colour, red the low byte: fewer than 2^16 are drawn.
+_COLOUR_IS_NUMBER = [int(mujoco.mjtRndFlag.mjRND_SEGMENT), int(mujoco.mjtRndFlag.mjRND_IDCOLOR)]
 
 
 class SceneRenderer:
@@ -70,14 +73,34 @@ class SceneRenderer:
         scene.data.cam_xpos[0] = camera.positions[t]
         scene.data.cam_xmat[0] = camera.rotation(t).ravel()
         scene.model.cam_fovy[0] = np.rad2deg(camera.fovy)
+        groups = scene.model.geom_group.copy()
+        scene.model.geom_group[self._outside()] = HIDDEN_GROUP
         self._renderer.update_scene(scene.data, camera=0, scene_option=what)
-        left = self.crop.left if not camera.mirrored else camera.width - 1 - (self.crop.left + self.crop.size)
+        scene.model.geom_group[:] = groups
         cx, cy = camera.centre
         for eye in self._renderer.scene.camera:
             metres = eye.frustum_near / camera.focal  # of one pixel on the near plane
-            eye.frustum_center = (left + self.crop.size / 2 - cx) * metres
+            eye.frustum_center = (self._left + self.crop.size / 2 - cx) * metres
             eye.frustum_top = (cy - self.crop.top) * metres
             eye.frustum_bottom = (cy - self.crop.top - self.crop.size) * metres
+
+    @property
+    def _left(self) -> float:
+        """The crop's left edge in what is rendered, which a mirrored camera's image is turned from."""
+        camera, crop = self.scene.recording.camera, self.crop
+        return crop.left if not camera.mirrored else camera.width - 1 - (crop.left + crop.size)
+
+    def _outside(self) -> NDArray[np.bool_]:
+        """Geoms [ngeom] wholly beside the crop or behind the camera: drawing them takes time and shows nothing."""
+        model, data, camera = self.scene.model, self.scene.data, self.scene.recording.camera
+        seen = (data.geom_xpos - data.cam_xpos[0]) @ data.cam_xmat[0].reshape(3, 3)
+        corner = np.array([self._left, self.crop.top]) - camera.centre  # pixels
+        beyond = [seen[:, 2]]  # metres from the geom's middle to where it would be seen, [ngeom] for each side
+        for axis, sign in ((0, 1), (1, -1)):  # y goes up in the scene
+            for side, edge in ((1, corner[axis]), (-1, corner[axis] + self.crop.size)):
+                slope = edge / camera.focal
+                beyond.append(side * (slope * -seen[:, 2] - sign * seen[:, axis]) / np.hypot(1, slope))
+        return (np.max(beyond, 0) > model.geom_rbound) & (model.geom_rbound > 0)  # 0: a plane, which has no end
 
     def frame(self, t: int) -> NDArray[np.uint8]:
         """Frame t, uint8 RGB [size, size, 3]."""
@@ -88,12 +111,14 @@ class SceneRenderer:
     def mask(self, t: int, part: bool = False) -> NDArray[np.bool_]:
         """The object's visible pixels at frame t, bool [size, size]."""
         self._update(t, self._there)
-        self._renderer.enable_segmentation_rendering()
-        ids = self._renderer.render()
-        self._renderer.disable_segmentation_rendering()
-        geoms = self.scene.part_geoms if part else self.scene.object_geoms
-        is_geom = ids[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM)
-        mask = is_geom & geoms[np.where(is_geom, ids[..., 0], 0)]
+        scene, geoms = self._renderer.scene, self.scene.part_geoms if part else self.scene.object_geoms
+        scene.flags[_COLOUR_IS_NUMBER] = 1
+        colour = self._renderer.render()
+        scene.flags[_COLOUR_IS_NUMBER] = 0
+        drawn = [geom for geom in scene.geoms[: scene.ngeom] if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM]
+        wanted = np.zeros(1 << 16, bool)  # by number: 0 is where nothing is
+        wanted[[geom.segid + 1 for geom in drawn if geoms[geom.objid]]] = True
+        mask = wanted[colour[..., 0] + (colour[..., 1].astype(np.uint16) << 8)]
         return mask[:, ::-1].copy() if self.scene.recording.camera.mirrored else mask
 
 

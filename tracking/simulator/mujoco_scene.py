@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.core.data.clip import CROP_SIZE, FrameSource, FrameWindow, Square, Tracks
+from mpr.core.data.clip import CROP_SIZE, FrameSource, FrameWindow, PointsSeen, Square, Tracks
 from mpr.core.data.crop import square_around
 from mpr.core.data.scene import SceneRecording
 from mpr.core.errors import UNREADABLE, BadClip, UserError, in_brief
@@ -194,21 +195,22 @@ class ExactTracker:
 
         A query whose ray hits nothing is visible in no frame.
         """
-        length, n = len(frames), len(queries)
+        return Tracks.of(self.frame_by_frame(frames, queries))
+
+    def frame_by_frame(self, frames: FrameSource, queries: NDArray[np.float32]) -> Iterator[PointsSeen]:
+        """What `track` returns, frame after frame: points [N, 2], visible [N]."""
         start = frames.start if isinstance(frames, FrameWindow) else 0
-        points = np.zeros((length, n, 2), np.float32)
-        visible = np.zeros((length, n), bool)
+        n = len(queries)
         geom, local = np.full(n, -1, np.int32), np.zeros((n, 3))
         source = self.crop.to_source(queries[:, 1:].astype(float))
         asked = queries[:, 0].astype(int)
         for t in np.unique(asked):
             here = asked == t
             geom[here], local[here] = self.scene.anchor(source[here], start + int(t))
-        for t in range(length):
-            pixels, visible[t] = self.scene.follow(geom, local, start + t)
-            points[t] = self.crop.to_crop(pixels)
-        inside = (points > -0.5).all(-1) & (points < CROP_SIZE - 0.5).all(-1)
-        visible &= inside
-        points[:, geom < 0] = 0.0  # a ray into the void has no surface point
-        points[asked, np.arange(n)] = queries[:, 1:]
-        return Tracks(points, visible)
+        for t in range(len(frames)):
+            pixels, visible = self.scene.follow(geom, local, start + t)
+            points = self.crop.to_crop(pixels).astype(np.float32)
+            visible &= (points > -0.5).all(-1) & (points < CROP_SIZE - 0.5).all(-1)
+            points[geom < 0] = 0.0  # a ray into the void has no surface point
+            points[asked == t] = queries[asked == t, 1:]
+            yield points, visible

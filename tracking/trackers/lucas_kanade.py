@@ -7,13 +7,15 @@ border, and where black bars begin: what lies there is no point, and never visib
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.core.data.clip import FrameSource, Tracks
+from mpr.core.data.clip import FrameSource, PointsSeen, Tracks
 from tracking.motion.points import points_inside
 from tracking.trackers.registry import LUCAS_KANADE
 
@@ -44,25 +46,27 @@ class LucasKanade:
 
         A hidden point keeps its last position. A query on a patch without texture is hidden from the start.
         """
-        length, n = len(frames), len(queries)
+        return Tracks.of(self.frame_by_frame(frames, queries))
+
+    def frame_by_frame(self, frames: FrameSource, queries: NDArray[np.float32]) -> Iterator[PointsSeen]:
+        """What `track` returns, frame after frame: points [N, 2], visible [N]."""
         asked = queries[:, 0].astype(int)
-        points = np.repeat(queries[None, :, 1:].astype(np.float32), length, 0)  # [T, N, 2]
-        visible = np.zeros((length, n), bool)
+        points, visible = queries[:, 1:].astype(np.float32), np.zeros(len(queries), bool)
         before = np.empty(0, np.uint8)
-        for t in range(length):
+        for t in range(len(frames)):
+            points, visible = points.copy(), visible.copy()  # those of the last frame are the caller's
             grey = cv2.cvtColor(np.ascontiguousarray(frames[t]), cv2.COLOR_RGB2GRAY)
-            if t:
-                alive = np.flatnonzero(visible[t - 1])
-                points[t] = np.where((asked >= t)[:, None], points[t], points[t - 1])
-                moved, sure = self._follow(before, grey, points[t - 1, alive])
-                points[t, alive[sure]] = moved[sure]
-                visible[t, alive] = sure
+            alive = np.flatnonzero(visible)
+            if len(alive):
+                moved, sure = self._follow(before, grey, points[alive])
+                points[alive[sure]] = moved[sure]
+                visible[alive] = sure
             born = np.flatnonzero(asked == t)
             if len(born):
                 part, corner = _without_bars(grey)
-                visible[t, born] = points_inside(self._textured(grey[part]), points[t, born] - corner)
+                visible[born] = points_inside(self._textured(grey[part]), points[born] - corner)
             before = grey
-        return Tracks(points, visible)
+            yield points, visible
 
     def _follow(self, before: NDArray, after: NDArray, points: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
         """Where points [N, 2] of one grey image are in the next, and which answers can be believed."""
@@ -114,13 +118,14 @@ class LucasKanade:
         arm. Yet the point, or the place it seems to go to, looks the same in both frames once the image's own motion
         (the median one; none for a camera that stands still) is undone; so its displacement is not believed.
         """
-        limit = self.worse * _difference(before, after, points, moved, self.core) + self.noise
+        was, now = _patches(before, points, self.core), _patches(after, moved, self.core)
+        limit = self.worse * _difference(was, now) + self.noise
         common = np.zeros(2, np.float32)
-        stayed = _difference(before, after, points, points, self.core)
+        stayed = _difference(was, _patches(after, points, self.core))
         if (stayed <= limit).mean() < 0.5:  # rest does not explain most of what is seen: the camera moves
             common = np.median(moved - points, 0)
-            stayed = _difference(before, after, points, points + common, self.core)
-        was_there = _difference(before, after, moved - common, moved, self.core)
+            stayed = _difference(was, _patches(after, points + common, self.core))
+        was_there = _difference(_patches(before, moved - common, self.core), now)
         is_common = _distance(moved, points + common) < self.round_trip
         return is_common | (np.minimum(stayed, was_there) > limit)
 
@@ -186,13 +191,19 @@ def _likeness(before: NDArray, after: NDArray, a: NDArray, b: NDArray, patch: in
     return (p * q).sum(1) / np.maximum(np.sqrt((p**2).sum(1) * (q**2).sum(1)), 1e-6)
 
 
-def _difference(before: NDArray, after: NDArray, a: NDArray, b: NDArray, patch: int) -> NDArray:
-    """Mean absolute difference [N] in grey levels of the patches round points a of one image and b of another."""
-    return np.abs(_patches(before, a, patch) - _patches(after, b, patch)).mean(1)
+def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean absolute difference [N] in grey levels of patches [N, P] and others."""
+    return np.abs(a - b).mean(1)
 
 
 def _patches(image: NDArray, points: NDArray, patch: int) -> NDArray[np.float32]:
     """Patches [N, patch * patch] round points [N, 2], bilinear."""
-    offsets = np.arange(patch, dtype=np.float32) - patch // 2
-    where = points[:, None].astype(np.float32) + np.stack(np.meshgrid(offsets, offsets), -1).reshape(-1, 2)
+    where = points[:, None].astype(np.float32) + _offsets(patch)
     return cv2.remap(image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)  # type: ignore[call-overload]
+
+
+@cache
+def _offsets(patch: int) -> NDArray[np.float32]:
+    """Of a patch's pixels from its middle, [patch * patch, 2]."""
+    along = np.arange(patch, dtype=np.float32) - patch // 2
+    return np.stack(np.meshgrid(along, along), -1).reshape(-1, 2)

@@ -6,10 +6,10 @@ Pixels are (x right, y down) and the centre of the top-left pixel is (0, 0). Not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,6 +215,15 @@ class Tracks:
     points: NDArray[np.float32]
     visible: NDArray[np.bool_]
 
+    @classmethod
+    def of(cls, found: Iterable[PointsSeen]) -> Self:
+        """The tracks of which the frames were `found` one after another, one at least."""
+        points, visible = zip(*found, strict=True)
+        return cls(np.stack(points), np.stack(visible))
+
+
+PointsSeen = tuple[NDArray[np.float32], NDArray[np.bool_]]  # of one frame: points [N, 2] pixels, visible [N]
+
 
 class PointTracker(Protocol):
     """Follows query points through a stretch of video.
@@ -230,4 +239,13 @@ class PointTracker(Protocol):
 
         What is visible lies in the image (`segments.py` sees to it).
         """
+        ...
+
+
+@runtime_checkable
+class FrameByFrameTracker(PointTracker, Protocol):
+    """A tracker that needs no later frame to say where a point is: whoever has seen enough asks it no further."""
+
+    def frame_by_frame(self, frames: FrameSource, queries: NDArray[np.float32]) -> Iterator[PointsSeen]:
+        """What `track` returns, frame after frame; a frame is read when its turn comes."""
         ...
