@@ -159,7 +159,7 @@ def test_an_environment_and_a_base_policy(tmp_path: Path, capsys: pytest.Capture
     assert len(rows) == 2
     wrong = ["finetune", "--env", "line:any", "--demos", "none", "--base", "wave"]
     assert main([*wrong, "--reward", "any_motion", "--out", str(tmp_path / "no")]) == 2
-    assert "no reward 'any_motion' of line:any; there is environment, none, sparse" in capsys.readouterr().err
+    assert "no reward 'any_motion' of line:any; there is environment, none, paper_sparse" in capsys.readouterr().err
     assert main(["robot", "run", "--policy", "wave", "--dry-run"]) == 0
     assert "input policy" not in capsys.readouterr().out, "it is no folder"
 

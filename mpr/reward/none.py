@@ -1,4 +1,8 @@
-"""The reward that says nothing: with offset and bonus, −1 a step until success."""
+"""The fair sparse reward, which says nothing of the way: with offset and bonus, −1 a step until success.
+
+Under a discount gamma its values are (V - 1) / (1 - gamma), V being those of 1 at success and 0 before: both order
+policies alike. Its scale is that of every other reward here, 1 a step, which `paper_sparse` is not.
+"""
 
 from __future__ import annotations
 

@@ -15,13 +15,18 @@ REWARDS = Registry(
         "dense": "rl.environments.kitchen.dense:DenseReward",
         "environment": "mpr.reward.environment:EnvironmentReward",
         "none": "mpr.reward.none:NoReward",
-        "sparse": "mpr.reward.sparse:SparseReward",
+        "paper_sparse": "mpr.reward.paper_sparse:PaperSparseReward",
     },
 )
 
 
+RENAMED_REWARDS = {"sparse": "paper_sparse"}  # before -> now; raw numbers of before have the first
+
+
 def reward_class(name: str) -> type[RewardModel]:
     """The class of that name. Raises UserError naming those that exist, and for what is no reward."""
+    if name in RENAMED_REWARDS and name not in REWARDS.names():
+        raise UserError(f"reward '{name}' is called '{RENAMED_REWARDS[name]}' now")
     found = REWARDS.load(name)
     if not (isinstance(found, type) and issubclass(found, RewardModel)):
         raise UserError(f"reward '{name}' is {found!r}, no class of mpr.reward.model.RewardModel")

@@ -43,7 +43,7 @@ class PracticeConfig(Rules):
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`
     num_demos: int = 0  # the first this many, by seed: as many as the base policy learned from; 0: all
     # reward, then settings that differ
-    variants: list[str] = field(default_factory=lambda: ["none", "sparse", "dense"])
+    variants: list[str] = field(default_factory=lambda: ["none", "paper_sparse", "dense"])
     against: str = ""  # a variant that the others are compared with too
     predictor: Path | None = None  # run folder of `mpr train`, for reward motion
     view: str = "front"  # camera of rewards that see

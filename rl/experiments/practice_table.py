@@ -27,6 +27,7 @@ from mpr.core.report.intervals import (
     success_rate,
 )
 from mpr.core.runs import read_lines, write_atomic
+from mpr.reward.registry import RENAMED_REWARDS
 from rl.evaluation.config import BASE_NAME
 from rl.evaluation.curves import draw_curves, draw_profiles, successful
 from rl.evaluation.outcomes import compare_policies, comparison_table, contrast, of_runs
@@ -138,13 +139,16 @@ def draw_practice(folder: Path, raw: PracticeRaw, title: str) -> list[Path]:
 def read_raw(folder: Path) -> PracticeRaw:
     """Raw numbers as results/ keeps them: evaluation.jsonl and practice_VARIANT_seed_N.jsonl, in order.
 
+    Rewards have today's names, whatever they were called when the numbers were made.
+
     Raises UserError where there is no evaluation.
     """
     if not (folder / "evaluation.jsonl").is_file():
         raise UserError(f"{folder} holds no evaluation.jsonl: a folder of raw numbers, results/.../raw, does")
     rows, variants = read_lines(folder / "evaluation.jsonl"), dict[str, list[str]]()
     for name in dict.fromkeys(row["policy"] for row in rows if row["policy"] != BASE_NAME):
-        variant = re.sub(r"_seed_\d+$", "", name).replace(",", " ")
+        reward, *settings = re.sub(r"_seed_\d+$", "", name).split(",")
+        variant = " ".join([RENAMED_REWARDS.get(reward, reward), *settings])
         variants.setdefault(variant, []).append(name)
     files = {variant: [folder / f"practice_{name}.jsonl" for name in names] for variant, names in variants.items()}
     practised = {

@@ -50,7 +50,7 @@ class FinetuneConfig(SettingConfig):
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`, in every batch; none: none
     num_demos: int = 0  # practise with the first this many, by seed (as many as the base policy learned from); 0: all
     out: Path = Path("runs/finetune")  # run folder
-    reward: str = "dense"  # motion, none, any_motion, dense or sparse; environment: the environment's own
+    reward: str = "dense"  # motion, none, any_motion, dense or paper_sparse; environment: its own
     predictor: Path | None = None  # run folder of `mpr train`: for reward motion
     tracker: str = "exact"  # of rewards motion and any_motion: exact, lucas_kanade, cotracker3_offline or _online
     view: str = "front"  # camera that these two look through

@@ -69,6 +69,14 @@ def test_training_reward_is_agreement_minus_one_plus_bonus_at_success():
         training_reward(np.array([np.nan]), np.array([False]))
 
 
+@given(steps=st.integers(1, 200), gamma=st.floats(0, 0.999))
+def test_no_reward_orders_policies_as_success_under_a_discount_does(steps: int, gamma: float) -> None:
+    """`none` is the fair sparse reward: its return is (that of 1 at success - 1) / (1 - gamma)."""
+    success, discount = np.arange(steps) == steps - 1, gamma ** np.arange(steps)
+    fair, paper = (float(discount @ training_reward(np.full(steps, signal), success)) for signal in (0.0, 1.0))
+    assert fair == pytest.approx((paper - 1) / (1 - gamma), rel=1e-4, abs=1e-4)
+
+
 def test_directional_agreement():
     assert directional_agreement(np.array([0.2, 0.0]), np.array([0.4, 0.4])) == pytest.approx(0.25)
     assert math.isnan(directional_agreement(np.zeros(2), np.zeros(2)))

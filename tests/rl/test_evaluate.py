@@ -188,7 +188,7 @@ def test_reach_is_five_rewards_and_nothing_else_that_differs():
     config = ReachConfig(predictor=Path("p"))
     runs = [replace(config.run_of(arm, 1), reward="none", tracker="exact", out=Path()) for arm in config.variants]
     assert all(run == runs[0] for run in runs) and runs[0].ajar and runs[0].predictor == Path("p")
-    assert {arm.split()[0] for arm in config.variants} == {"motion", "none", "any_motion", "dense", "sparse"}
+    assert {arm.split()[0] for arm in config.variants} == {"motion", "none", "any_motion", "dense", "paper_sparse"}
     assert config.run_of("motion tracker=lucas_kanade", 0).tracker == "lucas_kanade"
     with pytest.raises(UserError, match="needs --predictor"):
         ReachConfig()

@@ -290,7 +290,7 @@ def test_what_a_run_alone_shows_of_its_config(tmp_path):
     for name, value in changed.items():
         assert run_of(tmp_path / f"run_{name}", demos, {name: value}) != before, name
     assert run_of(tmp_path / "run_without", Path("none"), {"pretrain": 0}) != before
-    rewards = {name: find_reward(name, Setting(), RewardView()) for name in ("none", "sparse", "dense")}
+    rewards = {name: find_reward(name, Setting(), RewardView()) for name in ("none", "paper_sparse", "dense")}
     assert len({type(reward) for reward in rewards.values()}) == 3
     with pytest.raises(UserError, match="compile is only for"):
         learner(compile=True, fast=False)

@@ -21,7 +21,7 @@ from mpr.reward.environment import EnvironmentReward
 from mpr.reward.model import RewardModel
 from mpr.reward.motion import MotionReward
 from mpr.reward.none import NoReward
-from mpr.reward.sparse import SparseReward
+from mpr.reward.paper_sparse import PaperSparseReward
 from rl.data.demonstrations import BadDemonstration, load_demonstration, save_demonstration
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
@@ -188,7 +188,7 @@ class Tenths(RewardModel):
     ("reward", "paid"),
     [
         (NoReward(), [-1, -1, -1, -1, 1]),
-        (SparseReward(), [0, 0, 0, 0, 2]),
+        (PaperSparseReward(), [0, 0, 0, 0, 2]),
         (EnvironmentReward(), [0, 0, 0, 0, 1]),
         (Tenths(), [-1, -0.9, -0.8, -0.7, 1.4]),
     ],
@@ -211,7 +211,7 @@ def test_a_success_in_a_held_step_reaches_the_learner(reward: RewardModel, paid:
 # Demonstrations
 
 
-@pytest.mark.parametrize("reward", [NoReward(), SparseReward()])
+@pytest.mark.parametrize("reward", [NoReward(), PaperSparseReward()])
 def test_a_demonstration_that_succeeds_in_a_held_step_succeeds_with_its_last_transition(reward: RewardModel) -> None:
     environment, whole = wrapped(), demonstrate(1)
     held = np.array([*[""] * (len(whole) - 2), "stale state", "stale state"])

@@ -19,7 +19,7 @@ from mpr.core.data.episode import Episode
 from mpr.core.data.step_log import StepLog
 from mpr.core.errors import UserError
 from mpr.reward.environment import EnvironmentReward
-from mpr.reward.sparse import SparseReward
+from mpr.reward.paper_sparse import PaperSparseReward
 from rl.environments.kind import environment_rate_hz
 from rl.environments.registry import ENVIRONMENTS, kind_of
 from rl.environments.residual import ResidualEnvironment, base_for, middle_and_reach
@@ -166,8 +166,8 @@ def test_a_residual_scale_of_one_spans_the_action_range_and_no_more() -> None:
         ("--env gymnasium:", "an id is needed"),
         ("--env gymnasium:Nothing-v9 --base zero --demos none --reward none", "Nothing"),
         ("--env gymnasium:Pendulum-v1 --ajar true", "--ajar: only the kitchen has such a door"),
-        ("--env gymnasium:Pendulum-v1 --reward dense", "there is environment, none, sparse"),
-        ("--env gymnasium:Pendulum-v1 --reward motion", "there is environment, none, sparse"),
+        ("--env gymnasium:Pendulum-v1 --reward dense", "there is environment, none, paper_sparse"),
+        ("--env gymnasium:Pendulum-v1 --reward motion", "there is environment, none, paper_sparse"),
         ("--env gymnasium:CartPole-v1 --base zero --demos none --reward none", "needs a flat Box action space"),
         ("--env gymnasium:Pendulum-v1 --env_options g --reward none", "'g' is not key=value"),
         ("--reward environment", "no demonstration holds it and nothing is added: --demos none"),
@@ -228,11 +228,11 @@ def episode(**noted: Any) -> Episode:
 
 
 def test_what_was_not_sent_earns_no_agreement_and_the_environment_s_reward_is_taken_as_it_is() -> None:
-    assert step_rewards(SparseReward(), episode()).tolist() == [0, 0, 1]
-    assert step_rewards(SparseReward(), episode(held=["", "stale state", ""])).tolist() == [0, -1, 1]
+    assert step_rewards(PaperSparseReward(), episode()).tolist() == [0, 0, 1]
+    assert step_rewards(PaperSparseReward(), episode(held=["", "stale state", ""])).tolist() == [0, -1, 1]
     assert step_rewards(EnvironmentReward(), episode(reward=[-7.5, 3.0, 0.0]), bonus=9).tolist() == [-7.5, 3, 0]
     late = {"held": ["", "", "stale state"], "reward": [-7.5, 3.0, 2.0]}
-    assert step_rewards(SparseReward(), episode(**late), bonus=2).tolist() == [0, 2, -1], (
+    assert step_rewards(PaperSparseReward(), episode(**late), bonus=2).tolist() == [0, 2, -1], (
         "the last that is learned from"
     )
     assert step_rewards(EnvironmentReward(), episode(**late)).tolist() == [-7.5, 5, 0]
@@ -268,7 +268,7 @@ def test_a_held_step_of_a_demonstration_is_no_transition() -> None:
     environment = wrapped()
     plain = demonstrate(0)
     held = replace(plain, log=StepLog(held=np.array(["stale state", *[""] * (len(plain) - 1)])))
-    full, short = (demonstration_buffer([one], environment, SparseReward())[0] for one in (plain, held))
+    full, short = (demonstration_buffer([one], environment, PaperSparseReward())[0] for one in (plain, held))
     assert short.size() == full.size() - 1
 
 

@@ -93,3 +93,9 @@ def test_one_run_an_arm_has_no_interval_over_runs():
     text = "\n".join(lines(raw))
     assert "| a | 1.00 (n = 1: no interval) | 1.00 | 0.50 (n = 1: no interval) |" in text
     assert f"| a | {success_rate([1] * 5 + [0] * 5)} | {difference_over_runs([[0] * 10], [[0] * 10])} |" in text
+
+
+def test_a_reward_of_before_has_its_name_of_today(tmp_path):
+    rows = [{"policy": name, "seed": 1, "success": True, "steps": 9} for name in (BASE_NAME, "sparse,utd=2_seed_0")]
+    (tmp_path / "evaluation.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    assert read_raw(tmp_path).variants == {"paper_sparse utd=2": ["sparse,utd=2_seed_0"]}

@@ -13,7 +13,7 @@ from stable_baselines3.common.env_checker import check_env
 from mpr.core.errors import UserError
 from mpr.reward.model import RewardModel
 from mpr.reward.none import NoReward
-from mpr.reward.sparse import SparseReward
+from mpr.reward.paper_sparse import PaperSparseReward
 from rl.data.demonstrations import BadDemonstration, labels
 from rl.environments.residual import ResidualEnvironment
 from rl.residual.buffer import ResidualBuffer
@@ -272,12 +272,12 @@ def test_rewards_by_hand():
     play(environment, 1)
     assert environment.finished is not None
     assert list(step_rewards(NoReward(), environment.finished)) == [0.0]  # -1 and the bonus
-    assert list(step_rewards(SparseReward(), environment.finished)) == [1.0]
+    assert list(step_rewards(PaperSparseReward(), environment.finished)) == [1.0]
     environment = wrapped(radius=0.0, limit=3)
     play(environment, 1)
     assert environment.finished is not None
     assert list(step_rewards(NoReward(), environment.finished)) == [-1.0] * 3
-    assert list(step_rewards(SparseReward(), environment.finished)) == [0.0] * 3
+    assert list(step_rewards(PaperSparseReward(), environment.finished)) == [0.0] * 3
 
 
 def test_rewards_are_in_the_buffer_before_the_updates():

@@ -15,7 +15,7 @@ from mpr.core.checkpoints import BadCheckpoint, last_checkpoint
 from mpr.core.checksums import CHECKSUM_FILE
 from mpr.core.errors import UserError
 from mpr.reward.none import NoReward
-from mpr.reward.sparse import SparseReward
+from mpr.reward.paper_sparse import PaperSparseReward
 from rl.environments.residual import ResidualEnvironment
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer
@@ -91,7 +91,7 @@ def test_critics_are_trained_on_demonstrations_and_the_actor_is_not():
     model = learner(environment, learning_rate=1e-3)
     with pytest.raises(ValueError, match="set_demonstrations"):
         model.pretrain_critic(1)
-    demonstrations, _ = demonstration_buffer([demonstrate(s) for s in range(5)], environment, SparseReward())
+    demonstrations, _ = demonstration_buffer([demonstrate(s) for s in range(5)], environment, PaperSparseReward())
     model.set_demonstrations(demonstrations)
     actor = [p.clone() for p in model.actor.parameters()]
     target = [p.clone() for p in model.critic_target.parameters()]

@@ -197,8 +197,8 @@ def test_a_held_step_is_no_transition(tmp_path: Path, monkeypatch: pytest.Monkey
         environment = opened(stack)
         given: dict[str, Any] = {"buffer": 150, "warmup_steps": 0, "batch": 8, "utd": 0.0, "episodes": 1}
         where = {"env": TWIN, "base": Path("stay"), "demos": Path("none"), "out": tmp_path / "run"}
-        config = FinetuneConfig(**where, **given, reward="sparse")
-        run = Finetuning(config, environment, find_reward("sparse", config.setting))
+        config = FinetuneConfig(**where, **given, reward="paper_sparse")
+        run = Finetuning(config, environment, find_reward("paper_sparse", config.setting))
         act, calls = environment.env.guard.act, iter(range(4))
         monkeypatch.setattr(  # the second action is none
             environment.env.guard, "act", lambda wish, seen: act(wish * np.nan if next(calls) == 1 else wish, seen)
@@ -222,7 +222,7 @@ def test_a_success_marked_at_a_step_that_is_none_is_learned_from(how: str) -> No
 
     table.env.guard.act = odd  # type: ignore[method-assign]
     model = learner(ArmPractice(table.env))
-    model.learn(1, EpisodeRewards(find_reward("sparse", SETTING), bonus=3.0))
+    model.learn(1, EpisodeRewards(find_reward("paper_sparse", SETTING), bonus=3.0))
     assert (model.buffer.size(), model.buffer.left_out) == (4, 1)
     assert model.buffer.rewards[:4, 0].tolist() == [0, 0, 0, 3] and not model.buffer.timeouts[:4].any()
     assert model.buffer.dones[:4, 0].tolist() == [0, 0, 0, 1]
