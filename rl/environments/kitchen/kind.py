@@ -11,10 +11,13 @@ from rl.environments.kind import EnvironmentKind
 from rl.environments.kitchen.camera import check_view
 from rl.environments.kitchen.setting import ACTION, KITCHEN_STEP_LIMIT, STATE
 from rl.environments.kitchen.start_options import start_of
-from rl.environments.kitchen.tasks import find_task, goal
+from rl.environments.kitchen.tasks import find_task, goal, stock_travel
 from rl.environments.setting import RewardView, Setting
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mpr.core.data.episode import Episode
     from mpr.reward.model import Track
     from rl.environments.practice import PracticeEnvironment
@@ -46,6 +49,12 @@ class KitchenKind(EnvironmentKind):
         from rl.environments.kitchen.tracked import tracked_from
 
         return tracked_from(find_task(setting.name), reward_view.view, reward_view.tracker)
+
+    def goal_image(self, setting: Setting, view: str) -> NDArray[np.uint8]:
+        from rl.environments.kitchen.goal_image import kitchen_goal_image
+
+        task = find_task(setting.name)
+        return kitchen_goal_image(task, task.opened if setting.full_open else stock_travel(task), view)
 
     def film(self, file: Path, episodes: Mapping[str, Episode], setting: Setting, view: str) -> None:
         from rl.environments.kitchen.films import film

@@ -197,6 +197,11 @@ KITCHEN_TASKS = Registry(
 )
 
 
+def stock_travel(task: Task) -> float:
+    """How far open FrankaKitchen-v1 calls it solved, where the object's other joints are as they are to be."""
+    return abs(task.goal[task.moving]) - STOCK_RADIUS
+
+
 def goal(task: str, full_open: bool) -> str:
     """What success means, in a word or two: FrankaKitchen-v1's, or, with `full_open`, as far as we call open."""
     return f"{task}, fully" if full_open else task
