@@ -21,6 +21,7 @@ CLI_VERBS = {
     "find": ("tracking.commands.find:main", "find clips by verb, noun and narration, and list them for tracking"),
     "track": ("tracking.commands.track:main", "track an object through a video, a manifest's actions, or clips again"),
     "train": ("mpr.commands.train:main", "train a motion predictor on tracked clips"),
+    "pretrain": ("mpr.commands.pretrain:main", "train a picture encoder on clips, for rewards that compare pictures"),
     "score": ("mpr.commands.score:main", "score an episode or video: agreement per step, film strip"),
     "episodes": ("rl.commands.episodes:main", "record scripted Franka Kitchen episodes"),
     "demos": ("rl.commands.demos:main", "demonstrations of a kitchen task, by the scripted expert or from Minari"),

@@ -17,6 +17,8 @@ from mpr.core.checksums import CHECKSUM_FILE, sha256, write_sums
 from mpr.core.data.clip_folder import save_clip
 from mpr.core.data.episode_folder import save_episode
 from mpr.core.data.step_log import StepLog
+from mpr.representations.checkpoint import load_representation
+from mpr.representations.temporal_distance import DistanceHead
 from rl.data.demonstrations import save_demonstration
 from rl.evaluation.config import EvaluateConfig
 from rl.evaluation.evaluate import open_evaluation
@@ -101,6 +103,20 @@ def train_anew(root: Path, out: Path) -> int:
 def score_dry(root: Path, out: Path) -> int:
     asked = ["--predictor", str(root / "run"), "--clip", str(root / "clips" / "c1"), "--out", str(out), "--dry-run"]
     return mpr(["score", *asked])
+
+
+def represented(root: Path) -> None:
+    clips(root / "clips")
+    assert pretrain_again(root, root) == 0
+
+
+def pretrain_again(root: Path, _: Path) -> int:
+    small = ["--image", "32", "--width", "8", "--batch", "2", "--steps", "2", "--objective", "temporal_distance"]
+    return mpr(["pretrain", "--clips", str(root / "clips"), "--out", str(root / "run"), *small])
+
+
+def read_representation(root: Path, _: Path) -> None:
+    load_representation(root / "run", "temporal_distance", DistanceHead)
 
 
 def policy(root: Path) -> None:
@@ -204,6 +220,9 @@ KINDS = {
     "clips trained on": Kind(clips, ["c0/*.json", "c0/*.npz"], train_anew, 10, "c0"),
     "predictor": Kind(trained, [_checkpoint("*")], score_dry, 60, _checkpoint("")),
     "training resumed": Kind(trained, [_checkpoint("*"), "run/*.yaml", "run/*.jsonl"], resume, 10, _checkpoint("")),
+    "representation": Kind(represented, [_checkpoint("*")], read_representation, 40, _checkpoint("")),
+    "pretraining resumed": Kind(represented, [_checkpoint("*"), "run/*.yaml", "run/*.jsonl"], pretrain_again, 10,
+                                _checkpoint("")),
     "policy": Kind(policy, [_checkpoint("*.json"), _checkpoint("model*")],
                    lambda r, _: load_diffusion_policy(r / "run"), 40, _checkpoint("")),
     "policy resumed": Kind(policy, [_checkpoint("*"), "run/*.yaml", "run/*.jsonl", "demos/*/*"], resume_policy, 10,

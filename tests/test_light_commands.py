@@ -24,6 +24,7 @@ VERBS = {  # and a value that each refuses
     "find": "--sheet -1",
     "track": "--video film.mp4 --box 1,2,3,4 --tracker none_such",
     "train": "--encoder none_such",
+    "pretrain": "--objective none_such",
     "score": "--clip clip --reward none_such",
     "bench": "--rounds 0",
     "bench camera": "--most 0",

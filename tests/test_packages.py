@@ -16,7 +16,7 @@ ORDER = (
     *("mpr.core", "mpr.core.data", "mpr.core.report", "mpr"),  # `mpr`, `robot`: the files of the package itself
     *("tracking", "tracking.simulator", "tracking.motion", "tracking.masks", "tracking.trackers", "tracking.sources"),
     *("tracking.clips", "tracking.synth", "tracking.commands"),
-    *("mpr.predictor", "mpr.reward", "mpr.training", "mpr.commands"),
+    *("mpr.predictor", "mpr.representations", "mpr.reward", "mpr.training", "mpr.pretraining", "mpr.commands"),
     *("rl", "rl.data", "rl.policies", "rl.policies.diffusion", "rl.environments", "rl.environments.kitchen"),
     *("rl.residual.fast", "rl.residual", "rl.evaluation", "rl.experiments", "rl.commands"),
     *("robot.hardware", "robot.safety", "robot.arms", "robot.cameras", "robot.teleop", "robot.simulated"),

@@ -160,12 +160,14 @@ class Range:
         return f"{'above' if self.above else 'at least'} {self.low:g}{most}"
 
 
-def check_ranges(config: Any, ranges: Mapping[str, Range]) -> None:
-    """Raises UserError naming the first of the config's numbers that lies outside its range; None is no number."""
+def check_ranges(config: Any, ranges: Mapping[str, Range], of: str = "") -> None:
+    """Raises UserError naming the first of the config's numbers that lies outside its range; None is no number.
+
+    `of`: what stands before its keys on the command line, as "vip."."""
     for name, allowed in ranges.items():
         value = getattr(config, name)
         if value is not None and value not in allowed:
-            raise UserError(f"--{name} {value}: it is {allowed}")
+            raise UserError(f"--{of}{name} {value}: it is {allowed}")
 
 
 def print_plan(config: Any, inputs: Mapping[str, Path], facts: Mapping[str, object], out: Path) -> None:

@@ -33,6 +33,8 @@ class Given:
     track: Track | None = None  # there for a reward that sees
     motion_threshold_px: float = MOTION_THRESHOLD_PX  # pixels of 256: a point tracked to move less counts 0
     goal_travel: float | None = None  # opening that counts as success, in the task's unit; None: the task's own
+    representation: Path | None = None  # run folder of `mpr pretrain`; there for a reward that has an objective
+    goal: NDArray[np.uint8] | None = None  # image [256, 256, 3] of the task done; there for a reward that compares
 
 
 class RewardModel(ABC):
@@ -40,6 +42,9 @@ class RewardModel(ABC):
 
     sees: ClassVar[bool] = False  # whether it tracks what a camera saw: then episodes carry recordings
     predicts: ClassVar[bool] = False  # whether it needs a predictor
+    objective: ClassVar[str] = ""  # of `mpr pretrain`, where it needs a run of that; empty: it needs none
+    compares: ClassVar[bool] = False  # whether it needs an image of the goal
+    neutral: ClassVar[float] = 0.0  # what a step is paid that changes nothing
     only: ClassVar[str] = ""  # kind of environment that it is for, as "kitchen"; empty: any
     whole: ClassVar[bool] = False  # whether `score` is all that is learned from: of any size, nothing is added
 

@@ -12,6 +12,9 @@ REWARDS = Registry(
     {
         "motion": "mpr.reward.motion:MotionReward",
         "any_motion": "mpr.reward.any_motion:AnyMotionReward",
+        "vip": "mpr.reward.vip:VipReward",
+        "vip_difference": "mpr.reward.vip:VipDifferenceReward",
+        "time_rewarder": "mpr.reward.time_rewarder:TimeRewarderReward",
         "dense": "rl.environments.kitchen.dense:DenseReward",
         "environment": "mpr.reward.environment:EnvironmentReward",
         "none": "mpr.reward.none:NoReward",

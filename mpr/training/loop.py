@@ -141,12 +141,13 @@ class Samples(Dataset):
 
 
 def loader(
-    samples: Samples, batch: int, first_step: int, steps: int, workers: int = 0, rank: int = 0, world: int = 1
+    samples: Dataset, batch: int, first_step: int, steps: int, workers: int = 0, rank: int = 0, world: int = 1
 ) -> DataLoader:
     """Batches of steps first_step .. steps - 1. Rank r takes its part of every global batch of `batch` samples."""
     mine = batch // world
     order = [s * batch + rank * mine + j for s in range(first_step, steps) for j in range(mine)]
-    return DataLoader(samples, mine, sampler=order, num_workers=workers, persistent_workers=workers > 0)  # type: ignore[arg-type]
+    own = torch.Generator()  # it draws a seed that no sample uses: not from the one that checkpoints keep
+    return DataLoader(samples, mine, sampler=order, num_workers=workers, persistent_workers=workers > 0, generator=own)  # type: ignore[arg-type]
 
 
 def squared_pixels(predicted: Tensor, batch: PredictorBatch) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mpr.core.config import parse_config, print_plan
+from mpr.reward.registry import reward_class
 from rl.environments.kind import is_trained
 from rl.environments.setting import SAID_TO_DEMOS
 from rl.residual.config import FinetuneConfig, buffer_bytes
@@ -29,6 +30,11 @@ def _plan(config: FinetuneConfig) -> None:
         inputs["base"] = config.base
     if config.reward == "motion" and config.predictor is not None:
         inputs["predictor"] = config.predictor
+    reward = reward_class(config.reward)
+    if reward.objective and config.representation is not None:
+        inputs["representation"] = config.representation
+    if reward.compares and config.goal_image is not None:
+        inputs["goal_image"] = config.goal_image
     facts: dict[str, object] = {}
     if config.kind.sizes is not None:
         facts["replay buffer, MB"] = round(buffer_bytes(config.buffer, *config.kind.sizes) / 1e6, 1)

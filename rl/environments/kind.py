@@ -20,6 +20,8 @@ from rl.policies.registry import is_named
 
 if TYPE_CHECKING:
     import gymnasium
+    import numpy as np
+    from numpy.typing import NDArray
 
     from mpr.core.data.episode import Episode
     from mpr.reward.model import RewardModel, Track
@@ -88,6 +90,16 @@ class EnvironmentKind:
     def track(self, setting: Setting, reward_view: RewardView) -> Track:
         """How rewards that see track its episodes. Raises UserError where they cannot."""
         raise UserError(f"nothing sees --env {setting.env}: it takes no reward that looks at images")
+
+    def goal_image(self, setting: Setting, view: str) -> NDArray[np.uint8]:
+        """The task done, uint8 RGB [256, 256, 3], as its episodes are seen from a view: for rewards that compare.
+
+        Raises UserError where it has no such picture.
+        """
+        raise UserError(
+            f"--env {setting.env} has no picture of its goal: give one of 256 x 256 pixels, as its episodes are seen, "
+            "by --goal_image FILE"
+        )
 
     def film(self, file: Path, episodes: Mapping[str, Episode], setting: Setting, view: str) -> None:
         """Write an MP4 of one start's episode under several policies, by name. Raises NoGL."""

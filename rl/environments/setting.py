@@ -92,3 +92,5 @@ class RewardView:
     tracker: str = "exact"  # or lucas_kanade
     view: str = "front"  # camera
     motion_threshold_px: float = MOTION_THRESHOLD_PX  # pixels of 256: a point tracked to move less counts 0
+    representation: Path | None = None  # run folder of `mpr pretrain`: for `vip`, `vip_difference`, `time_rewarder`
+    goal_image: Path | None = None  # what the first two compare with; None: the environment's own

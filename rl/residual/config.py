@@ -28,7 +28,8 @@ MOST_RUNS = (SELECTION - FIRST_SEED) // SEEDS_A_RUN
 def check_reward(name: str, env: str, reward_view: RewardView) -> None:
     """Check that there is a reward of that name, and that the environment can give it.
 
-    Raises UserError for one that does not exist, that the environment cannot give, or that lacks its predictor.
+    Raises UserError for one that does not exist, that the environment cannot give, or that lacks its predictor or
+    representation.
     """
     reward = reward_class(name)
     if not kind_of(env).gives(env, reward):
@@ -36,6 +37,9 @@ def check_reward(name: str, env: str, reward_view: RewardView) -> None:
         raise UserError(f"no reward '{name}' of {env}; there is {', '.join(there)}")
     if reward.predicts and reward_view.predictor is None:
         raise UserError(f"reward '{name}' needs --predictor RUN, a run folder of `mpr train`")
+    if reward.objective and reward_view.representation is None:
+        run = f"a run folder of `mpr pretrain --objective {reward.objective}`"
+        raise UserError(f"reward '{name}' needs --representation RUN, {run}")
     REWARD_TRACKERS.check(reward_view.tracker)
 
 
@@ -50,10 +54,14 @@ class FinetuneConfig(SettingConfig):
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`, in every batch; none: none
     num_demos: int = 0  # practise with the first this many, by seed (as many as the base policy learned from); 0: all
     out: Path = Path("runs/finetune")  # run folder
-    reward: str = "dense"  # motion, none, any_motion, dense or paper_sparse; environment: its own
+    # motion, none, any_motion, vip, vip_difference, time_rewarder, dense or paper_sparse; environment: the environment's own
+    reward: str = "dense"
     predictor: Path | None = None  # run folder of `mpr train`: for reward motion
+    representation: Path | None = None  # run folder of `mpr pretrain`: for rewards vip, vip_difference, time_rewarder
+    # image file that vip and vip_difference compare with, 256 x 256 as episodes are seen; null: the kitchen's own
+    goal_image: Path | None = None
     tracker: str = "exact"  # of rewards motion and any_motion: exact, lucas_kanade, cotracker3_offline or _online
-    view: str = "front"  # camera that these two look through
+    view: str = "front"  # camera that these two look through, and the three of --representation
     # pixels of 256: for these two, a point tracked to move less counts 0
     motion_threshold_px: float = MOTION_THRESHOLD_PX
     bonus: float = BONUS  # added to the reward of the step that succeeds; not with reward environment
@@ -156,7 +164,8 @@ class FinetuneConfig(SettingConfig):
 
     @property
     def reward_view(self) -> RewardView:
-        return RewardView(self.predictor, self.tracker, self.view, self.motion_threshold_px)
+        seen = (self.predictor, self.tracker, self.view, self.motion_threshold_px)
+        return RewardView(*seen, self.representation, self.goal_image)
 
     @property
     def sees(self) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mpr.core.data.episode import Episode
 from mpr.reward.agreement import BONUS, training_reward
+from mpr.reward.goal import read_goal
 from mpr.reward.model import Given, RewardModel
 from mpr.reward.registry import reward_class
 from rl.environments.registry import kind_of
@@ -22,15 +23,24 @@ from rl.residual.config import check_reward
 def find_reward(name: str, setting: Setting, reward_view: RewardView | None = None) -> RewardModel:
     """The reward of that name in an environment.
 
-    Raises UserError as `check_reward` does, for a view that does not exist, BadCheckpoint for a predictor that cannot
-    be read or is still in training, and NoGL where a reward that sees could not.
+    Raises UserError as `check_reward` does, for a view that does not exist and a goal image that is none, BadCheckpoint
+    for a predictor or representation that cannot be read or is still in training, and NoGL where a reward that sees
+    could not.
     """
     reward_view = reward_view or RewardView()
     check_reward(name, setting.env, reward_view)
     reward = reward_class(name)
     track = kind_of(setting.env).track(setting, reward_view) if reward.sees else None
-    asked = (reward_view.motion_threshold_px, setting.goal_travel)
+    goal = _goal_image(setting, reward_view) if reward.compares else None
+    asked = (reward_view.motion_threshold_px, setting.goal_travel, reward_view.representation, goal)
     return reward.of(Given(setting.name, reward_view.predictor, track, *asked))
+
+
+def _goal_image(setting: Setting, reward_view: RewardView) -> NDArray[np.uint8]:
+    """What was given as the goal, else the environment's own. Raises UserError."""
+    if reward_view.goal_image is not None:
+        return read_goal(reward_view.goal_image)
+    return kind_of(setting.env).goal_image(setting, reward_view.view)
 
 
 def step_rewards(

@@ -16,6 +16,7 @@ from stable_baselines3.common.logger import Logger
 from tqdm import tqdm
 
 from mpr.core.checkpoints import weights_digest
+from mpr.core.checksums import sha256
 from mpr.core.config import as_dict
 from mpr.core.data.episode import Episode
 from mpr.core.data.steps import spacing, spacing_summary
@@ -98,8 +99,13 @@ class Finetuning:
             "base_weights": self.base_weights,
             "data": fingerprint(found, *map(zlib.crc32, seen)) if found else "",
         }
-        if config.predictor is not None and reward_class(config.reward).predicts:
+        of = reward_class(config.reward)
+        if config.predictor is not None and of.predicts:
             made_of["predictor_weights"] = weights_digest(config.predictor)
+        if config.representation is not None and of.objective:
+            made_of["representation_weights"] = weights_digest(config.representation)
+        if config.goal_image is not None and of.compares:
+            made_of["goal_image_sha256"] = sha256(config.goal_image)
         self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FINETUNE_FREE_KEYS)
         if not self.folder.finished:
             refuse_full_disk(config.out, checkpoint_bytes(self.model))

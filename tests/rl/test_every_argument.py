@@ -242,7 +242,10 @@ SETTINGS: dict[str, Any] = {
     "env": "kitchen:slide", "base": Path("zero"), "residual_scale": 0.2, "ddim_steps": 5, "ajar": True,
     "full_open": True, "goal_travel": 0.2, "shown_travel": 0.06, "step_limit": 99,
 }  # fmt: skip
-SEEING: dict[str, Any] = {"predictor": Path("p"), "tracker": "lucas_kanade", "view": "left", "motion_threshold_px": 1.0}
+SEEING: dict[str, Any] = {
+    "predictor": Path("p"), "tracker": "lucas_kanade", "view": "left", "motion_threshold_px": 1.0,
+    "representation": Path("r"), "goal_image": Path("g.png"),
+}  # fmt: skip
 ELSEWHERE = {"env_options", "demos", "num_demos", "out", "reward", "bonus", "episodes", "pretrain", "checkpoint_every",
              "demo_fraction", "threads", "compile", "device"}  # fmt: skip
 

@@ -16,6 +16,9 @@ from rl.environments.kitchen.tasks import find_task
 from rl.environments.setting import RewardView, Setting
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mpr.core.data.episode import Episode
     from mpr.reward.model import Track
     from rl.environments.practice import PracticeEnvironment
@@ -53,6 +56,12 @@ class KitchenKind(EnvironmentKind):
         from rl.environments.kitchen.tracked import tracked_from
 
         return tracked_from(find_task(setting.name), reward_view.view, reward_view.tracker)
+
+    def goal_image(self, setting: Setting, view: str) -> NDArray[np.uint8]:
+        from rl.environments.kitchen.goal_image import kitchen_goal_image
+
+        opening = kitchen_opening(setting.name, setting)
+        return kitchen_goal_image(opening.task, opening.goal, view)
 
     def film(self, file: Path, episodes: Mapping[str, Episode], setting: Setting, view: str) -> None:
         from rl.environments.kitchen.films import film
