@@ -16,6 +16,8 @@ REWARDS = Registry(
         "environment": "mpr.reward.environment:EnvironmentReward",
         "none": "mpr.reward.none:NoReward",
         "sparse": "mpr.reward.sparse:SparseReward",
+        "wrong_direction": "mpr.reward.wrong_direction:WrongDirectionReward",
+        "mean_motion": "mpr.reward.mean_motion:MeanMotionReward",
     },
 )
 

@@ -50,11 +50,11 @@ class FinetuneConfig(SettingConfig):
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`, in every batch; none: none
     num_demos: int = 0  # practise with the first this many, by seed (as many as the base policy learned from); 0: all
     out: Path = Path("runs/finetune")  # run folder
-    reward: str = "dense"  # motion, none, any_motion, dense or sparse; environment: the environment's own
-    predictor: Path | None = None  # run folder of `mpr train`: for reward motion
-    tracker: str = "exact"  # of rewards motion and any_motion: exact, lucas_kanade, cotracker3_offline or _online
-    view: str = "front"  # camera that these two look through
-    # pixels of 256: for these two, a point tracked to move less counts 0
+    reward: str = "dense"  # motion, none, any_motion, wrong_direction, mean_motion, dense, sparse; environment: its own
+    predictor: Path | None = None  # run folder of `mpr train`: for rewards motion and mean_motion
+    tracker: str = "exact"  # of rewards that see: exact, lucas_kanade, cotracker3_offline or _online
+    view: str = "front"  # camera that these look through
+    # pixels of 256: for these, a point tracked to move less counts 0
     motion_threshold_px: float = MOTION_THRESHOLD_PX
     bonus: float = BONUS  # added to the reward of the step that succeeds; not with reward environment
     episodes: int = 100  # to practise

@@ -66,7 +66,10 @@ def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"reward": "nosuch"}, "there is motion, any_motion, dense, environment, none, sparse"),
+        (
+            {"reward": "nosuch"},
+            "there is motion, any_motion, dense, environment, none, sparse, wrong_direction, mean_motion",
+        ),
         ({"ent_coef": "much"}, "--ent_coef much"),
         ({"demos": Path("none"), "pretrain": 20}, "--demos none leaves no demonstrations to pretrain on"),
         ({"batch": 0}, "--batch 0"),

@@ -187,7 +187,9 @@ def test_what_a_reward_lacks_is_named(home: Path, tmp_path: Path, capsys: pytest
         error = capsys.readouterr().err
         assert words in error and len(error.splitlines()) == 1
     assert not (tmp_path / "no").exists()
-    with pytest.raises(UserError, match="motion, any_motion, dense, environment, none, sparse"):
+    with pytest.raises(
+        UserError, match="motion, any_motion, dense, environment, none, sparse, wrong_direction, mean_motion"
+    ):
         find_reward("praise", SETTING)
 
 
