@@ -39,6 +39,10 @@ CLI_VERBS = {
         "recorded episodes as a LeRobot or Minari data set, read back",
     ),
     "bench": ("mpr.commands.bench:main", "measure speed on this machine"),
+    "bench rewards": (
+        "rl.commands.bench_rewards:main",
+        "measure what rewards are paid for, beside null models, and what they cost",
+    ),
     "bench rl": ("rl.commands.bench:main", "measure residual RL: updates beside other libraries', an episode's parts"),
     "bench camera": (
         "tracking.commands.bench_camera:main",

@@ -44,6 +44,7 @@ VERBS = {  # and a value that each refuses
     "experiment ceiling": "--env kitchen:none_such",
     "quickstart": "--task none_such",
     "bench rl": "--rounds 0",
+    "bench rewards": "--rewards none_such",
     "robot check": "--arm none_such",
     "robot demos": "--arm none_such",
     "robot run": "--arm none_such",
@@ -61,6 +62,7 @@ PLANNED = {  # verbs whose plan needs no such library, and what it is asked of
     "bench camera": "--clips nowhere",
     "bench tracking": "--recordings nowhere",
     "bench video": "",
+    "bench rewards": "",
 }
 RUN = """
 import contextlib, io, json, sys

@@ -18,7 +18,8 @@ ORDER = (
     *("tracking.clips", "tracking.synth", "tracking.commands"),
     *("mpr.predictor", "mpr.representations", "mpr.reward", "mpr.training", "mpr.pretraining", "mpr.commands"),
     *("rl", "rl.data", "rl.policies", "rl.policies.diffusion", "rl.environments", "rl.environments.kitchen"),
-    *("rl.residual.fast", "rl.residual", "rl.evaluation", "rl.experiments", "rl.commands"),
+    *("rl.residual.fast", "rl.residual", "rl.evaluation", "rl.reward_bench"),
+    *("rl.experiments", "rl.commands"),
     *("robot.hardware", "robot.safety", "robot.arms", "robot.cameras", "robot.teleop", "robot.simulated"),
     *("robot.recording", "robot", "robot.policies", "robot.practice", "robot.commands", "robot.faults"),
 )

@@ -67,15 +67,26 @@ def test_the_direction_experiment_in_miniature_and_resumed(home, capsys):
     out = home / "direction"
     asked = ["experiment", "direction", "--predictors", str(home / "predictors"), "--tasks", "[microwave]"]
     asked += ["--kinds", "[opening]", "--trackers", "[exact]", "--episodes", "2", "--seed", "500000"]
-    asked += ["--rows", "[motion, any_motion, black_images]", "--view", "front", "--workers", "1", "--out", str(out)]
+    asked += [
+        "--rows",
+        "[motion, true_motion, any_motion, black_images]",
+        "--view",
+        "front",
+        "--workers",
+        "1",
+        "--out",
+        str(out),
+    ]
     assert main(asked) == 0
     raw = out / "raw" / "microwave_opening_exact.csv"
     first, table = raw.read_bytes(), (out / "table.md").read_bytes()
     with raw.open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [r["row"] for r in rows] == ["motion", "any_motion", "black_images"] * 2
+    assert [r["row"] for r in rows] == ["motion", "true_motion", "any_motion", "black_images"] * 2
     oracle = [r for r in rows if r["row"] == "any_motion"]
     assert all(r["agreement_0.5"] == r["share_0.5"] and float(r["share_0.5"]) > 0 for r in oracle)
+    truth = [float(r["agreement_0.5"]) for r in rows if r["row"] == "true_motion"]  # exact tracks, a still camera
+    assert truth == pytest.approx([float(r["share_0.5"]) for r in oracle], rel=0.01)
     raw.unlink()  # as if killed before the scores were written: episodes and tracks are kept
     kept = (out / "tracks" / "exact" / "microwave_opening" / "episode_500000" / "clip.json").stat().st_mtime_ns
     assert main(asked) == 0

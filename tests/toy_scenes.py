@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from mpr.core.data.clip import CROP_SIZE, ClipSource, TrackedClip
 from mpr.core.data.scene import CameraPath, SceneRecording
-from tracking.motion import true_motion
+from tracking.motion import known_camera, true_motion
 from tracking.motion.segments import grid_points, track_segments
 from tracking.simulator.gl import mujoco
 from tracking.simulator.mujoco_scene import ExactTracker, RecordedScene
@@ -60,4 +60,5 @@ def scene_clip(recording: SceneRecording, name: str = "toy") -> TrackedClip:
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recordings of toy scenes are posed in their model, which no entry point names."""
-    monkeypatch.setattr(true_motion, "RecordedScene", scene)
+    for module in (true_motion, known_camera):
+        monkeypatch.setattr(module, "RecordedScene", scene)

@@ -23,7 +23,7 @@ from mpr.reward.agreement import MOTION_THRESHOLD_PX, MOTION_THRESHOLDS_PX
 from mpr.reward.baselines import Oracle, Rest
 from mpr.reward.scoring import DeltaModel, Scored, agreements, mean_agreement, moved_shares, score_clip, score_summary
 from mpr.reward.trackers import EXACT, REWARD_TRACKERS, reward_tracker_inputs
-from tracking.motion.compensation import Compensation
+from tracking.motion.compensation import KNOWN_CAMERA, Compensation
 
 _REWARDS = ("motion", "any_motion", "none")
 
@@ -46,7 +46,8 @@ class ScoreConfig:
     weights: Path | None = None  # CoTracker's .pth file; not given, it is looked for in weights/ and torch.hub's folder
     device: str = "auto"  # of CoTracker: auto, cpu, cuda
     motion_threshold_px: float = MOTION_THRESHOLD_PX  # pixels of 256: a point tracked to move less counts 0
-    compensate: Compensation = "none"  # camera motion taken out; none for a fixed camera, mean is the paper's
+    # camera motion taken out: none for a fixed camera, mean is the paper's, known what a simulator recorded
+    compensate: Compensation = "none"
     film: bool = True  # also write strip.mp4
 
     def __post_init__(self) -> None:
@@ -65,6 +66,8 @@ class ScoreConfig:
             raise UserError(f"--camera {self.camera} goes with --episode: a video and a clip are of one camera")
         if self.motion_threshold_px <= 0:
             raise UserError(f"--motion_threshold_px {self.motion_threshold_px}: must be above 0 pixels")
+        if self.compensate == KNOWN_CAMERA and (self.video is not None or self.box is not None or self.camera):
+            raise UserError("--compensate known: how the camera of a video moved is not known; take affine")
         self._check_tracker()
 
     def _check_tracker(self) -> None:
@@ -103,6 +106,19 @@ def _opened(config: ScoreConfig) -> Iterator[TrackedClip]:
         from tracking.clips.from_video import track_video
 
         yield track_video(config.video, config.box, config.box_frame, tracker=tracker_of(config), like=like)
+
+
+def camera_known(clip: TrackedClip, config: ScoreConfig) -> TrackedClip:
+    """The clip, its camera known from the simulator's recording beside it. Raises UserError where there is none."""
+    from mpr.core.data.episode_folder import load_episode
+    from tracking.motion.known_camera import known_recordings, with_known_camera
+
+    if config.episode is None:
+        return with_known_camera(clip, known_recordings([config.input])[0])
+    recording = load_episode(config.episode).recording
+    if recording is None:
+        raise UserError(f"--compensate known: {config.episode} holds no scene recording, so its camera is not known")
+    return with_known_camera(clip, recording)
 
 
 def tracker_of(config: ScoreConfig) -> PointTracker | None:
@@ -177,7 +193,8 @@ def main(argv: Sequence[str]) -> None:
         if not path.exists():
             raise UserError(f"{name} {path} does not exist")
     model = model_of(config)
-    with _opened(config) as clip:
+    with _opened(config) as opened:
+        clip = camera_known(opened, config) if config.compensate == KNOWN_CAMERA else opened
         if clip.gaps.all():
             raise UserError(
                 f"{config.input} has {len(clip.gaps)} step(s), each longer than 1.5 times 1 / {clip.rate_hz:.4g} Hz: "

@@ -7,6 +7,7 @@ decoded (`clip_cache.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def picked(clip: TrackedClip, at: Sequence[int] | NDArray[np.intp], rate_hz: flo
             k = at[start : stop + 1] - segment.start
             segments.append(TrackSegment(int(start), segment.points[k], segment.visible[k]))
     frames, masks = Picked(clip.frames, at), Picked(clip.masks, at)
-    return TrackedClip(frames, masks, tuple(segments), clip.times[at], rate_hz, clip.crop, clip.source)
+    made = TrackedClip(frames, masks, tuple(segments), clip.times[at], rate_hz, clip.crop, clip.source)
+    return made if clip.camera is None else replace(made, camera=clip.camera.of(made))
 
 
 def _segment_number(clip: TrackedClip, a: int, b: int) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.data.clip import TrackedClip
+from mpr.core.data.scene import SceneRecording
 from tracking.motion.compensation import Compensation, object_motion
 from tracking.motion.points import Transition
 
@@ -20,6 +21,24 @@ class Oracle:
 
     def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
         return [object_motion(x, self.compensate) for x in transitions]
+
+
+class TrueDeltas:
+    """The true motion of each point, of a clip whose scene was recorded: what a predictor without a fault foresees.
+
+    Where no surface of the object is found at a point, rest. On exact tracks before a still camera it is paid what
+    `Oracle` is; on others it says how much of that is left by the tracker. One clip's: it looks at no other.
+    """
+
+    def __init__(self, clip: TrackedClip, recording: SceneRecording) -> None:
+        """Raises UserError as `TrueMotion` does."""
+        from tracking.motion.true_motion import TrueMotion  # MuJoCo: the other baselines do without
+
+        self.truth = TrueMotion(clip, recording)
+
+    def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
+        found = [self.truth(x.before[x.object], x.t, x.t + 1)[0] for x in transitions]
+        return [np.nan_to_num(deltas).astype(np.float32) for deltas in found]
 
 
 class Rest:

@@ -19,6 +19,8 @@ REWARDS = Registry(
         "environment": "mpr.reward.environment:EnvironmentReward",
         "none": "mpr.reward.none:NoReward",
         "paper_sparse": "mpr.reward.paper_sparse:PaperSparseReward",
+        "wrong_direction": "mpr.reward.wrong_direction:WrongDirectionReward",
+        "mean_motion": "mpr.reward.mean_motion:MeanMotionReward",
     },
 )
 

@@ -74,7 +74,8 @@ class TrainConfig:
     seed: int = 0  # weights, order, augmentation and split
     rate_hz: float = 12.5  # clips are re-timed to this rate; 0: left at their own
     strides: int = 2  # clips are also shown at 1/2 .. 1/strides of the rate
-    compensate: Compensation = "affine"  # camera motion taken out of clips; mean is the paper's
+    # camera motion taken out of clips; mean is the paper's, known the simulator's own camera (of `mpr synth`)
+    compensate: Compensation = "affine"
     fill: Fill = "repeat"  # too few points: repeat them (paper) or pad them with a validity mask
     val_share: float = 0.1  # of the groups (videos, participants, appliances), held out
     augment: Augment = field(default_factory=Augment)  # what is done to training samples

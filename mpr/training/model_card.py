@@ -17,6 +17,7 @@ from mpr.core.runs import versions, write_atomic
 from mpr.predictor.registry import find_encoder
 from mpr.predictor.sizes import PredictorSize
 from mpr.training.config import TrainConfig
+from tracking.motion.compensation import KNOWN_CAMERA, Compensation
 
 FORBIDDING = (  # in a clip's licence
     r"(?<![a-z])NC(?![a-z])",
@@ -92,6 +93,12 @@ def _all(clips: Sequence[TrackedClip], key: str) -> list[str]:
     return sorted({str(getattr(clip.source, key)) for clip in clips})
 
 
+def taken_out(compensate: Compensation) -> str:
+    """Which camera motion was taken out of the clips, in words."""
+    words = {KNOWN_CAMERA: "known, the simulator's own camera (privileged)", "none": "none"}
+    return words.get(compensate, f"{compensate}, estimated from the background's tracks")
+
+
 def write_model_card(run: Path, card: dict[str, Any], held_out: str) -> None:
     """model_card.json and model_card.md in the run folder."""
     write_atomic(run / "model_card.json", json.dumps(card, indent=2) + "\n")
@@ -106,7 +113,8 @@ def write_model_card(run: Path, card: dict[str, Any], held_out: str) -> None:
         f"Data: {data['clips']} clips ({data['hours']:.3f} h) of {len(data['groups'])} groups; held out "
         f"{data['held_out_clips']} clips of {len(data['held_out_groups'])} groups. "
         f"Frames: {spacing_summary(spacing_in(data))}. "
-        f"Object: {', '.join(data['object'])}. Masks: {', '.join(data['masks'])}. "
+        f"Object: {', '.join(data['object'])}. "
+        f"Camera motion taken out: {taken_out(card['config']['compensate'])}. Masks: {', '.join(data['masks'])}. "
         f"Narrations: {', '.join(data['narrations'][:5])}.",
         "",
         *(f"**Not for commercial use**: {why}." for why in card["not_commercial"]),

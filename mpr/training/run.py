@@ -35,6 +35,8 @@ from mpr.training.loop import ERROR_OF, Samples, learning_rate, loader, train_st
 from mpr.training.metrics import mean_motion
 from mpr.training.model_card import model_card, write_model_card
 from mpr.training.probes import known_scenes
+from tracking.motion.compensation import KNOWN_CAMERA
+from tracking.motion.known_camera import known_recordings, with_known_camera
 
 
 def train(config: TrainConfig) -> None:
@@ -64,6 +66,7 @@ class _Training:
             raise UserError(f"--batch {size.batch} cannot be shared by {self.world} ranks")
         folders = clip_folders(config.clips)
         refuse_untrainable(folders)
+        cameras = known_recordings(folders) if config.compensate == KNOWN_CAMERA else None
         self.made_of = clips_digest(folders)
         seed_everything(config.seed)
         self.model = MotionModel(size, config.weights).to(device)
@@ -75,6 +78,8 @@ class _Training:
         if self.world > 1:
             dist.barrier()
         clips = cached_clips(folders, config.cached_size, cache)
+        if cameras is not None:
+            clips = [with_known_camera(clip, recording) for clip, recording in zip(clips, cameras, strict=True)]
         if config.rate_hz > 0:
             clips, folders = self._retimed(clips, folders)
         kept, held = split_groups(clips, config.val_share, config.seed)

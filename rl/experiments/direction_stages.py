@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,18 @@ from tqdm import tqdm
 from mpr.core.checkpoints import weights_digest
 from mpr.core.config import as_dict
 from mpr.core.data.clip import Recent, TrackedClip
-from mpr.core.data.clip_folder import load_clip, save_clip, save_tracks
+from mpr.core.data.clip_folder import load_clip, load_recording, save_clip, save_tracks
 from mpr.core.errors import UserError
 from mpr.core.processes import mapped
 from mpr.core.runs import RunFolder, atomic_path
 from mpr.predictor.checkpoint import Predictor, load_predictor
 from mpr.predictor.predicted import PredictedDeltas, untrained_predictor
 from mpr.reward.agreement import MOTION_THRESHOLDS_PX
-from mpr.reward.baselines import ConstantVelocity, FixedDirection, Oracle, RandomDirection
+from mpr.reward.baselines import ConstantVelocity, FixedDirection, Oracle, RandomDirection, Rest, TrueDeltas
 from mpr.reward.scoring import DeltaModel, Scored, agreements, moved_shares, score_clip, with_figures
 from rl.environments.kitchen.config import EpisodesConfig
 from rl.environments.kitchen.tasks import find_task
-from rl.experiments.direction import DirectionConfig
+from rl.experiments.direction import ORACLE, DirectionConfig
 from rl.experiments.direction_table import write_table
 
 DirectionUnit = tuple[DirectionConfig, str, str]  # and a task and kind of episodes
@@ -83,10 +84,16 @@ def track_unit(unit: DirectionUnit) -> None:
                 save_tracks(exact, other, segments, LucasKanade.name)
 
 
-def models(rows: Sequence[str], trained: Predictor, at: int, other: TrackedClip) -> dict[str, DeltaModel]:
-    """The rows' delta models for clip number `at` of a unit; `other_images` shows it the frames of clip `other`."""
+def models(
+    rows: Sequence[str], trained: Predictor, at: int, other: TrackedClip, truth: Callable[[], DeltaModel] = Rest
+) -> dict[str, DeltaModel]:
+    """The rows' delta models for clip number `at` of a unit.
+
+    `other_images` shows it the frames of clip `other`; `truth` makes what foretells its true motion.
+    """
     made: dict[str, Callable[[], DeltaModel]] = {
         "motion": lambda: PredictedDeltas(trained),
+        ORACLE: truth,
         "untrained": lambda: PredictedDeltas(untrained_predictor(trained, seed=0)),
         "random_direction": lambda: RandomDirection(seed=at),
         "constant_velocity": ConstantVelocity,
@@ -119,9 +126,18 @@ def score_unit(unit: DirectionUnit) -> None:
             for at, folder in enumerate(folders):
                 clip, other = decoded_once(clips[at]), clips[(at + 1) % len(clips)]
                 view, name = clip.source.extra.get("view", ""), folder.parent.name
-                for row, model in models(config.rows, trained, at, other).items():
+                truth = partial(true_deltas, clip, folder.parent)
+                for row, model in models(config.rows, trained, at, other, truth).items():
                     steps, empty, *sums = scored_sums(score_clip(clip, model))
                     writer.writerow([task, kind, tracker, row, name, view, steps, empty, *(f"{v:.6f}" for v in sums)])
+
+
+def true_deltas(clip: TrackedClip, folder: Path) -> TrueDeltas:
+    """What foretells the true motion of a clip. Raises UserError where its folder holds no recording of the scene."""
+    recording = load_recording(folder)
+    if recording is None:
+        raise UserError(f"{folder} holds no scene recording: row {ORACLE} cannot be made of it; leave it out of --rows")
+    return TrueDeltas(clip, recording)
 
 
 _SUMS = [f"{name}_{moved}" for moved in MOTION_THRESHOLDS_PX for name in ("agreement", "share")]

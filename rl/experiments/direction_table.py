@@ -14,7 +14,7 @@ from mpr.core.errors import UserError
 from mpr.core.report.intervals import UNIT_RANGE, Interval, difference_of_ratios, mean, ratio
 from mpr.core.runs import write_atomic
 from mpr.reward.agreement import MOTION_THRESHOLD_PX, MOTION_THRESHOLDS_PX
-from rl.experiments.direction import DIRECTION_KINDS
+from rl.experiments.direction import DIRECTION_KINDS, ORACLE
 
 MET = {True: "yes", False: "**no**", None: "not decided: not scored"}
 Where = Mapping[str, str]  # column name -> value
@@ -118,7 +118,7 @@ def verdicts(raw: DirectionRaw, tracker: str, task: str) -> dict[str, Any]:
     rivals = {
         row: opening_minus_closing(raw, {**at, "row": row})
         for row in raw.values("row")
-        if row != "motion" and not row.startswith("progress")
+        if row not in ("motion", ORACLE) and not row.startswith("progress")
     }
     opening = direction(raw, {**at, "kind": "opening", "row": "motion"})
     closing = direction(raw, {**at, "kind": "closing", "row": "motion"})
@@ -146,7 +146,8 @@ def write_table(folder: Path) -> dict[str, Any]:
         "# Which way the door goes",
         "",
         "Directional agreement = Σ agreement / Σ share of object points that moved (oracle 1, random direction 0.32),",
-        "with 95 % intervals over episodes; `any_motion` is 1 by construction. Miss: mean agreement a step.",
+        "with 95 % intervals over episodes; `any_motion` is 1 by construction. `true_motion`, where it stands, is an",
+        "oracle: the true motion as the prediction, beside what was tracked. Miss: mean agreement a step.",
         "The object is the whole appliance; a point moved if tracked >= 0.5 px of 256.",
     ]
     for task, tracker in pairs:

@@ -54,15 +54,16 @@ class FinetuneConfig(SettingConfig):
     demos: Path = Path("runs/demos")  # demonstrations, from `mpr demos`, in every batch; none: none
     num_demos: int = 0  # practise with the first this many, by seed (as many as the base policy learned from); 0: all
     out: Path = Path("runs/finetune")  # run folder
-    # motion, none, any_motion, vip, vip_difference, time_rewarder, dense or paper_sparse; environment: the environment's own
+    # motion, none, any_motion, wrong_direction, mean_motion, vip, vip_difference, time_rewarder, dense or paper_sparse;
+    # environment: the environment's own
     reward: str = "dense"
-    predictor: Path | None = None  # run folder of `mpr train`: for reward motion
+    predictor: Path | None = None  # run folder of `mpr train`: for rewards motion and mean_motion
     representation: Path | None = None  # run folder of `mpr pretrain`: for rewards vip, vip_difference, time_rewarder
     # image file that vip and vip_difference compare with, 256 x 256 as episodes are seen; null: the kitchen's own
     goal_image: Path | None = None
-    tracker: str = "exact"  # of rewards motion and any_motion: exact, lucas_kanade, cotracker3_offline or _online
-    view: str = "front"  # camera that these two look through, and the three of --representation
-    # pixels of 256: for these two, a point tracked to move less counts 0
+    tracker: str = "exact"  # of rewards that track: exact, lucas_kanade, cotracker3_offline or _online
+    view: str = "front"  # camera that these look through, and those of --representation
+    # pixels of 256: for these, a point tracked to move less counts 0
     motion_threshold_px: float = MOTION_THRESHOLD_PX
     bonus: float = BONUS  # added to the reward of the step that succeeds; not with reward environment
     episodes: int = 100  # to practise

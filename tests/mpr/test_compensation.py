@@ -13,7 +13,14 @@ from mpr.commands.score import ScoreConfig
 from mpr.core.config import parse_config
 from mpr.core.errors import UserError
 from mpr.training.config import TrainConfig
-from tracking.motion.compensation import ENOUGH_POINTS, MOTIONS, Compensation, camera_motion, object_motion
+from tracking.motion.compensation import (
+    ENOUGH_POINTS,
+    KNOWN_CAMERA,
+    MOTIONS,
+    Compensation,
+    camera_motion,
+    object_motion,
+)
 from tracking.motion.points import Transition
 
 FITS = ("mean", "median", "similarity", "affine", "homography")
@@ -188,7 +195,7 @@ def test_none_leaves_everything_and_object_motion_is_of_object_points():
 
 
 def test_every_command_that_compensates_knows_every_way(capsys):
-    assert set(get_args(Compensation)) == set(MOTIONS)
+    assert set(get_args(Compensation)) == {*MOTIONS, KNOWN_CAMERA}  # the others are estimated
     for config, words in ((ScoreConfig, ["--clip", "c", "--reward", "any_motion"]), (TrainConfig, [])):
         for how in get_args(Compensation):
             assert parse_config(config, [*words, "--compensate", how], "mpr")[0].compensate == how
@@ -196,4 +203,4 @@ def test_every_command_that_compensates_knows_every_way(capsys):
             parse_config(config, [*words, "--compensate", "perspective"], "mpr")
         with pytest.raises(SystemExit):
             parse_config(config, ["--help"], "mpr")
-        assert "{none,mean,median,similarity,affine,homography}" in capsys.readouterr().out
+        assert "{none,mean,median,similarity,affine,homography,known}" in capsys.readouterr().out

@@ -83,6 +83,8 @@ def test_a_comparison_that_was_not_made_is_not_called_met(tmp_path):
     write_raw(tmp_path / "short", kinds=("opening", "closing"))
     figure, met = write_table(tmp_path / "short")["microwave, exact"]["miss <= 0.02"]
     assert met is None and figure == "–" and "nan" not in (tmp_path / "short" / "table.md").read_text()
+    write_raw(tmp_path / "oracle", rows={"motion": (0.8, 0.1), "true_motion": (1.0, 0.0), "any_motion": (1.0, 1.0)})
+    assert write_table(tmp_path / "oracle")["microwave, exact"][aim][1] is True  # an oracle is no baseline
     write_raw(tmp_path / "beaten", rows={"motion": (0.8, 0.1), "mean_motion": (0.9, 0.1)})
     assert write_table(tmp_path / "beaten")["microwave, exact"][aim][1] is False
 

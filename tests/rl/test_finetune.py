@@ -66,7 +66,7 @@ def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"reward": "nosuch"}, "there is motion, any_motion, vip, .*, dense, environment, none, paper_sparse"),
+        ({"reward": "nosuch"}, "there is motion, any_motion, vip, .*, paper_sparse, wrong_direction, mean_motion"),
         ({"reward": "sparse"}, "reward 'sparse' is called 'paper_sparse' now"),
         ({"ent_coef": "much"}, "--ent_coef much"),
         ({"demos": Path("none"), "pretrain": 20}, "--demos none leaves no demonstrations to pretrain on"),

@@ -187,7 +187,7 @@ def test_what_a_reward_lacks_is_named(home: Path, tmp_path: Path, capsys: pytest
         error = capsys.readouterr().err
         assert words in error and len(error.splitlines()) == 1
     assert not (tmp_path / "no").exists()
-    with pytest.raises(UserError, match=r"motion, any_motion, vip, .*, dense, environment, none, paper_sparse"):
+    with pytest.raises(UserError, match=r"motion, any_motion, vip, .*, paper_sparse, wrong_direction, mean_motion"):
         find_reward("praise", SETTING)
 
 

@@ -1,7 +1,8 @@
 """Camera compensation: the displacement that the camera itself gave the background (paper, III-C). Human clips only.
 
 `mean` is the paper's. `median` is a shift that a passing hand does not bend; `similarity` adds roll and approach,
-`affine` shear, `homography` a plane seen from the side. results/compensation says what each leaves.
+`affine` shear, `homography` a plane seen from the side. results/compensation says what each leaves. These estimate it;
+`known` is the simulator's own camera and leaves nothing (`known_camera.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mpr.core.errors import UserError
 from tracking.motion.points import Transition
 
 
@@ -25,7 +27,8 @@ def mean_background(transition: Transition) -> NDArray[np.float32]:
     return transition.delta[transition.background].mean(0, dtype=np.float64).astype(np.float32)
 
 
-Compensation = Literal["none", "mean", "median", "similarity", "affine", "homography"]
+Compensation = Literal["none", "mean", "median", "similarity", "affine", "homography", "known"]
+KNOWN_CAMERA: Compensation = "known"
 ENOUGH_POINTS = 12  # background points for a fit with a shape; with fewer a shift serves
 ROUNDS, NEAR = 4, 0.3  # of re-weighting; pixels within which a point counts in full
 SHALLOW = 0.1  # of the fitted plane's median depth: a plane that comes nearer to the camera is none that was seen
@@ -98,7 +101,7 @@ def _ends(transition: Transition) -> tuple[NDArray[np.float32], NDArray[np.float
     return transition.before[transition.background], transition.after[transition.background]
 
 
-MOTIONS: dict[Compensation, Callable[[Transition], NDArray[np.float32]]] = {
+MOTIONS: dict[Compensation, Callable[[Transition], NDArray[np.float32]]] = {  # estimated from the tracks
     "none": lambda transition: np.zeros(2, np.float32),
     "mean": mean_background,
     "median": median_background,
@@ -114,5 +117,12 @@ def object_motion(transition: Transition, how: Compensation) -> NDArray[np.float
 
 
 def camera_motion(transition: Transition, how: Compensation) -> NDArray[np.float32]:
-    """What the camera moved each point by [N, 2], to be subtracted from object and background points alike."""
+    """What the camera moved each point by [N, 2], to be subtracted from object and background points alike.
+
+    Raises UserError for `known` where the clip's camera is not.
+    """
+    if how == KNOWN_CAMERA:
+        if transition.camera is None:
+            raise UserError("--compensate known: how this clip's camera moved is not known; take affine")
+        return transition.camera(transition.t)
     return np.broadcast_to(MOTIONS[how](transition), transition.before.shape)

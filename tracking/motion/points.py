@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.core.data.clip import TrackedClip
+from mpr.core.data.clip import CameraMotion, TrackedClip
 
 
 def points_inside(mask: NDArray[np.bool_], points: NDArray) -> NDArray[np.bool_]:
@@ -25,8 +25,10 @@ class Transition:
 
     visible: at t and t+1. object: visible, and inside mask_t at its position at t. background: visible, outside mask_t.
     The mask is read when it is first asked for. step_s: the step's true length, seconds; gap: whether it is one
-    (`mpr.core.data.steps`): then its points are of no use to any figure.
+    (`mpr.core.data.steps`): then its points are of no use to any figure. camera: the clip's, where it is known.
     """
+
+    camera: CameraMotion | None = None
 
     def __init__(self, clip: TrackedClip, t: int) -> None:
         segment = clip.segment_of(t)
@@ -37,6 +39,7 @@ class Transition:
         self.before: NDArray[np.float32] = segment.points[k]
         self.after: NDArray[np.float32] = segment.points[k + 1]
         self.visible: NDArray[np.bool_] = segment.visible[k] & segment.visible[k + 1]
+        self.camera = clip.camera
         self._masks = clip.masks
 
     @cached_property

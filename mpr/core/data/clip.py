@@ -153,6 +153,18 @@ class TrackSegment:
         return self.start + len(self.points) - 1
 
 
+class CameraMotion(Protocol):
+    """How a clip's camera moved its tracked points, where it is known and not estimated."""
+
+    def __call__(self, t: int, /) -> NDArray[np.float32]:
+        """What the camera alone moved each point [N, 2] by over transition t, in pixels; 0 for a hidden one."""
+        ...
+
+    def of(self, clip: TrackedClip, /) -> CameraMotion:
+        """The same camera's, of a clip of other frames or points of the same recording."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrackedClip:
     """One clip: lazy frames and masks [256, 256], point tracks in segments that tile its transitions."""
@@ -164,6 +176,7 @@ class TrackedClip:
     rate_hz: float  # what it was taken or re-timed at: 1 / rate_hz is its usual step
     crop: Square  # one fixed square per clip, in source pixels
     source: ClipSource
+    camera: CameraMotion | None = None  # None: how it moved is not known
 
     def __post_init__(self) -> None:
         t = len(self.times)

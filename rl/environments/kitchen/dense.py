@@ -49,7 +49,7 @@ def dense(task: Task, gripper: NDArray, handle: NDArray, travel: NDArray) -> NDA
 class DenseReward(RewardModel):
     """`dense` of an episode's states [T+1, 62]."""
 
-    only = "kitchen"
+    only, of_states = "kitchen", True
 
     def __init__(self, task: Task) -> None:
         self.task = task

@@ -1,0 +1,165 @@
+"""From raw rows to figures: what a reward pays in each situation, how it orders steps and rollouts, what it costs.
+
+A situation's figure is Σ paid while the object moved / Σ share of its points that moved: a perfect magnitude
+(`any_motion`) has 1, a random direction 0.32. Where nothing is to move (`miss`, `still`) it is the mean pay a step. The
+value of a step is what was paid up to it, or, for a reward of states, that state's worth:
+
+    voc      Spearman's correlation of the value with time over an opening (value-order correlation, GVL, 2411.04549)
+    ranking  share of pairs of rollouts that the last value puts in the order of the door's net travel; ties count half
+
+Pairs are of one set: the n-th closing, still, miss, partial and opening. Intervals are over episodes, or over sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from mpr.core.report.intervals import (
+    SIGNED,
+    UNBOUNDED,
+    UNIT_RANGE,
+    Bounds,
+    Interval,
+    difference_of_ratios,
+    mean,
+    ratio,
+)
+from rl.reward_bench.config import NULL_MODELS, RANKED, SITUATIONS
+
+MAGNITUDE = "any_motion"  # its pay is the share of object points that moved
+AT_REST = ("miss", "still")  # situations in which nothing is to move: pay a step, not of what moved
+COMPARED = {"open − close": "direction", "ranking": "ranking"}  # what a reward is held to null models by
+_APART = 1e-4  # travels that differ by less, as a share of the set's largest, are the same outcome
+
+
+@dataclass(frozen=True)
+class Paid:
+    """One episode of one situation under one reward."""
+
+    scores: NDArray[np.float64]  # [T] what each step was paid
+    share: NDArray[np.float64]  # [T] of object points that moved
+    net: float  # how much further open the door is at the end: rad or m
+
+    @property
+    def moving(self) -> NDArray[np.bool_]:
+        """In which steps [T] the object moved."""
+        return self.share > 0
+
+
+@dataclass(frozen=True)
+class RewardFigures:
+    """One reward's row of the report; NaN for what cannot be said."""
+
+    paid: dict[str, Interval]  # by situation
+    direction: Interval  # opening less closing
+    voc: Interval
+    voc_closing: Interval  # the same over closings: who can say that things get worse is below 0
+    ranking: Interval
+    latency_s: Interval  # seconds a step
+    memory_gb: float  # of the process that scored, at most
+
+
+def paid_by(rows: Sequence[Mapping[str, Any]], reward: str, situation: str) -> list[Paid]:
+    """A reward's episodes of a situation, in the order of their numbers. Empty where one was refused."""
+    chosen = [row for row in rows if row.get("situation") == situation]
+    shares = {row["number"]: row["scores"] for row in chosen if row["reward"] == MAGNITUDE}
+    own = {row["number"]: row for row in chosen if row["reward"] == reward}
+    if any("scores" not in row for row in own.values()):
+        return []
+    return [
+        Paid(np.array(row["scores"], float), np.array(shares[number], float), row["travel"][1] - row["travel"][0])
+        for number, row in sorted(own.items())
+    ]
+
+
+def figures_of(rows: Sequence[Mapping[str, Any]], reward: str, of_states: bool) -> RewardFigures:
+    """All figures of one reward, from the raw rows of a run."""
+    paid = {situation: paid_by(rows, reward, situation) for situation in SITUATIONS}
+    cost: Mapping[str, Any] = next((row for row in rows if row.get("cost") == reward), {})
+    bounds = _bounds([one for some in paid.values() for one in some])
+    sums = {name: _sums(some) for name, some in paid.items()}
+    figures = {
+        name: mean([one.scores.mean() for one in some], bounds) if name in AT_REST else ratio(*sums[name], bounds)
+        for name, some in paid.items()
+    }
+    return RewardFigures(
+        figures,
+        difference_of_ratios(sums["opening"], sums["closing"], bounds),
+        voc(paid["opening"], of_states),
+        voc(paid["closing"], of_states),
+        ranking(paid, of_states),
+        mean(cost.get("latency_s", [])),
+        float(cost.get("memory_gb", np.nan)),
+    )
+
+
+def _bounds(episodes: Sequence[Paid]) -> Bounds:
+    """0 to 1 for a reward that never pays more than what moved, nor less than nothing."""
+    inside = all((one.scores >= 0).all() and (one.scores <= one.share + 1e-4).all() for one in episodes)
+    return UNIT_RANGE if inside else UNBOUNDED
+
+
+def _sums(episodes: Sequence[Paid]) -> tuple[list[float], list[float]]:
+    """Of each episode what was paid while the object moved, and the share of points that did."""
+    return [float(one.scores[one.moving].sum()) for one in episodes], [float(one.share.sum()) for one in episodes]
+
+
+def values_of(scores: NDArray, of_states: bool) -> NDArray[np.float64]:
+    """The value [T] of each step: what was paid so far, or the worth of the state that it leads to."""
+    return np.asarray(scores, float) if of_states else np.cumsum(scores)
+
+
+def voc(episodes: Sequence[Paid], of_states: bool) -> Interval:
+    """Mean of Spearman's correlation of value and time; a value that never changes counts 0."""
+    found = []
+    for one in episodes:
+        values = values_of(one.scores, of_states)
+        found.append(float(spearmanr(values, np.arange(len(values))).statistic) if np.ptp(values) > 0 else 0.0)
+    return mean(found, SIGNED)
+
+
+def ranking(paid: Mapping[str, Sequence[Paid]], of_states: bool) -> Interval:
+    """Share of pairs of a set's rollouts in the right order, ties half; those of equal outcomes are no pair."""
+    shares = []
+    for rollouts in zip(*(paid[name] for name in RANKED), strict=False):
+        far = max(abs(one.net) for one in rollouts)
+        pairs = [(a, b) for a, b in combinations(rollouts, 2) if abs(a.net - b.net) > max(_APART, 0.05) * far]
+        right = [_right(b, a, of_states) if b.net > a.net else _right(a, b, of_states) for a, b in pairs]
+        if right:
+            shares.append(float(np.mean(right)))
+    return mean(shares, UNIT_RANGE)
+
+
+def _right(better: Paid, worse: Paid, of_states: bool) -> float:
+    """1 where the better rollout's last value is the higher one, 0.5 where they are equal."""
+    a, b = (float(values_of(one.scores, of_states)[-1]) for one in (better, worse))
+    return 0.5 if abs(a - b) < 1e-6 else float(a > b)
+
+
+def best_null(figures: Mapping[str, RewardFigures], reward: str, what: str) -> tuple[str, Interval]:
+    """The null model, another than the reward, whose `direction` or `ranking` is highest, and that."""
+    nulls = {name: getattr(figures[name], what) for name in NULL_MODELS if name in figures and name != reward}
+    nulls = {name: one for name, one in nulls.items() if not np.isnan(one.value)}
+    if not nulls:
+        return "", Interval(np.nan, np.nan, np.nan, 0)
+    name = max(nulls, key=lambda name: nulls[name].value)
+    return name, nulls[name]
+
+
+def verdict(own: Interval, null: tuple[str, Interval]) -> str:
+    """In words how a figure stands beside the best null model's."""
+    name, other = null
+    if not name or np.isnan(own.value):
+        return "not decided"
+    if own.above(other):
+        return f"better than every null model (best: {name}, {other})"
+    if own.value <= other.value:
+        return f"no better than {name} ({other})"
+    return f"not shown to be better than {name} ({other})"

@@ -1,0 +1,97 @@
+"""The report of `mpr bench rewards` in words and as JSON, made only from its raw rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from mpr.reward.registry import reward_class
+from rl.reward_bench.config import NULL_MODELS, SITUATIONS, RewardBenchConfig
+from rl.reward_bench.figures import AT_REST, COMPARED, RewardFigures, best_null, figures_of, verdict
+
+SUMMED = {"open": "opening", "close": "closing", "miss": "miss", "still": "still"}  # a summary's name: a situation
+SUMMED |= {"hesitation": "hesitation", "camera": "camera", "mirrored": "mirrored", "other": "other"}
+SUMMED |= {"occlusion": "occlusion", "noise": "noise", "partial": "partial"}
+_HEAD = """# What rewards are paid for
+
+{task}, {tracker} tracks, {episodes} episodes of each situation from seed {seed:,} on, 95 % intervals over episodes.
+
+Pay: Σ paid while the object moved / Σ share of its points that moved. A perfect magnitude without direction
+(`any_motion`) has 1 everywhere, one random direction an episode (`wrong_direction`) 0.32 on average. Miss and still:
+mean pay a step, where nothing is to be paid. A reward of states (here: {of_states}) is paid for where the door stands
+and not for where it goes: compare it by order. `voc` is Spearman's correlation of a step's value with time, value
+being what was paid so far (of a reward of states, its worth); whatever is never negative has nearly 1 in openings, and
+in closings too. `ranking`: share of pairs of rollouts (closing, still, miss, partial, opening) that the last value puts
+in the order of the door's net travel; 0.5 by chance.
+"""
+
+
+def all_figures(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, RewardFigures]:
+    """The figures of each reward by name."""
+    return {name: figures_of(rows, name, reward_class(name).of_states) for name in names}
+
+
+def refused(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Rewards that gave nothing in an episode, and the first reason."""
+    found: dict[str, str] = {}
+    for row in rows:
+        if "refused" in row:
+            found.setdefault(row["reward"], f"in {row['situation']}: {row['refused']}")
+    return found
+
+
+def bench_summary(figures: Mapping[str, RewardFigures], left_out: Mapping[str, str]) -> dict[str, Any]:
+    """For summary.json: of each reward its figures with intervals, and how it stands beside null models."""
+    out: dict[str, Any] = {}
+    for name, own in figures.items():
+        row: dict[str, Any] = {key: asdict(own.paid[situation]) for key, situation in SUMMED.items()}
+        row["open_minus_close"] = asdict(own.direction)
+        row |= {key: asdict(getattr(own, key)) for key in ("voc", "voc_closing", "ranking", "latency_s")}
+        row["memory_gb"] = own.memory_gb
+        null_name, null = best_null(figures, name, "direction")
+        row |= {"null": asdict(null), "null_name": null_name}
+        row["verdicts"] = {
+            said: verdict(getattr(own, what), best_null(figures, name, what)) for said, what in COMPARED.items()
+        }
+        out[name] = row
+    return {"rewards": out, "left_out": dict(left_out)}
+
+
+def bench_table(
+    config: RewardBenchConfig, figures: Mapping[str, RewardFigures], left_out: Mapping[str, str], pictures: str
+) -> str:
+    """The whole report as Markdown."""
+    of_states = ", ".join(name for name in figures if reward_class(name).of_states) or "none"
+    head = _HEAD.format(
+        task=config.task, tracker=config.tracker, episodes=config.episodes, seed=config.seed, of_states=of_states
+    )
+    columns = ["open", "close", "open − close", "null: open − close", "ranking", "voc", "voc, closing", "miss", "still"]
+    lines = [head, _row(["", *columns]), _row(["---"] * (len(columns) + 1))]
+    for name, own in figures.items():
+        null_name, null = best_null(figures, name, "direction")
+        cells = [own.paid["opening"], own.paid["closing"], own.direction, f"{null} {null_name}", own.ranking]
+        cells += [own.voc, own.voc_closing, *(own.paid[at].text(4) for at in AT_REST)]
+        lines.append(_row([_named(name), *cells]))
+    more = [name for name in SITUATIONS if name not in ("opening", "closing", *AT_REST)]
+    lines += ["", _row(["pay in", *more]), _row(["---"] * (len(more) + 1))]
+    lines += [_row([_named(name), *(own.paid[at] for at in more)]) for name, own in figures.items()]
+    lines += ["", _row(["cost", "ms a step", "GB at most"]), _row(["---"] * 3)]
+    for name, own in figures.items():
+        lines.append(_row([_named(name), f"{1000 * own.latency_s.value:.2f}", f"{own.memory_gb:.2f}"]))
+    lines += ["", "## Beside the best null model", ""]
+    for name, own in figures.items():
+        if name not in NULL_MODELS:
+            told = (f"{said} {verdict(getattr(own, w), best_null(figures, name, w))}" for said, w in COMPARED.items())
+            lines.append(f"- `{name}`: " + "; ".join(told) + ".")
+    lines += ["", "## Situations", "", *(f"- {name}: {one.words}." for name, one in SITUATIONS.items())]
+    lines += ["", "## Left out", "", *(f"- `{name}`: {why}." for name, why in left_out.items())]
+    return "\n".join([*lines, "", pictures, ""])
+
+
+def _named(name: str) -> str:
+    return f"{name} (null)" if name in NULL_MODELS else name
+
+
+def _row(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
