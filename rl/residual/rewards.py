@@ -30,8 +30,8 @@ def find_reward(name: str, setting: Setting, reward_view: RewardView | None = No
     reward_view = reward_view or RewardView()
     check_reward(name, setting.env, reward_view)
     reward = reward_class(name)
-    track = kind_of(setting.env).track(setting, reward_view) if reward.sees else None
     goal = _goal_image(setting, reward_view) if reward.compares else None
+    track = kind_of(setting.env).track(setting, reward_view) if reward.sees else None
     asked = (reward_view.motion_threshold_px, setting.goal_travel, reward_view.representation, goal)
     return reward.of(Given(setting.name, reward_view.predictor, track, *asked))
 

@@ -8,6 +8,7 @@ start that no episode plays.
 from __future__ import annotations
 
 from contextlib import closing
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ GOAL_START = max(starts.stop for starts in SEEDS_BY_ROLE.values())  # the first 
 _SWING = 30  # steps of the plan whose last pose the arm is in
 
 
+@lru_cache(maxsize=8)  # compiling the kitchen takes seconds, and every run of an experiment asks
 def kitchen_goal_image(task: Task, travel: float, view: str) -> NDArray[np.uint8]:
     """The door at `travel` (radians, metres), uint8 RGB [256, 256, 3], in the square that its episodes are seen in.
 
