@@ -12,7 +12,8 @@ from rl.reward_bench.config import BENCH_PRESETS, SITUATIONS, RewardBenchConfig
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr bench rewards`: plays, scores, and writes table.md, summary.json and pictures from the raw rows."""
     config, dry_run = parse_config(RewardBenchConfig, argv, "mpr bench rewards", BENCH_PRESETS)
-    inputs = {} if config.predictor is None else {"predictor": config.predictor}
+    given = {"predictor": config.predictor, "finetune": config.finetune}
+    inputs = {name: path for name, path in given.items() if path is not None}
     if dry_run:
         facts = {"situations": ", ".join(SITUATIONS), "core-hours, about": f"{config.core_hours:.2f}"}
         return print_plan(config, inputs, facts, config.out)
@@ -29,14 +30,16 @@ def _measure(config: RewardBenchConfig) -> None:
     from mpr.core.runs import RunFolder, write_atomic
     from mpr.reward.trackers import reward_tracker_inputs
     from rl.reward_bench import pictures, report, scores
+    from rl.reward_bench.learnt import LearntValue
 
     names, left_out = scores.chosen_rewards(config)
+    learnt = None if config.finetune is None else LearntValue(config.finetune, config.task)
     reward_tracker_inputs(config.tracker)
     settings = as_dict(config)
     if config.predictor is not None:
         refuse_unfinished(config.predictor, "mpr train")
         settings["weights"] = weights_digest(config.predictor)
-    run = RunFolder(config.out, "bench rewards", settings)
+    run = RunFolder(config.out, "bench rewards", settings, ("out", "finetune"))
     run.reopen()
     with cpu_threads(1):
         scores.record_all(config)
@@ -45,9 +48,11 @@ def _measure(config: RewardBenchConfig) -> None:
     names = [name for name in names if name not in left_out]
     scores.measure_costs(config, run, names)
     rows = run.metrics()
+    if learnt is None:
+        left_out["learnt value"] = "no --finetune RUN, a run folder of `mpr finetune`, whose critics would tell it"
     figures = report.all_figures(rows, names)
     pictures.draw_demonstrations(run.path / pictures.DEMONSTRATIONS, rows, names)
-    pictures.draw_success_and_miss(run.path / pictures.ALONG, config, rows, names)
+    pictures.draw_success_and_miss(run.path / pictures.ALONG, config, rows, names, learnt)
     shown = f"![reward over demonstrations]({pictures.DEMONSTRATIONS})\n\n![a success and a miss]({pictures.ALONG})"
     text = report.bench_table(config, figures, left_out, shown)
     write_atomic(run.path / "table.md", text)

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from mpr.core.data.episode_folder import load_episode
 from mpr.core.report.figures import new_figure
 from mpr.core.runs import atomic_path
+from mpr.reward.trackers import EXACT
 from rl.environments.kitchen.setting import KITCHEN_RATE_HZ
 from rl.environments.kitchen.tasks import find_task
 from rl.reward_bench.config import PICTURED, RewardBenchConfig
 from rl.reward_bench.figures import paid_by
+from rl.reward_bench.learnt import LearntValue
 from rl.reward_bench.scores import episodes_of
 from rl.reward_bench.situations import Showing
 
@@ -61,12 +63,17 @@ def stretched(scores: Sequence[NDArray]) -> NDArray[np.float64]:
 
 
 def draw_success_and_miss(
-    file: Path, config: RewardBenchConfig, rows: Sequence[Mapping[str, Any]], names: Sequence[str]
+    file: Path,
+    config: RewardBenchConfig,
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    learnt: LearntValue | None = None,
 ) -> None:
-    """Frames of the first opening and the first miss, and under each what every reward pays along it."""
-    figure = new_figure(14, 7.2)
-    grid = figure.add_gridspec(3, 2, height_ratios=[1.15, 1.6, 1.0], hspace=0.35, wspace=0.12, left=0.05, right=0.99)
-    with Showing(find_task(config.task), "exact") as showing:
+    """Frames of the first opening and the first miss, under each what every reward pays along it, and learnt value."""
+    figure = new_figure(14, 7.2 if learnt is None else 8.8)
+    heights = [1.15, 1.6, 1.0] + ([1.0] if learnt is not None else [])
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, hspace=0.35, wspace=0.12, left=0.05, right=0.99)
+    with Showing(find_task(config.task), EXACT) as showing:
         for column, (situation, title) in enumerate((("opening", "a success"), ("miss", "a miss"))):
             episode = load_episode(episodes_of(config, situation)[0])
             steps = np.linspace(0, len(episode), SHOWN).astype(int)
@@ -75,22 +82,18 @@ def draw_success_and_miss(
             axis = figure.add_subplot(grid[0, column])
             axis.imshow(frames)
             axis.set(xticks=[], yticks=[], title=f"{title}: seed {episode.seed}")
-            _curves(figure, grid, column, rows, names, situation)
+            below = [figure.add_subplot(grid[row, column]) for row in range(1, len(heights))]
+            seconds = np.arange(1, len(episode) + 1) / KITCHEN_RATE_HZ
+            for k, name in enumerate(names):
+                scores = paid_by(rows, name, situation)[0].scores
+                look: dict[str, Any] = {"color": LINES[k % len(LINES)], "ls": "--" if name == PICTURED else "-"}
+                below[0].plot(seconds, scores, label=name, lw=1.3, **look)
+                below[1].plot(seconds, np.cumsum(scores), lw=1.3, **look)
+            if learnt is not None:
+                below[2].plot(seconds, learnt.along(episode), color="black", lw=1.3)
+            below[0].legend(fontsize=7, ncols=2, frameon=False, loc="upper left")
+            for axis, label in zip(below, ("paid a step", "paid so far", "learnt value"), strict=False):
+                axis.set(ylabel=label, xlim=(0, seconds[-1]))
+            below[-1].set(xlabel="seconds")
     with atomic_path(file) as temporary:
         figure.savefig(temporary, dpi=100)
-
-
-def _curves(
-    figure: Any, grid: Any, column: int, rows: Sequence[Mapping[str, Any]], names: Sequence[str], situation: str
-) -> None:
-    """What each step is paid, and how far the door is open."""
-    paid, travel = figure.add_subplot(grid[1, column]), figure.add_subplot(grid[2, column])
-    for k, name in enumerate(names):
-        scores = paid_by(rows, name, situation)[0].scores
-        seconds = np.arange(1, len(scores) + 1) / KITCHEN_RATE_HZ
-        style = "--" if name == PICTURED else "-"
-        paid.plot(seconds, scores, style, color=LINES[k % len(LINES)], label=name, lw=1.3)
-        travel.plot(seconds, np.cumsum(scores), style, color=LINES[k % len(LINES)], lw=1.3)
-    paid.set(ylabel="paid a step", xlim=(0, seconds[-1]))
-    paid.legend(fontsize=7, ncols=2, frameon=False, loc="upper left")
-    travel.set(ylabel="paid so far", xlabel="seconds", xlim=(0, seconds[-1]))
