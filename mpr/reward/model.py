@@ -40,6 +40,7 @@ class RewardModel(ABC):
     sees: ClassVar[bool] = False  # whether it tracks what a camera saw: then episodes carry recordings
     predicts: ClassVar[bool] = False  # whether it needs a predictor
     only: ClassVar[str] = ""  # kind of environment that it is for, as "kitchen"; empty: any
+    constant: ClassVar[bool] = False  # whether it says the same of every step: then there is no signal to weigh
     whole: ClassVar[bool] = False  # whether `score` is all that is learned from: of any size, nothing is added
 
     @classmethod

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from mpr.core.config import parse_config, print_plan
 from rl.environments.kind import is_trained
-from rl.residual.config import FinetuneConfig, buffer_bytes
+from rl.residual.config import FINETUNE_PRESETS, FinetuneConfig, buffer_bytes
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr finetune`: trains a residual policy on a frozen base policy."""
-    config, dry_run = parse_config(FinetuneConfig, argv, prog="mpr finetune")
+    config, dry_run = parse_config(FinetuneConfig, argv, "mpr finetune", FINETUNE_PRESETS)
     if dry_run:
         return _plan(config)
     from rl.residual.train import finetune
