@@ -1,7 +1,7 @@
 """The reward's arithmetic, as pure functions of arrays (paper III-A, Eq. 1; VII-E).
 
 agreement_t = mean over object points i of max(0, cos(predicted delta_i, tracked delta_i)), in [0, 1]
-r_t         = agreement_t - 1 + bonus * [success at step t]
+r_t         = weight * agreement_t - 1 + bonus * [success at step t], the weight 1 in the paper
 
 A point that was tracked to move less than a threshold counts 0, and so does one predicted not to move: cosines of
 nothing are noise. Without any object point the agreement is 0. Nothing here knows frames, models or trackers.
@@ -55,12 +55,15 @@ def moved_share(tracked: NDArray, threshold_px: float = MOTION_THRESHOLD_PX) -> 
     return float((np.linalg.norm(tracked, axis=1) >= threshold_px).mean()) if len(tracked) else 0.0
 
 
-def training_reward(agreement_per_step: NDArray, success: NDArray, bonus: float = BONUS) -> NDArray[np.float32]:
-    """r_t [T] from agreement [T] and success at step t [T] (bool): agreement - 1 + bonus at the success."""
+def training_reward(
+    agreement_per_step: NDArray, success: NDArray, bonus: float = BONUS, weight: float = 1.0
+) -> NDArray[np.float32]:
+    """r_t [T] from agreement [T] and success at step t [T] (bool): weight * agreement - 1 + bonus at the success."""
     agreement_per_step = np.asarray(agreement_per_step, np.float32)
     if not ((agreement_per_step >= 0) & (agreement_per_step <= 1)).all():
         raise ValueError("agreement lies in [0, 1]; this holds something else (or NaN)")
-    return (agreement_per_step + OFFSET + bonus * np.asarray(success, np.float32)).astype(np.float32)
+    weighed = agreement_per_step if weight == 1 else np.float32(weight) * agreement_per_step
+    return (weighed + OFFSET + bonus * np.asarray(success, np.float32)).astype(np.float32)
 
 
 def directional_agreement(agreements: NDArray, shares: NDArray) -> float:

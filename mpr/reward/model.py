@@ -47,6 +47,7 @@ class RewardModel(ABC):
     neutral: ClassVar[float] = 0.0  # what a step is paid that changes nothing
     only: ClassVar[str] = ""  # kind of environment that it is for, as "kitchen"; empty: any
     of_states: ClassVar[bool] = False  # whether a step's number is the worth of the state that it leads to
+    constant: ClassVar[bool] = False  # whether it says the same of every step: then there is no signal to weigh
     whole: ClassVar[bool] = False  # whether `score` is all that is learned from: of any size, nothing is added
 
     @classmethod

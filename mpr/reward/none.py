@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class NoReward(RewardModel):
     """0 at every step."""
 
+    constant = True
+
     def score(self, episode: Episode) -> NDArray[np.float32]:
         """Zero for each step [T]."""
         return np.zeros(len(episode), np.float32)

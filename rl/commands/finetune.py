@@ -11,12 +11,12 @@ from mpr.core.config import parse_config, print_plan
 from mpr.reward.registry import reward_class
 from rl.environments.kind import is_trained
 from rl.environments.setting import SAID_TO_DEMOS
-from rl.residual.config import FinetuneConfig, buffer_bytes
+from rl.residual.config import FINETUNE_PRESETS, FinetuneConfig, buffer_bytes
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr finetune`: trains a residual policy on a frozen base policy."""
-    config, dry_run = parse_config(FinetuneConfig, argv, "mpr finetune", others=SAID_TO_DEMOS)
+    config, dry_run = parse_config(FinetuneConfig, argv, "mpr finetune", FINETUNE_PRESETS, others=SAID_TO_DEMOS)
     if dry_run:
         return _plan(config)
     from rl.residual.train import finetune

@@ -42,17 +42,24 @@ class StackedCritics(ContinuousCritic):
     """K critics, held as stacked weights so that one batched product serves all.
 
     Each is Linear -> LayerNorm -> ReLU a hidden layer and Linear at the end. `layers` holds the same parameters once
-    more, in order.
+    more, in order. `extra`: numbers that stand behind the observation and that no actor is shown.
     """
 
     def __init__(
-        self, *, net_arch: list[int], features_dim: int, n_critics: int = 2, layer_norm: bool = True, **rest: Any
+        self,
+        *,
+        net_arch: list[int],
+        features_dim: int,
+        n_critics: int = 2,
+        layer_norm: bool = True,
+        extra: int = 0,
+        **rest: Any,
     ) -> None:
         if rest.get("activation_fn", nn.ReLU) is not nn.ReLU:
             raise UserError(f"a residual policy's networks use ReLU, not {rest['activation_fn'].__name__}")
         super().__init__(net_arch=net_arch, n_critics=0, features_dim=features_dim, **rest)
-        self.n_critics = n_critics
-        sizes = [features_dim + get_action_dim(self.action_space), *net_arch, 1]
+        self.n_critics, self.extra = n_critics, extra
+        sizes = [features_dim + extra + get_action_dim(self.action_space), *net_arch, 1]
         layers = [[nn.Linear(i, o) for _ in range(n_critics)] for i, o in pairwise(sizes)]
         self.weights = nn.ParameterList([torch.stack([one.weight.detach().T for one in layer]) for layer in layers])
         self.biases = nn.ParameterList([torch.stack([one.bias.detach()[None] for one in layer]) for layer in layers])
@@ -64,10 +71,11 @@ class StackedCritics(ContinuousCritic):
         self.layers = [Layer(weight, bias, *norm) for weight, bias, norm in both]
 
     def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
-        """Q values, K times [B, 1]."""
+        """Q values, K times [B, 1], of observations [B, D + extra] and actions [B, A]."""
+        own, extra = (obs[:, : -self.extra], obs[:, -self.extra :]) if self.extra else (obs, actions[:, :0])
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.share_features_extractor):
-            features = self.extract_features(obs, self.features_extractor)
-        x = torch.cat([features, actions], 1).expand(self.n_critics, -1, -1)  # [K, B, D + A]
+            features = self.extract_features(own, self.features_extractor)
+        x = torch.cat([features, extra, actions], 1).expand(self.n_critics, -1, -1)  # [K, B, D + A]
         for weight, bias, scale, shift in self.layers[:-1]:
             x = torch.baddbmm(bias, x, weight)
             if scale is not None and shift is not None:
@@ -91,6 +99,8 @@ class ResidualPolicy(SACPolicy):
     actor_ema: below 1, a second actor, `averaged`, moves towards the actor after each round of updates (`follow`), by
     this share for each of them, and deterministic predictions are asked of it. An actor updated hundreds of times
     after every episode is a good one after this episode and a poor one after the next.
+
+    critic_extra: so many numbers stand behind the observations that critics are shown (rl.residual.shaping).
     """
 
     def __init__(
@@ -100,6 +110,7 @@ class ResidualPolicy(SACPolicy):
         log_std: float = LOG_STD,
         layer_norm: bool = True,
         actor_ema: float = 1.0,
+        critic_extra: int = 0,
         **kwargs: Any,
     ) -> None:
         if actor_init not in INITS:
@@ -109,7 +120,7 @@ class ResidualPolicy(SACPolicy):
         if not 0 < actor_ema <= 1:
             raise UserError(f"actor_ema={actor_ema}: above 0 and at most 1")
         self.actor_init, self.initial_log_std, self.layer_norm = actor_init, log_std, layer_norm
-        self.actor_ema = actor_ema
+        self.actor_ema, self.critic_extra = actor_ema, critic_extra
         kwargs.setdefault("net_arch", [256, 256, 256])
         if kwargs.get("optimizer_class") is None:  # Adam in one kernel
             kwargs["optimizer_kwargs"] = {"fused": True} | (kwargs.get("optimizer_kwargs") or {})
@@ -153,9 +164,9 @@ class ResidualPolicy(SACPolicy):
 
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
         kwargs = self._update_features_extractor(self.critic_kwargs, features_extractor)
-        return StackedCritics(layer_norm=self.layer_norm, **kwargs).to(self.device)
+        return StackedCritics(layer_norm=self.layer_norm, extra=self.critic_extra, **kwargs).to(self.device)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         mine = {"actor_init": self.actor_init, "log_std": self.initial_log_std, "layer_norm": self.layer_norm}
-        mine["actor_ema"] = self.actor_ema
+        mine |= {"actor_ema": self.actor_ema, "critic_extra": self.critic_extra}
         return super()._get_constructor_parameters() | mine

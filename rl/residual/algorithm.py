@@ -21,6 +21,7 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import ReplayBufferSamples, RolloutReturn
+from stable_baselines3.common.utils import update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from stable_baselines3.sac import SAC
 
@@ -31,6 +32,7 @@ from rl.residual.buffer import ResidualBuffer
 from rl.residual.fast.adam import Stepper, Steppers, apply_gradients, written_out
 from rl.residual.fast.compiled import compiled, refuse_to_compile
 from rl.residual.fast.update import actor_forward, actor_gradients, critic_gradients, polyak, td_target
+from rl.residual.inputs import NormalisedFlatten
 from rl.residual.one_at_a_time import OneAtATime
 from rl.residual.returns import buffer_class, buffer_settings, check_buffers_alike, check_returns
 
@@ -41,6 +43,14 @@ class ResidualSAC(SAC):
     n_steps, gamma, replay_buffer_class, replay_buffer_kwargs: agree, or are refused (rl.residual.returns). A buffer
     gets what it was not given, and `n_steps` is what its returns have, whoever said so.
     utd: with `gradient_steps=-1`, updates per environment step of the last rollout (the hardware preset: 4).
+    backup_entropy: whether the critics count the actor's entropy, as SAC's do. With returns of n steps one entropy
+    term, that of the state n steps ahead, stands for n rewards: the critics' values are then those of a temperature of
+    about ent_coef / n a step (0.01 for 0.05 and five steps), while the actor weighs its entropy against them by
+    ent_coef. Without it they are values of the rewards alone, and the temperature only keeps the actor at random
+    (ikostrikov/rlpd, rail-berkeley/serl: `backup_entropy=False`).
+    ent_lr: learning rate of a temperature that is learned (ent_coef "auto", "auto_0.1"); none: that of the networks.
+    critic_warmup: so many updates move the critics alone, and until then residuals are the warm-up's: an actor that
+    follows critics which know nothing leaves the base policy for nothing (ResFiT).
     warmup: before `learning_starts`, residuals are U[-warmup, warmup] without noise; 0 is the base policy alone, 1
     SAC's own way. With use_sde_at_warmup the policy acts, as in SAC.
     fast: updates by rl.residual.fast.update where they apply (ResidualPolicy on flat observations, no gSDE); else, and
@@ -60,12 +70,18 @@ class ResidualSAC(SAC):
         warmup: float = 0.0,
         fast: bool = True,
         compile: bool = False,
+        backup_entropy: bool = True,
+        ent_lr: float | None = None,
+        critic_warmup: int = 0,
         **kwargs: Any,
     ) -> None:
-        for name, value in (("utd", utd), ("warmup", warmup)):
+        for name, value in (("utd", utd), ("warmup", warmup), ("critic_warmup", critic_warmup)):
             if not 0 <= value < float("inf"):
                 raise UserError(f"{name}={value}: it is at least 0")
+        if ent_lr is not None and not 0 < ent_lr < float("inf"):
+            raise UserError(f"ent_lr={ent_lr}: it is above 0")
         self.utd, self.warmup, self.fast, self.compile = utd, warmup, fast, compile
+        self.backup_entropy, self.ent_lr, self.critic_warmup = backup_entropy, ent_lr, critic_warmup
         if "n_steps" not in inspect.signature(SAC.__init__).bind_partial(self, policy, env, *args, **kwargs).arguments:
             kwargs["n_steps"] = None  # nobody asked: as the buffer has it
         super().__init__(policy, env, *args, **kwargs)
@@ -81,16 +97,33 @@ class ResidualSAC(SAC):
                 stacklevel=2,
             )
         if self.log_ent_coef is not None:  # one number: stable-baselines3's optimizer spends more on it than it costs
-            self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1), fused=True)
+            lr = self.ent_lr or self.lr_schedule(1)
+            self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=lr, fused=True)
+        elif self.ent_lr is not None:
+            raise UserError(f"ent_lr={self.ent_lr} is of a temperature that is learned: ent_coef auto, not a number")
+        self._refuse_slow()
         if self.compile:
-            if not self._fast_applies:
-                raise UserError(
-                    "compile is only for fast updates: it takes fast=True, flat observations, a ResidualPolicy with "
-                    "hidden layers, and no gSDE"
-                )
             _ = self._written_out  # refuses other optimizers
             refuse_to_compile(self.device)
             self._compiled = compiled(self._update_by)
+
+    def _refuse_slow(self) -> None:
+        """Raises UserError for what stable-baselines3's own updates do not have, where they would be made."""
+        asked = {"compile": self.compile, "backup_entropy=False": not self.backup_entropy}
+        asked["critic_warmup"] = self.critic_warmup > 0
+        asked["critic_extra"] = extra = getattr(self.policy, "critic_extra", 0) > 0
+        if extra != getattr(self.replay_buffer, "potential", False):
+            raise UserError("critic_extra=1 of the policy and potential=True of the replay buffer go together")
+        if (names := [name for name, said in asked.items() if said]) and not self._fast_applies:
+            raise UserError(
+                f"{' and '.join(names)} is only for fast updates: it takes fast=True, flat observations, a "
+                "ResidualPolicy with hidden layers, and no gSDE"
+            )
+
+    def _update_learning_rate(self, optimizers: Any) -> None:
+        super()._update_learning_rate(optimizers)
+        if self.ent_lr is not None and self.ent_coef_optimizer is not None:
+            update_learning_rate(self.ent_coef_optimizer, self.ent_lr)
 
     def _setup_buffer(self) -> None:
         """stable-baselines3's own setup, around a buffer that agrees with the learner."""
@@ -172,6 +205,8 @@ class ResidualSAC(SAC):
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[NDArray, NDArray]:
+        if self._n_updates < self.critic_warmup:
+            learning_starts = self.num_timesteps + 1  # not yet
         by_policy = self.use_sde and self.use_sde_at_warmup
         if self.num_timesteps >= learning_starts or self.warmup >= 1 or by_policy:
             return super()._sample_action(learning_starts, action_noise, n_envs)
@@ -194,7 +229,7 @@ class ResidualSAC(SAC):
         else:
             super().train(gradient_steps, batch_size)
         if isinstance(self.policy, ResidualPolicy):
-            self.policy.follow(gradient_steps)
+            self.policy.follow(min(gradient_steps, max(0, self._n_updates - self.critic_warmup)))
 
     def _train_fast(self, gradient_steps: int, batch_size: int) -> None:
         self.policy.set_training_mode(True)
@@ -204,25 +239,26 @@ class ResidualSAC(SAC):
             rows = [self._update(step, batch_size) for step in range(gradient_steps)]
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        names = ("critic_loss", "actor_loss", "ent_coef", "log_prob")
-        for name, values in zip(names, zip(*rows, strict=True), strict=False):
-            self.logger.record(f"train/{name}", float(torch.stack(values).mean()))
+        for k, name in enumerate(("critic_loss", "ent_coef", "log_prob", "actor_loss")):
+            if values := [row[k] for row in rows if k < len(row)]:
+                self.logger.record(f"train/{name}", float(torch.stack(values).mean()))
 
     def _update(self, step: int, batch_size: int) -> tuple[torch.Tensor, ...]:
         assert self.replay_buffer is not None
         batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
         noise = torch.randn(2 * batch_size, batch.actions.shape[1], device=self.device)
-        return self.update(batch, noise, step % self.target_update_interval == 0)
+        move_actor = self._n_updates + step >= self.critic_warmup
+        return self.update(batch, noise, step % self.target_update_interval == 0, move_actor)
 
     def update(
-        self, batch: ReplayBufferSamples, noise: torch.Tensor, move_target: bool = True
+        self, batch: ReplayBufferSamples, noise: torch.Tensor, move_target: bool = True, move_actor: bool = True
     ) -> tuple[torch.Tensor, ...]:
         """One update of temperature, critics, actor and target on a given batch, with given standard normal noise
-        [2 B, A] (of actions in the observations, then in the next ones). Returns critic loss, actor loss, temperature
-        and mean log probability."""
+        [2 B, A] (of actions in the observations, then in the next ones). Returns critic loss, temperature, mean log
+        probability and, where actor and temperature are moved, the actor's loss."""
         if self.compile:
-            return self._compiled(batch, noise, move_target, self._written_out)
-        return self._update_by(batch, noise, move_target, self._optimizers)
+            return self._compiled(batch, noise, move_target, move_actor, self._written_out)
+        return self._update_by(batch, noise, move_target, move_actor, self._optimizers)
 
     @property
     def _optimizers(self) -> Steppers:
@@ -234,30 +270,61 @@ class ResidualSAC(SAC):
         return Steppers(temperature and written_out(temperature), written_out(critic), written_out(actor))
 
     def _update_by(
-        self, batch: ReplayBufferSamples, noise: torch.Tensor, move_target: bool, by: Steppers
+        self, batch: ReplayBufferSamples, noise: torch.Tensor, move_target: bool, move_actor: bool, by: Steppers
     ) -> tuple[torch.Tensor, ...]:
         """`update`, its steps made by `by`: what is compiled."""
         critic, target = self.critic, self.critic_target
         assert isinstance(critic, StackedCritics) and isinstance(target, StackedCritics)
         rows = len(batch.observations)
-        batch = as_floats(batch)
-        acted = actor_forward(self.actor, torch.cat([batch.observations, batch.next_observations]), noise)
-        ent_coef = self._temperature(acted.log_prob[:rows], by.temperature)
-        wanted = td_target(target, batch, acted.action[rows:], acted.log_prob[rows:], ent_coef, self.gamma)
+        batch = self._shown(batch)
+        acted = actor_forward(
+            self.actor, torch.cat([*map(self._actors, (batch.observations, batch.next_observations))]), noise
+        )
+        ent_coef = self._temperature(acted.log_prob[:rows], by.temperature if move_actor else None)
+        wanted = self._target(target, batch, acted.action[rows:], acted.log_prob[rows:], ent_coef)
         critic_loss, gradients = critic_gradients(critic, batch, wanted)
         apply_gradients(by.critic, gradients)
-        actor_loss, gradients = actor_gradients(self.actor, critic, acted, rows, ent_coef)
-        apply_gradients(by.actor, gradients)
+        figures = (critic_loss, ent_coef.squeeze(), acted.log_prob[:rows].mean())
+        if move_actor:
+            actor_loss, gradients = actor_gradients(self.actor, critic, acted, batch.observations, ent_coef)
+            apply_gradients(by.actor, gradients)
+            figures = (*figures, actor_loss)
         if move_target:
             polyak(critic, target, self.tau)
-        return critic_loss, actor_loss, ent_coef.squeeze(), acted.log_prob[:rows].mean()
+        return figures
+
+    def _shown(self, batch: ReplayBufferSamples) -> ReplayBufferSamples:
+        """The batch as networks are given it: float32, and normalised where their own extractor does so."""
+        batch, extractor = as_floats(batch), self.critic.features_extractor
+        if not isinstance(extractor, NormalisedFlatten):
+            return batch
+        now, following = (
+            torch.cat([extractor(self._actors(seen)), seen[:, extractor.features_dim :]], 1)
+            for seen in (batch.observations, batch.next_observations)
+        )
+        return batch._replace(observations=now, next_observations=following)
+
+    def _actors(self, seen: torch.Tensor) -> torch.Tensor:
+        """What the actor is shown [B, D] of what critics are, [B, D] or more."""
+        return seen[:, : self.actor.features_dim]
+
+    def _target(
+        self,
+        target: StackedCritics,
+        batch: ReplayBufferSamples,
+        action: torch.Tensor,
+        log_prob: torch.Tensor,
+        ent_coef: torch.Tensor,
+    ) -> torch.Tensor:
+        return td_target(target, batch, action, log_prob, ent_coef if self.backup_entropy else None, self.gamma)
 
     def _temperature(self, log_prob: torch.Tensor, by: Stepper | None) -> torch.Tensor:
-        """The entropy coefficient as it stands, then its own step where it is learned."""
-        if self.log_ent_coef is None or by is None:
+        """The entropy coefficient as it stands, then its own step where one is to be made."""
+        if self.log_ent_coef is None:
             return self.ent_coef_tensor
         ent_coef = self.log_ent_coef.exp()
-        apply_gradients(by, [-(log_prob + float(self.target_entropy)).mean().reshape(1)])
+        if by is not None:
+            apply_gradients(by, [-(log_prob + float(self.target_entropy)).mean().reshape(1)])
         return ent_coef
 
     def pretrain_critic(
@@ -272,10 +339,10 @@ class ResidualSAC(SAC):
         with torch.no_grad(), quick_arithmetic():
             ent_coef = self.ent_coef_tensor if self.log_ent_coef is None else self.log_ent_coef.exp()
             for step in range(1, steps + 1):
-                batch = as_floats(demonstrations.sample(batch_size, self._vec_normalize_env))
+                batch = self._shown(demonstrations.sample(batch_size, self._vec_normalize_env))
                 noise = torch.randn_like(batch.actions)
-                acted = actor_forward(self.actor, batch.next_observations, noise)
-                wanted = td_target(target, batch, acted.action, acted.log_prob, ent_coef, self.gamma)
+                acted = actor_forward(self.actor, self._actors(batch.next_observations), noise)
+                wanted = self._target(target, batch, acted.action, acted.log_prob, ent_coef)
                 loss, gradients = critic_gradients(critic, batch, wanted)
                 apply_gradients(critic.optimizer, gradients)
                 polyak(critic, target, self.tau)

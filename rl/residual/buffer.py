@@ -12,7 +12,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts", "potentials")
 
 
 _LEFT_OUT = ("gap", "unsent")  # what an info says of a step that is no sample: a gap (mpr.core.data.steps), an arm held
@@ -31,25 +31,35 @@ class ResidualBuffer(ReplayBuffer):
     n_steps, gamma: samples hold n-step returns as stable_baselines3's NStepReplayBuffer makes them: the discounted
     rewards of up to so many steps, cut at an episode's end, and the discount of what follows. Raises ValueError where
     they are none, or of several environments or optimize_memory_usage, of which it makes only returns of one step.
+
+    potential: beside each row stands the potential (rl.residual.shaping) before and after it, 0 until rewards are
+    rewritten. Samples show it as one number more behind their observations, times 1 - gamma: what a reward of 1 a
+    step, for ever, is worth is then 1. Of one environment, as above.
     """
 
     demonstrations: ReplayBuffer | None = None
     demo_fraction: float = 0.5
     left_out: int = 0
+    potential: bool = False  # of a buffer that was saved before there were any
     _kept: Sequence[bool] = ()  # which steps of the last episode are rows
     _over: bool = True
 
-    def __init__(self, *args: Any, n_steps: int = 1, gamma: float = 0.99, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, n_steps: int = 1, gamma: float = 0.99, potential: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         if n_steps < 1 or n_steps != int(n_steps) or not 0 <= gamma <= 1:
             raise ValueError(f"n_steps={n_steps}, gamma={gamma}: a whole number of steps, at least 1, and 0 to 1")
-        if n_steps > 1 and (self.n_envs > 1 or self.optimize_memory_usage):
+        if (n_steps > 1 or potential) and (self.n_envs > 1 or self.optimize_memory_usage):
             what = f"{self.n_envs} environments" if self.n_envs > 1 else "optimize_memory_usage"
+            asked = f"n_steps={n_steps}" if n_steps > 1 else "potential=True"
             raise ValueError(
-                f"n_steps={n_steps} with {what}: ResidualBuffer makes such returns of one environment and all it saw; "
+                f"{asked} with {what}: ResidualBuffer makes such returns of one environment and all it saw; "
                 "stable-baselines3's NStepReplayBuffer takes several"
             )
-        self.n_steps, self.gamma = int(n_steps), gamma
+        self.n_steps, self.gamma, self.potential = int(n_steps), gamma, potential
+        if potential:
+            self.potentials = np.zeros((self.buffer_size, 1, 2), np.float32)
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -80,6 +90,8 @@ class ResidualBuffer(ReplayBuffer):
         self._kept = (*(() if self._over else self._kept), keep)
         self._over = bool(np.any(done))
         if keep:
+            if self.potential:
+                self.potentials[self.pos] = 0
             super().add(obs, next_obs, action, reward, done, infos)
             return
         self.left_out += 1
@@ -90,9 +102,11 @@ class ResidualBuffer(ReplayBuffer):
             self.timeouts[last] = 0
             self.rewards[last] += reward
 
-    def rewrite_rewards(self, rewards: NDArray[np.float32]) -> None:
+    def rewrite_rewards(self, rewards: NDArray[np.float32], potentials: NDArray[np.floating] | None = None) -> None:
         """Replace the rewards of the last episode, float32 [T], those of steps that were left out included; it must be
-        complete and the last thing stored."""
+        complete and the last thing stored. `potentials` [T, 2]: before and after each step, for who keeps them."""
+        if (potentials is not None) != self.potential:
+            raise ValueError(f"potentials are {'' if self.potential else 'not '}kept here")
         steps = len(rewards)
         kept = np.array(self._kept or [True] * steps, bool)
         count = int(kept.sum())
@@ -106,6 +120,8 @@ class ResidualBuffer(ReplayBuffer):
         if not self._over or not begins or (self.dones[rows, 0] != ends).any():
             raise ValueError(f"the last {steps} transitions are not one complete episode")
         self.rewards[rows, 0] = np.asarray(rewards)[kept]
+        if potentials is not None:
+            self.potentials[rows, 0] = potentials[kept]
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
         if self.demonstrations is None:
@@ -118,14 +134,19 @@ class ResidualBuffer(ReplayBuffer):
     def _get_samples(self, batch_inds: NDArray, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """What stable-baselines3 gathers, without its detour through NumPy copies."""
         if env is not None or self.n_envs > 1 or self.optimize_memory_usage:
-            if self.n_steps > 1:
-                raise NotImplementedError("n-step returns of one plain environment only")
+            if self.n_steps > 1 or self.potential:
+                raise NotImplementedError("n-step returns and potentials of one plain environment only")
             return super()._get_samples(batch_inds, env)
         observations, actions = (self._take(name, batch_inds) for name in ("observations", "actions"))
         last, rewards, discounts = self._returns(batch_inds) if self.n_steps > 1 else (batch_inds, None, None)
         following, dones, timeouts = (self._take(name, last) for name in ("next_observations", "dones", "timeouts"))
         rewards = self._take("rewards", last) if rewards is None else rewards
         dones = (dones * (1 - timeouts)).unsqueeze(1)
+        if self.potential:
+            scale = 1 - self.gamma or 1.0
+            before, after = self._take("potentials", batch_inds)[:, :1], self._take("potentials", last)[:, 1:]
+            observations = torch.cat([observations, scale * before.to(observations.dtype)], 1)
+            following = torch.cat([following, scale * after.to(following.dtype)], 1)
         return ReplayBufferSamples(observations, actions, following, dones, rewards.unsqueeze(1), discounts)
 
     def _take(self, name: str, rows: NDArray) -> torch.Tensor:
@@ -147,7 +168,11 @@ class ResidualBuffer(ReplayBuffer):
 
     def arrays(self) -> dict[str, NDArray]:
         """The N rows in use, [N, E, ...] by name, and where the next one goes: all there is to save."""
-        return {name: getattr(self, name)[: self.size()] for name in _ARRAYS} | {"pos": np.array(self.pos)}
+        return {name: getattr(self, name)[: self.size()] for name in self._kept_arrays} | {"pos": np.array(self.pos)}
+
+    @property
+    def _kept_arrays(self) -> list[str]:
+        return [name for name in _ARRAYS if name != "potentials" or self.potential]
 
     def restore(self, arrays: dict[str, NDArray]) -> None:
         """Take over what `arrays` gave, [N, E, ...] by name.
@@ -155,7 +180,7 @@ class ResidualBuffer(ReplayBuffer):
         Raises ValueError where it does not fit this buffer.
         """
         rows = len(arrays["rewards"])
-        for name in _ARRAYS:
+        for name in self._kept_arrays:
             here, there = getattr(self, name), arrays[name]
             if rows > self.buffer_size or here.shape[1:] != there.shape[1:]:
                 raise ValueError(f"{name} is {there.shape} there, at most {here.shape} here")

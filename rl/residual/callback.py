@@ -11,10 +11,13 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from mpr.core.data.episode import Episode
 from mpr.core.errors import UserError
-from mpr.reward.agreement import BONUS
 from mpr.reward.model import RewardModel
 from rl.residual.buffer import ResidualBuffer
-from rl.residual.rewards import step_rewards
+from rl.residual.reward_form import RewardForm
+from rl.residual.rewards import paid, step_signal
+from rl.residual.shaping import potentials
+
+_PLAIN = RewardForm()
 
 
 class EpisodeRewards(BaseCallback):
@@ -23,9 +26,9 @@ class EpisodeRewards(BaseCallback):
     `episode`, `rewards` [T], `seconds` (spent scoring) and `rollout_seconds` tell of the last one.
     """
 
-    def __init__(self, reward: RewardModel, bonus: float = BONUS) -> None:
+    def __init__(self, reward: RewardModel, form: RewardForm = _PLAIN) -> None:
         super().__init__()
-        self.reward, self.bonus = reward, bonus
+        self.reward, self.form = reward, form
         self.episode: Episode | None = None
         self.rewards = np.zeros(0, np.float32)
         self.seconds = self.rollout_seconds = self._started = 0.0
@@ -53,9 +56,12 @@ class EpisodeRewards(BaseCallback):
             raise UserError(f"--buffer {buffer.buffer_size}: an episode of {len(episode)} steps does not fit into it")
         start = time.perf_counter()
         self.rollout_seconds = start - self._started
-        self.rewards = step_rewards(self.reward, episode, self.bonus, buffer.kept)
+        signal, form = step_signal(self.reward, episode), self.form
+        self.rewards = paid(signal, episode, form, buffer.kept, self.reward.whole)
         self.seconds = time.perf_counter() - start
-        buffer.rewrite_rewards(self.rewards)
+        buffer.rewrite_rewards(
+            self.rewards, potentials(signal, buffer.kept, form.signal_weight) if form.potential else None
+        )
         self.episode = episode
         self.logger.record("rollout/reward_mean", float(self.rewards.mean()))
         self.logger.record("rollout/success", float(episode.success))

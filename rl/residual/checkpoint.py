@@ -19,6 +19,7 @@ from mpr.core.checkpoints import (
     BadCheckpoint,
     CheckpointKind,
     fitting_weights,
+    last_checkpoint,
     put_optimizer,
     read_about,
     reading,
@@ -27,6 +28,7 @@ from mpr.core.checkpoints import (
 )
 from rl.policies.residual import ResidualPolicy
 from rl.residual.algorithm import ResidualSAC
+from rl.residual.inputs import NormalisedFlatten
 
 LEARNER, REPLAY = "learner.pt", "replay.npz"
 SMALL_CHANGE = 100_000  # bytes: generators, file headers
@@ -76,6 +78,9 @@ class _About(_Always, total=False):
     step_limit: int | None
     base: str
     base_weights: str
+    signal_weight: float
+    normalise_inputs: bool
+    critic_extra: int
 
 
 _KIND = CheckpointKind(
@@ -92,6 +97,8 @@ def save_residual_checkpoint(run: Path, episodes: int, model: ResidualSAC, about
         "net_arch": model.policy.net_arch,
         "n_critics": model.critic.n_critics,
         "layer_norm": model.policy.layer_norm,  # pyright: ignore
+        "critic_extra": model.policy.critic_extra,  # pyright: ignore
+        "normalise_inputs": isinstance(model.actor.features_extractor, NormalisedFlatten),
         "actor_ema": model.policy.actor_ema,  # pyright: ignore
         **_starts(model),
         "counters": {name: getattr(model, name) for name in COUNTERS},
@@ -135,6 +142,12 @@ def restore_residual(folder: Path, model: ResidualSAC) -> None:
                 model.get_env().env_method("resume_starts", about["starts"])  # pyright: ignore[reportOptionalMemberAccess]
     with reading(folder / LEARNER):
         _restore_generators(state, model)
+
+
+def kept_signal_weight(run: Path) -> float | None:
+    """The weight that a run which is gone on with gave its signal; None where nothing is kept. Raises BadCheckpoint."""
+    folder = last_checkpoint(run)
+    return None if folder is None else read_about(folder, _KIND).get("signal_weight")
 
 
 def _starts(model: ResidualSAC) -> dict[str, Any]:
@@ -185,6 +198,9 @@ def load_residual_policy(run: Path, device: str = "cpu") -> tuple[ResidualPolicy
             gymnasium.spaces.Box(-1.0, 1.0, tuple(about["action"]), np.float32),
         )
         shape = {name: about[name] for name in ("net_arch", "n_critics", "layer_norm", "actor_ema")}
+        shape["critic_extra"] = min(about.get("critic_extra", 0), 1)
+        if about.get("normalise_inputs"):
+            shape["features_extractor_class"] = NormalisedFlatten  # whose statistics are among the weights
         policy = ResidualPolicy(*spaces, lambda _: 0.0, **shape)
     policy.load_state_dict(fitting_weights(folder / WEIGHTS, policy.state_dict()))
     return policy.to(device), about

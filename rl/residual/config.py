@@ -13,11 +13,15 @@ from mpr.reward.agreement import BONUS, MOTION_THRESHOLD_PX
 from mpr.reward.registry import REWARDS, reward_class
 from mpr.reward.trackers import REWARD_TRACKERS
 from rl.environments.asked import SettingConfig
+from rl.environments.kind import is_trained
 from rl.environments.registry import kind_of
 from rl.environments.setting import DOOR_RANGES, ZERO, RewardView, Setting
 from rl.environments.starts import FIRST_SEED, SELECTION
 from rl.policies.actor import INITS, LOG_STD, LOG_STD_MAX, LOG_STD_MIN, RESIDUAL_SCALE
+from rl.residual.reward_form import RewardForm, Temperature, check_finishing
 
+SHAPINGS = ("sum", "potential")
+DEMO_ACTIONS = ("label", "executed")
 NO_DEMONSTRATIONS = Path("none")  # in their place
 PRETRAIN = 10_000
 WARMUP_STEPS, RANDOM_STEPS = 300, 5_000  # before the first update: with something to begin from, without
@@ -66,6 +70,11 @@ class FinetuneConfig(SettingConfig):
     # pixels of 256: for these, a point tracked to move less counts 0
     motion_threshold_px: float = MOTION_THRESHOLD_PX
     bonus: float = BONUS  # added to the reward of the step that succeeds; not with reward environment
+    signal_weight: float = 1.0  # a step's reward is -1 + this * what the reward says of it (0 to 1)
+    # in its place: as much as pays demonstrations this share of the time that they take, on average
+    signal_share: float | None = None
+    # sum: the signal is paid; potential: what it adds to a potential, given back at the end, which only critics see
+    shaping: str = "sum"
     episodes: int = 100  # to practise
     # share of half the action range: executed = base + residual_scale * range/2 * residual
     residual_scale: float = RESIDUAL_SCALE
@@ -85,7 +94,16 @@ class FinetuneConfig(SettingConfig):
     tau: float = 0.005  # target critics follow by this share an update
     # the actor evaluated moves to the one practising by this share an update; 1: it is that one
     actor_ema: float = 2e-4
-    ent_coef: str = "0.05"  # entropy coefficient: a number, or auto
+    ent_coef: str = "0.05"  # entropy coefficient: a number; auto: learned, from 1 on; auto_0.1: from 0.1 on
+    ent_lr: float | None = None  # of a coefficient that is learned; null: that of the networks
+    target_entropy: float = -1.0  # that a learned coefficient aims at, for each number of an action; RLPD: -0.5
+    # whether critics count entropy. Once for --n_steps rewards: per step they count as with ent_coef / n_steps
+    backup_entropy: bool = True
+    # updates of critics alone after --warmup_steps, before the actor moves; until then residuals are the warm-up's
+    critic_warmup: int = 0
+    normalise_inputs: bool = False  # of actor and critics, by the statistics that the base policy was trained with
+    # of a demonstration's step, in the buffer: label, the expert's without noise; executed, what led to the next state
+    demo_action: str = "label"
     actor_init: str = "zero"  # zero, orthogonal or default
     log_std: float = LOG_STD  # only for actor_init zero: log standard deviation to begin with
     buffer: int = 20_000  # transitions kept, at least those of an episode: the kitchen's 150, an arm's 200
@@ -99,13 +117,9 @@ class FinetuneConfig(SettingConfig):
         check_ranges(self, _RANGES)
         if (steps := self.kind.step_limit(self.asked)) is not None:
             self.check_buffer(steps)
-        if self.reward == "environment" and (self.demonstrated or self.bonus != BONUS):
-            raise UserError(
-                "--reward environment is taken as it is: no demonstration holds it and nothing is added: "
-                "--demos none, and no --bonus"
-            )
-        if self.ent_coef != "auto" and _number(self.ent_coef) not in Range(0):
-            raise UserError(f"--ent_coef {self.ent_coef}: it is auto or a number, at least 0")
+        self._check_entropy()
+        self._check_scale()
+        self._check_learner()
         if not self.demonstrated and self.pretrain not in (0, PRETRAIN):
             raise UserError(f"--pretrain {self.pretrain}: --demos none leaves no demonstrations to pretrain on")
         if self.demonstrated and not 0 < int(self.batch * self.demo_fraction) < self.batch:
@@ -121,6 +135,44 @@ class FinetuneConfig(SettingConfig):
                 f"seed lies in 0 .. {MOST_RUNS - 1}, episodes in 1 .. {SEEDS_A_RUN}: each run has that many seeds of "
                 "its own, below those of selection and evaluation"
             )
+
+    def _check_entropy(self) -> None:
+        if self.starting_ent_coef not in Range(0, above=self.learns_ent_coef):
+            raise UserError(f"--ent_coef {self.ent_coef}: it is auto, auto_X from X above 0, or a number, at least 0")
+        if not self.learns_ent_coef and (self.ent_lr is not None or self.target_entropy != -1):
+            raise UserError(f"--ent_lr and --target_entropy are for --ent_coef auto, not {self.ent_coef}")
+
+    def _check_learner(self) -> None:
+        if self.demo_action not in DEMO_ACTIONS:
+            raise UserError(f"--demo_action {self.demo_action}: there is {', '.join(DEMO_ACTIONS)}")
+        if self.demo_action != "label" and not self.demonstrated:
+            raise UserError(f"--demo_action {self.demo_action}: this run has no demonstrations")
+        if self.normalise_inputs and not is_trained(self.base, self.kind):
+            raise UserError(f"--normalise_inputs takes the statistics of a base policy of `mpr bc`: not of {self.base}")
+
+    def _check_scale(self) -> None:
+        reward, weighed = reward_class(self.reward), self.signal_weight != 1 or self.signal_share is not None
+        if self.reward == "environment" and (self.demonstrated or self.bonus != BONUS):
+            raise UserError(
+                "--reward environment is taken as it is: no demonstration holds it and nothing is added: "
+                "--demos none, and no --bonus"
+            )
+        if weighed and (reward.constant or reward.whole):
+            raise UserError(f"--signal_weight and --signal_share: reward {self.reward} has no signal to weigh")
+        if self.shaping not in SHAPINGS:
+            raise UserError(f"--shaping {self.shaping}: there is {', '.join(SHAPINGS)}")
+        if self.potential and (reward.constant or reward.whole):
+            raise UserError(f"--shaping potential: reward {self.reward} has no signal to make a potential of")
+        if self.signal_share is not None and self.signal_weight != 1:
+            raise UserError("--signal_share makes a weight: give it or --signal_weight, not both")
+        unknown = self.signal_weight > 1 and not self.potential
+        if not self.demonstrated and (self.signal_share is not None or unknown):
+            raise UserError(
+                "--signal_share, and a --signal_weight above 1, take demonstrations, which tell how much signal there "
+                "is to be had; this run has none"
+            )
+        if self.kind.sizes is not None and self.scaled:
+            check_finishing(self.reward_form, self.temperature(self.kind.sizes[1]))
 
     def resolved(self) -> Self:
         """With numbers for what is left to the rest: a run folder holds what was done."""
@@ -164,6 +216,33 @@ class FinetuneConfig(SettingConfig):
         return self.pretrain if self.demonstrated else 0
 
     @property
+    def scaled(self) -> bool:
+        """Whether the reward is on the one scale of all: the environment's own and the paper's 1 and 0 are not."""
+        return not (reward_class(self.reward).whole or self.reward == "paper_sparse")
+
+    @property
+    def reward_form(self) -> RewardForm:
+        """As far as it is known without demonstrations: `signal_share` is a weight once they are looked at."""
+        return RewardForm(self.bonus, self.signal_weight, self.potential, self.gamma)
+
+    @property
+    def potential(self) -> bool:
+        return self.shaping == "potential"
+
+    def temperature(self, actions: int) -> Temperature:
+        """What a learner is paid for acting at random to begin with, by so many numbers an action."""
+        return Temperature(self.starting_ent_coef, self.gamma, self.n_steps, actions, self.backup_entropy)
+
+    @property
+    def learns_ent_coef(self) -> bool:
+        return self.ent_coef.startswith("auto")
+
+    @property
+    def starting_ent_coef(self) -> float:
+        """NaN for a text that means none."""
+        return 1.0 if self.ent_coef == "auto" else _number(self.ent_coef.removeprefix("auto_"))
+
+    @property
     def reward_view(self) -> RewardView:
         seen = (self.predictor, self.tracker, self.view, self.motion_threshold_px)
         return RewardView(*seen, self.representation, self.goal_image)
@@ -175,7 +254,7 @@ class FinetuneConfig(SettingConfig):
 
     @property
     def returns(self) -> dict[str, Any]:
-        return {"n_steps": self.n_steps, "gamma": self.gamma}
+        return {"n_steps": self.n_steps, "gamma": self.gamma, "potential": self.potential}
 
 
 def _number(text: str) -> float:
@@ -187,13 +266,32 @@ def _number(text: str) -> float:
 
 _RANGES: dict[str, Range] = {
     **dict.fromkeys(("episodes", "batch", "buffer", "checkpoint_every", "threads", "n_steps", "ddim_steps"), Range(1)),
-    **dict.fromkeys(("num_demos", "pretrain", "warmup_steps", "utd", "bonus", "motion_threshold_px"), Range(0)),
-    **dict.fromkeys(("residual_scale", "lr"), Range(0, above=True)),
+    **dict.fromkeys(
+        (
+            "num_demos",
+            "pretrain",
+            "warmup_steps",
+            "critic_warmup",
+            "utd",
+            "bonus",
+            "motion_threshold_px",
+            "signal_weight",
+        ),
+        Range(0),
+    ),
+    **dict.fromkeys(("residual_scale", "lr", "ent_lr", "signal_share"), Range(0, above=True)),
     **dict.fromkeys(("gamma", "warmup"), Range(0, 1)),
     **dict.fromkeys(("tau", "actor_ema"), Range(0, 1, above=True)),
     **DOOR_RANGES,
     "demo_fraction": Range(0, 1),
     "log_std": Range(LOG_STD_MIN, LOG_STD_MAX),  # where stable-baselines3 clips it
+}
+# What is measured against it: the learner of the paper, whose parts have options of their own beside it.
+FINETUNE_PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        **{"signal_weight": 1.0, "shaping": "sum", "ent_coef": "0.05", "backup_entropy": True, "critic_warmup": 0},
+        **{"normalise_inputs": False, "demo_action": "label"},
+    },
 }
 FINETUNE_FREE_KEYS = ("out", "checkpoint_every")  # may differ when a run is resumed
 

@@ -89,3 +89,5 @@ def check_buffers_alike(buffer: ReplayBuffer, other: ReplayBuffer, whose: str) -
         if here != there:
             what = "returns" if name in ("n_steps", "gamma") else "transitions"
             raise ValueError(f"{what} of {whose} have {name} {there}, those of practice {here}")
+    if getattr(buffer, "potential", False) != getattr(other, "potential", False):
+        raise ValueError(f"of practice and {whose} one has potentials, the other has none")

@@ -9,9 +9,11 @@ import gc
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.logger import Logger
 from tqdm import tqdm
 
@@ -36,11 +38,13 @@ from rl.policies.residual import ResidualPolicy
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
-from rl.residual.checkpoint import checkpoint_bytes, restore_residual, save_residual_checkpoint
+from rl.residual.checkpoint import checkpoint_bytes, kept_signal_weight, restore_residual, save_residual_checkpoint
 from rl.residual.config import FINETUNE_FREE_KEYS, SEEDS_A_RUN, FinetuneConfig
-from rl.residual.demonstrations import check_fit, check_recorded, demonstration_buffer
+from rl.residual.demonstrations import check_fit, check_recorded, clipped_share, fill_buffer, label_all
+from rl.residual.inputs import NormalisedFlatten, base_statistics
 from rl.residual.one_at_a_time import OneAtATime
-from rl.residual.rewards import find_reward
+from rl.residual.reward_form import RewardForm, best_pace, check_finishing, weight_for
+from rl.residual.rewards import find_reward, step_signal
 
 
 def finetune(config: FinetuneConfig) -> None:
@@ -91,6 +95,7 @@ class Finetuning:
         self.model = make_learner(config, environment)
         print(f"the replay buffer takes {self.model.buffer.nbytes / 1e6:.1f} MB")
         self.clipped: float | None = None
+        self.form = config.reward_form
         self._points: dict[str, float] = {}  # of the last episode, on the board
         found = find_demonstrations(config, environment)  # refused now, not after the folder is made
         self.base_weights = base_digest(config.base, config.kind)  # of what was loaded: the path may hold another soon
@@ -114,9 +119,11 @@ class Finetuning:
 
     def _take_demonstrations(self, found: Sequence[Episode]) -> None:
         config = self.config
-        buffer, self.clipped = demonstration_buffer(
-            found, self.environment, self.reward, config.bonus, config.device, **config.returns
-        )
+        shown = label_all(found, self.environment, config.demo_action == "executed")
+        signals = [step_signal(self.reward, one.episode) for one in shown]
+        self.form = self._form([signal[one.kept] for one, signal in zip(shown, signals, strict=True) if one.kept.any()])
+        buffer = fill_buffer(shown, signals, self.environment, self.form, config.device, **config.returns)
+        self.clipped = clipped_share(shown)
         self.model.set_demonstrations(buffer, config.demo_fraction)
         come = spacing_summary(spacing(*((d.times, d.gaps) for d in found)))
         left_out = f" ({come}: left out)" if buffer.left_out else ""
@@ -124,6 +131,23 @@ class Finetuning:
             f"{len(found)} demonstrations, {buffer.size()} transitions{left_out}, {buffer.nbytes / 1e6:.1f} MB; "
             f"{self.clipped:.0%} of their labels are further from the base policy than a residual reaches"
         )
+
+    def _form(self, signals: Sequence[NDArray[np.float32]]) -> RewardForm:
+        """The form of rewards, once demonstrations' signals, each [T], are known; a resumed run keeps its own.
+
+        Raises UserError where finishing would be a loss to who is paid at the best demonstration's pace.
+        """
+        form, share = self.config.reward_form, self.config.signal_share
+        if share is not None:
+            weight = kept_signal_weight(self.config.out) or weight_for(share, signals, self.config.reward)
+            form = replace(form, signal_weight=weight)
+            print(f"signal_weight {weight:.4g}: demonstrations are paid {share:.0%} of the time that they take")
+        if self.config.scaled:
+            actions = self.environment.base_slice.stop - self.environment.base_slice.start
+            pace = 0.0 if form.potential else best_pace(signals)  # what a potential gave, it takes back
+            worth = check_finishing(form, self.config.temperature(actions), pace)
+            print(f"never to finish, at the best demonstration's pace, is worth {worth:.3g}; a success {form.bonus:g}")
+        return form
 
     def run(self) -> None:
         config = self.config
@@ -156,11 +180,12 @@ class Finetuning:
     def _save(self, episodes: int) -> None:
         about = {name: getattr(self.config, name) for name in ("env", "env_options", "residual_scale", *names(Rules))}
         about |= {"base": str(self.config.base), "base_weights": self.base_weights}
+        about["signal_weight"] = self.form.signal_weight
         save_residual_checkpoint(self.config.out, episodes, self.model, about)
 
     def _rows(self, done: int) -> Iterator[dict[str, Any]]:
         """One episode after another; none any more where an operator ends practice."""
-        rewards = EpisodeRewards(self.reward, self.config.bonus)
+        rewards = EpisodeRewards(self.reward, self.form)
         for episode in range(done + 1, self.config.episodes + 1):
             try:
                 row = self._episode(episode, rewards)
@@ -228,7 +253,17 @@ class Finetuning:
             "steps": self.model.num_timesteps,
             "updates": self.model._n_updates,
             "clipped_labels": self.clipped,
+            "signal_weight": self.form.signal_weight,
         }
+
+
+def _policy_kwargs(config: FinetuneConfig, environment: PracticeEnvironment) -> dict[str, Any]:
+    found = {name: getattr(config, name) for name in ("actor_init", "log_std", "layer_norm", "actor_ema")}
+    found["critic_extra"] = int(config.potential)
+    if config.normalise_inputs:
+        found |= {"features_extractor_class": NormalisedFlatten}
+        found |= {"features_extractor_kwargs": base_statistics(environment)}
+    return found
 
 
 def make_learner(config: FinetuneConfig, environment: PracticeEnvironment) -> ResidualSAC:
@@ -247,13 +282,12 @@ def make_learner(config: FinetuneConfig, environment: PracticeEnvironment) -> Re
         gradient_steps=-1,
         replay_buffer_class=ResidualBuffer,
         replay_buffer_kwargs=config.returns,
-        ent_coef=config.ent_coef if config.ent_coef == "auto" else float(config.ent_coef),
-        policy_kwargs={
-            "actor_init": config.actor_init,
-            "log_std": config.log_std,
-            "layer_norm": config.layer_norm,
-            "actor_ema": config.actor_ema,
-        },
+        ent_coef=config.ent_coef if config.learns_ent_coef else float(config.ent_coef),
+        ent_lr=config.ent_lr,
+        target_entropy=config.target_entropy * (environment.base_slice.stop - environment.base_slice.start),
+        backup_entropy=config.backup_entropy,
+        critic_warmup=config.critic_warmup,
+        policy_kwargs=_policy_kwargs(config, environment),
         seed=config.seed,
         device=config.device,
         utd=config.utd,

@@ -81,6 +81,9 @@ CHANGED: dict[str, tuple[Any, dict[str, Any]]] = {
     "warmup": (0.5, {"learning_starts": 30}),
     "fast": (False, {}),
     "compile": (True, {"fast": False}),
+    "backup_entropy": (False, {}),
+    "ent_lr": (1e-2, {}),
+    "critic_warmup": (10, {}),
 }
 
 
@@ -176,7 +179,14 @@ def test_every_argument_of_the_buffer_is_used():
         return digest(*(None if v is None else v.numpy() for v in batch), buffer.actions.shape, buffer.nbytes)
 
     box = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
-    changed = {"buffer_size": 6, "observation_space": box, "action_space": box, "n_envs": 2, "n_steps": 3}
+    changed = {
+        "buffer_size": 6,
+        "observation_space": box,
+        "action_space": box,
+        "n_envs": 2,
+        "n_steps": 3,
+        "potential": True,
+    }
     changed |= {"handle_timeout_termination": False}
     for name, value in changed.items():
         assert filled() != filled(**{name: value}), name
@@ -235,8 +245,8 @@ def test_every_argument_of_the_environment_is_used():
 
 LEARNERS: dict[str, Any] = {
     "warmup_steps": 7, "warmup": 0.5, "batch": 32, "layer_norm": False, "lr": 1e-2, "gamma": 0.9, "n_steps": 2,
-    "tau": 0.1, "actor_ema": 0.5, "ent_coef": "auto", "actor_init": "default", "log_std": -2.0, "buffer": 200,
-    "utd": 1.0, "seed": 1,
+    "tau": 0.1, "actor_ema": 0.5, "ent_coef": "0.2", "critic_warmup": 7, "backup_entropy": False,
+    "actor_init": "default", "log_std": -2.0, "buffer": 200, "utd": 1.0, "seed": 1,
 }  # fmt: skip
 SETTINGS: dict[str, Any] = {
     "env": "kitchen:slide", "base": Path("zero"), "residual_scale": 0.2, "ddim_steps": 5, "ajar": True,
@@ -246,15 +256,17 @@ SEEING: dict[str, Any] = {
     "predictor": Path("p"), "tracker": "lucas_kanade", "view": "left", "motion_threshold_px": 1.0,
     "representation": Path("r"), "goal_image": Path("g.png"),
 }  # fmt: skip
-ELSEWHERE = {"env_options", "demos", "num_demos", "out", "reward", "bonus", "episodes", "pretrain", "checkpoint_every",
-             "demo_fraction", "threads", "compile", "device"}  # fmt: skip
+ELSEWHERE = {"env_options", "demos", "num_demos", "out", "reward", "bonus", "signal_weight",
+             "signal_share", "episodes", "pretrain", "checkpoint_every",
+             "demo_fraction", "threads", "compile", "device", "ent_lr", "target_entropy", "normalise_inputs",
+             "demo_action", "shaping"}  # fmt: skip
 
 
 def described(config: FinetuneConfig) -> str:
     """What the learner of a config is made of."""
     model = make_learner(config, wrapped())
     settings = ("learning_rate", "buffer_size", "learning_starts", "batch_size", "tau", "gamma", "n_steps", "ent_coef",
-                "utd", "warmup", "seed")  # fmt: skip
+                "critic_warmup", "backup_entropy", "utd", "warmup", "seed")  # fmt: skip
     weights = [value.numpy() for value in model.policy.state_dict().values()]
     return digest(*weights, *(getattr(model, name) for name in settings), model.policy.actor_ema, model.buffer.n_steps)  # type: ignore[union-attr]
 
@@ -288,7 +300,7 @@ def test_what_a_run_alone_shows_of_its_config(tmp_path):
     before = run_of(tmp_path / "plain", demos, {})
     assert before == run_of(tmp_path / "again", demos, {})
     changed: dict[str, Any] = {"num_demos": 1, "episodes": 1, "bonus": 2.0, "pretrain": 9, "checkpoint_every": 1}
-    changed |= {"demo_fraction": 0.25}
+    changed |= {"demo_fraction": 0.25, "demo_action": "executed"}
     changed |= {"demos": demonstrated(tmp_path / "others", range(5, 8))}
     for name, value in changed.items():
         assert run_of(tmp_path / f"run_{name}", demos, {name: value}) != before, name

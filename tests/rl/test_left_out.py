@@ -26,6 +26,7 @@ from rl.data.demonstrations import BadDemonstration, load_demonstration, save_de
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
 from rl.residual.demonstrations import demonstration_buffer, label
+from rl.residual.reward_form import RewardForm
 from robot.recording.demonstrations import to_demonstration
 from robot.recording.flags import flags
 from robot.session import episode_summary
@@ -199,7 +200,7 @@ def test_a_success_in_a_held_step_reaches_the_learner(reward: RewardModel, paid:
     from tests.toy_reach import Chunked
 
     model = learner(ResidualEnvironment(HeldAtTheEnd(radius=0.001), Chunked()))
-    callback = EpisodeRewards(reward, bonus=2.0)
+    callback = EpisodeRewards(reward, RewardForm(bonus=2.0))
     for episode in range(2):
         model.learn(1, callback, reset_num_timesteps=False)
         rows = 5 * episode + np.arange(5)
@@ -216,7 +217,7 @@ def test_a_demonstration_that_succeeds_in_a_held_step_succeeds_with_its_last_tra
     environment, whole = wrapped(), demonstrate(1)
     held = np.array([*[""] * (len(whole) - 2), "stale state", "stale state"])
     demonstration = dataclasses.replace(whole, log=StepLog(held=held))
-    buffer, _ = demonstration_buffer([demonstration, demonstration], environment, reward, bonus=2.0)
+    buffer, _ = demonstration_buffer([demonstration, demonstration], environment, reward, RewardForm(bonus=2.0))
     paid = np.array([*[0.0] * (len(whole) - 3), 2.0]) - isinstance(reward, NoReward)
     np.testing.assert_allclose(buffer.rewards[:, 0], [*paid, *paid])
     ends = np.flatnonzero(buffer.dones[:, 0])

@@ -19,14 +19,13 @@ from mpr.predictor.checkpoint import load_predictor
 from mpr.predictor.predicted import PredictedDeltas
 from mpr.reward.agreement import agreement, moved_share, training_reward
 from mpr.reward.any_motion import AnyMotionReward
-from mpr.reward.model import RewardModel
 from mpr.reward.tracked import track_episode
 from rl.data.demonstrations import demonstration_folder, load_demonstration, save_demonstration
 from rl.environments.kitchen.tasks import find_task
 from rl.environments.kitchen.tracked import tracked_from
 from rl.environments.setting import RewardView, Setting
 from rl.experiments.reach import VARIANTS
-from rl.residual.rewards import find_reward, step_rewards
+from rl.residual.rewards import find_reward, paid
 from tests.apart import apart
 from tests.process_state import let_go
 from tracking.motion.points import Transition
@@ -115,13 +114,13 @@ def whole(request: pytest.FixtureRequest, home: Path, tmp_path_factory: pytest.T
     order come back to a reward."""
     done = Practised(request.param, tmp_path_factory.mktemp("whole") / "run", [])
 
-    def spied(model: RewardModel, episode: Episode, bonus: float, kept: np.ndarray) -> np.ndarray:
-        done.paid.append((episode, step_rewards(model, episode, bonus, kept)))
+    def spied(signal: np.ndarray, episode: Episode, *rest) -> np.ndarray:
+        done.paid.append((episode, paid(signal, episode, *rest)))
         return done.paid[-1][1]
 
     with pytest.MonkeyPatch.context() as patch:
         for module in ("callback", "demonstrations"):
-            patch.setattr(f"rl.residual.{module}.step_rewards", spied)
+            patch.setattr(f"rl.residual.{module}.paid", spied)
         assert main(practice(home, done.reward, done.run)) == 0
     return done
 

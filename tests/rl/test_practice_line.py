@@ -30,6 +30,7 @@ from rl.evaluation.outcomes import successes
 from rl.evaluation.rows import tells_returns
 from rl.residual.checkpoint import load_residual_policy, save_residual_checkpoint
 from rl.residual.demonstrations import demonstration_buffer
+from rl.residual.reward_form import RewardForm
 from rl.residual.rewards import step_rewards
 from rl.residual.train import Finetuning
 from tests.other_package import installed
@@ -230,9 +231,13 @@ def episode(**noted: Any) -> Episode:
 def test_what_was_not_sent_earns_no_agreement_and_the_environment_s_reward_is_taken_as_it_is() -> None:
     assert step_rewards(PaperSparseReward(), episode()).tolist() == [0, 0, 1]
     assert step_rewards(PaperSparseReward(), episode(held=["", "stale state", ""])).tolist() == [0, -1, 1]
-    assert step_rewards(EnvironmentReward(), episode(reward=[-7.5, 3.0, 0.0]), bonus=9).tolist() == [-7.5, 3, 0]
+    assert step_rewards(EnvironmentReward(), episode(reward=[-7.5, 3.0, 0.0]), RewardForm(bonus=9)).tolist() == [
+        -7.5,
+        3,
+        0,
+    ]
     late = {"held": ["", "", "stale state"], "reward": [-7.5, 3.0, 2.0]}
-    assert step_rewards(PaperSparseReward(), episode(**late), bonus=2).tolist() == [0, 2, -1], (
+    assert step_rewards(PaperSparseReward(), episode(**late), RewardForm(bonus=2)).tolist() == [0, 2, -1], (
         "the last that is learned from"
     )
     assert step_rewards(EnvironmentReward(), episode(**late)).tolist() == [-7.5, 5, 0]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import SAC
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import nn
 
 from mpr.core.errors import UserError
 from mpr.reward.none import NoReward
 from rl.commands.bench_updates import PlainPolicy
+from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.demonstrations import demonstration_buffer
 from rl.residual.fast.adam import written_out
@@ -87,7 +87,9 @@ def batches(count: int, size: int = 16, discounted: bool = False) -> list[tuple[
     return made
 
 
-def written_plainly(model: SAC, batch: ReplayBufferSamples, noise: torch.Tensor) -> None:
+def written_plainly(
+    model: ResidualSAC, batch: ReplayBufferSamples, noise: torch.Tensor, move_actor: bool = True
+) -> None:
     """SAC's update as a textbook has it, with autograd; noise given."""
     size = len(batch.observations)
 
@@ -106,40 +108,53 @@ def written_plainly(model: SAC, batch: ReplayBufferSamples, noise: torch.Tensor)
     action, log_prob = act(batch.observations, noise[:size])
     if model.log_ent_coef is not None:
         ent_coef = model.log_ent_coef.detach().exp()
-        step(model.ent_coef_optimizer, -(model.log_ent_coef * (log_prob + model.target_entropy).detach()).mean())
+        if move_actor:
+            loss = -(model.log_ent_coef * (log_prob + model.target_entropy).detach()).mean()
+            step(model.ent_coef_optimizer, loss)
     else:
         ent_coef = model.ent_coef_tensor
     with torch.no_grad():
         following, following_log_prob = act(batch.next_observations, noise[size:])
         q = torch.cat(model.critic_target(batch.next_observations, following), 1).min(1, keepdim=True)[0]
         discounts = model.gamma if batch.discounts is None else batch.discounts
-        target = batch.rewards + (1 - batch.dones) * discounts * (q - ent_coef * following_log_prob)
+        target = batch.rewards + (1 - batch.dones) * discounts * (
+            q - model.backup_entropy * ent_coef * following_log_prob
+        )
     errors = [nn.functional.mse_loss(q, target) for q in model.critic(batch.observations, batch.actions)]
     step(model.critic.optimizer, 0.5 * sum(errors))
     q = torch.cat(model.critic(batch.observations, action), 1).min(1, keepdim=True)[0]
-    step(model.actor.optimizer, (ent_coef * log_prob - q).mean())
+    if move_actor:
+        step(model.actor.optimizer, (ent_coef * log_prob - q).mean())
     with torch.no_grad():
         for new, old in zip(model.critic.parameters(), model.critic_target.parameters(), strict=True):
             old.mul_(1 - model.tau).add_(model.tau * new)
 
 
 @pytest.mark.parametrize(
-    ("ent_coef", "init", "discounted", "compile"),
+    ("ent_coef", "init", "discounted", "compile", "backup_entropy"),
     [
-        ("auto", "zero", False, False),
-        (0.05, "zero", False, False),
-        ("auto", "default", False, False),
-        (0.05, "default", True, False),
-        pytest.param("auto", "default", True, True, marks=COMPILER),
+        ("auto", "zero", False, False, True),
+        (0.05, "zero", False, False, True),
+        ("auto", "default", False, False, True),
+        (0.05, "default", True, False, True),
+        (0.5, "default", True, False, False),
+        pytest.param("auto", "default", True, True, True, marks=COMPILER),
+        pytest.param("auto", "default", True, True, False, marks=COMPILER),
     ],
 )
-def test_the_fast_update_is_the_plain_one(ent_coef, init, discounted, compile):
-    kwargs = {"ent_coef": ent_coef, "learning_rate": 3e-3, "policy_kwargs": SMALL | {"actor_init": init}}
+def test_the_fast_update_is_the_plain_one(ent_coef, init, discounted, compile, backup_entropy):
+    """Those of the critics alone, which come first, as well."""
+    kwargs = {
+        "ent_coef": ent_coef,
+        "backup_entropy": backup_entropy,
+        "learning_rate": 3e-3,
+        "policy_kwargs": SMALL | {"actor_init": init},
+    }
     fast, plain = learner(compile=compile, **kwargs), learner(**kwargs)
-    for batch, noise in batches(8, discounted=discounted):
+    for k, (batch, noise) in enumerate(batches(8, discounted=discounted)):
         with torch.no_grad():
-            fast.update(batch, noise)
-        written_plainly(plain, batch, noise)
+            fast.update(batch, noise, move_actor=k > 1)
+        written_plainly(plain, batch, noise, move_actor=k > 1)
     moved = learner(**kwargs)
     for (name, mine), theirs, start in zip(
         fast.policy.named_parameters(), plain.policy.parameters(), moved.policy.parameters(), strict=True

@@ -23,6 +23,7 @@ from rl.residual.callback import EpisodeRewards
 from rl.residual.config import FinetuneConfig
 from rl.residual.demonstrations import label
 from rl.residual.one_at_a_time import OneAtATime
+from rl.residual.reward_form import RewardForm
 from rl.residual.rewards import find_reward
 from rl.residual.train import Finetuning, finetune
 from robot.hardware.action import NOTHING
@@ -222,7 +223,7 @@ def test_a_success_marked_at_a_step_that_is_none_is_learned_from(how: str) -> No
 
     table.env.guard.act = odd  # type: ignore[method-assign]
     model = learner(ArmPractice(table.env))
-    model.learn(1, EpisodeRewards(find_reward("paper_sparse", SETTING), bonus=3.0))
+    model.learn(1, EpisodeRewards(find_reward("paper_sparse", SETTING), RewardForm(bonus=3.0)))
     assert (model.buffer.size(), model.buffer.left_out) == (4, 1)
     assert model.buffer.rewards[:4, 0].tolist() == [0, 0, 0, 3] and not model.buffer.timeouts[:4].any()
     assert model.buffer.dones[:4, 0].tolist() == [0, 0, 0, 1]

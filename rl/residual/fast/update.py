@@ -134,16 +134,22 @@ def heads(actor: Actor) -> tuple[Tensor, Tensor]:
 
 
 def td_target(
-    target: StackedCritics, batch: ReplayBufferSamples, action: Tensor, log_prob: Tensor, ent_coef: Tensor, gamma: float
+    target: StackedCritics,
+    batch: ReplayBufferSamples,
+    action: Tensor,
+    log_prob: Tensor,
+    ent_coef: Tensor | None,
+    gamma: float,
 ) -> Tensor:
     """What Q should be, [B, 1], where the next action [B, A] has the log probability `log_prob` [B, 1].
 
     A success ends the sum, a time-out does not (`batch.dones` tells only successes). A batch of n-step returns brings
-    its own discounts in gamma's place.
+    its own discounts in gamma's place. Without `ent_coef` it holds no entropy.
     """
     q = critic_forward(target, torch.cat([batch.next_observations, action], 1))[0].amin(0)
     discounts = gamma if batch.discounts is None else batch.discounts
-    return batch.rewards + (1 - batch.dones) * discounts * (q - ent_coef * log_prob)
+    value = q if ent_coef is None else q - ent_coef * log_prob
+    return batch.rewards + (1 - batch.dones) * discounts * value
 
 
 def critic_gradients(
@@ -157,10 +163,13 @@ def critic_gradients(
 
 
 def actor_gradients(
-    actor: Actor, critics: StackedCritics, acted: Acted, rows: int, ent_coef: Tensor
+    actor: Actor, critics: StackedCritics, acted: Acted, observations: Tensor, ent_coef: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
-    """The loss of the first `rows` actions [rows, A], the smallest critic judging, and the actor's gradients."""
-    observations = acted.trace[0][:rows]
+    """The loss of the first actions [B, A], the smallest critic judging, and the actor's gradients.
+
+    Those are the actions in `observations` [B, D], which critics may be shown more of than the actor was.
+    """
+    rows = len(observations)
     q, trace = critic_forward(critics, torch.cat([observations, acted.action[:rows]], 1))
     smallest, chosen = q.min(0, keepdim=True)
     dq = torch.zeros_like(q).scatter_(0, chosen, -1.0 / rows)
