@@ -40,7 +40,8 @@ class ResidualSAC(SAC):
 
     n_steps, gamma, replay_buffer_class, replay_buffer_kwargs: agree, or are refused (rl.residual.returns). A buffer
     gets what it was not given, and `n_steps` is what its returns have, whoever said so.
-    utd: with `gradient_steps=-1`, updates per environment step of the last rollout (the hardware preset: 4).
+    utd: with `gradient_steps=-1`, updates per environment step of the last rollout (the hardware preset: 4). Half an
+    update a step is one every other step.
     warmup: before `learning_starts`, residuals are U[-warmup, warmup] without noise; 0 is the base policy alone, 1
     SAC's own way. With use_sde_at_warmup the policy acts, as in SAC.
     fast: updates by rl.residual.fast.update where they apply (ResidualPolicy on flat observations, no gSDE); else, and
@@ -167,7 +168,9 @@ class ResidualSAC(SAC):
         if isinstance(env, OneAtATime) and env.over:
             self._last_obs = env.reset()  # pyright: ignore[reportAttributeAccessIssue]
         rollout = super().collect_rollouts(env, *args, **kwargs)
-        return rollout._replace(episode_timesteps=round(self.utd * rollout.episode_timesteps))
+        before = self.num_timesteps - rollout.episode_timesteps  # rounded once, not at each rollout: one may be a step
+        updates = round(self.utd * self.num_timesteps) - round(self.utd * before)
+        return rollout._replace(episode_timesteps=updates)
 
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
