@@ -42,7 +42,8 @@ class ResidualSAC(SAC):
 
     n_steps, gamma, replay_buffer_class, replay_buffer_kwargs: agree, or are refused (rl.residual.returns). A buffer
     gets what it was not given, and `n_steps` is what its returns have, whoever said so.
-    utd: with `gradient_steps=-1`, updates per environment step of the last rollout (the hardware preset: 4).
+    utd: with `gradient_steps=-1`, updates per environment step of the last rollout (the hardware preset: 4). Half an
+    update a step is one every other step.
     backup_entropy: whether the critics count the actor's entropy, as SAC's do. With returns of n steps one entropy
     term, that of the state n steps ahead, stands for n rewards: the critics' values are then those of a temperature of
     about ent_coef / n a step (0.01 for 0.05 and five steps), while the actor weighs its entropy against them by
@@ -200,7 +201,9 @@ class ResidualSAC(SAC):
         if isinstance(env, OneAtATime) and env.over:
             self._last_obs = env.reset()  # pyright: ignore[reportAttributeAccessIssue]
         rollout = super().collect_rollouts(env, *args, **kwargs)
-        return rollout._replace(episode_timesteps=round(self.utd * rollout.episode_timesteps))
+        before = self.num_timesteps - rollout.episode_timesteps  # rounded once, not at each rollout: one may be a step
+        updates = round(self.utd * self.num_timesteps) - round(self.utd * before)
+        return rollout._replace(episode_timesteps=updates)
 
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1

@@ -64,6 +64,8 @@ def test_the_chance_of_a_better_run_is_covered_and_three_runs_against_three_show
     fixed = probability_of_improvement([0.9, 0.8, 0.7], [0.5])
     assert fixed == success_rate([1, 1, 1])
     assert has_none(probability_of_improvement([0.9], [0.5]))
+    for one, other in (([np.nan, 0.9], [0.1, 0.2]), ([0.9, 0.8], [np.nan]), ([np.nan], [0.5])):
+        assert np.isnan(probability_of_improvement(one, other).value)  # not below, as comparing would have it
 
 
 def test_each_component_counts_once():

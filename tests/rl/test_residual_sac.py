@@ -35,6 +35,14 @@ def test_updates_follow_the_episodes_length_at_the_ratio():
     assert fixed._n_updates == 7
 
 
+@pytest.mark.parametrize("train_freq", [1, 3, (1, "episode")])
+@pytest.mark.parametrize("utd", [0.05, 0.3, 0.5, 1.5])
+def test_parts_of_an_update_add_up_over_rollouts(utd, train_freq):
+    model = learner(utd=utd, gradient_steps=-1, train_freq=train_freq)
+    model.learn(57)
+    assert model._n_updates == pytest.approx(utd * model.num_timesteps, abs=1)
+
+
 def test_warm_up_leaves_the_base_alone():
     model = learner(learning_starts=100, gradient_steps=0)
     model.learn(50)

@@ -146,11 +146,14 @@ def probability_of_improvement(ones: ArrayLike, others: ArrayLike) -> Interval:
     """The chance that a run of one kind, values [R], ends above a run of another, [Q]; equal ones count half.
 
     Mann and Whitney's statistic with Newcombe's limits (method 5, Statistics in Medicine 25, 2006), Student's t with
-    R + Q - 2 degrees of freedom in them for the normal law. A side of one is a fixed thing: Wilson's limits then.
+    R + Q - 2 degrees of freedom in them for the normal law. A side of one is a fixed thing: Wilson's limits then. NaN
+    is above and below nothing: with one among the values there is no figure.
     """
     a, b = np.asarray(ones, float), np.asarray(others, float)
     fewer, more = sorted((len(a), len(b)))
     n = more if fewer == 1 else fewer
+    if np.isnan(a).any() or np.isnan(b).any():
+        return Interval(NAN, NAN, NAN, n)
     value = float(((a[:, None] > b) + 0.5 * (a[:, None] == b)).mean())
     if n < 2:
         return Interval(value, NAN, NAN, n)
