@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rl.experiments.calibration_table import remake_calibration
 from rl.experiments.direction_table import write_table
 from rl.experiments.practice_table import lines, read_raw
 
@@ -26,3 +27,10 @@ def test_the_direction_table_is_made_of_the_raw_numbers_beside_it_and_says_how_f
     written = (RESULTS / "direction" / "table.md").read_text()
     assert (tmp_path / "table.md").read_text() == written
     assert all(line.endswith("episodes of each kind") for line in written.splitlines() if line.startswith("### "))
+
+
+def test_the_calibration_table_is_made_of_the_raw_numbers_beside_it_and_says_how_full_it_is() -> None:
+    written = (RESULTS / "calibration" / "table.md").read_text().splitlines()
+    assert written == remake_calibration(RESULTS / "calibration")
+    heads = sum(line.startswith("# ") for line in written)
+    assert sum(line.startswith("Full: ") or line.endswith("still to come at most.") for line in written) == heads

@@ -56,6 +56,7 @@ def _play_part(config: CalibrationConfig, run: RunFolder, goal: float, part: str
     missing = [seed for seed in config.seeds if seed not in {row["seed"] for row in played}]
     if not missing:
         return
+    run.reopen()
     about = {name: getattr(config, name) for name in (*names(DoorOptions), "task", "residual_scale")}
     about |= {"part": part, "goal_travel": goal, "base_weights": made_of}
     with _player(config, goal, part) as play:

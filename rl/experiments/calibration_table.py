@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mpr.core.report.intervals import UNIT_RANGE, Interval, mean, success_rate
+from mpr.core.runs import read_lines
 from rl.environments.kitchen.tasks import find_task
 from rl.experiments.calibration import CALIBRATION_PARTS
 
@@ -170,3 +172,9 @@ def calibration_summary(rows: CalibrationRows, episodes: int) -> dict[str, Any]:
         choice = {"chosen": None if chosen is None else chosen.goal_travel, "goals": figures}
         told.append(dict(zip(_ASKED, asked, strict=True)) | choice)
     return {"settings": told}
+
+
+def remake_calibration(folder: Path, episodes: int = 20) -> list[str]:
+    """The lines of results/.../table.md out of raw/TASK.jsonl beside it, each the metrics.jsonl of a run."""
+    rows = [row for file in sorted((folder / "raw").glob("*.jsonl")) for row in read_lines(file)]
+    return calibration_lines(rows, episodes)
