@@ -44,7 +44,7 @@ def _measure(config: RewardBenchConfig) -> None:
     with cpu_threads(1):
         scores.record_all(config)
         scores.score_all(config, run, names)
-    left_out |= report.refused(run.metrics())
+    left_out |= report.refusals(run.metrics())
     names = [name for name in names if name not in left_out]
     scores.measure_costs(config, run, names)
     rows = run.metrics()

@@ -29,9 +29,9 @@ from rl.environments.kitchen.tasks import MICROWAVE, Task, find_task
 from rl.policies.residual import ResidualPolicy, StackedCritics
 from rl.reward_bench import learnt, scores
 from rl.reward_bench.config import RANKED, SITUATIONS, RewardBenchConfig
-from rl.reward_bench.figures import best_null, figures_of, values_of, verdict
+from rl.reward_bench.figures import against_null, best_null, figures_of, values_of
 from rl.reward_bench.report import all_figures, bench_summary, bench_table
-from rl.reward_bench.situations import COVER, NOISE_PX, Showing, covered, happening, noisy
+from rl.reward_bench.situations import BOARD, NOISE_PX, Showing, covered, happening, noisy
 from tests.toy_clips import square_clip
 from tracking.motion.points import Transition
 
@@ -99,10 +99,10 @@ def test_a_reward_that_a_null_model_equals_is_said_to_be_no_better() -> None:
     assert said["motion"]["verdicts"]["open − close"].startswith("better than every null model")
     assert said["copy"]["verdicts"]["open − close"].startswith("no better than")
     near = Interval(0.5, 0.2, 0.8, 9)
-    assert verdict(near, ("any_motion", Interval(0.4, 0.1, 0.6, 9))).startswith(
+    assert against_null(near, ("any_motion", Interval(0.4, 0.1, 0.6, 9))).startswith(
         "not shown to be better than any_motion"
     )
-    assert verdict(near, ("", near)) == "not decided"
+    assert against_null(near, ("", near)) == "not decided"
 
 
 def all_of(made: list[dict[str, Any]]):
@@ -174,10 +174,10 @@ def test_what_is_covered_is_seen_by_nobody() -> None:
     clip = square_clip(np.tile([[90.0, 90.0]], (4, 1)))
     hidden = covered(clip)
     behind, free = Transition(hidden, 1), Transition(clip, 1)
-    middle = ((free.before >= COVER.start) & (free.before < COVER.stop)).all(1)
+    middle = ((free.before >= BOARD.start) & (free.before < BOARD.stop)).all(1)
     assert middle.sum() > 5 and not behind.visible[middle].any() and behind.visible[~middle].all()
-    assert (hidden.frames[2][COVER, COVER] == 128).all() and not hidden.masks[2][COVER, COVER].any()
-    assert (hidden.frames[2][:80] == clip.frames[2][:80]).all() and clip.masks[2][COVER, COVER].any()
+    assert (hidden.frames[2][BOARD, BOARD] == 128).all() and not hidden.masks[2][BOARD, BOARD].any()
+    assert (hidden.frames[2][:80] == clip.frames[2][:80]).all() and clip.masks[2][BOARD, BOARD].any()
 
 
 def test_noise_is_on_every_place_and_the_same_again() -> None:
