@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,11 @@ from rl.environments.kitchen.setting import KITCHEN_RATE_HZ
 from rl.environments.kitchen.tasks import find_task
 from rl.reward_bench.config import PICTURED, RewardBenchConfig
 from rl.reward_bench.figures import paid_by
-from rl.reward_bench.learnt import LearntValue
 from rl.reward_bench.scores import episodes_of
 from rl.reward_bench.situations import Showing
+
+if TYPE_CHECKING:
+    from rl.reward_bench.learnt import LearntValue
 
 DEMONSTRATIONS, ALONG = "demonstrations.png", "success_and_miss.png"
 OWN, BESIDE = "#ff8c1a", "#808080"  # of a reward, of `dense`
