@@ -30,10 +30,13 @@ def _measure(config: RewardBenchConfig) -> None:
     from mpr.core.runs import RunFolder, write_atomic
     from mpr.reward.trackers import reward_tracker_inputs
     from rl.reward_bench import pictures, report, scores
-    from rl.reward_bench.learnt import LearntValue
 
     names, left_out = scores.chosen_rewards(config)
-    learnt = None if config.finetune is None else LearntValue(config.finetune, config.task)
+    learnt = None
+    if config.finetune is not None:
+        from rl.reward_bench.learnt import LearntValue  # the learner's libraries: scoring does without
+
+        learnt = LearntValue(config.finetune, config.task)
     reward_tracker_inputs(config.tracker)
     settings = as_dict(config)
     if config.predictor is not None:
@@ -44,7 +47,7 @@ def _measure(config: RewardBenchConfig) -> None:
     with cpu_threads(1):
         scores.record_all(config)
         scores.score_all(config, run, names)
-    left_out |= report.refused(run.metrics())
+    left_out |= report.refusals(run.metrics())
     names = [name for name in names if name not in left_out]
     scores.measure_costs(config, run, names)
     rows = run.metrics()

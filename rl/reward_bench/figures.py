@@ -153,7 +153,7 @@ def best_null(figures: Mapping[str, RewardFigures], reward: str, what: str) -> t
     return name, nulls[name]
 
 
-def verdict(own: Interval, null: tuple[str, Interval]) -> str:
+def against_null(own: Interval, null: tuple[str, Interval]) -> str:
     """In words how a figure stands beside the best null model's."""
     name, other = null
     if not name or np.isnan(own.value):

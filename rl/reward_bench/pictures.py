@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,16 @@ from rl.environments.kitchen.setting import KITCHEN_RATE_HZ
 from rl.environments.kitchen.tasks import find_task
 from rl.reward_bench.config import PICTURED, RewardBenchConfig
 from rl.reward_bench.figures import paid_by
-from rl.reward_bench.learnt import LearntValue
 from rl.reward_bench.scores import episodes_of
 from rl.reward_bench.situations import Showing
+
+if TYPE_CHECKING:
+    from rl.reward_bench.learnt import LearntValue
 
 DEMONSTRATIONS, ALONG = "demonstrations.png", "success_and_miss.png"
 OWN, BESIDE = "#ff8c1a", "#808080"  # of a reward, of `dense`
 LINES = ("#ff8c1a", "#1f9bff", "#3a9d5d", "#b04fc0", "#7a5230", "#d33f49", "#444444", "#00a3a3")
-TIMES = 50  # points along a demonstration
+MOMENTS = 50  # points along a demonstration
 SHOWN = 6  # frames of an episode
 
 
@@ -36,7 +38,7 @@ def draw_demonstrations(file: Path, rows: Sequence[Mapping[str, Any]], names: Se
     down = -(-len(names) // across)
     figure = new_figure(3.4 * across, 2.6 * down + 0.4)
     axes = np.atleast_1d(figure.subplots(down, across, sharex=True, squeeze=False)).ravel()
-    at = np.linspace(0, 1, TIMES)
+    at = np.linspace(0, 1, MOMENTS)
     for axis, name in zip(axes, names, strict=False):
         for which, colour in ((PICTURED, BESIDE), (name, OWN)):
             if which not in curves:
@@ -57,8 +59,8 @@ def draw_demonstrations(file: Path, rows: Sequence[Mapping[str, Any]], names: Se
 
 
 def stretched(scores: Sequence[NDArray]) -> NDArray[np.float64]:
-    """Scores [T] of episodes of any lengths as [n, TIMES], each over its own time from 0 to 1."""
-    at = np.linspace(0, 1, TIMES)
+    """Scores [T] of episodes of any lengths as [n, MOMENTS], each over its own time from 0 to 1."""
+    at = np.linspace(0, 1, MOMENTS)
     return np.array([np.interp(at, np.linspace(0, 1, len(one)), one) for one in scores])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mpr.reward.registry import reward_class
 from rl.reward_bench.config import NULL_MODELS, SITUATIONS, RewardBenchConfig
-from rl.reward_bench.figures import AT_REST, COMPARED, RewardFigures, best_null, figures_of, verdict
+from rl.reward_bench.figures import AT_REST, COMPARED, RewardFigures, against_null, best_null, figures_of
 
 SUMMED = {"open": "opening", "close": "closing", "miss": "miss", "still": "still"}  # a summary's name: a situation
 SUMMED |= {"hesitation": "hesitation", "camera": "camera", "mirrored": "mirrored", "other": "other"}
@@ -32,7 +32,7 @@ def all_figures(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict
     return {name: figures_of(rows, name, reward_class(name).of_states) for name in names}
 
 
-def refused(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def refusals(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Rewards that gave nothing in an episode, and the first reason."""
     found: dict[str, str] = {}
     for row in rows:
@@ -51,11 +51,17 @@ def bench_summary(figures: Mapping[str, RewardFigures], left_out: Mapping[str, s
         row["memory_gb"] = own.memory_gb
         null_name, null = best_null(figures, name, "direction")
         row |= {"null": asdict(null), "null_name": null_name}
-        row["verdicts"] = {
-            said: verdict(getattr(own, what), best_null(figures, name, what)) for said, what in COMPARED.items()
-        }
+        row["verdicts"] = beside_nulls(figures, name)
         out[name] = row
     return {"rewards": out, "left_out": dict(left_out)}
+
+
+def beside_nulls(figures: Mapping[str, RewardFigures], name: str) -> dict[str, str]:
+    """How a reward's figures stand beside the best null model's, in words."""
+    return {
+        said: against_null(getattr(figures[name], what), best_null(figures, name, what))
+        for said, what in COMPARED.items()
+    }
 
 
 def bench_table(
@@ -80,9 +86,9 @@ def bench_table(
     for name, own in figures.items():
         lines.append(_row([_named(name), f"{1000 * own.latency_s.value:.2f}", f"{own.memory_gb:.2f}"]))
     lines += ["", "## Beside the best null model", ""]
-    for name, own in figures.items():
+    for name in figures:
         if name not in NULL_MODELS:
-            told = (f"{said} {verdict(getattr(own, w), best_null(figures, name, w))}" for said, w in COMPARED.items())
+            told = (f"{said} {how}" for said, how in beside_nulls(figures, name).items())
             lines.append(f"- `{name}`: " + "; ".join(told) + ".")
     lines += ["", "## Situations", "", *(f"- {name}: {one.words}." for name, one in SITUATIONS.items())]
     lines += ["", "## Left out", "", *(f"- `{name}`: {why}." for name, why in left_out.items())]

@@ -34,8 +34,8 @@ from tracking.trackers.registry import make_tracker
 
 PAUSE = 20  # steps: 1.6 s
 TURNED_RAD, SHIFTED_M = np.deg2rad(4.0), 0.05  # a knocked camera: about its upright axis, and to its right
-COVER = slice(CROP_SIZE // 3, 2 * CROP_SIZE // 3)  # rows and columns of a clip that a grey board covers
-COVER_GREY = 128
+BOARD = slice(CROP_SIZE // 3, 2 * CROP_SIZE // 3)  # rows and columns of a clip that a grey board covers
+BOARD_GREY = 128
 NOISE_PX = 0.5  # of 256: standard deviation of a tracked place, in x and in y
 FIRST_VELOCITY = 39  # of the state: where the velocities of objects begin
 
@@ -161,7 +161,7 @@ class _Changed:
 
     def __getitem__(self, t: int, /) -> Any:
         image = np.array(self.source[t])
-        image[COVER, COVER] = self.value
+        image[BOARD, BOARD] = self.value
         return image
 
 
@@ -169,9 +169,9 @@ def covered(clip: TrackedClip) -> TrackedClip:
     """A grey board stands before the middle of the image: no object there, and no point is seen behind it."""
     segments = []
     for one in clip.segments:
-        under = ((one.points >= COVER.start - 0.5) & (one.points < COVER.stop - 0.5)).all(-1)
+        under = ((one.points >= BOARD.start - 0.5) & (one.points < BOARD.stop - 0.5)).all(-1)
         segments.append(TrackSegment(one.start, one.points, one.visible & ~under))
-    frames, masks = Recent(_Changed(clip.frames, COVER_GREY), len(clip.times)), _Changed(clip.masks, 0)
+    frames, masks = Recent(_Changed(clip.frames, BOARD_GREY), len(clip.times)), _Changed(clip.masks, 0)
     return dataclasses.replace(clip, frames=frames, masks=masks, segments=tuple(segments))
 
 

@@ -13,11 +13,7 @@ import pytest
 
 pytest.importorskip("gymnasium_robotics")
 
-import gymnasium
-import torch
-
 from mpr.cli import main as mpr
-from mpr.core.checkpoints import BadCheckpoint
 from mpr.core.data.episode import Episode
 from mpr.core.data.episode_folder import save_episode
 from mpr.core.report.intervals import Interval
@@ -26,12 +22,11 @@ from rl.environments.kitchen.recording import scene_recording
 from rl.environments.kitchen.scene import build_kitchen
 from rl.environments.kitchen.stock import rebuilt_states
 from rl.environments.kitchen.tasks import MICROWAVE, Task, find_task
-from rl.policies.residual import ResidualPolicy, StackedCritics
-from rl.reward_bench import learnt, scores
+from rl.reward_bench import scores
 from rl.reward_bench.config import RANKED, SITUATIONS, RewardBenchConfig
-from rl.reward_bench.figures import best_null, figures_of, values_of, verdict
+from rl.reward_bench.figures import against_null, best_null, figures_of, values_of
 from rl.reward_bench.report import all_figures, bench_summary, bench_table
-from rl.reward_bench.situations import COVER, NOISE_PX, Showing, covered, happening, noisy
+from rl.reward_bench.situations import BOARD, NOISE_PX, Showing, covered, happening, noisy
 from tests.toy_clips import square_clip
 from tracking.motion.points import Transition
 
@@ -99,10 +94,10 @@ def test_a_reward_that_a_null_model_equals_is_said_to_be_no_better() -> None:
     assert said["motion"]["verdicts"]["open − close"].startswith("better than every null model")
     assert said["copy"]["verdicts"]["open − close"].startswith("no better than")
     near = Interval(0.5, 0.2, 0.8, 9)
-    assert verdict(near, ("any_motion", Interval(0.4, 0.1, 0.6, 9))).startswith(
+    assert against_null(near, ("any_motion", Interval(0.4, 0.1, 0.6, 9))).startswith(
         "not shown to be better than any_motion"
     )
-    assert verdict(near, ("", near)) == "not decided"
+    assert against_null(near, ("", near)) == "not decided"
 
 
 def all_of(made: list[dict[str, Any]]):
@@ -174,10 +169,10 @@ def test_what_is_covered_is_seen_by_nobody() -> None:
     clip = square_clip(np.tile([[90.0, 90.0]], (4, 1)))
     hidden = covered(clip)
     behind, free = Transition(hidden, 1), Transition(clip, 1)
-    middle = ((free.before >= COVER.start) & (free.before < COVER.stop)).all(1)
+    middle = ((free.before >= BOARD.start) & (free.before < BOARD.stop)).all(1)
     assert middle.sum() > 5 and not behind.visible[middle].any() and behind.visible[~middle].all()
-    assert (hidden.frames[2][COVER, COVER] == 128).all() and not hidden.masks[2][COVER, COVER].any()
-    assert (hidden.frames[2][:80] == clip.frames[2][:80]).all() and clip.masks[2][COVER, COVER].any()
+    assert (hidden.frames[2][BOARD, BOARD] == 128).all() and not hidden.masks[2][BOARD, BOARD].any()
+    assert (hidden.frames[2][:80] == clip.frames[2][:80]).all() and clip.masks[2][BOARD, BOARD].any()
 
 
 def test_noise_is_on_every_place_and_the_same_again() -> None:
@@ -255,28 +250,6 @@ def test_a_run_killed_and_resumed_reports_every_reward(
         assert (out / picture).stat().st_size > 10_000
     monkeypatch.setattr(scores.Rewards, "score", None)  # all is there: nothing is scored again
     assert mpr(asked) == 0 and (out / "table.md").read_text() == text
-
-
-def test_learnt_value_is_the_lower_critics_and_of_this_task_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    spaces = gymnasium.spaces.Box(-np.inf, np.inf, (71,), np.float32), gymnasium.spaces.Box(-1.0, 1.0, (9,), np.float32)
-    torch.manual_seed(0)
-    policy = ResidualPolicy(*spaces, lambda _: 0.0)
-    about = {"env": "kitchen:microwave", "base": "zero", "base_weights": "", "residual_scale": 0.1, "ddim_steps": 10}
-    about["observation"] = [71]
-    monkeypatch.setattr(learnt, "refuse_unfinished", lambda *_: None)
-    monkeypatch.setattr(learnt, "load_residual_policy", lambda _: (policy, about))
-    episode = toy_episode(MICROWAVE, "opening", 1)
-    found = learnt.LearntValue(Path("run"), "microwave").along(episode)
-    assert isinstance(policy.critic, StackedCritics)
-    with torch.inference_mode():
-        state = torch.from_numpy(np.append(episode.states[3], np.zeros(9)).astype(np.float32))[None]
-        both = [float(value) for value in policy.critic(state, torch.zeros(1, 9))]  # an actor that starts at zero
-    assert both[0] != both[1] and found[3] == pytest.approx(min(both), abs=1e-5) and len(found) == len(episode)
-    with pytest.raises(BadCheckpoint, match="practised kitchen:microwave, asked is kitchen:hinge"):
-        learnt.LearntValue(Path("run"), "hinge")
-    about["observation"] = [72]
-    with pytest.raises(BadCheckpoint, match="its critics look at 72 numbers"):
-        learnt.LearntValue(Path("run"), "microwave").along(episode)
 
 
 @pytest.mark.parametrize(
