@@ -34,6 +34,8 @@ from rl.residual.fast.update import actor_forward, actor_gradients, critic_gradi
 from rl.residual.one_at_a_time import OneAtATime
 from rl.residual.returns import buffer_class, buffer_settings, check_buffers_alike, check_returns
 
+_TOGETHER = 50  # batches gathered at once
+
 
 class ResidualSAC(SAC):
     """stable_baselines3.SAC, with ResidualPolicy as its MlpPolicy, and:
@@ -201,18 +203,25 @@ class ResidualSAC(SAC):
         optimizers = [self.actor.optimizer, self.critic.optimizer]
         self._update_learning_rate(optimizers + ([self.ent_coef_optimizer] if self.ent_coef_optimizer else []))
         with torch.no_grad(), quick_arithmetic():
-            rows = [self._update(step, batch_size) for step in range(gradient_steps)]
+            each = enumerate(self._batches(gradient_steps, batch_size))
+            rows = [self.update(b, self._noise(b), k % self.target_update_interval == 0) for k, b in each]
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         names = ("critic_loss", "actor_loss", "ent_coef", "log_prob")
         for name, values in zip(names, zip(*rows, strict=True), strict=False):
             self.logger.record(f"train/{name}", float(torch.stack(values).mean()))
 
-    def _update(self, step: int, batch_size: int) -> tuple[torch.Tensor, ...]:
-        assert self.replay_buffer is not None
-        batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
-        noise = torch.randn(2 * batch_size, batch.actions.shape[1], device=self.device)
-        return self.update(batch, noise, step % self.target_update_interval == 0)
+    def _batches(self, count: int, batch_size: int) -> Iterator[ReplayBufferSamples]:
+        """As many batches as updates, some gathered at a time: that costs less, and memory does not grow with them."""
+        buffer, env = self.replay_buffer, self._vec_normalize_env
+        assert buffer is not None
+        if env is not None or not isinstance(buffer, ResidualBuffer):
+            return (buffer.sample(batch_size, env=env) for _ in range(count))
+        parts = (min(_TOGETHER, count - done) for done in range(0, count, _TOGETHER))
+        return (batch for part in parts for batch in buffer.batches(part, batch_size))
+
+    def _noise(self, batch: ReplayBufferSamples) -> torch.Tensor:
+        return torch.randn(2 * len(batch.actions), batch.actions.shape[1], device=self.device)
 
     def update(
         self, batch: ReplayBufferSamples, noise: torch.Tensor, move_target: bool = True
