@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from stable_baselines3.common.logger import Logger
 from tqdm import tqdm
 
@@ -22,7 +23,7 @@ from mpr.core.data.steps import spacing, spacing_summary
 from mpr.core.errors import UserError
 from mpr.core.fit import Fit
 from mpr.core.processes import cpu_threads
-from mpr.core.runs import RunFolder, refuse_full_disk
+from mpr.core.runs import RunFolder, recorded_setting, refuse_full_disk
 from mpr.reward.model import RewardModel
 from mpr.reward.registry import reward_class
 from rl.data.demonstrations import check_shown, load_demonstrations
@@ -36,8 +37,9 @@ from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import checkpoint_bytes, restore_residual, save_residual_checkpoint
-from rl.residual.config import FINETUNE_FREE_KEYS, SEEDS_A_RUN, FinetuneConfig
+from rl.residual.config import AUTO, FINETUNE_FREE_KEYS, SEEDS_A_RUN, WORTH_COMPILING, FinetuneConfig
 from rl.residual.demonstrations import check_fit, check_recorded, demonstration_buffer
+from rl.residual.fast.compiled import compiles_here
 from rl.residual.one_at_a_time import OneAtATime
 from rl.residual.rewards import find_reward
 
@@ -85,7 +87,8 @@ class Finetuning:
             if (most := config.episodes * steps) <= config.learning_starts:
                 starts = f"the first update comes after {config.learning_starts} (--warmup_steps)"
                 print(f"no update will be made: {config.episodes} episodes have at most {most} steps, {starts}")
-        self.model = make_learner(config, environment)
+        compiled = updates_compiled(config, environment)
+        self.model = make_learner(config, environment, compiled)
         print(f"the replay buffer takes {self.model.buffer.nbytes / 1e6:.1f} MB")
         self.clipped: float | None = None
         self._points: dict[str, float] = {}  # of the last episode, on the board
@@ -98,7 +101,8 @@ class Finetuning:
         }
         if config.predictor is not None and reward_class(config.reward).predicts:
             made_of["predictor_weights"] = weights_digest(config.predictor)
-        self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FINETUNE_FREE_KEYS)
+        settings = as_dict(config) | {"compile": compiled} | made_of
+        self.folder = RunFolder(config.out, "finetune", settings, FINETUNE_FREE_KEYS)
         if not self.folder.finished:
             refuse_full_disk(config.out, checkpoint_bytes(self.model))
         if found and not self.folder.finished:
@@ -222,7 +226,21 @@ class Finetuning:
         }
 
 
-def make_learner(config: FinetuneConfig, environment: PracticeEnvironment) -> ResidualSAC:
+def updates_compiled(config: FinetuneConfig, environment: PracticeEnvironment) -> bool:
+    """Whether a run's updates are compiled. One that goes on does it as it began.
+
+    Raises UserError where that cannot be done here.
+    """
+    if config.compile != AUTO:
+        return config.compile == "true"
+    went_before = recorded_setting(config.out, "compile")
+    steps = config.kind.sizes[2] if config.kind.sizes is not None else step_limit(environment)
+    if went_before is None and steps is not None and config.utd * steps * config.episodes < WORTH_COMPILING:
+        return False
+    return compiles_here(torch.device(config.device), went_before)
+
+
+def make_learner(config: FinetuneConfig, environment: PracticeEnvironment, compiled: bool = False) -> ResidualSAC:
     """The SAC that a config describes; its episodes are those of the run's own seeds, in turn."""
     environment.starts = InTurn()
     model = ResidualSAC(
@@ -249,7 +267,7 @@ def make_learner(config: FinetuneConfig, environment: PracticeEnvironment) -> Re
         device=config.device,
         utd=config.utd,
         warmup=config.warmup_range,
-        compile=config.compile,
+        compile=compiled,
     )
     model.get_env().seed(FIRST_SEED + SEEDS_A_RUN * config.seed)  # pyright: ignore[reportOptionalMemberAccess]
     return model
