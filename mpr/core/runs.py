@@ -220,6 +220,13 @@ def _settings(file: Path) -> dict[str, Any]:
     return there
 
 
+def recorded_setting(run: Path, key: str) -> Any:
+    """What a run folder's config.yaml says of a key; None where there is no such run or key, or no run yet. Raises
+    UserError where it is damaged."""
+    file = Path(run) / "config.yaml"
+    return _settings(file).get(key) if file.exists() else None
+
+
 SHORTLY = reprlib.Repr()  # YAML's aliases can make a short file endless
 SHORTLY.maxlevel, SHORTLY.maxlist, SHORTLY.maxdict = 3, 20, 20
 SHORTLY.maxstring = SHORTLY.maxother = 80

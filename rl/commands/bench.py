@@ -41,9 +41,9 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _measure(config: LearnerBenchConfig) -> None:
-    """Time updates and episodes, print what they took, and write it into the run's summary."""
+    """Time updates, and episodes with plain and compiled ones, print what they took, write it into the summary."""
     from rl.commands.bench_episode import time_episodes
-    from rl.commands.bench_updates import OURS, PLAIN, updates_per_second
+    from rl.commands.bench_updates import COMPILED, OURS, PLAIN, updates_per_second
 
     run = RunFolder(config.out, "bench rl", as_dict(config))
     rates = updates_per_second(config.batch, config.rounds, compile=config.compile)
@@ -51,5 +51,10 @@ def _measure(config: LearnerBenchConfig) -> None:
         print(f"{value:8.0f} updates/s  {value / rates[PLAIN]:.2f} times the plain way  {name}")
     times = time_episodes(config.episodes, config.batch)
     print(times)
-    ratio = rates[OURS] / rates[PLAIN]
-    run.finish({"updates_per_second": rates, "ratio": ratio, "episodes": asdict(times) | {"shares": times.shares}})
+    found = {"updates_per_second": rates, "ratio": rates[OURS] / rates[PLAIN]}
+    found["episodes"] = asdict(times) | {"shares": times.shares}
+    if COMPILED in rates:
+        compiled = time_episodes(config.episodes, config.batch, compiled=True)
+        print(f"the same with plain updates, with compiled ones, and the ratio:\n{compiled.beside(times)}")
+        found["episodes_compiled"] = asdict(compiled) | {"shares": compiled.shares}
+    run.finish(found)

@@ -36,6 +36,8 @@ from rl.residual.inputs import NormalisedFlatten
 from rl.residual.one_at_a_time import OneAtATime
 from rl.residual.returns import buffer_class, buffer_settings, check_buffers_alike, check_returns
 
+_TOGETHER = 50  # batches gathered at once
+
 
 class ResidualSAC(SAC):
     """stable_baselines3.SAC, with ResidualPolicy as its MlpPolicy, and:
@@ -239,19 +241,29 @@ class ResidualSAC(SAC):
         optimizers = [self.actor.optimizer, self.critic.optimizer]
         self._update_learning_rate(optimizers + ([self.ent_coef_optimizer] if self.ent_coef_optimizer else []))
         with torch.no_grad(), quick_arithmetic():
-            rows = [self._update(step, batch_size) for step in range(gradient_steps)]
+            each = enumerate(self._batches(gradient_steps, batch_size))
+            rows = [self.update(batch, self._noise(batch), *self._moves(k)) for k, batch in each]
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         for k, name in enumerate(("critic_loss", "ent_coef", "log_prob", "actor_loss")):
             if values := [row[k] for row in rows if k < len(row)]:
                 self.logger.record(f"train/{name}", float(torch.stack(values).mean()))
 
-    def _update(self, step: int, batch_size: int) -> tuple[torch.Tensor, ...]:
-        assert self.replay_buffer is not None
-        batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
-        noise = torch.randn(2 * batch_size, batch.actions.shape[1], device=self.device)
-        move_actor = self._n_updates + step >= self.critic_warmup
-        return self.update(batch, noise, step % self.target_update_interval == 0, move_actor)
+    def _batches(self, count: int, batch_size: int) -> Iterator[ReplayBufferSamples]:
+        """As many batches as updates, some gathered at a time: that costs less, and memory does not grow with them."""
+        buffer, env = self.replay_buffer, self._vec_normalize_env
+        assert buffer is not None
+        if env is not None or not isinstance(buffer, ResidualBuffer):
+            return (buffer.sample(batch_size, env=env) for _ in range(count))
+        parts = (min(_TOGETHER, count - done) for done in range(0, count, _TOGETHER))
+        return (batch for part in parts for batch in buffer.batches(part, batch_size))
+
+    def _moves(self, step: int) -> tuple[bool, bool]:
+        """Whether the update of that number since the rollout moves the target, and the actor."""
+        return step % self.target_update_interval == 0, self._n_updates + step >= self.critic_warmup
+
+    def _noise(self, batch: ReplayBufferSamples) -> torch.Tensor:
+        return torch.randn(2 * len(batch.actions), batch.actions.shape[1], device=self.device)
 
     def update(
         self, batch: ReplayBufferSamples, noise: torch.Tensor, move_target: bool = True, move_actor: bool = True

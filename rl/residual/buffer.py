@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,25 @@ class ResidualBuffer(ReplayBuffer):
         return joined(
             super().sample(batch_size - of_demonstrations, env), self.demonstrations.sample(of_demonstrations, env)
         )
+
+    def batches(self, count: int, batch_size: int) -> Iterator[ReplayBufferSamples]:
+        """What `sample` would give that many times in turn: the same draws, each array gathered once for all."""
+        other = self.demonstrations
+        if self.n_envs > 1 or self.optimize_memory_usage or not isinstance(other, ResidualBuffer | None):
+            yield from (self.sample(batch_size) for _ in range(count))
+            return
+        theirs = 0 if other is None else int(batch_size * self.demo_fraction)
+        sources = [(self, batch_size - theirs), *([] if other is None else [(other, theirs)])]
+        drawn = [[np.random.randint(0, source.size(), rows) for source, rows in sources] for _ in range(count)]
+        gathered = [
+            source._get_samples(np.concatenate(rows))
+            for (source, _), rows in zip(sources, zip(*drawn, strict=True), strict=True)
+        ]
+        parts = [[None if a is None else a.unflatten(0, (count, -1)) for a in some] for some in gathered]
+        arrays = [None if a[0] is None else torch.cat(a, 1) for a in zip(*parts, strict=True)]  # [count, B, ...]
+        for k in range(count):
+            one: list[Any] = [None if a is None else a[k] for a in arrays]
+            yield ReplayBufferSamples(*one)
 
     def _get_samples(self, batch_inds: NDArray, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """What stable-baselines3 gathers, without its detour through NumPy copies."""

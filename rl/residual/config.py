@@ -23,6 +23,8 @@ from rl.residual.reward_form import RewardForm, Temperature, check_finishing
 SHAPINGS = ("sum", "potential")
 DEMO_ACTIONS = ("label", "executed")
 NO_DEMONSTRATIONS = Path("none")  # in their place
+AUTO = "auto"
+WORTH_COMPILING = 20_000  # updates: fewer are done before the compiler is
 PRETRAIN = 10_000
 WARMUP_STEPS, RANDOM_STEPS = 300, 5_000  # before the first update: with something to begin from, without
 SEEDS_A_RUN = 1_000  # so runs of different seeds share no episode
@@ -109,7 +111,9 @@ class FinetuneConfig(SettingConfig):
     buffer: int = 20_000  # transitions kept, at least those of an episode: the kitchen's 150, an arm's 200
     checkpoint_every: int = 10  # episodes
     threads: int = 1  # CPU threads; another number gives other last bits
-    compile: bool = False  # updates by a C++ compiler, a third faster; other last bits
+    # updates by a C++ compiler, a third faster, other last bits: true, false; auto: in a run of 20,000 or more, where
+    # there is one
+    compile: str = AUTO
 
     def __post_init__(self) -> None:
         self.kind.check(self.asked)
@@ -129,6 +133,8 @@ class FinetuneConfig(SettingConfig):
             raise UserError(f"--actor_init {self.actor_init}: there is {', '.join(INITS)}")
         if self.actor_init != "zero" and self.log_std != LOG_STD:
             raise UserError(f"--log_std {self.log_std} is for --actor_init zero, not {self.actor_init}")
+        if self.compile not in (AUTO, "true", "false"):
+            raise UserError(f"--compile {self.compile}: it is {AUTO}, true or false")
         check_device(self.device)
         if not 0 <= self.seed < MOST_RUNS or self.episodes > SEEDS_A_RUN:
             raise UserError(

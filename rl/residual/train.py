@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.logger import Logger
 from tqdm import tqdm
@@ -25,7 +26,7 @@ from mpr.core.data.steps import spacing, spacing_summary
 from mpr.core.errors import UserError
 from mpr.core.fit import Fit
 from mpr.core.processes import cpu_threads
-from mpr.core.runs import RunFolder, refuse_full_disk
+from mpr.core.runs import RunFolder, recorded_setting, refuse_full_disk
 from mpr.reward.model import RewardModel
 from mpr.reward.registry import reward_class
 from rl.data.demonstrations import check_ends_short, check_shown, load_demonstrations
@@ -39,8 +40,9 @@ from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import checkpoint_bytes, kept_signal_weight, restore_residual, save_residual_checkpoint
-from rl.residual.config import FINETUNE_FREE_KEYS, SEEDS_A_RUN, FinetuneConfig
+from rl.residual.config import AUTO, FINETUNE_FREE_KEYS, SEEDS_A_RUN, WORTH_COMPILING, FinetuneConfig
 from rl.residual.demonstrations import check_fit, check_recorded, clipped_share, fill_buffer, label_all
+from rl.residual.fast.compiled import compiles_here
 from rl.residual.inputs import NormalisedFlatten, base_statistics
 from rl.residual.one_at_a_time import OneAtATime
 from rl.residual.reward_form import RewardForm, best_pace, check_finishing, weight_for
@@ -92,7 +94,8 @@ class Finetuning:
             if (most := config.episodes * steps) <= config.learning_starts:
                 starts = f"the first update comes after {config.learning_starts} (--warmup_steps)"
                 print(f"no update will be made: {config.episodes} episodes have at most {most} steps, {starts}")
-        self.model = make_learner(config, environment)
+        compiled = updates_compiled(config, environment)
+        self.model = make_learner(config, environment, compiled)
         print(f"the replay buffer takes {self.model.buffer.nbytes / 1e6:.1f} MB")
         self.clipped: float | None = None
         self.form = config.reward_form
@@ -111,7 +114,8 @@ class Finetuning:
             made_of["representation_weights"] = weights_digest(config.representation)
         if config.goal_image is not None and of.compares:
             made_of["goal_image_sha256"] = sha256(config.goal_image)
-        self.folder = RunFolder(config.out, "finetune", as_dict(config) | made_of, FINETUNE_FREE_KEYS)
+        settings = as_dict(config) | {"compile": compiled} | made_of
+        self.folder = RunFolder(config.out, "finetune", settings, FINETUNE_FREE_KEYS)
         if not self.folder.finished:
             refuse_full_disk(config.out, checkpoint_bytes(self.model))
         if found and not self.folder.finished:
@@ -266,7 +270,21 @@ def _policy_kwargs(config: FinetuneConfig, environment: PracticeEnvironment) -> 
     return found
 
 
-def make_learner(config: FinetuneConfig, environment: PracticeEnvironment) -> ResidualSAC:
+def updates_compiled(config: FinetuneConfig, environment: PracticeEnvironment) -> bool:
+    """Whether a run's updates are compiled. One that goes on does it as it began.
+
+    Raises UserError where that cannot be done here.
+    """
+    if config.compile != AUTO:
+        return config.compile == "true"
+    went_before = recorded_setting(config.out, "compile")
+    steps = config.kind.step_limit(config.asked) or step_limit(environment)
+    if went_before is None and steps is not None and config.utd * steps * config.episodes < WORTH_COMPILING:
+        return False
+    return compiles_here(torch.device(config.device), went_before)
+
+
+def make_learner(config: FinetuneConfig, environment: PracticeEnvironment, compiled: bool = False) -> ResidualSAC:
     """The SAC that a config describes; its episodes are those of the run's own seeds, in turn."""
     environment.starts = InTurn()
     model = ResidualSAC(
@@ -292,7 +310,7 @@ def make_learner(config: FinetuneConfig, environment: PracticeEnvironment) -> Re
         device=config.device,
         utd=config.utd,
         warmup=config.warmup_range,
-        compile=config.compile,
+        compile=compiled,
     )
     model.get_env().seed(FIRST_SEED + SEEDS_A_RUN * config.seed)  # pyright: ignore[reportOptionalMemberAccess]
     return model

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mpr.cli import main
@@ -19,7 +20,8 @@ from rl.data.demonstrations import demonstration_folder, save_demonstration
 from rl.policies import actor
 from rl.residual.checkpoint import checkpoint_bytes, save_residual_checkpoint
 from rl.residual.config import FinetuneConfig
-from rl.residual.train import Finetuning
+from rl.residual.fast import compiled
+from rl.residual.train import Finetuning, make_learner, updates_compiled
 from tests.rl.sac_runs import assert_same_checkpoints, train
 from tests.toy_reach import demonstrate, learner, wrapped
 
@@ -63,6 +65,47 @@ def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch)
         finetuning(tmp_path / "whole", demos, residual_scale=0.2)
 
 
+def compiler(there: bool):
+    """In place of `refuse_to_compile`, which finds out by compiling."""
+
+    def refuse(device):
+        assert device.type == "cpu"
+        if not there:
+            raise UserError("nothing can be compiled here: install one")
+
+    return refuse
+
+
+def test_updates_are_compiled_where_that_pays_and_a_run_goes_on_as_it_began(tmp_path, monkeypatch, capsys):
+    def decided(there: bool, **settings) -> bool:
+        monkeypatch.setattr(compiled, "refuse_to_compile", compiler(there))
+        return updates_compiled(FinetuneConfig(out=tmp_path, **settings), wrapped())
+
+    assert decided(True) and not decided(False)
+    assert "updates are not compiled" in (said := capsys.readouterr().out) and "install one" in said
+    assert said.count("\n") == 1
+    assert not decided(True, episodes=33) and decided(True, episodes=34) and not decided(True, utd=1.0)
+    assert decided(False, compile="true") and not decided(True, compile="false")  # ResidualSAC refuses what cannot be
+    (tmp_path / "config.yaml").write_text("compile: false\n")
+    assert not decided(True)
+    (tmp_path / "config.yaml").write_text("compile: true\n")
+    assert decided(True) and decided(True, episodes=1)
+    with pytest.raises(UserError, match="began with compiled updates, and goes on only so; nothing can be compiled"):
+        decided(False)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_run_folder_tells_whether_its_updates_were_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr("rl.residual.train.updates_compiled", lambda *_: False)
+    finetuning(tmp_path / "run", Path("none"), compile="auto", pretrain=0).run()
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_bytes())["compile"] is False
+    finetuning(tmp_path / "run", Path("none"), compile="auto", pretrain=0).run()  # finished: the same run
+    monkeypatch.setattr("rl.residual.train.updates_compiled", lambda *_: True)
+    monkeypatch.setattr("rl.residual.train.make_learner", lambda *given: make_learner(*given[:2]))
+    with pytest.raises(UserError, match="compile: False there, True asked"):
+        finetuning(tmp_path / "run", Path("none"), compile="true", pretrain=0)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -71,6 +114,7 @@ def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch)
         ({"ent_coef": "much"}, "--ent_coef much"),
         ({"demos": Path("none"), "pretrain": 20}, "--demos none leaves no demonstrations to pretrain on"),
         ({"batch": 0}, "--batch 0"),
+        ({"compile": "perhaps"}, "--compile perhaps: it is auto, true or false"),
         ({"residual_scale": 0.0}, "--residual_scale 0.0: it is above 0"),
     ],
 )

@@ -72,6 +72,27 @@ def test_a_zero_initialised_actor_leaves_the_base_alone_and_the_others_do_not():
 # The update
 
 
+@pytest.mark.parametrize("n_steps", [1, 3])
+@pytest.mark.parametrize("shown", [True, False])
+def test_batches_gathered_together_are_those_drawn_one_by_one(n_steps, shown):
+    environment = wrapped()
+    returns = {"n_steps": n_steps, "gamma": 0.9}
+    buffer, other = (
+        demonstration_buffer([demonstrate(s) for s in seeds], environment, NoReward(), **returns)[0]
+        for seeds in (range(3), range(3, 5))
+    )
+    if shown:
+        buffer.demonstrations, buffer.demo_fraction = other, 0.3
+    np.random.seed(7)
+    together = list(buffer.batches(5, 17))
+    after = np.random.randint(1_000_000)
+    np.random.seed(7)
+    for batch in together:
+        for mine, theirs in zip(batch, buffer.sample(17), strict=True):
+            assert (mine is None) == (theirs is None) and (mine is None or torch.equal(mine, theirs))
+    assert len(together) == 5 and after == np.random.randint(1_000_000)
+
+
 def batches(count: int, size: int = 16, discounted: bool = False) -> list[tuple[ReplayBufferSamples, torch.Tensor]]:
     generator = torch.Generator().manual_seed(1)
 

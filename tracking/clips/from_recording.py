@@ -1,4 +1,4 @@
-"""From a SceneRecording to a TrackedClip: crop, frames, masks, and exact or a tracker's tracks of what a simulator saw."""
+"""From a SceneRecording to a TrackedClip: crop, frames, masks, and tracks (exact or a tracker's) of what was seen."""
 
 from __future__ import annotations
 

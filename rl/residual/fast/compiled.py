@@ -24,3 +24,21 @@ def refuse_to_compile(device: torch.device) -> None:
     except RuntimeError:  # of several kinds, with pages of the compiler's output
         needed = "a C++ compiler and Python's headers (Debian's packages g++ and python3-dev)"
         raise UserError(f"nothing can be compiled here: install {needed}") from None
+
+
+def compiles_here(device: torch.device, went_before: bool | None) -> bool:
+    """Whether the updates of a run that leaves it open are compiled: as they `went_before`, else where they can be.
+
+    It is said where they are not. Raises UserError where they were, and nothing can be compiled now: other last bits
+    would end otherwise than an unbroken run.
+    """
+    if went_before is False:
+        return False
+    try:
+        refuse_to_compile(device)
+    except UserError as error:
+        if went_before:
+            raise UserError(f"this run began with compiled updates, and goes on only so; {error}") from None
+        print(f"updates are not compiled, so they take a third longer: {error}")
+        return False
+    return True
