@@ -12,6 +12,7 @@ EXPERIMENTS = {
     "base": ("rl.experiments.base:main", "how many demonstrations make a base policy worth improving"),
     "reach": ("rl.experiments.reach:main", "does the motion reward teach a robot? five rewards, doors ajar"),
     "practice": ("rl.experiments.practice:main", "rewards, and parts of the method, beside the base policy"),
+    "learner": ("rl.experiments.learner:main", "which changes to the learner are fair to every reward"),
     "ceiling": ("rl.experiments.ceiling:main", "how far a residual reaches: the scripted expert held to what it adds"),
 }
 
