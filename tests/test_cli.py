@@ -124,7 +124,7 @@ def test_doctor_finds_a_back_end_that_works():
     assert any(try_backend(name).startswith("works") for name in ("egl", "osmesa", "glfw"))
 
 
-@pytest.mark.parametrize("name", ["base", "direction", "practice", "reach"])
+@pytest.mark.parametrize("name", ["base", "direction", "practice", "reach", "learner"])
 def test_each_table_has_three_sizes_whose_price_is_told_before_it_is_paid(name, capsys):
     prices, options = {}, ["--variants", "none", "dense", "--against", "none"] if name in ("practice", "reach") else []
     for preset in ("check", "report", "paper"):

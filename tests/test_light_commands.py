@@ -41,6 +41,7 @@ VERBS = {  # and a value that each refuses
     "experiment direction": "--rows none_such",
     "experiment reach": "--variants none_such",
     "experiment calibration": "--parts none_such",
+    "experiment learner": "--changes none_such=1",
     "experiment ceiling": "--env kitchen:none_such",
     "quickstart": "--task none_such",
     "bench rl": "--rounds 0",

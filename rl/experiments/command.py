@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "reach": ("rl.experiments.reach:main", "does the motion reward teach a robot? five rewards, doors ajar"),
     "practice": ("rl.experiments.practice:main", "rewards, and parts of the method, beside the base policy"),
     "calibration": ("rl.experiments.calibration:main", "is there a goal beyond what is shown that practice can reach?"),
+    "learner": ("rl.experiments.learner:main", "which changes to the learner are fair to every reward"),
     "ceiling": ("rl.experiments.ceiling:main", "how far a residual reaches: the scripted expert held to what it adds"),
 }
 

@@ -47,9 +47,8 @@ class DirectionConfig:
     tasks: list[str] = field(default_factory=lambda: list(KITCHEN_TASKS.ours))  # microwave, hinge, slide
     kinds: list[str] = field(default_factory=lambda: list(DIRECTION_KINDS))  # opening, closing, jiggling, partial, miss
     trackers: list[str] = field(default_factory=lambda: list(EXACT_OR_EMBEDDED))  # exact, lucas_kanade
-    rows: list[str] = field(
-        default_factory=lambda: list(_ROWS)
-    )  # motion, the oracle, the baselines, motion at a fixed progress
+    # motion, the oracle, the baselines, motion at a fixed progress
+    rows: list[str] = field(default_factory=lambda: list(_ROWS))
     episodes: int = 56  # of each task and kind, views in turn
     seed: int = 700_000  # of the first episode (reported evaluation: 700,000 and up)
     view: str = "all"  # a camera's name, or all of them in turn

@@ -18,6 +18,7 @@ from rl.evaluation.evaluate import evaluate
 from rl.experiments.practice import PRACTICE_FREE_KEYS, PracticeConfig
 from rl.experiments.practice_table import PracticeRaw, draw_practice, lines, practice_summary
 from rl.residual.config import FinetuneConfig
+from rl.residual.inputs import base_statistics
 from rl.residual.rewards import find_reward
 from rl.residual.train import find_demonstrations, finetune
 
@@ -26,10 +27,7 @@ def practise(config: PracticeConfig, units: Sequence[FinetuneConfig], name: str)
     """Make what is missing of an experiment's runs, evaluate and report them."""
     practised = all((folder / "summary.json").exists() for folder in (config.out, *(unit.out for unit in units)))
     if not practised:  # else it is reported once more, which renders nothing
-        with units[0].kind.open(units[0].setting) as environment:  # refused now, not after the folder is made
-            for unit in units[: len(config.variants)]:  # one of each variant
-                find_demonstrations(unit, environment)
-                find_reward(unit.reward, unit.setting, unit.reward_view)
+        check_runs(units[: len(config.variants)])  # one of each variant: refused now, not after the folder is made
     made_of = {"base_weights": base_digest(config.base)}
     run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, PRACTICE_FREE_KEYS)
     todo = [] if practised else units
@@ -37,6 +35,16 @@ def practise(config: PracticeConfig, units: Sequence[FinetuneConfig], name: str)
         pass
     evaluated = evaluate(evaluation(config))
     _report(config, run, evaluated)
+
+
+def check_runs(units: Sequence[FinetuneConfig]) -> None:
+    """Raises UserError where runs of one environment and base policy lack what they are to be made of."""
+    with units[0].kind.open(units[0].setting) as environment:
+        for unit in units:
+            find_demonstrations(unit, environment)
+            find_reward(unit.reward, unit.setting, unit.reward_view)
+            if unit.normalise_inputs:
+                base_statistics(environment)
 
 
 def evaluation(config: PracticeConfig) -> EvaluateConfig:
