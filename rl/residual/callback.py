@@ -14,7 +14,7 @@ from mpr.core.errors import UserError
 from mpr.reward.model import RewardModel
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.reward_form import RewardForm
-from rl.residual.rewards import paid, step_signal
+from rl.residual.rewards import rewards_of_signal, step_signal
 from rl.residual.shaping import potentials
 
 _PLAIN = RewardForm()
@@ -57,7 +57,7 @@ class EpisodeRewards(BaseCallback):
         start = time.perf_counter()
         self.rollout_seconds = start - self._started
         signal, form = step_signal(self.reward, episode), self.form
-        self.rewards = paid(signal, episode, form, buffer.kept, self.reward.whole)
+        self.rewards = rewards_of_signal(signal, episode, form, buffer.kept, self.reward.whole)
         self.seconds = time.perf_counter() - start
         buffer.rewrite_rewards(
             self.rewards, potentials(signal, buffer.kept, form.signal_weight) if form.potential else None

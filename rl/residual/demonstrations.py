@@ -28,7 +28,7 @@ from rl.environments.residual import observe
 from rl.policies.base_policy import CameraFrames
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.reward_form import RewardForm
-from rl.residual.rewards import learned_from, paid, step_signal
+from rl.residual.rewards import learned_from, rewards_of_signal, step_signal
 from rl.residual.shaping import potentials
 
 _PLAIN = RewardForm()
@@ -142,7 +142,7 @@ def fill_buffer(
     buffer = ResidualBuffer(rows, environment.observation_space, environment.action_space, device, **returns)
     for one, signal in zip(shown, signals, strict=True):
         phi = potentials(signal, one.kept, form.signal_weight) if form.potential else None
-        _store(one, paid(signal, one.episode, form, one.kept), phi, buffer)
+        _store(one, rewards_of_signal(signal, one.episode, form, one.kept), phi, buffer)
     return buffer
 
 

@@ -57,7 +57,7 @@ def step_rewards(
     of them, the environment's own reward for a termination there moves likewise, to be added to what stands there.
     Raises ValueError for a signal of another shape or range.
     """
-    return paid(step_signal(reward, episode), episode, form, kept, reward.whole)
+    return rewards_of_signal(step_signal(reward, episode), episode, form, kept, reward.whole)
 
 
 def step_signal(reward: RewardModel, episode: Episode) -> NDArray[np.float32]:
@@ -76,7 +76,7 @@ def learned_from(episode: Episode) -> NDArray[np.bool_]:
     return ~(episode.gaps | episode.log.unsent(len(episode)))
 
 
-def paid(
+def rewards_of_signal(
     signal: NDArray[np.float32],
     episode: Episode,
     form: RewardForm = _PLAIN,

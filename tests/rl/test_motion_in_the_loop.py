@@ -25,7 +25,7 @@ from rl.environments.kitchen.tasks import find_task
 from rl.environments.kitchen.tracked import tracked_from
 from rl.environments.setting import RewardView, Setting
 from rl.experiments.reach import VARIANTS
-from rl.residual.rewards import find_reward, paid
+from rl.residual.rewards import find_reward, rewards_of_signal
 from tests.apart import apart
 from tests.process_state import let_go
 from tracking.motion.points import Transition
@@ -115,7 +115,7 @@ def whole(request: pytest.FixtureRequest, home: Path, tmp_path_factory: pytest.T
     done = Practised(request.param, tmp_path_factory.mktemp("whole") / "run", [])
 
     def spied(signal: np.ndarray, episode: Episode, *rest) -> np.ndarray:
-        done.paid.append((episode, paid(signal, episode, *rest)))
+        done.paid.append((episode, rewards_of_signal(signal, episode, *rest)))
         return done.paid[-1][1]
 
     with pytest.MonkeyPatch.context() as patch:

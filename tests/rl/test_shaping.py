@@ -20,7 +20,7 @@ from rl.residual.checkpoint import load_residual_policy
 from rl.residual.config import FinetuneConfig
 from rl.residual.demonstrations import demonstration_buffer
 from rl.residual.reward_form import RewardForm
-from rl.residual.rewards import paid
+from rl.residual.rewards import rewards_of_signal
 from rl.residual.shaping import potentials, shaping_rewards
 from rl.residual.train import Finetuning
 from tests.rl.sac_runs import assert_same_checkpoints
@@ -48,7 +48,7 @@ def test_what_is_paid_by_hand():
     phi = 3 * np.concatenate([[0], np.cumsum(signal)])
     phi[-1] = 0.0
     wanted = -1 + GAMMA * phi[1:] - phi[:-1] + 2.0 * (np.arange(count) == count - 1) * episode.success
-    assert np.allclose(paid(signal, episode, form), wanted, atol=1e-5)
+    assert np.allclose(rewards_of_signal(signal, episode, form), wanted, atol=1e-5)
 
 
 def filled(n_steps: int, seed: int = 0) -> tuple[ResidualBuffer, ResidualBuffer]:
