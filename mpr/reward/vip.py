@@ -38,7 +38,7 @@ NEAREST = 1e-6  # a start no further from the goal than this counts as so far: n
 class VipReward(RewardModel):
     """How near to the goal each step leads, as a share of the way from the start."""
 
-    sees, compares = True, True
+    sees, compares, of_states = True, True, True
     objective: ClassVar[str] = "vip"
 
     def __init__(self, embed: VectorsOf, track: Track, goal: NDArray[np.uint8]) -> None:
@@ -79,7 +79,7 @@ class VipReward(RewardModel):
 class VipDifferenceReward(VipReward):
     """How much nearer to the goal each step leads."""
 
-    neutral = 0.5
+    of_states, neutral = False, 0.5
 
     def score(self, episode: Episode) -> NDArray[np.float32]:
         """1/2 + (d_t - d_{t+1}) / (2 d_0) of each step [T], clipped to 0 to 1; 0 over a gap."""

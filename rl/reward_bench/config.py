@@ -55,6 +55,8 @@ class RewardBenchConfig:
 
     rewards: list[str] = field(default_factory=list)  # by name; []: all that the kitchen can give
     predictor: Path | None = None  # run folder of `mpr train`; without one, rewards that need it are left out
+    # run folders of `mpr pretrain`, one an objective; without one, rewards that need it are left out
+    representations: list[Path] = field(default_factory=list)
     finetune: Path | None = None  # run folder of `mpr finetune` at the task: its learnt value is drawn
     task: str = "microwave"  # microwave, hinge or slide
     other: str = ""  # task of the other appliance; "": the next one

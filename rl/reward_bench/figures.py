@@ -31,6 +31,7 @@ from mpr.core.report.intervals import (
     mean,
     ratio,
 )
+from mpr.reward.registry import reward_class
 from rl.reward_bench.config import NULL_MODELS, RANKED, SITUATIONS
 
 MAGNITUDE = "any_motion"  # its pay is the share of object points that moved
@@ -43,7 +44,7 @@ _APART = 1e-4  # travels that differ by less, as a share of the set's largest, a
 class Paid:
     """One episode of one situation under one reward."""
 
-    scores: NDArray[np.float64]  # [T] what each step was paid
+    scores: NDArray[np.float64]  # [T] what each step was paid, above what a step that changes nothing is
     share: NDArray[np.float64]  # [T] of object points that moved
     net: float  # how much further open the door is at the end: rad or m
 
@@ -73,8 +74,13 @@ def paid_by(rows: Sequence[Mapping[str, Any]], reward: str, situation: str) -> l
     own = {row["number"]: row for row in chosen if row["reward"] == reward}
     if any("scores" not in row for row in own.values()):
         return []
+    neutral = reward_class(reward).neutral
     return [
-        Paid(np.array(row["scores"], float), np.array(shares[number], float), row["travel"][1] - row["travel"][0])
+        Paid(
+            np.array(row["scores"], float) - neutral,
+            np.array(shares[number], float),
+            row["travel"][1] - row["travel"][0],
+        )
         for number, row in sorted(own.items())
     ]
 

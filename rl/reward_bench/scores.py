@@ -15,12 +15,13 @@ from mpr.core.data.episode import Episode
 from mpr.core.data.episode_folder import load_episode
 from mpr.core.errors import UserError
 from mpr.core.runs import RunFolder
-from mpr.reward.model import Given, RewardModel
+from mpr.reward.model import Given, RewardModel, Track
 from mpr.reward.registry import REWARDS, reward_class
 from rl.environments.kitchen.config import EpisodesConfig
 from rl.environments.kitchen.episodes import record_episodes
 from rl.environments.kitchen.kind import KitchenKind
 from rl.environments.kitchen.tasks import find_task
+from rl.environments.setting import Setting
 from rl.reward_bench.config import NULL_MODELS, PICTURED, SITUATIONS, RewardBenchConfig
 from rl.reward_bench.situations import Showing, happening
 
@@ -31,6 +32,7 @@ def chosen_rewards(config: RewardBenchConfig) -> tuple[list[str], dict[str, str]
     Raises UserError where one that was asked for by name is no reward.
     """
     wanted = dict.fromkeys([*(config.rewards or REWARDS.names()), PICTURED, *NULL_MODELS])
+    trained = representations_of(config)
     taken, left_out = [], {}
     for name in wanted:
         kind = reward_class(name)
@@ -38,24 +40,46 @@ def chosen_rewards(config: RewardBenchConfig) -> tuple[list[str], dict[str, str]
             left_out[name] = f"it is for --env {kind.only}"
         elif kind.predicts and config.predictor is None:
             left_out[name] = "it needs --predictor RUN, a run folder of `mpr train`"
+        elif kind.objective and kind.objective not in trained:
+            left_out[name] = f"it needs --representations RUN, one of `mpr pretrain --objective {kind.objective}`"
         else:
             taken.append(name)
     return taken, left_out
 
 
-class Rewards:
-    """Rewards by name, made for each task once. What they track is the clip that stands at the time."""
+def representations_of(config: RewardBenchConfig) -> dict[str, Path]:
+    """The run folders of `mpr pretrain` by their objective.
 
-    def __init__(self, names: list[str], predictor: Path | None) -> None:
-        self.names, self.predictor = names, predictor
-        self.made: dict[tuple[str, str], RewardModel] = {}
+    Raises BadCheckpoint for one that is none, UserError for two of one objective.
+    """
+    from mpr.core.checkpoints import wanted_checkpoint
+    from mpr.representations.checkpoint import REPRESENTATION_CHECKPOINT
+
+    found: dict[str, Path] = {}
+    for run in config.representations:
+        objective = wanted_checkpoint(run, REPRESENTATION_CHECKPOINT)[1]["objective"]
+        if objective in found:
+            raise UserError(
+                f"--representations: {found[objective]} and {run} are both of objective {objective}: one each"
+            )
+        found[objective] = run
+    return found
+
+
+class Rewards:
+    """Rewards by name, made for each task and view once. What they track is the clip that stands at the time."""
+
+    def __init__(self, names: list[str], config: RewardBenchConfig) -> None:
+        self.names, self.predictor, self.representations = names, config.predictor, representations_of(config)
+        self.made: dict[tuple[str, str, str], RewardModel] = {}
         self.clip: TrackedClip | None = None
 
-    def score(self, name: str, task: str, episode: Episode) -> list[float]:
+    def score(self, name: str, task: str, view: str, episode: Episode) -> list[float]:
         """What each step of an episode is paid, rounded. Raises UserError for a reward that does not serve here."""
-        if (name, task) not in self.made:
-            self.made[name, task] = reward_class(name).of(Given(task, self.predictor, lambda _: self._shown()))
-        scores = self.made[name, task].score(episode)
+        if (name, task, view) not in self.made:
+            given = given_to(name, task, view, self.predictor, self.representations, lambda _: self._shown())
+            self.made[name, task, view] = reward_class(name).of(given)
+        scores = self.made[name, task, view].score(episode)
         if scores.shape != (len(episode),) or not np.isfinite(scores).all():
             raise UserError(f"it gave {scores.shape} numbers, or one that is none, for {len(episode)} steps")
         return [round(float(value), 5) for value in scores]
@@ -72,6 +96,15 @@ class Rewards:
     def _shown(self) -> nullcontext[TrackedClip]:
         assert self.clip is not None
         return nullcontext(self.clip)
+
+
+def given_to(
+    name: str, task: str, view: str, predictor: Path | None, representations: Mapping[str, Path], track: Track | None
+) -> Given:
+    """What the reward of that name is made of; a goal image is the kitchen's own, through the same camera."""
+    kind = reward_class(name)
+    goal = KitchenKind().goal_image(Setting(f"kitchen:{task}"), view) if kind.compares else None
+    return Given(task, predictor, track, representation=representations.get(kind.objective), goal=goal)
 
 
 def record_all(config: RewardBenchConfig) -> None:
@@ -94,7 +127,7 @@ def score_all(config: RewardBenchConfig, run: RunFolder, names: list[str]) -> No
     """
     done = {(row["situation"], row["number"]) for row in run.metrics() if row.get("last")}
     run.keep_metrics(lambda row: "situation" not in row or (row["situation"], row["number"]) in done)
-    rewards = Rewards(names, config.predictor)
+    rewards = Rewards(names, config)
     units = [(name, number) for name in SITUATIONS for number in range(config.episodes) if (name, number) not in done]
     bar = tqdm(total=len(units), desc="episodes shown", unit="episode")
     for task in dict.fromkeys(config.task_of(name) for name, _ in units):
@@ -120,7 +153,7 @@ def _score(
         for k, name in enumerate(rewards.names):
             last = {"last": True} if k + 1 == len(rewards.names) else {}
             try:
-                found: Mapping[str, object] = {"scores": rewards.score(name, task.name, episode)}
+                found: Mapping[str, object] = {"scores": rewards.score(name, task.name, view, episode)}
             except UserError as error:
                 found = {"refused": str(error)}
             run.log(**about, reward=name, **found, **last)
@@ -141,7 +174,7 @@ def cost_of(asked: tuple[RewardBenchConfig, str, int]) -> dict[str, object]:
     first = load_episode(folders[0])
     task, view = find_task(config.task), str(first.about["view"])
     track = tracked_from(task, view, config.tracker) if kind.sees else None
-    reward = kind.of(Given(config.task, config.predictor, track))
+    reward = kind.of(given_to(name, config.task, view, config.predictor, representations_of(config), track))
     reward.score(first)  # what is loaded and compiled the first time is not counted
     for folder in folders:
         episode = load_episode(folder)

@@ -21,9 +21,10 @@ from rl.environments.kitchen.dense import DenseReward
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.expert import opening_plan
 from rl.environments.kitchen.kind import KitchenKind
-from rl.environments.kitchen.opening import beyond_shown, kitchen_opening, stock_goal
+from rl.environments.kitchen.opening import asked_task, beyond_shown, kitchen_opening, stock_goal
 from rl.environments.kitchen.tasks import SLIDE, find_task
-from rl.environments.setting import DoorOptions, Setting
+from rl.environments.kitchen.tracked import square
+from rl.environments.setting import DoorOptions, OpeningOptions, Setting
 from rl.evaluation.config import BASE_NAME, EvaluateConfig
 from rl.evaluation.evaluate import load_residual
 from rl.evaluation.outcomes import compare_policies, comparison_table, play_episode
@@ -297,3 +298,11 @@ def test_the_kitchens_kind_says_what_its_setting_asks() -> None:
     )
     assert (kind.step_limit(Setting()), kind.ends_short(Setting())) == (150, False)
     assert stock_goal(SLIDE) == pytest.approx(0.07)
+
+
+def test_the_square_of_a_reward_holds_the_door_at_the_goal_asked_for() -> None:
+    microwave = find_task("microwave")
+    own = square(microwave, "front")
+    assert square(asked_task("microwave", OpeningOptions(goal_travel=microwave.opened)), "front") == own
+    wider = square(asked_task("microwave", OpeningOptions(goal_travel=1.0)), "front")
+    assert wider.size > own.size

@@ -28,7 +28,9 @@ def square(task: Task, view: str) -> Square:
 
     It holds the object from shut to `task.opened`. Raises UserError for a view that does not exist.
     """
-    return RecordedScene(scene_recording(task, np.zeros(2), build_kitchen().qpos0[None], view)).crop()
+    scene = RecordedScene(scene_recording(task, np.zeros(2), build_kitchen().qpos0[None], view))
+    scene.model.key(task.part_bodies[task.moving]).qpos[task.qpos] = task.sign * task.opened  # it may be asked for more
+    return scene.crop()
 
 
 def tracked_from(task: Task, view: str, tracker: str) -> Track:
