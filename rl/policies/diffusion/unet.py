@@ -5,7 +5,7 @@ nothing of cameras, normalisation or noise schedules.
 
 Where one chunk is asked for, torch's layers cost more than their arithmetic. So without gradients a convolution is a
 matrix product, a group norm a layer norm, and `films` works out at once what a condition says to every block at every
-diffusion step: the same numbers to float error, several times sooner.
+diffusion step: the same numbers to float error.
 """
 
 from __future__ import annotations
