@@ -62,22 +62,6 @@ def test_the_denoiser_keeps_the_chunk_s_shape_and_obeys_step_and_condition() -> 
         unet(noisy[:, :14], step, condition)
 
 
-def test_without_gradients_the_denoiser_gives_the_numbers_of_torchs_own_layers() -> None:
-    """With gradients the layers are torch's. Blocks that are told of all steps at once hear the same."""
-    torch.manual_seed(0)
-    unet = ConditionalUnet1d(5, 7, (16, 32, 64), 32)
-    for parameter in unet.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    noisy, steps, condition = torch.randn(3, 2, 16, 5), torch.tensor([49, 20, 0]), torch.randn(2, 7)
-    plain = [unet(x, step.expand(2), condition).detach() for x, step in zip(noisy, steps, strict=True)]
-    with torch.no_grad():
-        films = unet.films(steps, condition)
-        for k, wanted in enumerate(plain):
-            scale = 1e-5 * float(wanted.abs().max())
-            torch.testing.assert_close(unet(noisy[k], steps[k].expand(2), condition), wanted, rtol=0, atol=scale)
-            torch.testing.assert_close(unet.under(noisy[k], films[k]), wanted, rtol=0, atol=scale)
-
-
 def test_film_scales_and_shifts_every_channel() -> None:
     block = FilmBlock(16, 16, 8 + 3, kernel=5, groups=8)
     film = block.film[1]
@@ -129,8 +113,8 @@ def test_statistics_travel_with_the_weights_and_bad_ones_are_refused() -> None:
 # --- noise
 
 
-def far_from_perfect(noisy: Tensor, step: int) -> Tensor:
-    return 0.3 * noisy + 0.02 * step
+def far_from_perfect(noisy: Tensor, step: Tensor) -> Tensor:
+    return 0.3 * noisy + 0.02 * step[:, None, None]
 
 
 def test_ddpm_is_diffusers_own_loop() -> None:
@@ -140,17 +124,8 @@ def test_ddpm_is_diffusers_own_loop() -> None:
     plan, drawn = DDPMScheduler(50, beta_schedule="squaredcos_cap_v2"), generator(5)
     x = torch.randn(2, 16, 3, generator=drawn)
     for t in range(49, -1, -1):
-        x = plan.step(far_from_perfect(x, t), t, x, generator=drawn).prev_sample  # type: ignore[arg-type, union-attr]
+        x = plan.step(far_from_perfect(x, torch.tensor([t, t])), t, x, generator=drawn).prev_sample  # type: ignore[arg-type, union-attr]
     assert torch.equal(ours, x)
-
-
-@pytest.mark.parametrize("steps", [1, 10, 50])
-def test_ddim_is_diffusers_own_loop(steps: int) -> None:
-    plan = schedule(50, Sampler("ddim", steps))
-    x = torch.randn(2, 16, 3, generator=generator(5))
-    for t in plan.timesteps.tolist():
-        x = plan.step(far_from_perfect(x, t), t, x, return_dict=False)[0]
-    assert torch.equal(denoise(far_from_perfect, (2, 16, 3), 50, Sampler("ddim", steps), generator(5), CPU), x)
 
 
 @pytest.mark.parametrize("steps", [1, 5, 50])
@@ -163,7 +138,7 @@ def test_ddim_is_its_formula_from_pure_noise_on(steps: int) -> None:
     stride = 50 // steps
     for t in range(49, -1, -stride):
         now, then = alpha_bar[t], alpha_bar[t - stride] if t >= stride else 1.0
-        noise = far_from_perfect(x, t)
+        noise = far_from_perfect(x, torch.tensor([t, t]))
         clean = ((x - (1 - now) ** 0.5 * noise) / now**0.5).clamp(-1, 1)
         x = then**0.5 * clean + (1 - then) ** 0.5 * noise
     torch.testing.assert_close(ours.double(), x, rtol=1e-3, atol=1e-4)

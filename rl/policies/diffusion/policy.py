@@ -22,7 +22,7 @@ from rl.data.demonstrations import FrameSize
 from rl.policies.base_policy import CameraFrames
 from rl.policies.diffusion.normalise import Normaliser
 from rl.policies.diffusion.samples import CAMERA, PolicyBatch
-from rl.policies.diffusion.schedule import Sampler, add_noise, denoise, generator, schedule
+from rl.policies.diffusion.schedule import Sampler, add_noise, denoise, generator
 from rl.policies.diffusion.sizes import Horizons
 from rl.policies.diffusion.unet import ConditionalUnet1d
 from rl.policies.diffusion.views import CameraEncoder
@@ -89,10 +89,8 @@ class DiffusionPolicy(nn.Module):
         """A sampled chunk [B, 16, A] in the environment's units, from the oldest observation's step on."""
         condition = self.condition(observation)
         shape = (len(condition), self.shape.horizons.prediction, self.shape.action)
-        steps = schedule(self.shape.training_steps, sampler).timesteps.tolist()
-        films = dict(zip(steps, self.unet.films(torch.tensor(steps, device=condition.device), condition), strict=True))
         chunk = denoise(
-            lambda noisy, step: self.unet.under(noisy, films[step]),
+            lambda noisy, step: self.unet(noisy, step, condition),
             shape, self.shape.training_steps, sampler, drawn_from, condition.device,
         )  # fmt: skip
         return self.action_scale.inverse(chunk)

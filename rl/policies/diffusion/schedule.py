@@ -66,39 +66,17 @@ def add_noise(clean: Tensor, noise: Tensor, step: Tensor, training_steps: int) -
 
 
 def denoise(
-    noise_in: Callable[[Tensor, int], Tensor],
+    noise_in: Callable[[Tensor, Tensor], Tensor],
     shape: tuple[int, ...],
     training_steps: int,
     sampler: Sampler,
     drawn_from: torch.Generator,
     device: torch.device,
 ) -> Tensor:
-    """A sample [B, H, A]: pure noise, denoised step by step by `noise_in(noisy [B, H, A], diffusion step)`."""
+    """A sample [B, H, A]: pure noise, denoised step by step by `noise_in(noisy [B, H, A], steps [B])`."""
     plan = schedule(training_steps, sampler)
     x = torch.randn(shape, generator=drawn_from).to(device)
-    if isinstance(plan, DDIMScheduler):
-        for step, *roots in _ddim_steps(training_steps, sampler):
-            x = _ddim_step(x, noise_in(x, step), *roots)
-        return x
     for step in plan.timesteps.tolist():
-        x = plan.step(noise_in(x, step), step, x, generator=drawn_from, return_dict=False)[0]
+        noise = noise_in(x, torch.full((shape[0],), step, device=device))
+        x = plan.step(noise, step, x, generator=drawn_from, return_dict=False)[0]
     return x
-
-
-def _ddim_step(x: Tensor, noise: Tensor, noisy: float, clean: float, cleaner: float, less_noisy: float) -> Tensor:
-    """What diffusers' DDIMScheduler.step gives, to the last bit, without what it does around it: the sample [B, H, A]
-    of the next step, given how strong noise and chunk are in this one and in that."""
-    foretold = ((x - noisy * noise) / clean).clamp(-1, 1)
-    return cleaner * foretold + less_noisy * noise
-
-
-@lru_cache
-def _ddim_steps(training_steps: int, sampler: Sampler) -> list[tuple[int, float, float, float, float]]:
-    """Diffusion steps in order, and the roots that `_ddim_step` takes at each."""
-    plan = schedule(training_steps, sampler)
-    kept, steps = plan.alphas_cumprod, plan.timesteps.tolist()
-    then = [*(kept[step] for step in steps[1:]), torch.tensor(1.0)]
-    return [
-        (t, *(root.item() for root in ((1 - kept[t]) ** 0.5, kept[t] ** 0.5, after**0.5, (1 - after) ** 0.5)))
-        for t, after in zip(steps, then, strict=True)
-    ]
