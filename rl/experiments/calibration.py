@@ -88,7 +88,8 @@ class CalibrationConfig(Rules):
     def setting(self, goal: float, free: bool = False) -> Setting:
         """The setting of a goal. `free`: without a base policy, a residual of 1 spanning all there is."""
         base, scale = (ZERO, 1.0) if free else (self.base, self.residual_scale)
-        return Setting(f"kitchen:{self.task}", base, scale, **rules_of(self) | {"goal_travel": goal})
+        rules: dict[str, Any] = {**rules_of(self), "goal_travel": goal}
+        return Setting(f"kitchen:{self.task}", base, scale, **rules)
 
     def run_of(self, goal: float) -> FinetuneConfig:
         """Practice towards a goal with the dense reward. Raises UserError naming a setting that does not exist."""

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from mpr.core.report.intervals import (
     SIGNED,
@@ -31,6 +30,7 @@ from mpr.core.report.intervals import (
     mean,
     ratio,
 )
+from mpr.pretraining.value_order import value_order_correlation
 from mpr.reward.registry import reward_class
 from rl.reward_bench.config import NULL_MODELS, RANKED, SITUATIONS
 
@@ -124,11 +124,7 @@ def values_of(scores: NDArray, of_states: bool) -> NDArray[np.float64]:
 
 def voc(episodes: Sequence[Paid], of_states: bool) -> Interval:
     """Mean of Spearman's correlation of value and time; a value that never changes counts 0."""
-    found = []
-    for one in episodes:
-        values = values_of(one.scores, of_states)
-        found.append(float(spearmanr(values, np.arange(len(values))).statistic) if np.ptp(values) > 0 else 0.0)
-    return mean(found, SIGNED)
+    return mean([value_order_correlation(values_of(one.scores, of_states)) for one in episodes], SIGNED)
 
 
 def ranking(paid: Mapping[str, Sequence[Paid]], of_states: bool) -> Interval:

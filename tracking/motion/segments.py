@@ -108,7 +108,7 @@ def _asked_at(t: int, points: NDArray[np.float32]) -> NDArray[np.float32]:
 def _shown(points: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.bool_]:
     """Whether points [..., 2] lie in an image of size (height, width)."""
     height, width = size
-    return ((points > -0.5) & (points < (width - 0.5, height - 0.5))).all(-1)
+    return np.logical_and.reduce((points > -0.5) & (points < (width - 0.5, height - 0.5)), axis=-1)
 
 
 def _walk(
