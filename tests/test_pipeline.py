@@ -86,7 +86,8 @@ def test_the_direction_experiment_in_miniature_and_resumed(home, capsys):
     oracle = [r for r in rows if r["row"] == "any_motion"]
     assert all(r["agreement_0.5"] == r["share_0.5"] and float(r["share_0.5"]) > 0 for r in oracle)
     truth = [float(r["agreement_0.5"]) for r in rows if r["row"] == "true_motion"]  # exact tracks, a still camera
-    assert truth == pytest.approx([float(r["share_0.5"]) for r in oracle], rel=0.01)
+    # but for the points at a silhouette that are the arm's
+    assert truth == pytest.approx([float(r["share_0.5"]) for r in oracle], rel=0.03)
     raw.unlink()  # as if killed before the scores were written: episodes and tracks are kept
     kept = (out / "tracks" / "exact" / "microwave_opening" / "episode_500000" / "clip.json").stat().st_mtime_ns
     assert main(asked) == 0

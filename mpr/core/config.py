@@ -28,13 +28,13 @@ def parse_config(
     argv: Sequence[str],
     prog: str,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
-    others: Collection[str] = (),
+    others: Mapping[str, str] | None = None,
 ) -> tuple[C, bool]:
     """Returns the config and whether --dry-run was asked. `--config FILE` is read first, `--key value` overrides it.
 
     A config in which one value follows from another says so in a method `resolved`, and is returned as that has it.
     `presets`: what `--preset NAME` sets, below both. `others`: keys of a file that are for other commands, which may be
-    given the same one: they are passed over. Raises UserError for an unknown key or preset, a wrong type, a
+    given the same one: they are passed over where the key stands that says the same to this command. Raises UserError for an unknown key or preset, a wrong type, a
     refused value or a missing file.
     """
     argv = list(argv)
@@ -52,7 +52,9 @@ def parse_config(
         raise SystemExit(0)
     try:
         said = dict(presets[preset]) if presets and preset else {}
-        of_file = {key: value for key, value in _read_file(file).items() if key not in others} if file else {}
+        of_file = _read_file(file) if file else {}
+        for key in [key for key, own in (others or {}).items() if own in of_file]:
+            of_file.pop(key, None)
         said = merged(said, fields_of("", of_file, config_class))
     except UserError as error:
         raise UserError(f"{prog}: {file}: {error}; see {prog} --help") from error

@@ -8,7 +8,8 @@ from mpr.core.config import parse_config, print_plan
 from rl.environments.kitchen.config import KitchenDemosConfig
 from rl.environments.kitchen.opening import kitchen_opening
 
-_OF_PRACTICE = ("env", "env_options", "residual_scale")  # what a setting's file says to practice alone
+# what a setting's file says to practice alone, where it says the task
+_OF_PRACTICE = dict.fromkeys(("env", "env_options", "residual_scale"), "task")
 
 
 def main(argv: Sequence[str]) -> None:

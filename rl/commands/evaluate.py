@@ -13,7 +13,9 @@ from rl.evaluation.config import BASE_NAME, EvaluateConfig
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr evaluate`: plays every policy's episodes and reports; it can be stopped and resumed."""
-    config, dry_run = parse_config(EvaluateConfig, argv, "mpr evaluate", others=(*SAID_TO_DEMOS, "residual_scale"))
+    config, dry_run = parse_config(
+        EvaluateConfig, argv, "mpr evaluate", others={**SAID_TO_DEMOS, "residual_scale": "env"}
+    )
     inputs = {path.name: path for path in config.residuals}
     if is_trained(config.base, config.kind):
         inputs[BASE_NAME] = config.base

@@ -15,7 +15,8 @@ from rl.policies.actor import RESIDUAL_SCALE
 
 ENVIRONMENT = "kitchen:microwave"
 ZERO = Path("zero")  # in a base policy's place: none
-SAID_TO_DEMOS = ("task", "start")  # by a setting's file; to practice and evaluation it says env and env_options
+# what a setting's file says to `mpr demos`, and where it says so to practice and evaluation
+SAID_TO_DEMOS = {"task": "env", "start": "env_options"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,7 @@ class CeilingConfig(Rules):
 
 
 def main(argv: Sequence[str]) -> None:
-    config, dry_run = parse_config(CeilingConfig, argv, "mpr experiment ceiling", others=("task",))
+    config, dry_run = parse_config(CeilingConfig, argv, "mpr experiment ceiling", others={"task": "env"})
     if dry_run:
         facts = {"episodes": config.episodes, "core-hours, about": f"{config.episodes * CEILING_S / 3600:.1g}"}
         return print_plan(config, {} if config.base == ZERO else {"base": config.base}, facts, config.out)

@@ -94,13 +94,13 @@ class Finetuning:
             if (most := config.episodes * steps) <= config.learning_starts:
                 starts = f"the first update comes after {config.learning_starts} (--warmup_steps)"
                 print(f"no update will be made: {config.episodes} episodes have at most {most} steps, {starts}")
+        found = find_demonstrations(config, environment)  # refused now, not after the folder is made
         compiled = updates_compiled(config, environment)
         self.model = make_learner(config, environment, compiled)
         print(f"the replay buffer takes {self.model.buffer.nbytes / 1e6:.1f} MB")
         self.clipped: float | None = None
         self.form = config.reward_form
         self._points: dict[str, float] = {}  # of the last episode, on the board
-        found = find_demonstrations(config, environment)  # refused now, not after the folder is made
         self.base_weights = base_digest(config.base, config.kind)  # of what was loaded: the path may hold another soon
         seen = [d.recording.to_bytes() for d in found if d.recording] if config.sees else []
         made_of = {

@@ -120,7 +120,7 @@ def whole(request: pytest.FixtureRequest, home: Path, tmp_path_factory: pytest.T
 
     with pytest.MonkeyPatch.context() as patch:
         for module in ("callback", "demonstrations"):
-            patch.setattr(f"rl.residual.{module}.paid", spied)
+            patch.setattr(f"rl.residual.{module}.rewards_of_signal", spied)
         assert main(practice(home, done.reward, done.run)) == 0
     return done
 

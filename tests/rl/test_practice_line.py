@@ -178,7 +178,10 @@ def test_a_residual_scale_of_one_spans_the_action_range_and_no_more() -> None:
         ("--env arm --env_options arm=nothing --reward none", "no arm 'nothing'"),
         ("--env twin:oven --reward none", "no task of the simulated arm 'oven'"),
         ("--env twin:microwave --env_options real_time=true --reward none", "real_time"),
-        ("--env twin:microwave --reward dense", "there is motion, any_motion, environment"),
+        (
+            "--env twin:microwave --reward dense",
+            "no reward 'dense' of twin:microwave; there is motion, any_motion, vip",
+        ),
         ("--buffer 149", "--buffer 149: an episode of --env kitchen:microwave has up to 150 steps"),
         (
             "--env twin:microwave --reward none --buffer 199",

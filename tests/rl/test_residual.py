@@ -287,8 +287,8 @@ def test_rewards_are_in_the_buffer_before_the_updates():
 
     model, seen = learner(buffer_size=30), []
     callback = EpisodeRewards(Counting())
-    update = model._update
-    model._update = lambda *a: (seen.append(model.buffer.rewards[model.buffer.pos - 1, 0]), update(*a))[1]
+    update = model.update
+    model.update = lambda *a: (seen.append(model.buffer.rewards[model.buffer.pos - 1, 0]), update(*a))[1]
     for _ in range(3):
         model.learn(1, callback, reset_num_timesteps=False)
         rows = (model.buffer.pos - len(callback.rewards) + np.arange(len(callback.rewards))) % 30

@@ -45,7 +45,7 @@ SETTING = Setting(TWIN, Path("stay"))
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TwinKind, "sizes", (16, 8, 4))
+    monkeypatch.setattr(TwinKind, "step_limit", lambda kind, setting: 4)
 
 
 def opened(stack: ExitStack, setting: Setting = SETTING, view: str = "") -> ArmPractice:

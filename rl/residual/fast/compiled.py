@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,9 @@ from mpr.core.errors import UserError
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, compiled when it is first called (seconds) and again for other shapes."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(
+        logging.ERROR
+    )  # it warns that there is no GPU: none is asked
     return torch.compile(function, fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
 
 
