@@ -34,8 +34,8 @@ def parse_config(
 
     A config in which one value follows from another says so in a method `resolved`, and is returned as that has it.
     `presets`: what `--preset NAME` sets, below both. `others`: keys of a file that are for other commands, which may be
-    given the same one: they are passed over where the key stands that says the same to this command. Raises UserError for an unknown key or preset, a wrong type, a
-    refused value or a missing file.
+    given the same one: they are passed over where the key stands that says the same to this command. Raises UserError
+    for an unknown key or preset, a wrong type, a refused value or a missing file.
     """
     argv = list(argv)
     dry_run = "--dry-run" in argv
