@@ -9,7 +9,7 @@ from rl.environments.kitchen.config import KitchenDemosConfig
 from rl.environments.kitchen.opening import kitchen_opening
 
 # what a setting's file says to practice alone, where it says the task
-_OF_PRACTICE = dict.fromkeys(("env", "env_options", "residual_scale"), "task")
+_OF_PRACTICE: dict[str, str] = {"env": "task", "env_options": "task", "residual_scale": "task"}
 
 
 def main(argv: Sequence[str]) -> None:

@@ -65,7 +65,9 @@ class BaseConfig(Rules):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr experiment base`: trains and evaluates base policies on more and more demonstrations."""
-    config, dry_run = parse_config(BaseConfig, argv, "mpr experiment base", _PRESETS, ("env", "residual_scale"))
+    config, dry_run = parse_config(
+        BaseConfig, argv, "mpr experiment base", _PRESETS, {"env": "task", "residual_scale": "task"}
+    )
     find_task(config.task)
     if dry_run:
         policies = len(config.counts) + len(OTHER_SEEDS)

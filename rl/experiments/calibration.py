@@ -109,7 +109,7 @@ _RANGES = {
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr experiment calibration`: tries the goals and says which serve."""
-    config, dry_run = parse_config(CalibrationConfig, argv, "mpr experiment calibration", _PRESETS, ("env",))
+    config, dry_run = parse_config(CalibrationConfig, argv, "mpr experiment calibration", _PRESETS, {"env": "task"})
     if dry_run:
         return _plan(config)
     from rl.experiments.calibration_runs import calibrate

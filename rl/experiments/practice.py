@@ -91,7 +91,9 @@ class PracticeConfig(Rules):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr experiment practice`: practises, evaluates and reports."""
-    experiment(*parse_config(PracticeConfig, argv, "mpr experiment practice", PRACTICE_PRESETS, ("env",)), "practice")
+    experiment(
+        *parse_config(PracticeConfig, argv, "mpr experiment practice", PRACTICE_PRESETS, {"env": "task"}), "practice"
+    )
 
 
 def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:

@@ -29,4 +29,4 @@ class ReachConfig(PracticeConfig):
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr experiment reach`: practises, evaluates and reports."""
-    experiment(*parse_config(ReachConfig, argv, "mpr experiment reach", PRACTICE_PRESETS, ("env",)), "reach")
+    experiment(*parse_config(ReachConfig, argv, "mpr experiment reach", PRACTICE_PRESETS, {"env": "task"}), "reach")

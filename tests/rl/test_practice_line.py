@@ -180,7 +180,7 @@ def test_a_residual_scale_of_one_spans_the_action_range_and_no_more() -> None:
         ("--env twin:microwave --env_options real_time=true --reward none", "real_time"),
         (
             "--env twin:microwave --reward dense",
-            "no reward 'dense' of twin:microwave; there is motion, any_motion, vip",
+            "no reward 'dense' of twin:microwave; there is motion",
         ),
         ("--buffer 149", "--buffer 149: an episode of --env kitchen:microwave has up to 150 steps"),
         (
