@@ -160,7 +160,7 @@ def written_plainly(
         (0.05, "default", True, False, True),
         (0.5, "default", True, False, False),
         pytest.param("auto", "default", True, True, True, marks=COMPILER),
-        pytest.param("auto", "default", True, True, False, marks=COMPILER),
+        pytest.param("auto", "default", True, True, False, marks=[COMPILER, pytest.mark.slow]),
     ],
 )
 def test_the_fast_update_is_the_plain_one(ent_coef, init, discounted, compile, backup_entropy):
