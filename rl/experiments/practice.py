@@ -80,7 +80,7 @@ class PracticeConfig(Rules):
         mine |= {"out": self.folder(variant, seed), "reward": reward, "episodes": self.practice_episodes, "seed": seed}
         what = f"variant '{variant}' with --settings"
         scale = "" if self.residual_scale is None else f"residual_scale={self.residual_scale}"
-        settings = f"{scale} {self.settings} {changes}"  # the later of two wins
+        settings = f"{scale} {self.settings} {changes}".strip()  # the later of two wins
         run = with_settings(FinetuneConfig, settings, what, mine.keys() - {"demos"})
         if not run.demonstrated:
             mine["demos"] = NO_DEMONSTRATIONS
