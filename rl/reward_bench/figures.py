@@ -31,7 +31,7 @@ from mpr.core.report.intervals import (
     ratio,
 )
 from mpr.pretraining.value_order import value_order_correlation
-from mpr.reward.registry import reward_class
+from mpr.reward.registry import REWARDS, reward_class
 from rl.reward_bench.config import NULL_MODELS, RANKED, SITUATIONS
 
 MAGNITUDE = "any_motion"  # its pay is the share of object points that moved
@@ -74,7 +74,7 @@ def paid_by(rows: Sequence[Mapping[str, Any]], reward: str, situation: str) -> l
     own = {row["number"]: row for row in chosen if row["reward"] == reward}
     if any("scores" not in row for row in own.values()):
         return []
-    neutral = reward_class(reward).neutral
+    neutral = reward_class(reward).neutral if reward in REWARDS.names() else 0.0  # a null model of a kind of its own
     return [
         Paid(
             np.array(row["scores"], float) - neutral,

@@ -220,10 +220,10 @@ def test_a_run_killed_and_resumed_reports_every_reward(
     scored, out = scores.Rewards.score, tmp_path / "run"
     asked = [*toy_run, "--rewards", "none,environment,motion"]
 
-    def killed(self, name: str, task: str, episode: Episode) -> list[float]:
+    def killed(self, name: str, task: str, view: str, episode: Episode) -> list[float]:
         if (out / "metrics.jsonl").exists() and len((out / "metrics.jsonl").read_bytes().splitlines()) == 9:
             raise KeyboardInterrupt
-        return scored(self, name, task, episode)
+        return scored(self, name, task, view, episode)
 
     monkeypatch.setattr(scores.Rewards, "score", killed)
     assert mpr(asked) == 130
@@ -278,7 +278,9 @@ def test_rewards_that_need_what_is_not_there_are_left_out_by_name() -> None:
     assert {"none", "dense", "any_motion", "wrong_direction"} <= set(names)
     assert all("--predictor RUN" in left_out[name] for name in ("motion", "mean_motion"))
     with_one, rest = scores.chosen_rewards(replace(RewardBenchConfig(), predictor=Path("run")))
-    assert {"motion", "mean_motion"} <= set(with_one) and not rest
+    assert {"motion", "mean_motion"} <= set(with_one)
+    assert set(rest) == {"vip", "vip_difference", "time_rewarder"}
+    assert all("--representations RUN" in why for why in rest.values())
 
 
 def test_what_is_ranked_is_shown_and_told() -> None:
