@@ -73,7 +73,7 @@ def test_a_key_that_is_nobodys_is_refused_in_a_shared_file_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "setting.yaml"
-    file.write_text("env: kitchen:slide\nshown_travle: 0.1\n")
+    file.write_text("task: slide\nenv: kitchen:slide\nshown_travle: 0.1\n")
     assert main(["demos", "--config", str(file), "--dry-run"]) == 2
     assert "unknown key shown_travle" in capsys.readouterr().err
 
@@ -84,7 +84,9 @@ def test_a_residual_scale_is_every_variants_that_names_no_other() -> None:
     assert [config.run_of(variant, 0).residual_scale for variant in config.variants] == [0.2, 0.3]
     assert PracticeConfig().run_of("none", 0).residual_scale == 0.1
     further = [file for file in FILES if file.stem == "setting_further_microwave"]
-    reach, _ = parse_config(ReachConfig, ["--config", str(further[0]), "--variants", "none"], "reach", None, ("env",))
+    reach, _ = parse_config(
+        ReachConfig, ["--config", str(further[0]), "--variants", "none"], "reach", None, {"env": "task"}
+    )
     assert (reach.run_of("none", 0).residual_scale, reach.shown_travel) == (0.2, 0.45)
 
 
