@@ -22,6 +22,7 @@ from rl.commands.episodes import main
 from rl.environments.kitchen import episodes
 from rl.environments.kitchen.episodes import NotOfItsKind, attempt_episode, reversals
 from rl.environments.kitchen.tasks import ARM, find_task
+from rl.environments.setting import OpeningOptions
 from tests.rl.kitchen_episodes import KIND_NAMES, SEED, TASK_NAMES, episode, travel_of
 
 
@@ -96,11 +97,11 @@ def test_reversals_counts_turns_and_ignores_jitter(jitter: list[float], turns: i
 def test_command_records_resumes_and_counts_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, asked = attempt_episode, []
 
-    def sometimes(task: str, kind: str, seed: int, view: str) -> Episode:
+    def sometimes(task: str, kind: str, seed: int, view: str, options: OpeningOptions) -> Episode:
         asked.append((seed, view))
         if seed == SEED:
             raise NotOfItsKind("unlucky")
-        return real(task, kind, seed, view)
+        return real(task, kind, seed, view, options)
 
     monkeypatch.setattr(episodes, "attempt_episode", sometimes)
     arguments = ["--task", "slide", "--kind", "miss", "--seed", str(SEED), "--out", str(tmp_path / "run")]
