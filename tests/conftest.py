@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
@@ -14,7 +15,7 @@ import hypothesis
 import pytest
 
 from tests.fake_franky import World, module
-from tests.process_state import HIGH_GB, MOST_GB, as_found, let_go, memory_gb, peak_gb
+from tests.process_state import MOST_GB, Memory, as_found, let_go, memory_gb, peak_gb
 from tracking.simulator.gl import INSTRUCTION
 
 # One thread a test process, and for the commands they start: small products on as many threads as cores, in as many
@@ -22,6 +23,7 @@ from tracking.simulator.gl import INSTRUCTION
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+MEMORY = Memory()
 DRAWN = "_hypothesis_internal_use_settings"  # where hypothesis keeps the settings of a property test
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 RENDER_ONE = """
@@ -62,6 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_collection_finish() -> None:
+    """What importing every test has made stays to the end: collecting garbage need not look at it each time."""
+    gc.collect()
+    gc.freeze()
+
+
 def _gl_works() -> bool:
     # In a process of its own: a broken back end can abort the interpreter.
     known = os.environ.get("MPR_TEST_GL")  # inherited by pytest-xdist workers
@@ -91,8 +99,7 @@ def process_as_found_by_the_file() -> Iterator[None]:
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     item.user_properties.append(("peak_gb", peak_gb()))
-    if memory_gb() > HIGH_GB:
-        let_go()
+    MEMORY.let_go_if_grown()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -41,7 +41,8 @@ CACHE = type(functools.cache(len))
 OF_PRODUCT = ("tracking.", "mpr.", "rl.", "robot.")
 OURS = (*OF_PRODUCT, "tests.")
 MOST_GB = 2.0  # of a test process, between two files
-HIGH_GB = 1.6  # between two tests: from here on it lets go of what it can
+HIGH_GB = 1.6  # between two tests: from here on it lets go of what it can,
+MORE_GB = 0.1  # and again when so much more is held (a second each time, after tests that compile)
 GRACE = 60.0  # seconds for a thread that has nothing more to do
 
 
@@ -127,11 +128,25 @@ def put_back(name: str, value: Any) -> None:
 def let_go() -> None:
     """What modules keep for their next call (kitchens of 60 MB each), and memory that Python has freed and the system
     has not got back."""
-    for cache in [one for one in gc.get_objects() if type(one) is CACHE and str(one.__module__).startswith(OURS)]:
-        cache.cache_clear()
+    for module in [module for name, module in sys.modules.items() if name.startswith(OURS)]:
+        for kept in vars(module).values():
+            if type(kept) is CACHE:
+                kept.cache_clear()
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
+
+
+class Memory:
+    """Lets go between two tests where the process is large, and has grown since: libraries stay, whatever one does."""
+
+    def __init__(self) -> None:
+        self.left_gb = 0.0  # when it last let go
+
+    def let_go_if_grown(self) -> None:
+        if memory_gb() > max(HIGH_GB, self.left_gb + MORE_GB):
+            let_go()
+            self.left_gb = memory_gb()
 
 
 def memory_gb() -> float:

@@ -19,7 +19,7 @@ from matplotlib import rcParams
 
 from rl.policies.diffusion import sizes
 from tests import process_state
-from tests.process_state import as_found, state
+from tests.process_state import Memory, as_found, state
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -101,3 +101,14 @@ def test_what_changes_a_whole_process_stands_where_it_is_put_back(pattern):
     files = [file for package in ("tracking", "mpr", "rl", "robot") for file in (ROOT / package).rglob("*.py")]
     found = [str(file.relative_to(ROOT)) for file in files if re.search(pattern, file.read_text())]
     assert sorted(found) == sorted(ONLY_THERE[pattern])
+
+
+def test_a_process_that_stays_large_lets_go_once_until_it_grows(monkeypatch):
+    held, let_go = iter((1.5, 1.7, 1.65, 1.7, 1.74, 1.76, 1.7)), []
+    monkeypatch.setattr(process_state, "memory_gb", lambda: next(held))
+    monkeypatch.setattr(process_state, "let_go", lambda: let_go.append(None))
+    memory, times = Memory(), []
+    for _ in range(5):
+        memory.let_go_if_grown()
+        times.append(len(let_go))
+    assert times == [0, 1, 1, 1, 2]
