@@ -33,6 +33,17 @@ def with_demonstrations(**settings) -> ResidualSAC:
     return model
 
 
+def assert_ends_as_stable_baselines_train(**settings) -> None:
+    """Rollout and updates of an episode: both draw batches and noise alike from the generators."""
+    fast, slow = (learner(fast=on, **settings) for on in (True, False))
+    for model in (fast, slow):
+        model.set_random_seed(3)
+        model.learn(1)
+    assert fast._n_updates == slow._n_updates > 5
+    for (name, mine), theirs in zip(fast.policy.named_parameters(), slow.policy.parameters(), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-5), name
+
+
 def assert_same_checkpoints(whole: Path, resumed: Path) -> None:
     """Weights, counters, replay, optimizers, generators: every file of a checkpoint."""
     files = {"model.safetensors", "checkpoint.json", "replay.npz", "learner.pt"}

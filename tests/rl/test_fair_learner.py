@@ -20,7 +20,12 @@ from rl.residual.config import FINETUNE_PRESETS, FinetuneConfig
 from rl.residual.demonstrations import label
 from rl.residual.inputs import NormalisedFlatten, base_statistics
 from rl.residual.train import Finetuning
-from tests.rl.sac_runs import assert_same_checkpoints, train, with_demonstrations
+from tests.rl.sac_runs import (
+    assert_ends_as_stable_baselines_train,
+    assert_same_checkpoints,
+    train,
+    with_demonstrations,
+)
 from tests.rl.test_finetune import demonstrated
 from tests.toy_reach import SMALL, Chunked, Reach, demonstrate, learner, wrapped
 
@@ -139,13 +144,7 @@ def test_normalised_inputs_are_the_plain_ones_of_normalised_observations_and_tra
 
 
 def test_stable_baselines_own_updates_see_the_same_normalised_inputs():
-    fast, slow = (learner(fast=on, policy_kwargs=NORMALISED) for on in (True, False))
-    for model in (fast, slow):
-        model.set_random_seed(3)
-        model.learn(1)
-    assert fast._n_updates == slow._n_updates > 5
-    for (name, mine), theirs in zip(fast.policy.named_parameters(), slow.policy.parameters(), strict=True):
-        assert torch.allclose(mine, theirs, atol=1e-5), name
+    assert_ends_as_stable_baselines_train(policy_kwargs=NORMALISED)
 
 
 def test_the_statistics_are_the_base_policy_s_own():

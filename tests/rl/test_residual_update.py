@@ -15,7 +15,7 @@ from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.demonstrations import demonstration_buffer
 from rl.residual.fast.adam import written_out
-from tests.rl.sac_runs import COMPILER
+from tests.rl.sac_runs import COMPILER, assert_ends_as_stable_baselines_train
 from tests.toy_reach import SMALL, demonstrate, learner, wrapped
 
 # The policy
@@ -208,15 +208,7 @@ RETURNS = {"replay_buffer_class": ResidualBuffer, "replay_buffer_kwargs": {"n_st
 
 @pytest.mark.parametrize(("layer_norm", "returns"), [(True, {}), (False, {}), (True, RETURNS)])
 def test_stable_baselines_own_train_ends_at_the_same_weights(layer_norm, returns):
-    """Rollout and updates of an episode: both draw batches and noise alike from the generators."""
-    kwargs = {"policy_kwargs": SMALL | {"layer_norm": layer_norm}, **returns}
-    fast, slow = (learner(fast=on, **kwargs) for on in (True, False))
-    for model in (fast, slow):
-        model.set_random_seed(3)
-        model.learn(1)
-    assert fast._n_updates == slow._n_updates > 5
-    for (name, mine), theirs in zip(fast.policy.named_parameters(), slow.policy.parameters(), strict=True):
-        assert torch.allclose(mine, theirs, atol=1e-5), name
+    assert_ends_as_stable_baselines_train(policy_kwargs=SMALL | {"layer_norm": layer_norm}, **returns)
 
 
 def test_returns_of_two_makes_never_meet():
