@@ -70,6 +70,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # libraries tell of what is left when the process ends
+
+
 def _gl_works() -> bool:
     # In a process of its own: a broken back end can abort the interpreter.
     known = os.environ.get("MPR_TEST_GL")  # inherited by pytest-xdist workers
