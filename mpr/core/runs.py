@@ -157,6 +157,9 @@ class Logged(TypedDict, total=False):
     clips: list[LoggedClip]
     wall: float
     memory_gb: float
+    furthest_travel: float | None
+    beyond_shown: float | None
+    returned: float | None
 
 
 class JsonLine(dict[str, Any]):
@@ -170,16 +173,16 @@ class JsonLine(dict[str, Any]):
         raise UserError(f"{self.where} has no '{key}': take it out, or choose another --out")
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
+def read_metrics(run: Path, kind: type = Logged) -> list[dict[str, Any]]:
     """The whole lines of a run's metrics.jsonl; without a file there are none.
 
     Blank ones and a torn last one are dropped. Raises as `read_lines` does: no killed process leaves such a line.
     """
-    return read_lines(Path(run) / "metrics.jsonl")
+    return read_lines(Path(run) / "metrics.jsonl", kind)
 
 
-def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines, as `RunFolder.log` writes them.
+def read_lines(file: Path, kind: type = Logged) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines, as `RunFolder.log` writes them; `kind`: a TypedDict of what they may hold.
 
     Raises UserError for one that cannot be read, or (when it is asked) has not what is asked of it.
     """
@@ -193,7 +196,7 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
         try:
             if line.strip():
                 row = parsed(line)
-                check_json(row, Logged)
+                check_json(row, kind)
                 rows.append(JsonLine(row, where))
         except ValueError as error:
             raise UserError(f"{where} is damaged ({error}): take it out, or choose another --out") from error
@@ -310,9 +313,9 @@ class RunFolder:
                 file.truncate(end)
                 raise
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """The whole lines of metrics.jsonl; a torn last line is dropped."""
-        return read_metrics(self.path)
+    def metrics(self, kind: type = Logged) -> list[dict[str, Any]]:
+        """The whole lines of metrics.jsonl, held to the types of `kind`; a torn last line is dropped."""
+        return read_metrics(self.path, kind)
 
     def keep_metrics(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Rewrite metrics.jsonl with the wanted rows: a resumed run drops what it will log again."""

@@ -35,10 +35,10 @@ class ChosenClips:
 
 
 def chosen_clips(config: PretrainConfig) -> ChosenClips:
-    """What a run is made of. No frame is read and nothing is written.
+    """What a run is made of. Masks are read, but no frame, and nothing is written.
 
-    Clips of under `FEWEST_FRAMES` frames in a row are left out. Raises UserError where none is left, where one shows
-    something else than the task done, and as `retimed` and `split_groups` do; BadClip.
+    Clips of under `FEWEST_FRAMES` frames in a row that show the object are left out. Raises UserError where none is
+    left, where one shows something else than the task done, and as `retimed` and `split_groups` do; BadClip.
     """
     folders = clip_folders(config.clips)
     refuse_untrainable(folders)
@@ -48,8 +48,8 @@ def chosen_clips(config: PretrainConfig) -> ChosenClips:
     if not kept:
         at = f" at --rate_hz {config.rate_hz:g}" if config.rate_hz else ""
         raise UserError(
-            f"no clip in {config.clips} has {FEWEST_FRAMES} frames in a row{at} ({len(short)} left out): longer ones "
-            "are needed"
+            f"no clip in {config.clips} has {FEWEST_FRAMES} frames in a row that show its object{at} "
+            f"({len(short)} left out): longer ones are needed"
         )
     folders, clips = [folders[i] for i in kept], [clips[i] for i in kept]
     held = split_groups(clips, config.val_share, config.seed)[1]
@@ -64,7 +64,7 @@ def _stretches_at(clip: TrackedClip, rate_hz: float) -> list[FrameSource]:
 
 
 def decoded_stretches(config: PretrainConfig, chosen: ChosenClips) -> tuple[list[FrameSource], list[FrameSource]]:
-    """Stretches without a gap of the clips to learn from, and of the held-out ones, their frames from the cache."""
+    """`frame_stretches` of the clips to learn from, and of the held-out ones, their frames from the cache."""
     clips = cached_clips(chosen.folders, config.resolved_size.image, config.cache or config.out / "cache")
     train: list[FrameSource] = []
     val: list[FrameSource] = []

@@ -86,7 +86,8 @@ class _Pretraining:
         config = self.config
         short = self.clips.short
         if short:
-            print(f"left out, under {FEWEST_FRAMES} frames in a row: {len(short)} clip(s), {', '.join(short[:5])}")
+            few = f"under {FEWEST_FRAMES} frames in a row that show the object"
+            print(f"left out, {few}: {len(short)} clip(s), {', '.join(short[:5])}")
         steps = self._steps()
         fit = Fit("pretrain", "step", steps, config.checkpoint_every, config.out, self.folder)
         done = fit.resume(self._restore) or 0

@@ -17,15 +17,23 @@ from mpr.core.data.clip import FrameSource, FrameWindow, TrackedClip
 from mpr.pretraining.objective import FEWEST_FRAMES, Objective
 from mpr.training.augment import changed_frames
 from mpr.training.config import NONE
+from tracking.masks.unseen import frames_showing, unseen_frames
 
 _ASPECT = (3 / 4, 4 / 3)  # of a crop: torchvision's RandomResizedCrop, which VIP's authors used
 _TRIES = 10
 
 
 def frame_stretches(clip: TrackedClip) -> list[FrameSource]:
-    """The clip's frames between gaps, as clips of their own; those of under `FEWEST_FRAMES` are left out."""
-    ends = [-1, *np.flatnonzero(clip.gaps).tolist(), len(clip.times) - 1]
-    parts = [FrameWindow(clip.frames, a + 1, b + 1) for a, b in pairwise(ends)]
+    """The clip's frames between gaps and stretches without its object, as clips of their own.
+
+    Those of under `FEWEST_FRAMES` are left out.
+    """
+    without = np.zeros(len(clip.times), bool)
+    for first, last in unseen_frames(frames_showing(clip), clip.times):
+        without[first : last + 1] = True
+    cuts = np.flatnonzero(clip.gaps | (without[1:] != without[:-1]))
+    starts = [0, *(cuts + 1).tolist(), len(clip.times)]
+    parts = [FrameWindow(clip.frames, a, b) for a, b in pairwise(starts) if not without[a]]
     return [part for part in parts if len(part) >= FEWEST_FRAMES]
 
 

@@ -50,6 +50,7 @@ class Against:
     target: Literal["true motion", "compensated motion"]
     clips: int
     rows: dict[str, Figures]
+    moving: int  # points, over all steps, that the figures are of
     unknown: float  # share of object points left out, since no surface of the object was found at them
     residue: Interval | None  # of compensated motion: `residue_share`
 
@@ -82,11 +83,11 @@ def compare_with_null_models(
             continue
         rows = {name: probe_figures(some, [deltas[k] for k in chosen]) for name, deltas in predicted.items()}
         known = np.concatenate([p.known for p in some])
-        count = len({p.clip for p in some})
+        count, moving = len({p.clip for p in some}), sum(int(p.moving.sum()) for p in some)
         if some[0].true:
-            tables.append(Against("true motion", count, rows, 1 - float(known.mean()), None))
+            tables.append(Against("true motion", count, rows, moving, 1 - float(known.mean()), None))
         else:
-            tables.append(Against("compensated motion", count, rows, 0.0, residue_share(some)))
+            tables.append(Against("compensated motion", count, rows, moving, 0.0, residue_share(some)))
     return tables
 
 

@@ -20,7 +20,7 @@ _COLUMNS = {  # figure -> heading with its unit, and what it is
     "contrast": (
         "contrast (times)",
         "mean predicted length on moving points over that on still points. 1: the predictor does not tell which points "
-        "move; –: it predicts no motion on still points.",
+        "move; –: there are no still points, or it predicts no motion on them.",
     ),
     "rest_agreement": (
         "agreement from rest (0 to 1)",
@@ -39,7 +39,7 @@ def page(tables: Sequence[Against]) -> str:
     if not tables:
         return "No step of a held-out clip shows a point of the object: nothing can be said of the predictor."
     return "\n\n".join(
-        block for one in tables for block in (f"### {_title(one)}", _points(one), held_out_table(one), _words(one))
+        "\n\n".join([f"### {_title(one)}", *_points(one), held_out_table(one), _words(one)]) for one in tables
     )
 
 
@@ -70,8 +70,13 @@ def _title(one: Against) -> str:
     return f"Against the {one.target}: {clips}, 95 % intervals over clips"
 
 
-def _points(one: Against) -> str:
-    """Which points count, and what the target is worth."""
+def _points(one: Against) -> list[str]:
+    """Which points count, what the target is worth, and whether any moves."""
+    none = "No point moves so far in these clips: nothing can be said of the predictor but of points at rest."
+    return [_target(one), *([] if one.moving else [none])]
+
+
+def _target(one: Against) -> str:
     if one.target == "true motion":
         return (
             "The scene of these clips was recorded, so it is known how each point of the object truly moves, the "

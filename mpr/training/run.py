@@ -93,7 +93,8 @@ class _Training:
         if not len(self.samples):
             gaps = sum(int(clip.gaps.sum()) for clip in self.train)
             but = f" (but for {gaps} gaps, each longer than 1.5 steps)" if gaps else ""
-            raise UserError(f"no transition in {config.clips} shows a moving scene with an object point{but}")
+            held = f"the {len(self.train)} clips to train on (others are held out)"
+            raise UserError(f"no transition in {held} of {config.clips} shows a moving scene with an object point{but}")
         epoch = math.ceil(len(self.samples) / size.batch)
         self.size = dataclasses.replace(size, steps=config.epochs * epoch) if config.epochs else size
 
@@ -131,6 +132,8 @@ class _Training:
         if short and self.rank == 0:
             print(f"left out, shorter than one step of {step:.3g} s: {len(short)} clip(s), {', '.join(short[:5])}")
         kept = [i for i, clip in enumerate(clips) if not lasts_less(clip, step)]
+        if not kept:
+            raise UserError(f"each of {len(clips)} clips is shorter than one step of --rate_hz {self.config.rate_hz:g}")
         return [retimed(clips[i], self.config.rate_hz) for i in kept], [folders[i] for i in kept]
 
     def _restore(self, checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:

@@ -30,6 +30,7 @@ def _measure(config: RewardBenchConfig) -> None:
     from mpr.core.runs import RunFolder, write_atomic
     from mpr.reward.trackers import reward_tracker_inputs
     from rl.reward_bench import pictures, report, scores
+    from rl.reward_bench.figures import RewardBenchRow
 
     names, left_out = scores.chosen_rewards(config)
     learnt = None
@@ -47,10 +48,10 @@ def _measure(config: RewardBenchConfig) -> None:
     with cpu_threads(1):
         scores.record_all(config)
         scores.score_all(config, run, names)
-    left_out |= report.refusals(run.metrics())
+    left_out |= report.refusals(run.metrics(RewardBenchRow))
     names = [name for name in names if name not in left_out]
     scores.measure_costs(config, run, names)
-    rows = run.metrics()
+    rows = run.metrics(RewardBenchRow)
     if learnt is None:
         left_out["learnt value"] = "no --finetune RUN, a run folder of `mpr finetune`, whose critics would tell it"
     figures = report.all_figures(rows, names)

@@ -17,7 +17,7 @@ from rl.environments.kitchen.with_base import kitchen_with_base
 from rl.environments.setting import DoorOptions, names
 from rl.evaluation.outcomes import ResidualActor, play_episode
 from rl.experiments.calibration import CALIBRATION_FREE_KEYS, CALIBRATION_PARTS, CalibrationConfig
-from rl.experiments.calibration_table import calibration_lines, calibration_summary, refused
+from rl.experiments.calibration_table import CalibrationRow, calibration_lines, calibration_summary, refused
 from rl.experiments.ceiling_episodes import expert_episode
 from rl.residual.checkpoint import load_residual_policy
 from rl.residual.train import finetune
@@ -37,14 +37,14 @@ def calibrate(config: CalibrationConfig) -> None:
                 _play_part(config, run, goal, part)
                 if refused(_rows_of(run, goal, part), part):
                     break  # nothing behind it is asked
-    lines = calibration_lines(run.metrics(), config.episodes)
+    lines = calibration_lines(run.metrics(CalibrationRow), config.episodes)
     write_atomic(run.path / "table.md", "\n".join(lines) + "\n")
-    run.finish(calibration_summary(run.metrics(), config.episodes))
+    run.finish(calibration_summary(run.metrics(CalibrationRow), config.episodes))
     print("\n".join(lines))
 
 
 def _rows_of(run: RunFolder, goal: float, part: str) -> list[dict[str, Any]]:
-    return [row for row in run.metrics() if (row["goal_travel"], row["part"]) == (goal, part)]
+    return [row for row in run.metrics(CalibrationRow) if (row["goal_travel"], row["part"]) == (goal, part)]
 
 
 def _play_part(config: CalibrationConfig, run: RunFolder, goal: float, part: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mpr.core.report.intervals import UNIT_RANGE, Interval, mean, success_rate
-from mpr.core.runs import read_lines
+from mpr.core.runs import Logged, read_lines
 from rl.environments.kitchen.tasks import find_task
 from rl.experiments.calibration import CALIBRATION_PARTS
 
@@ -18,6 +18,21 @@ LEAST_SHOWN_RATE = 0.5  # of the base policy's episodes that come to what is sho
 MOST_BEYOND = 0.2  # of the way from there to the goal that the base policy comes in the mean
 _ASKED = ("task", "shown_travel", "step_limit", "residual_scale", "ajar")  # what rows of one table of goals agree in
 CalibrationRows = Sequence[Mapping[str, Any]]
+
+
+class CalibrationRow(Logged, total=False):
+    """What a line of this experiment's metrics.jsonl holds beside what those of any command may."""
+
+    task: str
+    part: str
+    goal_travel: float
+    shown_travel: float
+    step_limit: int | None
+    residual_scale: float
+    ajar: bool
+    furthest_travel: float
+    beyond_shown: float
+    base_weights: str
 
 
 def reaches_shown(rows: CalibrationRows) -> Interval:
@@ -176,5 +191,5 @@ def calibration_summary(rows: CalibrationRows, episodes: int) -> dict[str, Any]:
 
 def remake_calibration(folder: Path, episodes: int = 20) -> list[str]:
     """The lines of results/.../table.md out of raw/TASK.jsonl beside it, each the metrics.jsonl of a run."""
-    rows = [row for file in sorted((folder / "raw").glob("*.jsonl")) for row in read_lines(file)]
+    rows = [row for file in sorted((folder / "raw").glob("*.jsonl")) for row in read_lines(file, CalibrationRow)]
     return calibration_lines(rows, episodes)

@@ -17,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.errors import UserError
+from mpr.core.json_files import shortly
 from mpr.core.report.intervals import UNIT_RANGE, Interval, difference_of_ratios, success_rate
 from mpr.core.runs import read_lines, read_row, write_atomic
+from rl.environments.kitchen.tasks import KITCHEN_TASKS
 from rl.evaluation.config import BASE_NAME
 from rl.evaluation.curves import successful
 
 EPISODES_A_BLOCK = 20
+MOST_PLANNED = 100_000  # and episodes: a plan of more is a damaged one
 EARLY_EPISODES = 40  # in which a fair learner is not below its base policy by more than 0.05
 Practised = Sequence[NDArray[np.float64]]  # success [episodes] of each run
 
@@ -36,7 +39,7 @@ class _PlanFile(TypedDict):
 
 @dataclass(frozen=True)
 class LearnerPlan:
-    """What an experiment is to hold when it is complete."""
+    """What an experiment is to hold when it is complete. Raises UserError for what none is to hold."""
 
     tasks: Sequence[str]
     variants: Sequence[str]  # a reward, then settings; the reward alone is the learner as it is
@@ -45,6 +48,13 @@ class LearnerPlan:
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+    def __post_init__(self) -> None:
+        if not (0 < self.seeds <= MOST_PLANNED and 0 < self.episodes <= MOST_PLANNED):
+            raise UserError(f"a plan of {self.seeds} runs a variant of {self.episodes} episodes: 1 to {MOST_PLANNED:,}")
+        if unknown := [task for task in self.tasks if task not in KITCHEN_TASKS.names()]:
+            there = ", ".join(KITCHEN_TASKS.names())
+            raise UserError(f"a plan of the task {shortly(unknown[0])}, which the kitchen has not; there is {there}")
 
     @property
     def blocks(self) -> list[tuple[int, int]]:
@@ -109,7 +119,7 @@ def _lines(
     text = [f"## {task}", "", f"Base policy {success_rate(base)} of {len(base)} episodes; {full}.", ""]
     text += [f"| variant | runs | {' | '.join(heads)} |", "|---" * (2 + len(heads)) + "|"]
     for variant, some in runs.items():
-        plain = runs[variant.partition(" ")[0]]
+        plain = runs.get(variant.partition(" ")[0], [])
         blocks = [*plan.blocks, (1, min(EARLY_EPISODES, plan.episodes))]
         cells = [_cell(minus_base(some, base, *block)) for block in blocks] if some else ["–"] * len(blocks)
         against = str(minus_plain(some, plain)) if some and plain and some is not plain else "–"

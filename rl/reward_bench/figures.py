@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mpr.core.errors import UserError
 from mpr.core.report.intervals import (
     SIGNED,
     UNBOUNDED,
@@ -30,6 +31,7 @@ from mpr.core.report.intervals import (
     mean,
     ratio,
 )
+from mpr.core.runs import Logged
 from mpr.pretraining.value_order import value_order_correlation
 from mpr.reward.registry import REWARDS, reward_class
 from rl.reward_bench.config import NULL_MODELS, RANKED, SITUATIONS
@@ -38,6 +40,20 @@ MAGNITUDE = "any_motion"  # its pay is the share of object points that moved
 AT_REST = ("miss", "still")  # situations in which nothing is to move: pay a step, not of what moved
 COMPARED = {"open − close": "direction", "ranking": "ranking"}  # what a reward is held to null models by
 _APART = 1e-4  # travels that differ by less, as a share of the set's largest, are the same outcome
+
+
+class RewardBenchRow(Logged, total=False):
+    """What a line of this bench's metrics.jsonl holds beside what those of any command may."""
+
+    situation: str
+    number: int
+    reward: str
+    travel: tuple[float, float]  # at the begin and at the end: rad or m
+    scores: list[float]  # of each step
+    refused: str  # instead: why there are none
+    last: bool
+    cost: str
+    latency_s: list[float]
 
 
 @dataclass(frozen=True)
@@ -68,12 +84,21 @@ class RewardFigures:
 
 
 def paid_by(rows: Sequence[Mapping[str, Any]], reward: str, situation: str) -> list[Paid]:
-    """A reward's episodes of a situation, in the order of their numbers. Empty where one was refused."""
+    """A reward's episodes of a situation, in the order of their numbers. Empty where one was refused.
+
+    Raises UserError for an episode that has not as many steps as that of the reward that tells what moved.
+    """
     chosen = [row for row in rows if row.get("situation") == situation]
     shares = {row["number"]: row["scores"] for row in chosen if row["reward"] == MAGNITUDE}
     own = {row["number"]: row for row in chosen if row["reward"] == reward}
     if any("scores" not in row for row in own.values()):
         return []
+    for number, row in own.items():
+        if not 0 < len(row["scores"]) == len(shares.get(number, ())):
+            raise UserError(
+                f"{situation}, episode {number}: {reward} has {len(row['scores'])} steps and {MAGNITUDE}, which tells "
+                f"what moved, {len(shares.get(number, ()))}: the rows are damaged, choose another --out"
+            )
     neutral = reward_class(reward).neutral if reward in REWARDS.names() else 0.0  # a null model of a kind of its own
     return [
         Paid(

@@ -23,6 +23,7 @@ from rl.environments.kitchen.kind import KitchenKind
 from rl.environments.kitchen.tasks import find_task
 from rl.environments.setting import Setting
 from rl.reward_bench.config import NULL_MODELS, PICTURED, SITUATIONS, RewardBenchConfig
+from rl.reward_bench.figures import RewardBenchRow
 from rl.reward_bench.situations import Showing, happening
 
 
@@ -125,7 +126,7 @@ def score_all(config: RewardBenchConfig, run: RunFolder, names: list[str]) -> No
 
     A row holds what each step was paid, or why a reward gave nothing.
     """
-    done = {(row["situation"], row["number"]) for row in run.metrics() if row.get("last")}
+    done = {(row["situation"], row["number"]) for row in run.metrics(RewardBenchRow) if row.get("last")}
     run.keep_metrics(lambda row: "situation" not in row or (row["situation"], row["number"]) in done)
     rewards = Rewards(names, config)
     units = [(name, number) for name in SITUATIONS for number in range(config.episodes) if (name, number) not in done]
@@ -189,7 +190,7 @@ def measure_costs(config: RewardBenchConfig, run: RunFolder, names: list[str]) -
     """Log what each reward costs, one after another, each in a fresh process, where it is not logged yet."""
     from mpr.core.processes import mapped
 
-    done = {row["cost"] for row in run.metrics() if "cost" in row}
+    done = {row["cost"] for row in run.metrics(RewardBenchRow) if "cost" in row}
     for name in tqdm([name for name in names if name not in done], desc="latency and memory", unit="reward"):
         for row in mapped(cost_of, [(config, name, min(3, config.episodes))], workers=2):
             run.log(**row)

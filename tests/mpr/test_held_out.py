@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mpr.commands.train import main
 from mpr.core.data.clip import TrackedClip
 from mpr.core.data.clip_folder import save_clip
+from mpr.core.errors import UserError
 from mpr.training.held_out import HELD_OUT_ROWS, compare_with_null_models, predict_probes, validate
 from mpr.training.held_out_page import held_out_summary, held_out_table, page
 from mpr.training.metrics import probe_figures, residue_share
@@ -218,3 +219,23 @@ def test_train_prints_and_keeps_the_figures_of_true_motion(tmp_path: Path, capsy
     assert kept["held_out"]["oracle"]["agreement"]["value"] == pytest.approx(1)
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert set(rows[1]) == {"step", "loss", "val_agreement", "val_contrast", "val_rest_agreement", "val_error_px"}
+
+
+def test_where_nothing_moves_the_page_says_so_and_where_nothing_stands_still_that_is_a_reason() -> None:
+    still = [toy_clip(k, length=4, speed=0, drift=(0, 0)) for k in range(2)]
+    (one,) = compare_with_null_models(Looker(), still, np.zeros(2))  # type: ignore[arg-type]
+    assert np.isnan(one.rows["oracle"].agreement.value) and one.moving == 0
+    assert "No point moves so far in these clips: nothing can be said of the predictor" in page([one])
+    (other,) = compare_with_null_models(Looker(), [toy_clip(0, length=4)], np.ones(2))  # type: ignore[arg-type]
+    assert other.moving > 0 and "No point moves" not in page([other])
+    assert "–: there are no still points, or it predicts no motion on them" in page([other])
+
+
+def test_train_says_why_no_clip_is_left_and_that_others_are_held_out(tmp_path: Path) -> None:
+    for k, clip in enumerate([toy_clip(0, length=6), toy_clip(1, length=6, speed=0, drift=(0, 0))]):
+        save_clip(clip, tmp_path / "clips" / f"c{k}")
+    asked = ["--clips", str(tmp_path / "clips"), "--image", "32", "--points", "12", "--steps", "1", "--device", "cpu"]
+    with pytest.raises(UserError, match=r"^each of 2 clips is shorter than one step of --rate_hz 0\.5"):
+        main([*asked, "--rate_hz", "0.5", "--out", str(tmp_path / "slow")])
+    with pytest.raises(UserError, match=r"the 1 clips to train on .others are held out. of .* moving scene"):
+        main([*asked, "--seed", "1", "--out", str(tmp_path / "still")])

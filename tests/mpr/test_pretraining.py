@@ -195,6 +195,27 @@ def test_a_clip_is_cut_at_its_gaps_and_what_is_short_is_left_out() -> None:
     assert [len(part) for part in frame_stretches(clip)] == [12] and frame_stretches(toy_clip(0, length=4)) == []
 
 
+def test_a_stretch_without_the_object_is_cut_out_and_a_blink_is_not() -> None:
+    clip = toy_clip(0, length=24)
+
+    def hidden(*frames: int) -> Drawn:
+        return Drawn(lambda t: clip.masks[t] & (t not in frames), 24)
+
+    parts = frame_stretches(replace(clip, masks=hidden(2, *range(8, 14))))
+    assert [len(part) for part in parts] == [8, 10]
+    np.testing.assert_array_equal(parts[1][0], clip.frames[14])
+    assert frame_stretches(replace(clip, masks=hidden(*range(24)))) == []
+
+
+def test_a_lost_object_teaches_nothing_and_a_clip_without_it_is_named(tmp_path: Path, capsys) -> None:
+    for k in range(3):
+        clip = toy_clip(k, length=9)
+        shown = Drawn(lambda t, clip=clip, k=k: clip.masks[t] & (k < 2 or t < 4), 9)
+        save_clip(replace(clip, masks=shown), tmp_path / "clips" / f"c{k}")
+    main(command(tmp_path / "clips", tmp_path / "run", "vip", "--steps", "1"))
+    assert "under 5 frames in a row that show the object: 1 clip(s), toy-2" in capsys.readouterr().out
+
+
 def test_value_order_correlation_of_known_orders() -> None:
     assert value_order_correlation(np.arange(7.0) ** 3) == pytest.approx(1)
     assert value_order_correlation(-np.arange(7.0)) == pytest.approx(-1)
@@ -343,7 +364,9 @@ def test_what_cannot_be_is_refused_in_one_line(clips: Path, tmp_path: Path, more
 def test_clips_that_are_all_too_short_are_refused(tmp_path: Path) -> None:
     for i in range(2):
         save_clip(toy_clip(i, length=4), tmp_path / "clips" / f"c{i}")
-    with pytest.raises(UserError, match=r"no clip in .* has 5 frames in a row at --rate_hz 12.5 \(2 left out\)"):
+    with pytest.raises(
+        UserError, match=r"no clip in .* has 5 frames in a row that show its object at --rate_hz 12.5 \(2 left out\)"
+    ):
         main(command(tmp_path / "clips", tmp_path / "run", "vip"))
     assert not (tmp_path / "run").exists()
 

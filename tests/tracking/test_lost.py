@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +18,12 @@ from mpr.cli import main as mpr
 from mpr.core.data.clip_folder import load_clip
 from mpr.core.data.video import VideoFrames, write_video
 from mpr.training.loop import places
+from tests.toy_clips import toy_clip
 from tests.tracking.moving_scenes import Moving, shifted, texture
 from tests.tracking.test_corpus import entry
 from tracking.masks.box_mask import CarriedMasks
-from tracking.masks.lost import GROWTH, LEAST_SEEN_SHARE, SUDDEN, HeldMasks, held_masks, looks, stretches
-from tracking.masks.unseen import frames_showing, in_words, unseen
+from tracking.masks.lost import FILLS, GROWTH, LEAST_SEEN_SHARE, SUDDEN, HeldMasks, held_masks, looks, stretches
+from tracking.masks.unseen import frames_showing, in_words, unseen, visibility_summary
 from tracking.sources.manifest import write_manifest
 
 RATE = 25.0
@@ -244,3 +246,42 @@ def test_a_corpus_counts_the_actions_that_were_cut_short(leaving, tmp_path, caps
     rows = {row["uid"]: row for row in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())}
     assert rows["before"]["lost_stretches_s"] == [] and len(rows["leaves"]["lost_stretches_s"]) == 1
     assert load_clip(out / "clips" / "leaves").times[-1] < rows["leaves"]["lost_stretches_s"][0][0]
+
+
+def test_an_object_small_beside_its_way_is_not_called_lost() -> None:
+    """Its mask has a fifteenth of a percent of the crop in every frame, and a point of the grid in some."""
+    clip = toy_clip(length=8)
+    small = [np.zeros((256, 256), bool) for _ in range(8)]
+    for t, mask in enumerate(small):
+        mask[100:107, 20 + 25 * t : 26 + 25 * t] = True
+    moved = dataclasses.replace(clip, masks=small)  # type: ignore[arg-type]
+    told = visibility_summary(moved)
+    assert told == {"lost_share": 0.0, "lost_stretches_s": []} and in_words(told, clip.times[-1]) == ""
+
+
+def test_what_is_seen_in_one_frame_alone_is_not_advised_as_a_stretch() -> None:
+    clip = toy_clip(length=8)
+    for at in (0, 4, 7):
+        shown = [clip.masks[t] & (t == at) for t in range(8)]
+        told = visibility_summary(dataclasses.replace(clip, masks=shown))  # type: ignore[arg-type]
+        assert "--start" not in told["lost_advice"] and "--stop" not in told["lost_advice"]
+        assert "--box_frame" in told["lost_advice"]
+
+
+def test_a_mask_that_fills_the_image_is_said_to_tell_nothing(leaving, tmp_path, capsys) -> None:
+    assert HeldMasks(SCENE, EXACT, TIMES, 0).remarks == ()  # type: ignore[arg-type]
+    ask = [
+        "track",
+        "--video",
+        str(leaving),
+        "--box",
+        "0,0,160,96",
+        "--overlay",
+        "false",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert mpr(ask) == 0
+    assert f"video {leaving.name}: {FILLS}" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["video_remarks"] == [FILLS]
+    assert load_clip(tmp_path / "run" / "clip").source.remarks == [FILLS]

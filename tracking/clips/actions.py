@@ -240,7 +240,7 @@ def track_window(
     T frames [H, W, 3] uint8 RGB, T masks bool [H, W], `times` [T] in seconds of the video.
     """
     entry, how = job.entry, job.how
-    seen = remarks_of(frames)
+    seen = remarks_of(frames, masks)
     source = ClipSource(
         dataset=entry.dataset,
         uid=name,

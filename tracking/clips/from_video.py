@@ -84,7 +84,7 @@ def track_video(
         tracker=tracker.name,
         group=path.stem,
         versions=versions(),
-        extra={"box": [float(v) for v in box], "box_frame": box_frame, **remarks_of(frames)},
+        extra={"box": [float(v) for v in box], "box_frame": box_frame, **remarks_of(frames, masks)},
     )
     return track_masked(frames, masks, times, rate_hz, tracker, source, crop)
 
@@ -101,11 +101,14 @@ def stretch_of(
     return Picked(video, picked), video.times[picked]
 
 
-def remarks_of(frames: FrameSource) -> dict[str, list[str]]:
-    """What a clip's `ClipSource.extra` keeps of what is to be said of its video's images. Raises BadVideo."""
-    while isinstance(frames, Picked):
-        frames = frames.source
-    return {REMARKS: list(told)} if (told := getattr(frames, "remarks", ())) else {}
+def remarks_of(frames: FrameSource, masks: MaskSource) -> dict[str, list[str]]:
+    """What a clip's `ClipSource.extra` keeps of what is to be said of its video's images and masks. Raises BadVideo."""
+    told: list[str] = []
+    for source in (frames, masks):
+        while isinstance(source, Picked):
+            source = source.source
+        told += getattr(source, "remarks", ())
+    return {REMARKS: told} if told else {}
 
 
 def track_masked(

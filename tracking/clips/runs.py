@@ -140,4 +140,6 @@ def sentence(figures: Mapping[str, float]) -> str:
     come = ""
     if "gaps" in figures:  # an older run's summary does not tell
         come = f", {spacing_summary(spacing_in(figures))}"
-    return f"{figures['frames']} frames{come}, {figures.get('object_points', 0):.0f} object points a frame{moves}"
+    points = figures.get("object_points", 0.0)
+    shown = f"{points:.0f}" if points >= 1 or not points else f"{points:.1g}"  # so few that hardly anything is learnt
+    return f"{figures['frames']} frames{come}, {shown} object points a frame{moves}"

@@ -23,7 +23,11 @@ _OWN = 0.5  # of the share of pixels in the object's colours on its own frame: l
 TELLING = 0.6  # a share of such pixels under which an object's colours say too little of it
 BLINK = 0.2  # seconds: a mask that is back for less, between stretches without the object, is not back
 _SIDE = 160  # pixels: longer side of the images that colours are taken from
-FEWEST = 20  # pixels of those images: a smaller mask's colours say nothing
+FEWEST = 20  # pixels of those images: colours of fewer say nothing
+FILLS = (
+    "the mask fills the image where the object was boxed or found: nothing around it is background, so it is not told "
+    "how the camera moves or whether the object is lost"
+)
 BINS = (
     32,
     64,
@@ -32,11 +36,16 @@ BINS = (
 
 
 class HeldMasks:
-    """The masks of a source, empty where they do not show the object any more."""
+    """The masks of a source, empty where they do not show the object any more.
+
+    `remarks` say where that could not be told.
+    """
 
     def __init__(self, frames: FrameSource, masks: MaskSource, times: NDArray[np.float64], at: int) -> None:
         """Judges all of them, with one look at each frame. The object was boxed, or found, on frame `at`."""
         self.masks = masks
+        around = ~_small(frames[at], masks[at])[1]
+        self.remarks = (FILLS,) if around.sum() < FEWEST else ()
         self.held = held_masks(*looks(frames, masks, at), times, at)
 
     def __len__(self) -> int:

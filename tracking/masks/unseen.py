@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from mpr.core.data.clip import TrackedClip
 from tracking.masks.lost import BLINK, stretches
 
-LEAST_SHOWN = 0.002  # of the crop's pixels: a mask with fewer shows nothing of the object
 _MOST = 3  # stretches named on a line
 
 
 def frames_showing(clip: TrackedClip) -> NDArray[np.bool_]:
-    """Whether each frame's mask shows the object [T]."""
-    return np.array([clip.masks[t].mean() >= LEAST_SHOWN for t in range(len(clip.times))])
+    """Whether each frame's mask shows the object [T], however little of it: a mask that let go of it is empty."""
+    return np.array([clip.masks[t].any() for t in range(len(clip.times))])
 
 
 def unseen(shows: NDArray[np.bool_], times: NDArray[np.float64]) -> list[tuple[float, float]]:
@@ -26,9 +25,13 @@ def unseen(shows: NDArray[np.bool_], times: NDArray[np.float64]) -> list[tuple[f
     Each goes from the first frame that does not show it to the next that does, or to the last of all. `shows` bool [T]
     says which frames show it, `times` [T] are seconds.
     """
-    ends = [(a, min(b + 1, len(times) - 1)) for a, b in stretches(~shows)]
-    long = [(a, b) for a, b in ends if b == len(times) - 1 or times[b] - times[a] >= BLINK - 1e-9]
-    return [(float(times[a]), float(times[b])) for a, b in long]
+    return [(float(times[a]), float(times[min(b + 1, len(times) - 1)])) for a, b in unseen_frames(shows, times)]
+
+
+def unseen_frames(shows: NDArray[np.bool_], times: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """The stretches of `unseen` as their first and last frames that do not show the object (inclusive)."""
+    last = len(times) - 1
+    return [(a, b) for a, b in stretches(~shows) if b == last or times[b + 1] - times[a] >= BLINK - 1e-9]
 
 
 def visibility_summary(clip: TrackedClip) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def in_words(said: Mapping[str, Any], last_s: float) -> str:
 
 def _advice(shows: NDArray[np.bool_], times: NDArray[np.float64]) -> str:
     ways = ["draw a box on a later frame (--box, --box_frame)", "find it by name (mpr track --manifest, --masks)"]
-    seen = stretches(shows)
+    seen = [(first, last) for first, last in stretches(shows) if first < last]  # a clip of one frame is none
     if seen:
         first, last = max(seen, key=lambda run: times[run[1]] - times[run[0]])
         start = [f"--start {times[first - 1 : first + 1].mean():.3f}"] if first else []

@@ -127,7 +127,7 @@ class ClipSource:
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be said of the video's images, if anything is: colours converted, pixels stretched."""
+        """What is to be said of the video's images and masks, if anything is: colours converted, a mask all over."""
         told = self.extra.get(REMARKS)
         return [str(remark) for remark in told] if isinstance(told, list) else []
 
