@@ -97,6 +97,7 @@ class RewardBenchConfig:
     def core_hours(self) -> float:
         """About how long it takes, for the number of rewards that are asked for."""
         rewards = len(set(self.rewards) | set(NULL_MODELS) | {PICTURED}) if self.rewards else len(REWARDS.names())
+        own_nulls = 4 * len(self.representations)
         recorded = len({(self.task_of(name), s.kind) for name, s in SITUATIONS.items()})
-        each = recorded * RECORDED_S + len(SITUATIONS) * (SITUATION_S + rewards * REWARD_S)
+        each = recorded * RECORDED_S + len(SITUATIONS) * (SITUATION_S + (rewards + own_nulls) * REWARD_S)
         return (self.episodes * each + 15 * rewards) / 3600

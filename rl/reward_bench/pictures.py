@@ -21,7 +21,7 @@ from rl.reward_bench.config import PICTURED, RewardBenchConfig
 from rl.reward_bench.figures import paid_by, values_of
 from rl.reward_bench.models import class_of, goal_of, is_null, other_view
 from rl.reward_bench.scores import episodes_of
-from rl.reward_bench.situations import Showing
+from rl.reward_bench.situations import showing
 
 if TYPE_CHECKING:
     from rl.reward_bench.learnt import LearntValue
@@ -145,8 +145,5 @@ def _frames(
     config: RewardBenchConfig, situation: str, episode: Episode, moments: Sequence[int] | NDArray[np.intp]
 ) -> list[NDArray[np.uint8]]:
     """Some frames of an episode, [256, 256, 3] each, as its own view shows them."""
-    with (
-        Showing(find_task(config.task), EXACT) as showing,
-        showing.clip(situation, episode, str(episode.about["view"])) as clip,
-    ):
+    with showing(find_task(config.task), EXACT).clip(situation, episode, str(episode.about["view"])) as clip:
         return [clip.frames[int(t)] for t in moments]

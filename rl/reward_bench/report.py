@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from rl.reward_bench.config import NULL_MODELS, SITUATIONS, RewardBenchConfig
 from rl.reward_bench.figures import (
     AT_REST,
@@ -100,8 +102,10 @@ def bench_table(
     lines += [_row([_named(name), *(own.paid[at] for at in more)]) for name, own in figures.items()]
     lines += ["", _row(["cost", "ms a step", "of them CPU", "GB at most"]), _row(["---"] * 4)]
     for name, own in figures.items():
-        took = (f"{1000 * seconds.value:.2f}" for seconds in (own.latency_s, own.cpu_s))
-        lines.append(_row([_named(name), *took, f"{own.memory_gb:.2f}"]))
+        if ":" in name:
+            continue
+        cost = (1000 * own.latency_s.value, 1000 * own.cpu_s.value, own.memory_gb)
+        lines.append(_row([_named(name), *("–" if np.isnan(one) else f"{one:.2f}" for one in cost)]))
     lines += ["", "## Beside the best null model", ""]
     for name in figures:
         if not is_null(name):

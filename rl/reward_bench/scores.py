@@ -22,7 +22,7 @@ from rl.environments.kitchen.episodes import record_episodes
 from rl.environments.kitchen.tasks import find_task
 from rl.reward_bench.config import SITUATIONS, RewardBenchConfig
 from rl.reward_bench.models import class_of, made_reward
-from rl.reward_bench.situations import Showing, happening
+from rl.reward_bench.situations import happening, showing
 
 ScoreUnit = tuple[RewardBenchConfig, list[str], str, int]  # rows, and a situation's episode by its number
 
@@ -76,7 +76,7 @@ def score_episode(unit: ScoreUnit) -> list[dict[str, Any]]:
     about = {"situation": situation, "number": number, "seed": recorded.seed, "view": view, "task": task.name}
     about |= {"travel": [round(float(travel[0]), 4), round(float(travel[-1]), 4)]}
     rows = []
-    with cpu_threads(1), Showing(task, config.tracker) as showing, showing.clip(situation, episode, view) as clip:
+    with cpu_threads(1), showing(task, config.tracker).clip(situation, episode, view) as clip:
         for name in rewards:
             try:
                 found: dict[str, Any] = {"scores": paid_in(name, config, situation, view, episode, clip)}
@@ -129,8 +129,12 @@ def cost_of(asked: tuple[RewardBenchConfig, str, int]) -> dict[str, object]:
 
 
 def measure_costs(config: RewardBenchConfig, run: RunFolder, names: list[str]) -> None:
-    """Log what each reward costs, one after another, each in a fresh process, where it is not logged yet."""
+    """Log what each reward costs, one after another, each in a fresh process, where it is not logged yet.
+
+    The null models of one reward alone are left out: nobody practises with them.
+    """
     done = {row["cost"] for row in run.metrics() if "cost" in row}
-    for name in tqdm([name for name in names if name not in done], desc="latency and memory", unit="reward"):
+    todo = [name for name in names if ":" not in name and name not in done]
+    for name in tqdm(todo, desc="latency and memory", unit="reward"):
         for row in mapped(cost_of, [(config, name, min(3, config.episodes))], workers=2):
             run.log(**row)

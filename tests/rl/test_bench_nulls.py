@@ -30,14 +30,16 @@ def test_pay_on_a_scale_of_its_own_is_compared_with_its_own_null_models_and_orde
     share = {"vip_difference": 0.02, OWN[0]: 0.004, OWN[1]: -0.01, OWN[2]: 0.002}  # of what moves, up or down
     made = rows()
     for row in [row for row in made if row.get("reward") == "any_motion"]:
-        sign = -1 if row["situation"] == "closing" else 1
+        sign = (-1 if row["situation"] == "closing" else 1) * (1 + 0.01 * row["number"])
         for name, paid in share.items():
             made.append({**row, "reward": name, "scores": (0.5 + sign * paid * np.array(row["scores"])).tolist()})
     names = [*share, "any_motion", "wrong_direction"]
     figures = all_figures(made, names)
     told = bench_summary(figures, {})["rewards"]["vip_difference"]
-    assert told["open"]["value"] == pytest.approx(0.02) and told["open_minus_close"]["value"] == pytest.approx(0.04)
-    assert told["null_name"] == OWN[0] and told["null"]["value"] == pytest.approx(0.008) and told["null_on_its_scale"]
+    assert told["open"]["value"] == pytest.approx(0.022, abs=1e-3)
+    assert told["open_minus_close"]["value"] == pytest.approx(2 * told["open"]["value"])
+    assert told["null_name"] == OWN[0] and told["null_on_its_scale"]
+    assert told["null"]["value"] == pytest.approx(0.4 * told["open"]["value"])
     assert told["verdicts"]["open − close"].startswith("better than every null model (best: vip_difference:pixels")
     assert "vip_difference:pixels" in told["verdicts"]["ranking"] and "no better" in told["verdicts"]["ranking"]
     text = bench_table(RewardBenchConfig(), figures, {}, "")

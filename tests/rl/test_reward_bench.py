@@ -29,8 +29,9 @@ from rl.environments.kitchen.tasks import MICROWAVE, Task, find_task
 from rl.reward_bench import models, scores
 from rl.reward_bench.config import RANKED, SITUATIONS, RewardBenchConfig
 from rl.reward_bench.figures import against_null, best_of, comparable_nulls, figures_of, values_of
+from rl.reward_bench.pictures import stretched
 from rl.reward_bench.report import all_figures, bench_summary, bench_table
-from rl.reward_bench.situations import BOARD, NOISE_PX, Showing, covered, happening, noisy
+from rl.reward_bench.situations import BOARD, NOISE_PX, covered, happening, noisy, showing
 from tests.toy_clips import square_clip
 from tracking.motion.points import Transition
 
@@ -79,6 +80,22 @@ def test_figures_are_what_the_rows_say() -> None:
     # pairs of unequal outcomes: 9 of 10, miss and still are alike; a magnitude puts closings above five others' worth
     assert motion.ranking.value == pytest.approx(7 / 9)  # paid 0.1 for closing it, it ranks that above both at rest
     assert anything.ranking.value == pytest.approx((7 - 1 - 0.5) / 9)  # above partial too, and level with opening
+
+
+def test_pay_counts_while_the_object_moves_and_by_the_step_where_it_is_to_rest() -> None:
+    made = rows()
+    for row in made:
+        if row.get("reward") == "motion" and row["situation"] in ("hesitation", "opening", "miss", "still"):
+            row["scores"] = (np.array(row["scores"]) + np.where(np.arange(10) < 4, 0.2, 0.0)).tolist()  # of ten steps
+    found = figures_of(made, "motion", False)
+    assert found.paid["opening"].value == found.paid["hesitation"].value == pytest.approx(0.8)
+    assert found.paid["miss"].value == found.paid["still"].value == pytest.approx(0.4 * 0.2)
+
+
+def test_along_demonstrations_of_any_length_each_has_its_own_time_from_beginning_to_end() -> None:
+    found = stretched([np.arange(5.0), np.arange(9.0)])
+    assert found.shape[0] == 2 and found[:, 0].tolist() == [0, 0] and found[:, -1].tolist() == [4, 8]
+    assert (found[1] == pytest.approx(2 * found[0])) and (np.diff(found, axis=1) > 0).all()
 
 
 def test_an_order_is_of_what_was_paid_so_far_but_of_states_of_their_worth() -> None:
@@ -168,6 +185,7 @@ def test_a_pause_changes_nothing_but_adds_steps_of_rest() -> None:
     assert (moves == 0).sum() == 20 and moves[moves != 0] == pytest.approx(np.diff(travel(opened)))
     rest = np.flatnonzero(moves == 0)
     assert (paused.states[rest] == paused.states[rest + 1]).all() and np.ptp(rest) == 19
+    assert travel(paused)[rest[0]] == pytest.approx(np.mean(travel(opened)[[0, -1]]))  # half-way
     assert happening("camera", MICROWAVE, opened) is opened
 
 
@@ -191,12 +209,11 @@ def test_noise_is_on_every_place_and_the_same_again() -> None:
 @pytest.mark.gl
 def test_a_mirrored_scene_moves_as_the_scene_does_and_a_knocked_camera_sees_another_place() -> None:
     episode = toy_episode(MICROWAVE, "opening", 1)
-    with Showing(MICROWAVE, "exact") as showing:
-        seen = {}
-        for how in ("opening", "mirrored", "camera"):
-            with showing.clip(how, episode, "front") as clip:
-                x = Transition(clip, 2)
-                seen[how] = clip.frames[2].astype(int), x.delta[x.object].mean(0), len(x.delta[x.object])
+    seen = {}
+    for how in ("opening", "mirrored", "camera"):
+        with showing(MICROWAVE, "exact").clip(how, episode, "front") as clip:
+            x = Transition(clip, 2)
+            seen[how] = clip.frames[2].astype(int), x.delta[x.object].mean(0), len(x.delta[x.object])
     frame, moved, points = seen["opening"]
     assert np.abs(seen["mirrored"][0][:, ::-1] - frame).mean() < 3  # of 256 grey levels
     assert seen["mirrored"][1] == pytest.approx(moved * (-1, 1), abs=0.05) and abs(seen["mirrored"][2] - points) < 9
