@@ -14,6 +14,7 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse_config(RewardBenchConfig, argv, "mpr bench rewards", BENCH_PRESETS)
     given = {"predictor": config.predictor, "finetune": config.finetune}
     inputs = {name: path for name, path in given.items() if path is not None}
+    inputs |= {f"representation {number}": path for number, path in enumerate(config.representations, 1)}
     if dry_run:
         facts = {"situations": ", ".join(SITUATIONS), "core-hours, about": f"{config.core_hours:.2f}"}
         return print_plan(config, inputs, facts, config.out)

@@ -35,7 +35,8 @@ def record_all(config: RewardBenchConfig) -> None:
         )
         for name, one in SITUATIONS.items()
     }
-    for _ in mapped(record_episodes, list(asked.values()), config.workers, fresh=False):
+    todo = [one for out, one in asked.items() if not (out / "summary.json").exists()]
+    for _ in mapped(record_episodes, todo, config.workers, fresh=False):
         pass
 
 
