@@ -95,6 +95,7 @@ def draw_success_and_miss(
     grid = figure.add_gridspec(
         len(heights), 2, height_ratios=heights, hspace=0.35, wspace=0.12, left=0.05, right=0.99, top=0.9, bottom=0.07
     )
+    below: list[Any] = []
     for column, (situation, title) in enumerate((("opening", "a success"), ("miss", "a miss"))):
         episode = load_episode(episodes_of(config, situation)[0])
         moments = np.linspace(0, len(episode), SHOWN).astype(int)
@@ -104,7 +105,8 @@ def draw_success_and_miss(
         axis.set(yticks=[], title=f"{title}: seed {episode.seed}")
         side = 256  # pixels of a frame
         axis.set_xticks(side * (np.arange(SHOWN) + 0.5), [f"{t / KITCHEN_RATE_HZ:.1f} s" for t in moments], fontsize=8)
-        below = [figure.add_subplot(grid[row, column]) for row in range(1, len(heights))]
+        left = below if column else [None] * (len(heights) - 1)  # both columns have one scale
+        below = [figure.add_subplot(grid[row, column], sharey=axis) for row, axis in enumerate(left, 1)]
         for k, name in enumerate(rewards):
             scores = paid_by(rows, name, situation)[0].scores
             look: dict[str, Any] = {"color": LINES[k % len(LINES)], "ls": "--" if name == PICTURED else "-", "lw": 1.3}
@@ -114,7 +116,7 @@ def draw_success_and_miss(
             below[2].plot(seconds, learnt.along(episode), color="black", lw=1.3)
         labels = ("paid a step", "value: paid so far,\nor worth of the state", "learnt value")
         for axis, label in zip(below, labels, strict=False):
-            axis.set(ylabel=label, xlim=(0, seconds[-1]))
+            axis.set(ylabel="" if column else label, xlim=(0, seconds[-1]))
         below[-1].set(xlabel="seconds")
         if column == 0:
             figure.legend(*below[0].get_legend_handles_labels(), ncols=len(rewards), loc="upper center", frameon=False)
