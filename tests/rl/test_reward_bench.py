@@ -120,6 +120,7 @@ def test_an_order_is_of_what_was_paid_so_far_but_of_states_of_their_worth() -> N
 def test_a_reward_that_a_null_model_equals_is_said_to_be_no_better() -> None:
     figures = all_of(rows())
     assert comparable_nulls(figures, "motion", "direction") == ["any_motion", "wrong_direction"]
+    assert comparable_nulls(figures, "any_motion", "direction") == ["wrong_direction"]  # itself is none
     assert best_of(figures, ["any_motion", "wrong_direction"], "direction")[0] in ("any_motion", "wrong_direction")
     said = bench_summary(figures, {})["rewards"]
     assert said["motion"]["verdicts"]["open − close"].startswith("better than every null model")
