@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from mpr.core.runs import read_lines
 from rl.experiments.calibration_table import remake_calibration
 from rl.experiments.direction_table import write_table
 from rl.experiments.practice_table import lines, read_raw
+from rl.reward_bench.config import BENCH_PRESETS, RewardBenchConfig
+from rl.reward_bench.report import all_figures, bench_table, refusals
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 FOLDERS = ("practice/microwave", "practice/slide", "practice/ablation", "practice_last_actor")
@@ -34,3 +37,12 @@ def test_the_calibration_table_is_made_of_the_raw_numbers_beside_it_and_says_how
     assert written == remake_calibration(RESULTS / "calibration")
     heads = sum(line.startswith("# ") for line in written)
     assert sum(line.startswith("Full: ") or line.endswith("still to come at most.") for line in written) == heads
+
+
+def test_the_rewards_table_is_made_of_the_raw_rows_beside_it() -> None:
+    rows = read_lines(RESULTS / "rewards" / "raw" / "microwave.jsonl")
+    names = dict.fromkeys(row["reward"] for row in rows if "reward" in row)
+    figures = all_figures(rows, [name for name in names if name not in refusals(rows)])
+    made = bench_table(RewardBenchConfig(**BENCH_PRESETS["check"]), figures, {}, "").splitlines()
+    written = (RESULTS / "rewards" / "table.md").read_text().splitlines()
+    assert [line for line in made if line.startswith("|")] == [line for line in written if line.startswith("|")]

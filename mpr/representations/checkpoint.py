@@ -95,6 +95,22 @@ class Representation:
         return torch.cat(found)
 
 
+_UNTRAINED = 2**31 - 1  # seeds its weights: no run of ours began with them
+
+
+def untrained_representation(
+    trained: Representation, head: type[nn.Module] | None = None
+) -> tuple[Representation, Any]:
+    """The same network before any training, and a head as new, of random weights: a null model. See
+    `load_representation`."""
+    width = trained.model.map.out_features
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_UNTRAINED)
+        model = EmbeddingModel(trained.size, width)
+        on_top = head(width).eval() if head else None
+    return Representation(model, trained.size, trained.rate_hz, trained.device), on_top
+
+
 PIXELS = 32  # a side
 
 

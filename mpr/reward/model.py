@@ -49,6 +49,7 @@ class RewardModel(ABC):
     of_states: ClassVar[bool] = False  # whether a step's number is the worth of the state that it leads to
     constant: ClassVar[bool] = False  # whether it says the same of every step: then there is no signal to weigh
     whole: ClassVar[bool] = False  # whether `score` is all that is learned from: of any size, nothing is added
+    nulls: ClassVar[tuple[str, ...]] = ()  # names of the null models that `null_model` makes of it
 
     @classmethod
     def of(cls, given: Given) -> Self:
@@ -59,3 +60,7 @@ class RewardModel(ABC):
     def score(self, episode: Episode) -> NDArray[np.float32]:
         """Float32 [T] in [0, 1], before offset and bonus (mpr.reward.agreement.training_reward adds them)."""
         ...
+
+    def null_model(self, name: str) -> RewardModel:
+        """The same reward without what it has learned, one of `nulls`: whoever equals that one has learned nothing."""
+        raise NotImplementedError(f"{type(self).__name__} has no null model '{name}'")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class PaperSparseReward(RewardModel):
     """1 at every step: with offset and bonus, 0 until success and the bonus then. Time costs only what it discounts."""
 
-    constant = True
+    constant, neutral = True, 1.0
 
     def score(self, episode: Episode) -> NDArray[np.float32]:
         """One for each step [T]: with offset and bonus, 1 on success and 0 otherwise."""

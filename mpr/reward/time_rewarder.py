@@ -26,6 +26,7 @@ class TimeRewarderReward(RewardModel):
 
     sees, neutral = True, 0.5
     objective: ClassVar[str] = "temporal_distance"
+    nulls: ClassVar[tuple[str, ...]] = ("untrained",)
 
     def __init__(self, embed: Representation, head: Any, track: Track) -> None:
         """`head`: a trained mpr.representations.temporal_distance.DistanceHead."""
@@ -41,6 +42,13 @@ class TimeRewarderReward(RewardModel):
         assert given.representation is not None and given.track is not None
         refuse_unfinished(given.representation, "mpr pretrain")
         return cls(*load_representation(given.representation, cls.objective, DistanceHead), given.track)
+
+    def null_model(self, name: str) -> TimeRewarderReward:
+        """The same network and head `untrained`: what it says of two frames has nothing to do with time."""
+        from mpr.representations.checkpoint import untrained_representation
+        from mpr.representations.temporal_distance import DistanceHead
+
+        return TimeRewarderReward(*untrained_representation(self.embed, DistanceHead), self.track)
 
     def score(self, episode: Episode) -> NDArray[np.float32]:
         """1/2 + F / 2 of each step [T], 0 to 1; 0 over a gap."""

@@ -40,6 +40,7 @@ class VipReward(RewardModel):
 
     sees, compares, of_states = True, True, True
     objective: ClassVar[str] = "vip"
+    nulls: ClassVar[tuple[str, ...]] = ("pixels", "untrained")
 
     def __init__(self, embed: VectorsOf, track: Track, goal: NDArray[np.uint8]) -> None:
         """`embed` may be anything that makes vectors of frames; `goal` is [256, 256, 3]."""
@@ -55,6 +56,15 @@ class VipReward(RewardModel):
         assert given.representation is not None and given.track is not None and given.goal is not None
         refuse_unfinished(given.representation, "mpr pretrain")
         return cls(load_representation(given.representation, cls.objective)[0], given.track, given.goal)
+
+    def null_model(self, name: str) -> Self:
+        """Distances of raw pixels at 32 x 32 (`pixels`), or of the same network `untrained`, for the learned ones."""
+        from mpr.representations.checkpoint import Representation, pixel_vectors, untrained_representation
+
+        if name == "pixels":
+            return type(self)(pixel_vectors, self.track, self.goal)
+        assert isinstance(self.embed, Representation)
+        return type(self)(untrained_representation(self.embed)[0], self.track, self.goal)
 
     def score(self, episode: Episode) -> NDArray[np.float32]:
         """1 - d_{t+1} / d_0 of each step [T], clipped to 0 to 1; 0 over a gap."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mpr.core.config import as_dict, parse_config, print_plan
 from mpr.core.errors import UserError
-from rl.reward_bench.config import BENCH_PRESETS, SITUATIONS, RewardBenchConfig
+from rl.reward_bench.config import BENCH_FREE_KEYS, BENCH_PRESETS, SITUATIONS, RewardBenchConfig
 
 
 def main(argv: Sequence[str]) -> None:
@@ -14,6 +14,7 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse_config(RewardBenchConfig, argv, "mpr bench rewards", BENCH_PRESETS)
     given = {"predictor": config.predictor, "finetune": config.finetune}
     inputs = {name: path for name, path in given.items() if path is not None}
+    inputs |= {f"representation {number}": path for number, path in enumerate(config.representations, 1)}
     if dry_run:
         facts = {"situations": ", ".join(SITUATIONS), "core-hours, about": f"{config.core_hours:.2f}"}
         return print_plan(config, inputs, facts, config.out)
@@ -26,13 +27,13 @@ def main(argv: Sequence[str]) -> None:
 def _measure(config: RewardBenchConfig) -> None:
     """Everything that is missing of a run, then the report. Raises what rewards and trackers raise."""
     from mpr.core.checkpoints import refuse_unfinished, weights_digest
-    from mpr.core.processes import cpu_threads
     from mpr.core.runs import RunFolder, write_atomic
     from mpr.reward.trackers import reward_tracker_inputs
     from rl.reward_bench import pictures, report, scores
     from rl.reward_bench.figures import RewardBenchRow
+    from rl.reward_bench.models import chosen_rewards, class_of
 
-    names, left_out = scores.chosen_rewards(config)
+    names, left_out = chosen_rewards(config)
     learnt = None
     if config.finetune is not None:
         from rl.reward_bench.learnt import LearntValue  # the learner's libraries: scoring does without
@@ -43,11 +44,11 @@ def _measure(config: RewardBenchConfig) -> None:
     if config.predictor is not None:
         refuse_unfinished(config.predictor, "mpr train")
         settings["weights"] = weights_digest(config.predictor)
-    run = RunFolder(config.out, "bench rewards", settings, ("out", "finetune"))
+    settings["representations_weights"] = [weights_digest(one) for one in config.representations]
+    run = RunFolder(config.out, "bench rewards", settings, BENCH_FREE_KEYS)
     run.reopen()
-    with cpu_threads(1):
-        scores.record_all(config)
-        scores.score_all(config, run, names)
+    scores.record_all(config)
+    scores.score_all(config, run, names)
     left_out |= report.refusals(run.metrics(RewardBenchRow))
     names = [name for name in names if name not in left_out]
     scores.measure_costs(config, run, names)
@@ -58,6 +59,9 @@ def _measure(config: RewardBenchConfig) -> None:
     pictures.draw_demonstrations(run.path / pictures.DEMONSTRATIONS, rows, names)
     pictures.draw_success_and_miss(run.path / pictures.ALONG, config, rows, names, learnt)
     shown = f"![reward over demonstrations]({pictures.DEMONSTRATIONS})\n\n![a success and a miss]({pictures.ALONG})"
+    if any(class_of(name).compares for name in names):
+        pictures.draw_goals(run.path / pictures.GOALS, config)
+        shown += f"\n\n![goals]({pictures.GOALS})"
     text = report.bench_table(config, figures, left_out, shown)
     write_atomic(run.path / "table.md", text)
     run.finish(report.bench_summary(figures, left_out))

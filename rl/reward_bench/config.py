@@ -15,7 +15,7 @@ from rl.environments.kitchen.config import CYCLES
 from rl.environments.kitchen.tasks import KITCHEN_TASKS, check_expert
 from rl.environments.starts import SELECTION
 
-NULL_MODELS = ("any_motion", "wrong_direction", "mean_motion")  # always there, so far as there is what they are made of
+NULL_MODELS = ("any_motion", "wrong_direction", "mean_motion")  # of all, so far as there is what they are made of
 PICTURED = "dense"  # stands beside every reward in the pictures (the paper's Fig. 3)
 
 
@@ -47,6 +47,7 @@ BENCH_PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"episodes": 50},  # as many successful demonstrations as its Fig. 3 shows
 }
 SITUATION_S, REWARD_S, RECORDED_S = 3.0, 0.4, 1.5  # core-seconds: to show and track an episode, score it, record one
+BENCH_FREE_KEYS = ("out", "finetune", "workers")  # may differ when a run is resumed
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class RewardBenchConfig:
     episodes: int = 12  # of each situation
     seed: int = SELECTION  # of the first episode; 500,000 and up are for choosing, 700,000 and up for reports, once
     view: str = "development"  # a camera's name, or `development` or `all`: episode by episode through those
+    workers: int = 1  # processes that record and score; what a reward costs is measured one after another all the same
     out: Path = Path("runs/bench_rewards")  # run folder
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class RewardBenchConfig:
         REWARD_TRACKERS.check(self.tracker)
         if self.view not in CYCLES and self.view not in VIEWS:
             check_view(self.view)
-        check_ranges(self, {"episodes": Range(2), "seed": Range(0)})
+        check_ranges(self, {"episodes": Range(2), "seed": Range(0), "workers": Range(1)})
 
     @property
     def other_task(self) -> str:
@@ -95,6 +97,7 @@ class RewardBenchConfig:
     def core_hours(self) -> float:
         """About how long it takes, for the number of rewards that are asked for."""
         rewards = len(set(self.rewards) | set(NULL_MODELS) | {PICTURED}) if self.rewards else len(REWARDS.names())
+        own_nulls = 4 * len(self.representations)
         recorded = len({(self.task_of(name), s.kind) for name, s in SITUATIONS.items()})
-        each = recorded * RECORDED_S + len(SITUATIONS) * (SITUATION_S + rewards * REWARD_S)
+        each = recorded * RECORDED_S + len(SITUATIONS) * (SITUATION_S + (rewards + own_nulls) * REWARD_S)
         return (self.episodes * each + 15 * rewards) / 3600

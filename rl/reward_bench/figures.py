@@ -33,8 +33,8 @@ from mpr.core.report.intervals import (
 )
 from mpr.core.runs import Logged
 from mpr.pretraining.value_order import value_order_correlation
-from mpr.reward.registry import REWARDS, reward_class
 from rl.reward_bench.config import NULL_MODELS, RANKED, SITUATIONS
+from rl.reward_bench.models import class_of
 
 MAGNITUDE = "any_motion"  # its pay is the share of object points that moved
 AT_REST = ("miss", "still")  # situations in which nothing is to move: pay a step, not of what moved
@@ -80,7 +80,9 @@ class RewardFigures:
     voc_closing: Interval  # the same over closings: who can say that things get worse is below 0
     ranking: Interval
     latency_s: Interval  # seconds a step
+    cpu_s: Interval  # of them of the processor, one thread: less where other work was in the way
     memory_gb: float  # of the process that scored, at most
+    of_what_moved: bool  # whether it never pays more than what moved, nor less than nothing: as NULL_MODELS do
 
 
 def paid_by(rows: Sequence[Mapping[str, Any]], reward: str, situation: str) -> list[Paid]:
@@ -99,7 +101,7 @@ def paid_by(rows: Sequence[Mapping[str, Any]], reward: str, situation: str) -> l
                 f"{situation}, episode {number}: {reward} has {len(row['scores'])} steps and {MAGNITUDE}, which tells "
                 f"what moved, {len(shares.get(number, ()))}: the rows are damaged, choose another --out"
             )
-    neutral = reward_class(reward).neutral if reward in REWARDS.names() else 0.0  # a null model of a kind of its own
+    neutral = class_of(reward).neutral
     return [
         Paid(
             np.array(row["scores"], float) - neutral,
@@ -127,7 +129,9 @@ def figures_of(rows: Sequence[Mapping[str, Any]], reward: str, of_states: bool) 
         voc(paid["closing"], of_states),
         ranking(paid, of_states),
         mean(cost.get("latency_s", [])),
+        mean(cost.get("cpu_s", [])),
         float(cost.get("memory_gb", np.nan)),
+        bounds == UNIT_RANGE,
     )
 
 
@@ -170,9 +174,20 @@ def _right(better: Paid, worse: Paid, of_states: bool) -> float:
     return 0.5 if abs(a - b) < 1e-6 else float(a > b)
 
 
-def best_null(figures: Mapping[str, RewardFigures], reward: str, what: str) -> tuple[str, Interval]:
-    """The null model, another than the reward, whose `direction` or `ranking` is highest, and that."""
-    nulls = {name: getattr(figures[name], what) for name in NULL_MODELS if name in figures and name != reward}
+def comparable_nulls(figures: Mapping[str, RewardFigures], reward: str, what: str) -> list[str]:
+    """The null models whose `direction` or `ranking` says something about a reward's; itself is none.
+
+    Pay is compared on one scale: a share of what moved with NULL_MODELS, another one with the reward's own null models
+    alone. Orders have no scale.
+    """
+    of_all = [name for name in NULL_MODELS if name in figures and name != reward]
+    own = [name for name in figures if name.startswith(f"{reward}:")]
+    return [*of_all, *own] if what == "ranking" or figures[reward].of_what_moved else own
+
+
+def best_of(figures: Mapping[str, RewardFigures], names: Sequence[str], what: str) -> tuple[str, Interval]:
+    """Of rows by name the one whose `direction` or `ranking` is highest, and that; a name of "" where none has one."""
+    nulls = {name: getattr(figures[name], what) for name in names}
     nulls = {name: one for name, one in nulls.items() if not np.isnan(one.value)}
     if not nulls:
         return "", Interval(np.nan, np.nan, np.nan, 0)
@@ -183,7 +198,9 @@ def best_null(figures: Mapping[str, RewardFigures], reward: str, what: str) -> t
 def against_null(own: Interval, null: tuple[str, Interval]) -> str:
     """In words how a figure stands beside the best null model's."""
     name, other = null
-    if not name or np.isnan(own.value):
+    if not name:
+        return "not compared, for no null model is paid on its scale"
+    if np.isnan(own.value):
         return "not decided"
     if own.above(other):
         return f"better than every null model (best: {name}, {other})"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -99,17 +100,11 @@ def with_pause(task: Task, episode: Episode, steps: int = PAUSE) -> Episode:
 
 
 class Showing:
-    """One OpenGL renderer for all situations and views of one task. A context manager."""
+    """One OpenGL renderer for all situations and views of one task."""
 
     def __init__(self, task: Task, tracker: str) -> None:
         self.task, self.tracker = task, tracker
         self.images = KitchenImages(task, ("front",), CROP_SIZE)
-
-    def __enter__(self) -> Showing:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.images.close()
 
     @contextmanager
     def clip(self, situation: str, episode: Episode, view: str) -> Iterator[TrackedClip]:
@@ -140,6 +135,12 @@ class Showing:
             left = camera.width - 1 - (crop.left + crop.size)
             return dataclasses.replace(camera, mirrored=not camera.mirrored), dataclasses.replace(crop, left=left)
         return camera, crop
+
+
+@lru_cache(maxsize=2)
+def showing(task: Task, tracker: str) -> Showing:
+    """Kept in a process as long as it lasts: to open a renderer takes about as long as to show an episode."""
+    return Showing(task, tracker)
 
 
 def knocked(camera: CameraPath) -> CameraPath:

@@ -26,14 +26,15 @@ GOAL_START = max(starts.stop for starts in SEEDS_BY_ROLE.values())  # the first 
 _SWING = 30  # steps of the plan whose last pose the arm is in
 
 
-@lru_cache(maxsize=8)  # compiling the kitchen takes seconds, and every run of an experiment asks
-def kitchen_goal_image(task: Task, travel: float, view: str) -> NDArray[np.uint8]:
+@lru_cache(maxsize=32)  # compiling the kitchen takes seconds, and every run of an experiment asks
+def kitchen_goal_image(task: Task, travel: float, view: str, start: int = GOAL_START) -> NDArray[np.uint8]:
     """The door at `travel` (radians, metres), uint8 RGB [256, 256, 3], in the square that its episodes are seen in.
 
-    Raises UserError for a view that does not exist, and NoGL.
+    `start`: where the robot stands, one that no episode plays. Raises UserError for a view that does not exist, and
+    NoGL.
     """
     with closing(KitchenEnvironment(task)) as environment, KitchenImages(task, (view,), CROP_SIZE) as images:
-        environment.reset(seed=GOAL_START)
+        environment.reset(seed=start)
         qpos = environment.data.qpos.copy()
         if task.grasp is not None:
             qpos[ARM] = Plan(environment).reach().grip().swing(travel, _SWING).q
