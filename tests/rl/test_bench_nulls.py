@@ -106,7 +106,8 @@ def test_null_models_see_the_episode_but_not_what_the_reward_has_learned(
 def test_the_goal_is_the_door_as_the_openings_leave_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(goal_image, "kitchen_goal_image", lambda *given: asked.append(given) or np.zeros(1))
-    models.goal_of("slide", "front"), models.goal_of("slide", "front", other=True)
+    for other in (False, True):
+        models.goal_of("slide", "front", other)
     assert asked == [(SLIDE, SLIDE.opened, "front"), (SLIDE, SLIDE.opened, "left", goal_image.GOAL_START + 1)]
     monkeypatch.undo()
     goal, other = models.goal_of("microwave", "front"), models.goal_of("microwave", "front", other=True)
