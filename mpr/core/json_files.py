@@ -13,7 +13,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, Union, get_args, get_origin, is_typeddict
+
+from mpr.core.annotations import annotated_types
 
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null"}
 
@@ -71,7 +73,7 @@ def _fits(value: Any, kind: Any, at: str) -> bool:
 
 def _check_keys(value: Any, kind: Any, at: str) -> None:
     _object(value, at)
-    hints = get_type_hints(kind)
+    hints = annotated_types(kind)
     if dataclasses.is_dataclass(kind):
         bare = (dataclasses.MISSING, dataclasses.MISSING)
         needed = {f.name for f in dataclasses.fields(kind) if (f.default, f.default_factory) == bare}
