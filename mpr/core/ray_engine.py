@@ -16,6 +16,10 @@ from mpr.core.errors import UserError, in_brief
 from mpr.core.processes import ONE_THREAD, WORKER_KILLED, defaults, one_thread
 
 STARTS = 3  # tries: Ray waits half a minute for its parts, which a busy machine may not have ready
+_SETTINGS = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's default to come: it warns until it is set
+    "RAY_worker_niceness": "0",  # Ray's 15 leaves a worker a thirtieth of a core beside other work
+}
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 
@@ -101,8 +105,7 @@ def _start(address: str | None, workers: int) -> None:
         return
     for left in reversed(range(STARTS)):
         try:
-            # The last is Ray's default to come: it warns until it is set.
-            with defaults(**ONE_THREAD, RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0"):
+            with defaults(**ONE_THREAD, **_SETTINGS):
                 ray.init(num_cpus=workers, include_dashboard=False, **quiet)
             return
         except Exception as error:  # Ray raises all kinds of them, bare ones too

@@ -47,6 +47,10 @@ def linger(folder: str) -> None:
     time.sleep(250)
 
 
+def niceness(_: int) -> int:
+    return os.nice(0)
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
@@ -115,6 +119,11 @@ def test_ray_leaves_the_process_that_calls_it_as_it_was():
 def test_ray_that_does_not_start_is_named_in_one_line():
     (said,) = apart(changed_by_ray, False)
     assert said.startswith("Ray does not start on this machine (The node timed out. It may be)")
+
+
+@each_engine
+def test_a_worker_gives_way_to_others_no_more_than_the_command_that_started_it(engine):
+    assert apart(all_mapped, niceness, [1, 2], engine) == [os.nice(0)] * 2
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:door"])
