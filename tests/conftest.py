@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 
 from tests.fake_franky import World, module
-from tests.process_state import MOST_GB, Memory, as_found, let_go, memory_gb, peak_gb
+from tests.process_state import MOST_GB, Memory, as_found, peak_gb
 from tracking.simulator.gl import INSTRUCTION
 
 # One thread a test process, and for the commands they start: small products on as many threads as cores, in as many
@@ -95,8 +95,8 @@ def process_as_found_by_the_file() -> Iterator[None]:
     """So do the fixtures that a file's tests share, and memory does not grow from file to file."""
     with as_found():
         yield
-    let_go()
-    if (held := memory_gb()) > MOST_GB:
+    MEMORY.let_go()
+    if (held := MEMORY.left_gb) > MOST_GB:
         pytest.fail(f"this process holds {held:.2f} GB after these tests, {MOST_GB:g} at most", pytrace=False)
 
 

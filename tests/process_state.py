@@ -143,10 +143,13 @@ class Memory:
     def __init__(self) -> None:
         self.left_gb = 0.0  # when it last let go
 
+    def let_go(self) -> None:
+        let_go()
+        self.left_gb = memory_gb()
+
     def let_go_if_grown(self) -> None:
         if memory_gb() > max(HIGH_GB, self.left_gb + MORE_GB):
-            let_go()
-            self.left_gb = memory_gb()
+            self.let_go()
 
 
 def memory_gb() -> float:
