@@ -17,9 +17,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 
-from mpr.core.annotations import annotated_types
 from mpr.core.errors import UserError
 from mpr.core.items import split_items
+from mpr.core.type_hints import resolved_hints
 
 RENAMED_OPTIONS = {  # option of before -> what is said now; for commands that have the second and not the first
     "alpha": "residual_scale",
@@ -47,7 +47,7 @@ def options(config_class: type) -> dict[str, Any]:
     """Key -> type of what may be said of a config: its fields; with a dot, those of dataclasses among them."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config_class):
-        found[field.name] = hint = annotated_types(config_class)[field.name]
+        found[field.name] = hint = resolved_hints(config_class)[field.name]
         if dataclasses.is_dataclass(hint):
             found |= {f"{field.name}.{inner}": kind for inner, kind in options(hint).items()}  # type: ignore[arg-type]
     return found
@@ -183,7 +183,7 @@ def fields_of(key: str, said: Said, config_class: type) -> dict[str, Any]:
             raise ValueError("a mapping of keys to values is needed")
     except ValueError as error:
         raise UserError(f"{key} {_shown(said)}: {error}") from error
-    hints = {field.name: annotated_types(config_class)[field.name] for field in dataclasses.fields(config_class)}
+    hints = {field.name: resolved_hints(config_class)[field.name] for field in dataclasses.fields(config_class)}
     before = f"{key}." if key else ""
     if unknown := [name for name in said if name not in hints]:
         full = {f"{before}{name}": kind for name, kind in hints.items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, is_typeddict
 
-from mpr.core.annotations import annotated_types
+from mpr.core.type_hints import resolved_hints
 
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null"}
 
@@ -73,7 +73,7 @@ def _fits(value: Any, kind: Any, at: str) -> bool:
 
 def _check_keys(value: Any, kind: Any, at: str) -> None:
     _object(value, at)
-    hints = annotated_types(kind)
+    hints = resolved_hints(kind)
     if dataclasses.is_dataclass(kind):
         bare = (dataclasses.MISSING, dataclasses.MISSING)
         needed = {f.name for f in dataclasses.fields(kind) if (f.default, f.default_factory) == bare}

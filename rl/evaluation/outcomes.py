@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mpr.core.errors import UserError
 from mpr.core.report.intervals import Interval, difference_over_runs, mean, mean_over_runs, success_rate
 from rl.environments.practice import TRAVELS, PracticeEnvironment
 from rl.evaluation.config import BASE_NAME
@@ -77,9 +78,14 @@ def successes(
 ) -> NDArray[np.float64]:
     """1 or 0 (or what else is measured) for each of N `seeds`, in their order: [N].
 
-    Raises KeyError where an episode is missing.
+    Raises UserError where an episode is missing.
     """
     found = {row["seed"]: measure_of(row, measure) for row in rows if row["policy"] == policy}
+    if missing := [seed for seed in seeds if seed not in found]:
+        raise UserError(
+            f"{policy}: {len(missing)} of {len(seeds)} episodes are missing, the first of seed {missing[0]}: evaluate "
+            "again (episodes that are there are kept)"
+        )
     return np.array([found[seed] for seed in seeds])
 
 

@@ -25,7 +25,7 @@ from rl.evaluation.config import BASE_NAME
 from rl.evaluation.curves import successful
 
 EPISODES_A_BLOCK = 20
-MOST_PLANNED = 100_000  # and episodes: a plan of more is a damaged one
+MOST_PLANNED = 100_000  # runs a variant, and episodes a run: more is no plan but a damaged file
 EARLY_EPISODES = 40  # in which a fair learner is not below its base policy by more than 0.05
 Practised = Sequence[NDArray[np.float64]]  # success [episodes] of each run
 

@@ -47,13 +47,16 @@ class RewardBenchRow(Logged, total=False):
 
     situation: str
     number: int
+    task: str
+    view: str
     reward: str
     travel: tuple[float, float]  # at the begin and at the end: rad or m
     scores: list[float]  # of each step
     refused: str  # instead: why there are none
     last: bool
     cost: str
-    latency_s: list[float]
+    latency_s: list[float]  # a step of each episode, and
+    cpu_s: list[float]  # of that the processor's
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ def test_rows_of_a_calibration_that_are_whole_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "odd",
     [{"scores": "x"}, {"scores": [None]}, {"number": []}, {"travel": [1.0]}, {"travel": 0.5}, {"situation": {}},
-     {"reward": 3}, {"scores": [float("nan")] * 2}, {"latency_s": 0.1}, {"last": "x"}],
+     {"reward": 3}, {"scores": [float("nan")] * 2}, {"latency_s": 0.1},
+     {"cpu_s": ["x"]}, {"view": 3}, {"task": None}, {"last": "x"}],
 )  # fmt: skip
 def test_a_row_of_the_rewards_bench_that_holds_something_else_is_refused(odd: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(json.dumps({**SCORED, "reward": "motion", **odd}) + "\n")

@@ -113,7 +113,7 @@ def test_gains_are_paired_by_seed_and_shown_with_intervals():
     assert both.success == mean_over_runs(won) and both.gain == difference_over_runs(won, easy[None])
     text = "\n".join(comparison_table(made, {"one": ["a"], "both": ["a", "b"]}))
     assert "| base | 0.40 [0.31, 0.50] |" in text and "| both | 0.25 [" in text and "0.50, 0.00" in text
-    with pytest.raises(KeyError):
+    with pytest.raises(UserError, match="a: 1 of 100 episodes are missing, the first of seed 7"):
         compare_policies([row for row in made if row["policy"] != "a" or row["seed"] != 7], ["a"])
 
 

@@ -9,6 +9,6 @@ from typing import Any, get_type_hints
 
 
 @cache
-def annotated_types(kind: type) -> Mapping[str, Any]:
+def resolved_hints(kind: type) -> Mapping[str, Any]:
     """Name -> type of what a class annotates, that of its bases included."""
     return MappingProxyType(get_type_hints(kind))
