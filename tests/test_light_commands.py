@@ -39,7 +39,7 @@ VERBS = {  # and a value that each refuses
     "experiment base": "--settings size=huge",
     "experiment practice": "--variants none_such",
     "experiment direction": "--rows none_such",
-    "experiment reach": "--variants none_such",
+    "experiment reach": "--further nowhere.yaml",
     "experiment calibration": "--parts none_such",
     "experiment learner": "--changes none_such=1",
     "experiment ceiling": "--env kitchen:none_such",

@@ -10,7 +10,7 @@ from mpr.core.errors import UserError
 EXPERIMENTS = {
     "direction": ("rl.experiments.direction:main", "does the reward know which way the door goes?"),
     "base": ("rl.experiments.base:main", "how many demonstrations make a base policy worth improving"),
-    "reach": ("rl.experiments.reach:main", "does the motion reward teach a robot? five rewards, doors ajar"),
+    "reach": ("rl.experiments.reach:main", "does the motion reward teach a robot what nobody showed it?"),
     "practice": ("rl.experiments.practice:main", "rewards, and parts of the method, beside the base policy"),
     "calibration": ("rl.experiments.calibration:main", "is there a goal beyond what is shown that practice can reach?"),
     "learner": ("rl.experiments.learner:main", "which changes to the learner are fair to every reward"),

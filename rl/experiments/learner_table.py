@@ -23,6 +23,7 @@ from mpr.core.runs import read_lines, read_row, write_atomic
 from rl.environments.kitchen.tasks import KITCHEN_TASKS
 from rl.evaluation.config import BASE_NAME
 from rl.evaluation.curves import successful
+from rl.experiments.practice import variant_words
 
 EPISODES_A_BLOCK = 20
 MOST_PLANNED = 100_000  # runs a variant, and episodes a run: more is no plan but a damaged file
@@ -80,8 +81,8 @@ def write_learner_table(folder: Path) -> dict[str, Any]:
 
 
 def _runs(folder: Path, variant: str) -> list[NDArray[np.float64]]:
-    name = re.sub("[^a-z0-9_.=-]+", ",", variant)
-    files = sorted(file for file in folder.glob("practice_*.jsonl") if re.fullmatch(_named(name), file.name))
+    named = _named(variant_words(variant))
+    files = sorted(file for file in folder.glob("practice_*.jsonl") if re.fullmatch(named, file.name))
     return [successful(read_lines(file)) for file in files]
 
 

@@ -20,7 +20,7 @@ from rl.environments.setting import ZERO, Rules, names
 from rl.environments.starts import SELECTION
 from rl.residual.config import NO_DEMONSTRATIONS, FinetuneConfig
 
-SHARED = ("base", "demos", "num_demos", "predictor", "view", *names(Rules))  # by all runs
+SHARED = ("base", "demos", "num_demos", "predictor", "representation", "view", *names(Rules))  # by all runs
 PRACTICE_FREE_KEYS = ("out", "workers", "engine", "videos")  # may differ when an experiment is resumed
 PRACTICE_PRESETS: dict[str, dict[str, Any]] = {
     "check": {"seeds": 1, "practice_episodes": 5, "episodes": 5, "videos": 0},
@@ -46,6 +46,7 @@ class PracticeConfig(Rules):
     variants: list[str] = field(default_factory=lambda: ["none", "paper_sparse", "dense"])
     against: str = ""  # a variant that the others are compared with too
     predictor: Path | None = None  # run folder of `mpr train`, for reward motion
+    representation: Path | None = None  # run folder of `mpr pretrain`, for vip, vip_difference or time_rewarder
     view: str = "front"  # camera of rewards that see
     residual_scale: float | None = None  # of variants that name no other; null: that of `mpr finetune`
     seeds: int = 3  # training runs a variant: seeds 0, 1, ..
@@ -71,7 +72,7 @@ class PracticeConfig(Rules):
             raise UserError(f"--against {self.against}: it is one of the variants, {', '.join(self.variants)}")
 
     def folder(self, variant: str, seed: int) -> Path:
-        return self.out / "runs" / f"{re.sub('[^a-z0-9_.=-]+', ',', variant)}_seed_{seed}"
+        return self.out / "runs" / f"{variant_words(variant)}_seed_{seed}"
 
     def run_of(self, variant: str, seed: int) -> FinetuneConfig:
         """The finetuning run of a variant and training seed. Raises UserError naming a setting that does not exist."""
@@ -89,23 +90,23 @@ class PracticeConfig(Rules):
         return dataclasses.replace(run, **mine)
 
 
+def variant_words(variant: str) -> str:
+    """A variant as names of folders and files have it."""
+    return re.sub("[^a-z0-9_.=-]+", ",", variant)
+
+
 def main(argv: Sequence[str]) -> None:
-    """Entry of `mpr experiment practice`: practises, evaluates and reports."""
-    experiment(
-        *parse_config(PracticeConfig, argv, "mpr experiment practice", PRACTICE_PRESETS, {"env": "task"}), "practice"
-    )
-
-
-def experiment(config: PracticeConfig, dry_run: bool, name: str) -> None:
-    """Practise, evaluate and report what is missing of the experiment of that name."""
+    """Entry of `mpr experiment practice`: practises, evaluates and reports what is missing."""
+    config, dry_run = parse_config(PracticeConfig, argv, "mpr experiment practice", PRACTICE_PRESETS, {"env": "task"})
     units = [config.run_of(variant, seed) for seed in range(config.seeds) for variant in config.variants]
     if dry_run:
         seconds = len(units) * config.practice_episodes * PRACTICE_S + (1 + len(units)) * config.episodes * EVALUATION_S
         facts = {"runs": len(units), "evaluated policies": 1 + len(units), "core-hours, about": f"{seconds / 3600:.1f}"}
         inputs = {"base": config.base} if config.base != ZERO else {}
         inputs |= {"demos": config.demos} if any(unit.demonstrated for unit in units) else {}
-        inputs |= {"predictor": config.predictor} if config.predictor else {}
+        given = {"predictor": config.predictor, "representation": config.representation}
+        inputs |= {name: path for name, path in given.items() if path}
         return print_plan(config, inputs, facts, config.out)
     from rl.experiments.practice_runs import practise
 
-    practise(config, units, name)
+    practise(config, units)

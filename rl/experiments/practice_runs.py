@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -23,15 +24,16 @@ from rl.residual.rewards import find_reward
 from rl.residual.train import find_demonstrations, finetune
 
 
-def practise(config: PracticeConfig, units: Sequence[FinetuneConfig], name: str) -> None:
+def practise(config: PracticeConfig, units: Sequence[FinetuneConfig]) -> None:
     """Make what is missing of an experiment's runs, evaluate and report them."""
     practised = all((folder / "summary.json").exists() for folder in (config.out, *(unit.out for unit in units)))
     if not practised:  # else it is reported once more, which renders nothing
         check_runs(units[: len(config.variants)])  # one of each variant: refused now, not after the folder is made
     made_of = {"base_weights": base_digest(config.base)}
-    run = RunFolder(config.out, f"experiment {name}", as_dict(config) | made_of, PRACTICE_FREE_KEYS)
+    run = RunFolder(config.out, "experiment practice", as_dict(config) | made_of, PRACTICE_FREE_KEYS)
     todo = [] if practised else units
-    for _ in tqdm(mapped(finetune, todo, config.workers, engine=config.engine), total=len(todo), desc=name, unit="run"):
+    ended = mapped(finetune, todo, config.workers, engine=config.engine)
+    for _ in tqdm(ended, total=len(todo), desc="practice", unit="run"):
         pass
     evaluated = evaluate(evaluation(config))
     _report(config, run, evaluated)
@@ -47,12 +49,12 @@ def check_runs(units: Sequence[FinetuneConfig]) -> None:
                 base_statistics(environment)
 
 
-def evaluation(config: PracticeConfig) -> EvaluateConfig:
-    """Every final policy and the base, on the same seeds."""
-    runs = tuple(config.folder(variant, seed) for variant in config.variants for seed in range(config.seeds))
-    same = {name: getattr(config, name) for name in ("base", "episodes", "seed", "videos", "workers")}
-    where = f"kitchen:{config.task}"
-    return EvaluateConfig(where, **same, **rules_of(config), residuals=runs, out=config.out / "evaluation")
+def evaluation(config: PracticeConfig, runs: Sequence[Path] = (), **changes: int) -> EvaluateConfig:
+    """Every final policy (or those of `runs`) and the base, on the same seeds; `changes`: to videos and workers."""
+    every = [config.folder(variant, seed) for variant in config.variants for seed in range(config.seeds)]
+    same = {name: getattr(config, name) for name in ("base", "episodes", "seed", "videos", "workers")} | changes
+    where, residuals = f"kitchen:{config.task}", tuple(runs or every)
+    return EvaluateConfig(where, **same, **rules_of(config), residuals=residuals, out=config.out / "evaluation")
 
 
 def _report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> None:

@@ -25,7 +25,6 @@ from rl.experiments.base import BaseConfig
 from rl.experiments.base_rule import first_in_band
 from rl.experiments.practice import PracticeConfig
 from rl.experiments.practice_runs import evaluation
-from rl.experiments.reach import ReachConfig
 from rl.residual.checkpoint import save_residual_checkpoint
 from rl.residual.config import FinetuneConfig
 from tests.toy_reach import learner, wrapped
@@ -184,16 +183,19 @@ def test_a_variant_is_a_reward_and_what_differs():
         PracticeConfig(variants=["dense", "dense  utd=4"])
 
 
-def test_reach_is_five_rewards_and_nothing_else_that_differs():
-    config = ReachConfig(predictor=Path("p"))
+def test_variants_are_rewards_and_nothing_else_that_differs():
+    rewards = ["motion", "none", "any_motion", "dense", "paper_sparse"]
+    config = PracticeConfig(predictor=Path("p"), ajar=True, variants=[*rewards, "motion tracker=lucas_kanade"])
     runs = [replace(config.run_of(arm, 1), reward="none", tracker="exact", out=Path()) for arm in config.variants]
     assert all(run == runs[0] for run in runs) and runs[0].ajar and runs[0].predictor == Path("p")
-    assert {arm.split()[0] for arm in config.variants} == {"motion", "none", "any_motion", "dense", "paper_sparse"}
     assert config.run_of("motion tracker=lucas_kanade", 0).tracker == "lucas_kanade"
     with pytest.raises(UserError, match="needs --predictor"):
-        ReachConfig()
+        PracticeConfig(variants=["motion"])
     with pytest.raises(UserError, match="one of the variants"):
         PracticeConfig(against="motion")
+    with pytest.raises(UserError, match="needs --representation"):
+        PracticeConfig(variants=["vip"])
+    assert PracticeConfig(variants=["vip"], representation=Path("v")).run_of("vip", 0).representation == Path("v")
 
 
 def test_seeds_of_practice_and_evaluation_are_kept_apart():

@@ -24,13 +24,13 @@ from rl.data.demonstrations import demonstration_folder, load_demonstration, sav
 from rl.environments.kitchen.tasks import find_task
 from rl.environments.kitchen.tracked import tracked_from
 from rl.environments.setting import RewardView, Setting
-from rl.experiments.reach import VARIANTS
 from rl.residual.rewards import find_reward, rewards_of_signal
 from tests.apart import apart
 from tests.process_state import let_go
 from tracking.motion.points import Transition
 
 TASK, STEPS = "slide", 30
+VARIANTS = ("motion", "motion tracker=lucas_kanade", "none", "any_motion", "dense", "paper_sparse")
 SETTING = Setting(f"kitchen:{TASK}")
 pytestmark = [pytest.mark.gl, pytest.mark.usefixtures("short_episodes")]
 
@@ -199,28 +199,28 @@ def test_a_tracker_without_weights_is_refused_before_the_first_step(
         tracked_from(find_task(TASK), "front", "cotracker3_offline")
 
 
-def test_reach_goes_from_six_variants_to_a_table(
+def test_practice_goes_from_six_variants_to_a_table(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = reach(home, tmp_path / "reach")
+    asked = experiment(home, tmp_path / "practice")
     assert main([*asked, "--workers", "1"]) == 0
     printed = capsys.readouterr().out
-    table = (tmp_path / "reach" / "table.md").read_text()
+    table = (tmp_path / "practice" / "table.md").read_text()
     for variant in VARIANTS:
         assert f"| `{variant}` |" in table or f"| {variant} |" in table
     assert all("| variant | success minus that of `none` |" in text for text in (table, printed))
-    runs = sorted(file.parent.name for file in (tmp_path / "reach" / "runs").glob("*/summary.json"))
-    assert len(runs) == 6 and (tmp_path / "reach" / "page.html").stat().st_size > 0
-    rows = (tmp_path / "reach" / "evaluation" / "metrics.jsonl").read_bytes()
+    runs = sorted(file.parent.name for file in (tmp_path / "practice" / "runs").glob("*/summary.json"))
+    assert len(runs) == 6 and (tmp_path / "practice" / "page.html").stat().st_size > 0
+    rows = (tmp_path / "practice" / "evaluation" / "metrics.jsonl").read_bytes()
     assert main([*asked, "--workers", "1"]) == 0
-    assert (tmp_path / "reach" / "evaluation" / "metrics.jsonl").read_bytes() == rows, "nothing is done twice"
+    assert (tmp_path / "practice" / "evaluation" / "metrics.jsonl").read_bytes() == rows, "nothing is done twice"
 
 
 @pytest.mark.slow
 def test_ray_makes_the_runs_that_local_processes_make(home: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)  # folders as a user names them
     for engine in ("local", "ray"):
-        asked = [*reach(home, Path(engine)), "--variants", "[none, any_motion]", "--engine", engine]
+        asked = [*experiment(home, Path(engine)), "--variants", "[none, any_motion]", "--engine", engine]
         assert apart(main, [*asked, "--workers", "2", "--against", ""]) == 0
     files = [sorted(p.relative_to(e) for p in Path(e).glob("runs/*/checkpoints/*/*")) for e in ("local", "ray")]
     assert files[0] == files[1] and files[0]
@@ -228,8 +228,9 @@ def test_ray_makes_the_runs_that_local_processes_make(home: Path, tmp_path: Path
         assert ("local" / file).read_bytes() == ("ray" / file).read_bytes(), file
 
 
-def reach(home: Path, out: Path) -> list[str]:
-    """The experiment in miniature: the demonstrations' doors are shut, so it starts them shut."""
-    asked = ["experiment", "reach", "--task", TASK, "--base", "zero", "--demos", str(home / "demos"), "--ajar", "false"]
+def experiment(home: Path, out: Path) -> list[str]:
+    """`mpr experiment practice` in miniature."""
+    asked = ["experiment", "practice", "--task", TASK, "--base", "zero", "--demos", str(home / "demos")]
+    asked += ["--variants", *VARIANTS, "--against", "none"]
     asked += ["--predictor", str(home / "predictor"), "--seeds", "1", "--practice_episodes", "1", "--episodes", "2"]
     return [*asked, "--settings", "pretrain=2 utd=0.1 batch=8 warmup_steps=0", "--videos", "0", "--out", str(out)]

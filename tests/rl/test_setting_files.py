@@ -17,7 +17,6 @@ from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.tasks import find_task
 from rl.environments.setting import DoorOptions, names
 from rl.experiments.practice import PracticeConfig
-from rl.experiments.reach import ReachConfig
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "configs").glob("setting_*.yaml"))
 EXPERIMENTS = ("base", "practice", "calibration", "ceiling")
@@ -84,10 +83,8 @@ def test_a_residual_scale_is_every_variants_that_names_no_other() -> None:
     assert [config.run_of(variant, 0).residual_scale for variant in config.variants] == [0.2, 0.3]
     assert PracticeConfig().run_of("none", 0).residual_scale == 0.1
     further = [file for file in FILES if file.stem == "setting_further_microwave"]
-    reach, _ = parse_config(
-        ReachConfig, ["--config", str(further[0]), "--variants", "none"], "reach", None, {"env": "task"}
-    )
-    assert (reach.run_of("none", 0).residual_scale, reach.shown_travel) == (0.2, 0.45)
+    of_file, _ = parse_config(PracticeConfig, ["--config", str(further[0])], "practice", None, {"env": "task"})
+    assert (of_file.run_of("none", 0).residual_scale, of_file.shown_travel) == (0.2, 0.45)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

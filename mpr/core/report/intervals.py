@@ -16,7 +16,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.special import betaincinv, stdtrit
+from scipy.special import betaincinv, stdtr, stdtrit
 
 ONE_SIDE = 0.975
 Z = 1.959963984540054  # the normal law's quantile there
@@ -92,6 +92,32 @@ def difference_of_ratios(
     below, above = np.hypot(x.value - x.low, y.high - y.value), np.hypot(x.high - x.value, y.value - y.low)
     value = x.value - y.value
     return Interval(value, float(value - below), float(value + above), min(x.n, y.n))
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A difference with its interval, and the two-sided p of its being 0; NaN where nothing can be said."""
+
+    difference: Interval
+    p: float
+
+
+def pooled_difference(strata: Sequence[tuple[ArrayLike, ArrayLike]]) -> Tested:
+    """The mean over strata (tasks) of mean(ones [R]) - mean(others [Q]), runs of two kinds: Welch's t over all runs.
+
+    Each stratum counts the same however many runs it has, and keeps a variance of its own. One with a side of a single
+    run makes it NaN.
+    """
+    sides = [[np.asarray(side, float) for side in pair] for pair in strata]
+    value = float(np.mean([one.mean() - other.mean() for one, other in sides]))
+    runs = np.array([len(side) for pair in sides for side in pair])
+    if runs.min() < 2:
+        return Tested(Interval(value, NAN, NAN, int(runs.min())), NAN)
+    variances = np.array([side.var(ddof=1) / len(side) for pair in sides for side in pair]) / len(sides) ** 2
+    error, freedom = float(np.sqrt(variances.sum())), _welch(variances, runs - 1.0)
+    half = float(_student(freedom)) * error if error > 0 else NAN  # nothing varies: no figure
+    p = 2 * float(stdtr(freedom, -abs(value) / error)) if error > 0 else NAN
+    return Tested(Interval(value, value - half, value + half, int(runs.min())), p)
 
 
 def quotient_of_ratios(a: tuple[ArrayLike, ArrayLike], b: tuple[ArrayLike, ArrayLike]) -> Interval:
