@@ -59,30 +59,36 @@ class Fit:
         finish: Callable[[], Mapping[str, Any]],
         beside: Callable[[UnitFigures], str] = lambda row: "",
         points: Callable[[UnitFigures], Mapping[str, float]] = _numbers,
+        enough: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Take all `rows`, one a unit from number `done` + 1 on, then write the summary that `finish` gives. Returns
         whether the run is complete: where rows end early, it is not, and the same command goes on another time.
 
         `save(number)` writes the checkpoint after that many units, `beside(row)` says what stands beside the bar,
-        `points(row)` what is drawn on the TensorBoard board.
+        `points(row)` what is drawn on the TensorBoard board. The run is also complete once there is `enough()`, asked
+        before the first row and after each.
         """
         if self.folder is None:
             return done + sum(1 for _ in rows) >= self.total
+        over = done >= self.total or enough()
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(str(self.run / "tensorboard"), purge_step=done + 1)  # no point is drawn twice
         with writer as board, tqdm(total=self.total, initial=done, unit=self.unit, desc=self.name) as bar:
-            for row in rows:
+            for row in rows if not over else ():
                 done += 1
+                over = done >= self.total or enough()
                 self.folder.log(**{self.unit: done, **row})
                 for name, value in points(row).items():
                     board.add_scalar(name, value, done)
-                if done % self.save_every == 0 or done == self.total:
+                if done % self.save_every == 0 or over:
                     board.flush()  # a resumed run draws none of these again
                     save(done)
                 bar.update()
                 bar.set_postfix_str(beside(row), refresh=False)
-        if done < self.total:
+                if over:
+                    break
+        if not over:
             return False
         self.folder.finish(finish())
         return True

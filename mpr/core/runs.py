@@ -140,6 +140,13 @@ class LoggedClip(TypedDict):
     quality: ClipFigures
 
 
+class EvaluatedEpisode(TypedDict, total=False):
+    """An episode played between two of practice, without exploration."""
+
+    seed: int
+    success: bool
+
+
 class Logged(TypedDict, total=False):
     """What a line of metrics.jsonl holds, of whatever command, where it has it."""
 
@@ -160,6 +167,8 @@ class Logged(TypedDict, total=False):
     furthest_travel: float | None
     beyond_shown: float | None
     returned: float | None
+    evaluated_at: int
+    evaluated: list[EvaluatedEpisode]
 
 
 class JsonLine(dict[str, Any]):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from mpr.core.config import parse_config, print_plan
 from rl.environments.kind import is_trained
+from rl.environments.play import BASE_NAME
 from rl.environments.practice import Stopped
 from rl.environments.setting import SAID_TO_DEMOS
-from rl.evaluation.config import BASE_NAME, EvaluateConfig
+from rl.evaluation.config import EvaluateConfig
 
 
 def main(argv: Sequence[str]) -> None:

@@ -23,9 +23,10 @@ from rl.commands.quickstart import QuickstartConfig, quickstart_stages
 from rl.environments.kitchen.tasks import find_task
 from rl.environments.kitchen.tracked import tracked_from
 from rl.environments.kitchen.with_base import kitchen_with_base
-from rl.evaluation.config import BASE_NAME, EvaluateConfig
+from rl.environments.play import BASE_NAME, play_episode
+from rl.evaluation.config import EvaluateConfig
 from rl.evaluation.evaluate import load_residual
-from rl.evaluation.outcomes import ComparedPolicies, compare_policies, comparison_table, play_episode
+from rl.evaluation.outcomes import ComparedPolicies, compare_policies, comparison_table
 from rl.experiments.direction_table import DirectionRaw, direction
 
 RESIDUAL = "practice"  # the residual policy's name: its run folder's

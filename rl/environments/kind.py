@@ -39,6 +39,7 @@ class EnvironmentKind:
     bases: ClassVar[tuple[str, ...]] = ()  # of its own that `--base` may name, beside rl.policies.registry's
     sizes: ClassVar[tuple[int, int] | None] = None  # of observation and action
     filmed: ClassVar[bool] = False  # whether `film` shows anything
+    opens_again: ClassVar[bool] = True  # whether it can be opened a second time, beside one that is open
 
     def check(self, setting: Setting) -> None:
         """Raises UserError for what cannot be, before anything is opened."""

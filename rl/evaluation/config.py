@@ -9,9 +9,9 @@ from mpr.core.device import check_device
 from mpr.core.errors import UserError
 from rl.environments.asked import SettingConfig
 from rl.environments.kind import is_trained
+from rl.environments.play import BASE_NAME
 from rl.environments.starts import SELECTION
 
-BASE_NAME = "base"  # the base policy's name in tables
 EVALUATE_FREE_KEYS = ("out", "videos", "view", "workers")  # may differ when a run is resumed
 
 

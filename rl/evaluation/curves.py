@@ -30,6 +30,13 @@ def successful(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
     return np.array([measure_of(row, "success") for row in rows])
 
 
+def evaluations(rows: Sequence[Mapping[str, Any]], measure: str = "success") -> NDArray[np.float64]:
+    """Those made while practising, of its rows: steps done and mean success (or what else is measured) [K, 2]."""
+    found = [row for row in rows if "evaluated_at" in row]
+    means = [np.mean([measure_of(episode, measure) for episode in row["evaluated"]]) for row in found]
+    return np.array([[row["evaluated_at"] for row in found], means], float).T
+
+
 def running(successes: NDArray) -> NDArray[np.float64]:
     """Mean [N] of the last WINDOW of successes [N] (of those there are, at the beginning)."""
     total = np.concatenate([[0.0], np.cumsum(successes)])

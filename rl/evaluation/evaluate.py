@@ -16,11 +16,12 @@ from mpr.core.processes import cpu_threads, mapped
 from mpr.core.report.page import media_markdown, write_page
 from mpr.core.runs import RunFolder, write_atomic
 from rl.environments.kind import base_digest
+from rl.environments.play import BASE_NAME, Outcome, ResidualActor, play_episode
 from rl.environments.practice import PracticeEnvironment
 from rl.environments.setting import DoorOptions, names
-from rl.evaluation.config import BASE_NAME, EVALUATE_FREE_KEYS, EvaluateConfig
+from rl.evaluation.config import EVALUATE_FREE_KEYS, EvaluateConfig
 from rl.evaluation.curves import draw_curves, practised_successes
-from rl.evaluation.outcomes import Outcome, ResidualActor, compare_policies, comparison_table, play_episode
+from rl.evaluation.outcomes import compare_policies, comparison_table
 from rl.evaluation.returns import compare_returns, return_table
 from rl.evaluation.rows import tells_returns
 from rl.residual.checkpoint import load_residual_policy

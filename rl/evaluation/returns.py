@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mpr.core.report.intervals import Interval, mean
-from rl.evaluation.config import BASE_NAME
+from rl.environments.play import BASE_NAME
 from rl.evaluation.outcomes import of_runs
 
 

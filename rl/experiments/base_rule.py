@@ -13,8 +13,9 @@ from rl.data.demonstrations import check_shown, frame_sizes, load_demonstrations
 from rl.environments.kitchen.images import images_for
 from rl.environments.kitchen.opening import kitchen_opening
 from rl.environments.kitchen.tasks import find_task
+from rl.environments.play import BASE_NAME
 from rl.environments.setting import rules_of
-from rl.evaluation.config import BASE_NAME, EvaluateConfig
+from rl.evaluation.config import EvaluateConfig
 from rl.evaluation.evaluate import evaluate
 from rl.evaluation.outcomes import successes
 from rl.experiments.base import OTHER_SEEDS, BaseConfig

@@ -27,7 +27,7 @@ from rl.environments.kitchen.tasks import check_expert
 from rl.environments.setting import ZERO, Rules, Setting, rules_of
 from rl.environments.starts import SEEDS_BY_ROLE, SELECTION
 from rl.experiments.ceiling import CEILING_S
-from rl.experiments.practice import EVALUATION_S, PRACTICE_S
+from rl.experiments.practice import EVALUATION_S, practice_seconds
 from rl.policies.actor import RESIDUAL_SCALE
 from rl.residual.config import FinetuneConfig
 
@@ -123,7 +123,7 @@ def _plan(config: CalibrationConfig) -> None:
     seconds = episodes * sum(prices[part] for part in config.parts)
     inputs = {"base": config.base} if {*config.parts} - {"expert"} and config.base != ZERO else {}
     if "dense" in config.parts:
-        seconds += len(config.candidates) * config.practice_episodes * PRACTICE_S
+        seconds += sum(practice_seconds(config.run_of(goal)) for goal in config.candidates)
         inputs["demos"] = config.demos
     facts = {"episodes at most": episodes * len(config.parts), "core-hours at most, about": f"{seconds / 3600:.2g}"}
     print_plan(config, inputs, facts, config.out)

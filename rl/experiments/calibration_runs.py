@@ -14,8 +14,8 @@ from mpr.core.processes import cpu_threads
 from mpr.core.runs import RunFolder, write_atomic
 from rl.environments.kind import base_digest
 from rl.environments.kitchen.with_base import kitchen_with_base
+from rl.environments.play import ResidualActor, play_episode
 from rl.environments.setting import DoorOptions, names
-from rl.evaluation.outcomes import ResidualActor, play_episode
 from rl.experiments.calibration import CALIBRATION_FREE_KEYS, CALIBRATION_PARTS, CalibrationConfig
 from rl.experiments.calibration_table import CalibrationRow, calibration_lines, calibration_summary, refused
 from rl.experiments.ceiling_episodes import expert_episode

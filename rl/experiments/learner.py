@@ -20,7 +20,7 @@ from mpr.core.processes import check_engine
 from mpr.reward.registry import reward_class
 from rl.environments.kitchen.tasks import KITCHEN_TASKS
 from rl.environments.starts import SEEDS_BY_ROLE, SELECTION
-from rl.experiments.practice import EVALUATION_S, PRACTICE_S, PracticeConfig
+from rl.experiments.practice import EVALUATION_S, PracticeConfig, practice_seconds
 from rl.policies.registry import is_named
 from rl.residual.config import FinetuneConfig
 
@@ -131,7 +131,7 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse_config(LearnerConfig, argv, "mpr experiment learner", _PRESETS)
     if dry_run:
         units, played = config.units(), len(config.tasks) * config.episodes
-        seconds = len(units) * config.practice_episodes * PRACTICE_S + played * EVALUATION_S
+        seconds = sum(map(practice_seconds, units)) + played * EVALUATION_S
         facts = {"runs": len(units), "core-hours, about": f"{seconds / 3600:.1f}"}
         inputs = {}
         for task in config.tasks:

@@ -21,7 +21,7 @@ from mpr.core.json_files import shortly
 from mpr.core.report.intervals import UNIT_RANGE, Interval, difference_of_ratios, success_rate
 from mpr.core.runs import read_lines, read_row, write_atomic
 from rl.environments.kitchen.tasks import KITCHEN_TASKS
-from rl.evaluation.config import BASE_NAME
+from rl.environments.play import BASE_NAME
 from rl.evaluation.curves import successful
 from rl.experiments.practice import variant_words
 

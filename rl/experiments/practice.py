@@ -30,8 +30,20 @@ PRACTICE_PRESETS: dict[str, dict[str, Any]] = {
         "practice_episodes": 1000,
         "episodes": 100,
     },  # all starts a run has; half of its steps
+    # of the paper's simulation: 300,000 steps of one update each, whichever comes first of the best policy and the last
+    "paper_simulation": {
+        "seeds": 8,
+        "num_demos": 20,
+        "practice_episodes": 8000,
+        "episodes": 20,
+        "variants": ["motion", "none"],
+        "against": "none",
+        "settings": "total_steps=300000 evaluate_every=50000 evaluate_episodes=20 utd=1",
+    },
 }
 PRACTICE_S, EVALUATION_S = 3.3, 0.7  # core-seconds an episode
+STEPS_AN_EPISODE = 90  # of those
+ROLLOUT_SHARE = 0.35  # of that time; the rest is updates, four a step
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,15 @@ class PracticeConfig(Rules):
         return dataclasses.replace(run, **mine)
 
 
+def practice_seconds(run: FinetuneConfig) -> float:
+    """Core-seconds that a run of practice takes, about: rollouts, rewards and updates, and evaluations in between."""
+    steps = run.episodes * STEPS_AN_EPISODE
+    steps = steps if run.total_steps is None else min(steps, run.total_steps)
+    evaluations = steps // run.evaluate_every if run.evaluate_every else 0
+    step_s = PRACTICE_S / STEPS_AN_EPISODE * (ROLLOUT_SHARE + (1 - ROLLOUT_SHARE) * run.utd / FinetuneConfig.utd)
+    return steps * step_s + evaluations * run.evaluate_episodes * EVALUATION_S
+
+
 def variant_words(variant: str) -> str:
     """A variant as names of folders and files have it."""
     return re.sub("[^a-z0-9_.=-]+", ",", variant)
@@ -100,7 +121,7 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse_config(PracticeConfig, argv, "mpr experiment practice", PRACTICE_PRESETS, {"env": "task"})
     units = [config.run_of(variant, seed) for seed in range(config.seeds) for variant in config.variants]
     if dry_run:
-        seconds = len(units) * config.practice_episodes * PRACTICE_S + (1 + len(units)) * config.episodes * EVALUATION_S
+        seconds = sum(map(practice_seconds, units)) + (1 + len(units)) * config.episodes * EVALUATION_S
         facts = {"runs": len(units), "evaluated policies": 1 + len(units), "core-hours, about": f"{seconds / 3600:.1f}"}
         inputs = {"base": config.base} if config.base != ZERO else {}
         inputs |= {"demos": config.demos} if any(unit.demonstrated for unit in units) else {}

@@ -10,11 +10,11 @@ from tqdm import tqdm
 from mpr.core.config import as_dict
 from mpr.core.processes import mapped
 from mpr.core.report.page import media_markdown, write_page
-from mpr.core.runs import RunFolder, write_atomic
+from mpr.core.runs import RunFolder, read_metrics, write_atomic
 from rl.environments.kind import base_digest
 from rl.environments.setting import rules_of
 from rl.evaluation.config import EvaluateConfig
-from rl.evaluation.curves import practised_successes
+from rl.evaluation.curves import evaluations, practised_successes
 from rl.evaluation.evaluate import evaluate
 from rl.experiments.practice import PRACTICE_FREE_KEYS, PracticeConfig
 from rl.experiments.practice_table import PracticeRaw, draw_practice, lines, practice_summary
@@ -64,6 +64,7 @@ def _report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> Non
         rows=evaluated.metrics(),
         variants={variant: [folder.name for folder in some] for variant, some in folders.items()},
         practised={variant: [practised_successes(folder) for folder in some] for variant, some in folders.items()},
+        evaluated={v: [evaluations(read_metrics(folder)) for folder in some] for v, some in folders.items()},
     )
     title = f"# {config.task}: {config.practice_episodes} episodes of practice, {config.seeds} training seeds"
     under = f"{config.episodes} evaluation episodes from seed {config.seed:,}, the same for all; final policies."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from mpr.core.report.intervals import (
 )
 from mpr.core.runs import read_lines, write_atomic
 from mpr.reward.registry import RENAMED_REWARDS
-from rl.evaluation.config import BASE_NAME
-from rl.evaluation.curves import draw_curves, draw_profiles, successful
+from rl.environments.play import BASE_NAME
+from rl.evaluation.curves import draw_curves, draw_profiles, evaluations, successful
 from rl.evaluation.outcomes import compare_policies, comparison_table, contrast, of_runs
 
 _LEVELS = (0.25, 0.5, 0.75, 0.9)  # of success, of the performance profile's columns
@@ -43,6 +43,8 @@ class PracticeRaw:
     rows: Sequence[Mapping[str, Any]]  # of evaluation
     variants: Mapping[str, Sequence[str]]  # the names of each variant's runs
     practised: Mapping[str, Runs]  # success [episodes] while each of its runs practised; none: not known
+    # steps and success [K, 2] of what was evaluated while each practised
+    evaluated: Mapping[str, Runs] = field(default_factory=dict)
 
     @property
     def base(self) -> float:
@@ -63,6 +65,7 @@ def lines(raw: PracticeRaw, against: str = "") -> list[str]:
     return [
         *comparison_table(raw.rows, raw.variants),
         *practice_lines(raw),
+        *evaluated_lines(raw),
         *profile_lines(raw),
         *contrast_lines(raw, against),
     ]
@@ -79,6 +82,21 @@ def practice_lines(raw: PracticeRaw) -> list[str]:
         each = ", ".join(f"{area:.2f}" for area in raw.areas(variant))
         better = probability_of_improvement(raw.rates(variant), [raw.base])
         out.append(f"| {variant} | {mean(raw.areas(variant), UNIT_RANGE)} | {each} | {better} |")
+    return out
+
+
+def evaluated_lines(raw: PracticeRaw) -> list[str]:
+    """The last evaluation while practising, and the best one so far: the best of several is no fair figure, and said
+    to be that (no lines where nothing was evaluated)."""
+    some = {variant: [run for run in runs if len(run)] for variant, runs in raw.evaluated.items()}
+    if not any(some.values()):
+        return []
+    out = ["", "| variant | evaluated after steps | last evaluation | best of all, chosen on the same episodes |"]
+    out.append("|---|---|---|---|")
+    for variant, runs in some.items():
+        last, best = ([run[-1, 1] for run in runs], [run[:, 1].max() for run in runs])
+        steps = f"{max(run[-1, 0] for run in runs):,.0f}" if runs else "–"
+        out.append(f"| {variant} | {steps} | {mean(last, UNIT_RANGE)} | {mean(best, UNIT_RANGE)} |")
     return out
 
 
@@ -115,7 +133,7 @@ def practice_summary(raw: PracticeRaw) -> dict[str, Any]:
     """The same figures, for summary.json."""
 
     def figures(variant: str, names: Sequence[str]) -> dict[str, Any]:
-        found = {
+        found: dict[str, Interval] = {
             "while_practising": mean(raw.areas(variant), UNIT_RANGE),
             "better_than_base": probability_of_improvement(raw.rates(variant), [raw.base]),
         }
@@ -151,10 +169,13 @@ def read_raw(folder: Path) -> PracticeRaw:
         variant = " ".join([RENAMED_REWARDS.get(reward, reward), *settings])
         variants.setdefault(variant, []).append(name)
     files = {variant: [folder / f"practice_{name}.jsonl" for name in names] for variant, names in variants.items()}
-    practised = {
-        variant: [successful(read_lines(file)) for file in some if file.exists()] for variant, some in files.items()
-    }
-    return PracticeRaw(rows, variants, practised)
+    lines_of = {variant: [read_lines(file) for file in some if file.exists()] for variant, some in files.items()}
+    return PracticeRaw(
+        rows,
+        variants,
+        practised={variant: [successful(run) for run in runs] for variant, runs in lines_of.items()},
+        evaluated={variant: [evaluations(run) for run in runs] for variant, runs in lines_of.items()},
+    )
 
 
 def remake(folder: Path, out: Path, against: str = "", title: str = "") -> list[str]:

@@ -25,7 +25,7 @@ from mpr.reward.registry import reward_class
 from rl.environments.kitchen.config import DEMOS_OTHERS, KitchenDemosConfig
 from rl.environments.starts import SEEDS_BY_ROLE
 from rl.experiments.base import STEP_S
-from rl.experiments.practice import EVALUATION_S, PRACTICE_S, PracticeConfig
+from rl.experiments.practice import EVALUATION_S, PracticeConfig, practice_seconds
 from rl.policies.diffusion.config import BcConfig
 from rl.residual.config import MOST_RUNS
 
@@ -200,7 +200,9 @@ def _plan(config: ReachConfig) -> None:
     seconds, runs = 0.0, 0
     for one in config.asked:
         policy, count = config.base(one, config.first_seed), len(one.variants)
-        practice = count * config.practice_episodes * PRACTICE_S + (1 + count) * config.episodes * EVALUATION_S
+        runs_of = config.practice(one, config.first_seed)
+        practice = sum(practice_seconds(runs_of.run_of(variant, config.first_seed)) for variant in one.variants)
+        practice += (1 + count) * config.episodes * EVALUATION_S
         made = config.num_demos * DEMONSTRATION_S + policy.resolved_size.steps * STEP_S[policy.size]
         seconds, runs = seconds + len(one.seeds) * (made + practice), runs + len(one.seeds) * count
     inputs = {name: path for one in config.asked for name, path in _inputs(config, one)}

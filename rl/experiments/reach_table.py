@@ -17,7 +17,7 @@ import numpy as np
 from mpr.core.errors import UserError
 from mpr.core.report.intervals import UNIT_RANGE, Interval, difference_of_ratios, mean
 from mpr.core.runs import read_lines, read_row, write_atomic
-from rl.evaluation.config import BASE_NAME
+from rl.environments.play import BASE_NAME
 from rl.evaluation.curves import draw_curves
 from rl.evaluation.rows import measure_of
 from rl.experiments.learner_table import MOST_PLANNED

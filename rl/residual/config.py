@@ -77,10 +77,15 @@ class FinetuneConfig(SettingConfig):
     signal_share: float | None = None
     # sum: the signal is paid; potential: what it adds to a potential, given back at the end, which only critics see
     shaping: str = "sum"
-    episodes: int = 100  # to practise
+    episodes: int = 100  # to practise, at most
+    # steps of the environment: the episode in which so many are done is the last; null: --episodes alone
+    total_steps: int | None = None
+    # steps of the environment after which the policy is evaluated each time, without exploration; 0: never
+    evaluate_every: int = 0
+    evaluate_episodes: int = 20  # that it plays each time, from start 500,000 on
     # share of half the action range: executed = base + residual_scale * range/2 * residual
     residual_scale: float = RESIDUAL_SCALE
-    seed: int = 0  # weights, sampling, and 1,000 episode seeds of its own
+    seed: int = 0  # weights, sampling, and 1,000 episode seeds of its own, or as many thousands as episodes fill
     pretrain: int = PRETRAIN  # critic updates on demonstrations, where there are any, before the first episode
     utd: float = 4.0  # updates per environment step, made after each episode
     # environment steps before the first update; null: 300, and 5,000 where --base zero and --demos none show nothing
@@ -136,11 +141,14 @@ class FinetuneConfig(SettingConfig):
         if self.compile not in (AUTO, "true", "false"):
             raise UserError(f"--compile {self.compile}: it is {AUTO}, true or false")
         check_device(self.device)
-        if not 0 <= self.seed < MOST_RUNS or self.episodes > SEEDS_A_RUN:
+        most = (SELECTION - FIRST_SEED) // self.starts_a_run
+        if not 0 <= self.seed < most:
             raise UserError(
-                f"seed lies in 0 .. {MOST_RUNS - 1}, episodes in 1 .. {SEEDS_A_RUN}: each run has that many seeds of "
-                "its own, below those of selection and evaluation"
+                f"--seed {self.seed} with {self.episodes} episodes: it lies in 0 .. {most - 1}, since each run has "
+                f"{self.starts_a_run:,} starts of its own, below those of selection and evaluation"
             )
+        if self.evaluate_every and not self.kind.opens_again:
+            raise UserError(f"--evaluate_every: --env {self.env} cannot be opened beside its own practice")
 
     def _check_entropy(self) -> None:
         if self.starting_ent_coef not in Range(0, above=self.learns_ent_coef):
@@ -190,6 +198,16 @@ class FinetuneConfig(SettingConfig):
             raise UserError(
                 f"--buffer {self.buffer}: an episode of --env {self.env} has up to {steps} steps, give as many"
             )
+
+    @property
+    def starts_a_run(self) -> int:
+        """Training's starts that a run of one seed has for itself: whole thousands, as many as its episodes fill."""
+        return SEEDS_A_RUN * -(-self.episodes // SEEDS_A_RUN)
+
+    @property
+    def first_start(self) -> int:
+        """The start of its first episode."""
+        return FIRST_SEED + self.starts_a_run * self.seed
 
     @property
     def asked(self) -> Setting:
@@ -271,10 +289,12 @@ def _number(text: str) -> float:
 
 
 _RANGES: dict[str, Range] = {
+    **dict.fromkeys(("total_steps", "evaluate_episodes"), Range(1)),
     **dict.fromkeys(("episodes", "batch", "buffer", "checkpoint_every", "threads", "n_steps", "ddim_steps"), Range(1)),
     **dict.fromkeys(
         (
             "num_demos",
+            "evaluate_every",
             "pretrain",
             "warmup_steps",
             "critic_warmup",

@@ -10,7 +10,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -31,16 +31,17 @@ from mpr.reward.model import RewardModel
 from mpr.reward.registry import reward_class
 from rl.data.demonstrations import check_ends_short, check_shown, load_demonstrations
 from rl.environments.kind import base_digest
+from rl.environments.play import ResidualActor, play_episode
 from rl.environments.practice import PracticeEnvironment, Stopped
 from rl.environments.setting import Rules, names
-from rl.environments.starts import FIRST_SEED, InTurn
+from rl.environments.starts import SELECTION, InTurn
 from rl.policies.diffusion.views import fingerprint
 from rl.policies.residual import ResidualPolicy
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.callback import EpisodeRewards
 from rl.residual.checkpoint import checkpoint_bytes, kept_signal_weight, restore_residual, save_residual_checkpoint
-from rl.residual.config import AUTO, FINETUNE_FREE_KEYS, SEEDS_A_RUN, WORTH_COMPILING, FinetuneConfig
+from rl.residual.config import AUTO, FINETUNE_FREE_KEYS, WORTH_COMPILING, FinetuneConfig
 from rl.residual.demonstrations import check_fit, check_recorded, clipped_share, fill_buffer, label_all
 from rl.residual.fast.compiled import compiles_here
 from rl.residual.inputs import NormalisedFlatten, base_statistics
@@ -165,8 +166,13 @@ class Finetuning:
             done = 0
         fit.loop(
             done, self._rows(done), self._save, self._summary,
-            beside=lambda row: self._recent()[0], points=lambda row: self._points,
+            beside=lambda row: self._recent()[0], points=lambda row: self._points, enough=self._done,
         )  # fmt: skip
+
+    def _done(self) -> bool:
+        """Whether the steps that were asked for are done."""
+        steps = self.config.total_steps
+        return steps is not None and self.model.num_timesteps >= steps
 
     def _pretrain(self) -> None:
         """The critics' lessons from demonstrations, where there are any; what they learned is a checkpoint."""
@@ -209,7 +215,7 @@ class Finetuning:
 
     def _episode(self, number: int, rewards: EpisodeRewards) -> dict[str, Any]:
         """One episode, then its updates. What is returned does not depend on the clock, but for seconds."""
-        start = time.perf_counter()
+        start, steps_before = time.perf_counter(), self.model.num_timesteps
         self.model.learn(1, rewards, log_interval=10**9, reset_num_timesteps=False)
         seconds = time.perf_counter() - start
         episode = self.environment.finished
@@ -228,7 +234,22 @@ class Finetuning:
             "updates": self.model._n_updates,
             **{k: float(v) for k, v in losses.items() if k in ("critic_loss", "actor_loss", "ent_coef")},
             "seconds": {"all": seconds, "rollout": rewards.rollout_seconds, "reward": rewards.seconds},
+            **self._evaluated(steps_before),
         }
+
+    def _evaluated(self, steps_before: int) -> dict[str, Any]:
+        """What became of the policy without exploration, where another `evaluate_every` steps are done by now.
+
+        It plays in an environment of its own: practice goes on as it would have without.
+        """
+        config, every = self.config, self.config.evaluate_every
+        if not every or self.model.num_timesteps // every == steps_before // every:
+            return {}
+        actor = ResidualActor(cast(ResidualPolicy, self.model.policy), config.residual_scale)
+        with config.kind.open(config.setting) as environment:
+            seeds = range(SELECTION, SELECTION + config.evaluate_episodes)
+            played = [play_episode(environment, actor, seed) for seed in seeds]
+        return {"evaluated_at": self.model.num_timesteps, "evaluated": [one.figures for one in played]}
 
     def _outcome(self, episode: Episode) -> dict[str, Any]:
         """Success and the furthest travel; where the environment tells of no success the sum of its own rewards."""
@@ -312,5 +333,5 @@ def make_learner(config: FinetuneConfig, environment: PracticeEnvironment, compi
         warmup=config.warmup_range,
         compile=compiled,
     )
-    model.get_env().seed(FIRST_SEED + SEEDS_A_RUN * config.seed)  # pyright: ignore[reportOptionalMemberAccess]
+    model.get_env().seed(config.first_start)  # pyright: ignore[reportOptionalMemberAccess]
     return model

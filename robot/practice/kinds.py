@@ -41,6 +41,7 @@ class ArmKind(EnvironmentKind):
     bases: ClassVar[tuple[str, ...]] = ("stay",)
     sizes: ClassVar[tuple[int, int]] = (16, 8)  # ArmPractice's
     said_otherwise: ClassVar[tuple[str, ...]] = ("seed", "task")
+    opens_again: ClassVar[bool] = False  # there is one arm, and an operator who puts things back
 
     def check(self, setting: Setting) -> None:
         super().check(setting)
@@ -126,6 +127,7 @@ class TwinKind(ArmKind):
     seen: ClassVar[bool] = True
     bases: ClassVar[tuple[str, ...]] = ("stay", "expert")
     filmed: ClassVar[bool] = True
+    opens_again: ClassVar[bool] = True
     said_otherwise: ClassVar[tuple[str, ...]] = (
         *("seed", "task", "arm", "host", "world", "wrist"),
         *("operator", "real_time", "enforce_real_time"),

@@ -153,3 +153,20 @@ def test_no_point_is_drawn_twice_and_none_of_words(tmp_path: Path) -> None:
     events.Reload()
     assert events.Tags()["scalars"] == ["sum"]
     assert [point.step for point in events.Scalars("sum")] == list(range(1, 8))
+
+
+@pytest.mark.parametrize(("total", "stop", "whole"), [(9, 4, 4), (3, 8, 3), (5, 0, 0)])
+def test_a_run_is_complete_once_there_is_enough(total: int, stop: int, whole: int, tmp_path: Path) -> None:
+    """It saves there whatever its interval, asks for no further row, and asked again it has nothing to do."""
+    toy, seen = Toy(tmp_path, total, save_every=100), list[int]()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for row in toy.rows(len(seen)):
+            seen.append(1)
+            yield row
+
+    for _ in range(2):
+        fit = Fit("toy", "step", total, 100, tmp_path, RunFolder(tmp_path, "toy", {}))
+        done = fit.resume(toy.restore) or 0
+        assert fit.loop(done, rows(), toy.save, toy.summary, enough=lambda: len(seen) >= stop)
+        assert len(seen) == whole and toy.saved == ([whole] if whole else [])

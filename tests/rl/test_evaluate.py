@@ -16,11 +16,12 @@ from mpr.core.config import as_dict
 from mpr.core.errors import UserError
 from mpr.core.report.intervals import Interval, difference_over_runs, mean_over_runs
 from mpr.core.runs import RunFolder
+from rl.environments.play import BASE_NAME, ResidualActor, play_episode
 from rl.environments.setting import Setting
-from rl.evaluation.config import BASE_NAME, EvaluateConfig
+from rl.evaluation.config import EvaluateConfig
 from rl.evaluation.curves import WINDOW, draw_curves, running
 from rl.evaluation.evaluate import evaluate, load_residual, play_all
-from rl.evaluation.outcomes import ResidualActor, compare_policies, comparison_table, play_episode
+from rl.evaluation.outcomes import compare_policies, comparison_table
 from rl.experiments.base import BaseConfig
 from rl.experiments.base_rule import first_in_band
 from rl.experiments.practice import PracticeConfig
@@ -199,7 +200,7 @@ def test_variants_are_rewards_and_nothing_else_that_differs():
 
 
 def test_seeds_of_practice_and_evaluation_are_kept_apart():
-    with pytest.raises(UserError, match=r"seed lies in 0 \.\. 489"):
+    with pytest.raises(UserError, match=r"lies in 0 \.\. 489"):
         FinetuneConfig(seed=490)
     with pytest.raises(UserError, match="below 500,000"):
         EvaluateConfig(seed=499_999)

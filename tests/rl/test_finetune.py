@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mpr.cli import main
 from mpr.core.checksums import CHECKSUM_FILE
 from mpr.core.errors import UserError
+from mpr.core.runs import read_metrics
 from mpr.reward.none import NoReward
 from rl.data.demonstrations import demonstration_folder, save_demonstration
+from rl.evaluation.curves import evaluations
 from rl.policies import actor
 from rl.residual.checkpoint import checkpoint_bytes, save_residual_checkpoint
 from rl.residual.config import FinetuneConfig
@@ -32,14 +35,70 @@ def finetuning(out, demos, **settings) -> Finetuning:
     return Finetuning(config, wrapped(), NoReward())
 
 
+@pytest.fixture
+def demos(tmp_path: Path) -> Path:
+    for seed in range(3):
+        save_demonstration(demonstrate(seed), demonstration_folder(tmp_path / "demos", seed))
+    return tmp_path / "demos"
+
+
+@pytest.fixture
+def reopened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is opened to evaluate in is the toy as well."""
+    kind = type(FinetuneConfig().kind)
+    monkeypatch.setattr(kind, "open", lambda *_: nullcontext(wrapped()))
+
+
+def test_a_run_ends_with_the_steps_that_were_asked_for_and_evaluates_on_the_way(tmp_path, demos, reopened):
+    asked = {"episodes": 40, "total_steps": 100, "evaluate_every": 30, "evaluate_episodes": 2, "checkpoint_every": 7}
+    finetuning(tmp_path / "run", demos, **asked).run()
+    run = finetuning(tmp_path / "run", demos, **asked)
+    rows = run.folder.metrics()
+    done = [sum(row["steps"] for row in rows[: k + 1]) for k in range(len(rows))]
+    assert run.folder.finished and done[-2] < 100 <= done[-1]
+    crossed = [steps for before, steps in zip([0, *done], done, strict=False) if before // 30 < steps // 30]
+    assert [row["evaluated_at"] for row in rows if "evaluated_at" in row] == crossed
+    assert {one["seed"] for row in rows for one in row.get("evaluated", ())} == {500_000, 500_001}
+    assert evaluations(rows).shape == (len(crossed), 2)
+
+
+def test_evaluating_on_the_way_changes_nothing_and_a_killed_run_evaluates_the_same(tmp_path, demos, reopened):
+    asked = {"evaluate_every": 15, "evaluate_episodes": 2}
+    finetuning(tmp_path / "plain", demos).run()
+    finetuning(tmp_path / "whole", demos, **asked).run()
+    broken = finetuning(tmp_path / "broken", demos, **asked)
+    episode = broken._episode
+    broken._episode = lambda number, rewards: interrupt() if number == 4 else episode(number, rewards)
+    with pytest.raises(KeyboardInterrupt):
+        broken.run()
+    finetuning(tmp_path / "broken", demos, **asked).run()
+    folders = [tmp_path / name / "checkpoints/00004" for name in ("plain", "whole", "broken")]
+    assert_same_checkpoints(folders[0], folders[1])
+    assert_same_checkpoints(folders[1], folders[2])
+    rows = [read_metrics(tmp_path / name) for name in ("whole", "broken")]
+    evaluated = [[row.get("evaluated") for row in some] for some in rows]
+    assert evaluated[0] == evaluated[1] and any(evaluated[0])
+
+
+def test_runs_of_more_episodes_have_more_starts_to_themselves():
+    for episodes, first in ((1000, 12_000), (1001, 14_000), (8000, 26_000)):
+        config = FinetuneConfig(episodes=episodes, seed=2)
+        assert (config.first_start, config.starts_a_run % 1000) == (first, 0) and config.starts_a_run >= episodes
+    with pytest.raises(UserError, match=r"lies in 0 \.\. 60, since each run has 8,000 starts"):
+        FinetuneConfig(episodes=8000, seed=61)
+
+
+def test_what_cannot_be_opened_twice_is_not_evaluated_on_the_way():
+    arm = {"env": "arm:microwave", "env_options": "arm=franky host=1.2.3.4 world=1 wrist=2", "base": Path("zero")}
+    with pytest.raises(UserError, match="cannot be opened beside its own practice"):
+        FinetuneConfig(**arm, reward="none", evaluate_every=100)
+
+
 def interrupt() -> dict[str, Any]:
     raise KeyboardInterrupt
 
 
-def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, monkeypatch):
-    demos = tmp_path / "demos"
-    for seed in range(3):
-        save_demonstration(demonstrate(seed), demonstration_folder(demos, seed))
+def test_a_killed_run_resumes_and_ends_as_an_unbroken_one(tmp_path, demos, monkeypatch):
     finetuning(tmp_path / "whole", demos).run()
     for killed_at in (1, 4):  # once before the first checkpoint of an episode, once after
         broken = finetuning(tmp_path / "broken", demos)

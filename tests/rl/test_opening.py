@@ -24,10 +24,11 @@ from rl.environments.kitchen.kind import KitchenKind
 from rl.environments.kitchen.opening import asked_task, beyond_shown, kitchen_opening, stock_goal
 from rl.environments.kitchen.tasks import SLIDE, find_task
 from rl.environments.kitchen.tracked import square
+from rl.environments.play import BASE_NAME, play_episode
 from rl.environments.setting import DoorOptions, OpeningOptions, Setting
-from rl.evaluation.config import BASE_NAME, EvaluateConfig
+from rl.evaluation.config import EvaluateConfig
 from rl.evaluation.evaluate import load_residual
-from rl.evaluation.outcomes import compare_policies, comparison_table, play_episode
+from rl.evaluation.outcomes import compare_policies, comparison_table
 from rl.residual.checkpoint import save_residual_checkpoint
 from rl.residual.config import FinetuneConfig
 from rl.residual.demonstrations import demonstration_buffer

@@ -10,7 +10,7 @@ import pytest
 
 from mpr.core.errors import UserError
 from mpr.core.report.intervals import UNIT_RANGE, difference_over_runs, mean, probability_of_improvement, success_rate
-from rl.evaluation.config import BASE_NAME
+from rl.environments.play import BASE_NAME
 from rl.evaluation.outcomes import contrast, of_runs
 from rl.experiments.practice_table import PracticeRaw, contrast_lines, lines, practice_summary, read_raw, remake
 
@@ -63,6 +63,25 @@ def test_area_profile_and_chance_stand_beside_final_success(raw):
     assert "| dense | " + " | ".join(map(str, above)) + " |" in text  # 0.25, 0.5, 0.75, 0.9
     figures = practice_summary(raw)["variants"]["dense"]
     assert figures["while_practising"]["value"] == 0.625 and figures["better_than_base"]["value"] == 1
+
+
+def test_what_was_evaluated_on_the_way_is_told_last_and_best(raw, tmp_path):
+    assert not any("best of all" in line for line in lines(raw)), "nothing was"
+    for name, won in {"dense_seed_0": ["00", "11", "01"], "dense_seed_1": ["01", "00"]}.items():
+        rows = [
+            {
+                "success": False,
+                "evaluated_at": 50 * k,
+                "evaluated": [{"seed": 0, "success": bit == "1"} for bit in some],
+            }
+            for k, some in enumerate(won, 1)
+        ]
+        text = "\n".join(json.dumps(row) for row in [{"success": True}, *rows])
+        (tmp_path / "raw" / f"practice_{name}.jsonl").write_text(text + "\n")
+    found = lines(read_raw(tmp_path / "raw"))
+    last, best = mean([0.5, 0.0], UNIT_RANGE), mean([1.0, 0.5], UNIT_RANGE)
+    assert f"| dense | 150 | {last} | {best} |" in found
+    assert "| motion tracker=exact | – | – | – |" in found
 
 
 def test_arms_are_contrasted_on_the_same_starts_and_not_by_training_seed(raw):

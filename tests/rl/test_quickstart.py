@@ -21,7 +21,7 @@ from mpr.core.processes import mapped
 from mpr.core.report.intervals import Interval
 from rl.commands.quickstart import QuickstartConfig, QuickstartStage, go, last_words, quickstart_stages, stage_waves
 from rl.commands.quickstart_page import RESIDUAL, verdict, worth_showing
-from rl.evaluation.config import BASE_NAME
+from rl.environments.play import BASE_NAME
 
 MINIATURE = [
     "quickstart", "--clips", "3", "--demonstrations", "1", "--episodes", "3", "--evaluation", "2",

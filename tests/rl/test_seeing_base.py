@@ -31,9 +31,9 @@ from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.images import KitchenImages, images_for
 from rl.environments.kitchen.tasks import find_task
 from rl.environments.kitchen.with_base import kitchen_with_base
+from rl.environments.play import Outcome, play_episode
 from rl.environments.residual import ResidualEnvironment
 from rl.environments.setting import Setting
-from rl.evaluation.outcomes import Outcome, play_episode
 from rl.experiments.base import BaseConfig
 from rl.policies.diffusion.checkpoint import load_actor
 from rl.policies.diffusion.schedule import Sampler
