@@ -197,8 +197,8 @@ def main(argv: Sequence[str]) -> None:
         clip = camera_known(opened, config) if config.compensate == KNOWN_CAMERA else opened
         if clip.gaps.all():
             raise UserError(
-                f"{config.input} has {len(clip.gaps)} step(s), each longer than 1.5 times 1 / {clip.rate_hz:.4g} Hz: "
-                "nothing can be scored; re-time it to a lower rate"
+                f"{config.input} has {len(clip.gaps)} step(s), each a gap, longer than 1.5 times 1 / "
+                f"{clip.rate_hz:.4g} Hz, the rate that it says: nothing can be scored"
             )
         run = RunFolder(config.out, "score", as_dict(config))  # only now: a refused command leaves no folder behind
         scored = score_clip(clip, model, config.compensate)
@@ -207,7 +207,9 @@ def main(argv: Sequence[str]) -> None:
         figures |= {"square": asdict(clip.crop), OUTSIDE: clip.source.extra.get(OUTSIDE)}
         figures |= {REMARKS: clip.source.remarks} if clip.source.remarks else {}
         figures["agreement_change_with"] = progress_sensitivity(model, clip, config, scored)
-        lost = visibility_summary(clip) if config.box is not None else {}  # of a clip `mpr track` has said it
+        lost = visibility_summary(clip) if config.episode is None or config.box is not None else {}
+        if config.clip is not None and "lost_advice" in lost:
+            lost["lost_advice"] = "these steps count 0; make the clip again of what shows it"
         said = in_words(lost, float(clip.times[-1]))
         figures |= lost
         write_atomic(run.path / "steps.csv", steps_table(scored, clip))

@@ -22,6 +22,7 @@ from mpr.reward.trackers import EXACT, REWARD_TRACKERS
 from tracking.clips.from_recording import clip_through, recorded_clip
 from tracking.clips.from_video import CARRIED, track_masked
 from tracking.masks.box_mask import CarriedMasks
+from tracking.masks.checked import CheckedMasks
 from tracking.masks.lost import HeldMasks
 from tracking.simulator.mujoco_render import SceneRenderer
 from tracking.simulator.mujoco_scene import ExactTracker
@@ -78,7 +79,7 @@ def _recorded(
     if renderer is not None:
         shown = nullcontext(clip_through(renderer, source, part, found_by))
     with shown or recorded_clip(recording, source, part, found_by) as clip:
-        yield dataclasses.replace(clip, times=episode.times)  # as measured
+        yield dataclasses.replace(clip, times=episode.times, rate_hz=episode.asked_rate_hz)  # as measured
 
 
 def _filmed(episode: Episode, tracker: str | PointTracker, there: FilmedObject) -> TrackedClip:
@@ -114,10 +115,7 @@ def _camera(episode: Episode, asked: str) -> tuple[str, FrameSource]:
 def _masks(episode: Episode, camera: str, frames: FrameSource, there: FilmedObject) -> MaskSource:
     height, width = frames[0].shape[:2]
     if there.masks is not None:
-        if len(there.masks) != len(frames) or there.masks[0].shape != (height, width):
-            what = f"{len(there.masks)} masks of {there.masks[0].shape}"
-            raise UserError(f"{what}, camera {camera} has {len(frames)} frames of {(height, width)}")
-        return there.masks
+        return CheckedMasks(there.masks, len(frames), (height, width), f"masks for camera {camera}")
     if there.box is None:
         raise UserError(
             f"nobody recorded where this episode's object is: give --box x0,y0,x1,y1 around it, in pixels of camera "

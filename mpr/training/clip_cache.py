@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from mpr.core.data.clip import CROP_SIZE, MaskSource, TrackedClip, TrackSegment
 from mpr.core.data.clip_folder import clip_info, load_clip
-from mpr.core.errors import UserError
 from mpr.core.runs import atomic_folder
 from mpr.predictor.inputs import resampled
 
@@ -55,7 +54,7 @@ def cached_clips(folders: Sequence[Path], size: int, cache: Path) -> list[Tracke
     """Clips whose frames [size, size, 3] and masks [256, 256] are memory-mapped; points stay in pixels of 256.
 
     The cache is keyed by the clips' checksums and `size`, and appears whole or not at all.
-    Raises BadClip for a clip folder that lost or changed a file, UserError for clips that are no 256 x 256 crops.
+    Raises BadClip for a clip folder that lost or changed a file.
     """
     home = Path(cache) / f"clips-{size}-{clips_digest(folders, _FORMAT, size)}"
     clips = [load_clip(folder) for folder in folders]
@@ -83,10 +82,6 @@ def _build(folders: Sequence[Path], total: int, size: int, home: Path) -> None:
         row = 0
         for folder in tqdm(folders, unit="clip", desc="decode"):
             clip = load_clip(folder, verify=True)  # opened here, so that no more than one decoder is alive
-            if clip.masks[0].shape != (CROP_SIZE, CROP_SIZE):
-                raise UserError(
-                    f"clip {clip.source.uid} is {clip.masks[0].shape}, not a {CROP_SIZE} x {CROP_SIZE} crop"
-                )
             for t in range(len(clip.times)):
                 frames[row] = resampled(clip.frames[t], size)
                 masks[row] = np.packbits(clip.masks[t])

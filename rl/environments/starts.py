@@ -190,9 +190,26 @@ class OwnStarts:
         self.starts.restore(state)
 
 
+_forked: tuple[int, ...] = ()  # the numbers of this process and its parents among their parents' forks
+_forks = 0  # made by this process
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+def _be_forked() -> None:
+    global _forks, _forked
+    _forks, _forked = 0, (*_forked, _forks)
+
+
+os.register_at_fork(before=_count_fork, after_in_child=_be_forked)
+
+
 def _process_number() -> int:
     """0 in the main process; in a child its number among its parent's children, however it was started."""
-    identity: tuple[int, ...] = getattr(multiprocessing.current_process(), "_identity", ())
+    identity: tuple[int, ...] = getattr(multiprocessing.current_process(), "_identity", ()) or _forked
     return reduce(lambda number, child: STRIDE * number + child, identity, 0)
 
 

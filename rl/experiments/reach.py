@@ -189,9 +189,9 @@ def main(argv: Sequence[str]) -> None:
         from rl.experiments.reach_table import reach_report
 
         return print("\n".join(reach_report(config.report)[0]))
-    from rl.experiments.reach_runs import reach
+    from rl.experiments.reach_runs import practise_seeds
 
-    reach(config)
+    practise_seeds(config)
 
 
 def _plan(config: ReachConfig) -> None:

@@ -24,7 +24,7 @@ from rl.residual.config import FinetuneConfig
 from rl.residual.train import finetune
 
 
-def reach(config: ReachConfig) -> None:
+def practise_seeds(config: ReachConfig) -> None:
     """Make what is missing of every seed's demonstrations, base policies, runs and evaluations, and report.
 
     The table is written anew whenever a run has ended. Raises UserError where an input is missing or does not serve.

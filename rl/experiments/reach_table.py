@@ -26,7 +26,7 @@ from rl.experiments.reach import CLAIM, FEWEST_SEEDS
 from rl.experiments.reach_claim import Claim, Travels, claim_of
 
 HARM = 0.05  # by which `motion` may be below `none` in a control
-Rows = Sequence[Mapping[str, Any]]
+ReachRows = Sequence[Mapping[str, Any]]
 
 
 class _PlanFile(TypedDict):
@@ -66,8 +66,8 @@ class ReachPlan:
 class SettingRaw:
     """The raw numbers of one setting: rows of whole runs, variant -> training seed -> its episodes."""
 
-    practised: Mapping[str, Mapping[int, Rows]]
-    evaluated: Mapping[str, Mapping[int, Rows]]  # the base policies' under BASE_NAME
+    practised: Mapping[str, Mapping[int, ReachRows]]
+    evaluated: Mapping[str, Mapping[int, ReachRows]]  # the base policies' under BASE_NAME
     last: int
 
     @property
@@ -89,13 +89,13 @@ class SettingRaw:
         return self._means(self.evaluated.get(variant, {}), measure, 0)
 
     @staticmethod
-    def _means(runs: Mapping[int, Rows], measure: str, last: int) -> dict[int, float]:
+    def _means(runs: Mapping[int, ReachRows], measure: str, last: int) -> dict[int, float]:
         return {seed: float(np.mean([measure_of(row, measure) for row in some[-last:]])) for seed, some in runs.items()}
 
 
 def read_setting(folder: Path, variants: Sequence[str], plan: ReachPlan) -> SettingRaw:
     """The raw numbers in raw/SETTING; a run that is not whole counts as not there."""
-    practised: dict[str, dict[int, Rows]] = {variant: {} for variant in variants}
+    practised: dict[str, dict[int, ReachRows]] = {variant: {} for variant in variants}
     evaluated: dict[str, dict[int, list[Mapping[str, Any]]]] = {name: {} for name in (BASE_NAME, *variants)}
     names = {variant_words(variant): variant for variant in variants}
     for file in sorted(folder.glob("practice_*_seed_*.jsonl")):

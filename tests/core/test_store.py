@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -15,7 +16,7 @@ from mpr.core.data.clip import ClipSource, Square, TrackedClip, TrackSegment
 from mpr.core.data.clip_folder import clip_folders, load_clip, save_clip, save_tracks
 from mpr.core.errors import BadClip, UserError
 
-SIZE, T, N = 32, 6, 9
+SIZE, T, N = 256, 6, 9
 CORNER, TRACKER = Square(-3.5, 2.25, 41.0), "exact, privileged"
 
 
@@ -126,6 +127,19 @@ def test_a_clip_json_of_another_kind_is_refused(folder, change):
         load_clip(folder)
     (folder / "clip.json").write_text("[1, 2]")
     with pytest.raises(BadClip, match="clip folder"):
+        load_clip(folder)
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (256, 255), (512, 512)])
+def test_masks_of_another_size_than_the_crop_are_neither_written_nor_read(folder, tmp_path, shape):
+    """Points would be asked for on other pixels than they lie on: other scores, without a word."""
+    odd = dataclasses.replace(load_clip(folder), masks=[np.zeros(shape, bool)] * T)
+    with pytest.raises(BadClip, match=r"mask 0 is \(.*\), the crop 256 x 256"):
+        save_clip(odd, tmp_path / "odd")
+    assert not (tmp_path / "odd").exists()
+    about = json.loads((folder / "clip.json").read_text()) | {"mask_shape": list(shape)}
+    (folder / "clip.json").write_text(json.dumps(about))
+    with pytest.raises(BadClip, match=r"its masks are .*, a clip's are 256 x 256"):
         load_clip(folder)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from mpr.core.data.crop import OUTSIDE
 from mpr.core.data.episode import Episode
 from mpr.core.data.episode_folder import save_episode
 from mpr.core.errors import UserError
+from mpr.reward import tracked
 from mpr.reward.any_motion import AnyMotionReward
 from mpr.reward.tracked import FilmedObject, track_episode
+from tests.core.test_scene import record
+from tests.toy_clips import toy_clip
 from tests.toy_robot_episodes import robot_episode
 from tests.tracking.test_track_video import Moving
 from tracking.trackers.lucas_kanade import LucasKanade
@@ -120,7 +124,10 @@ def test_masks_serve_as_well_as_a_box_and_have_to_fit() -> None:
     with track(episode) as clip:
         assert clip.source.masks == "given" and clip.times.tolist() == episode.times.tolist() and clip.rate_hz == 10
     for wrong in (np.zeros((STEPS, 96, 160), bool), np.zeros((STEPS + 1, 60, 80), bool)):
-        with pytest.raises(UserError, match="masks of"), track_episode(episode, filmed=FilmedObject(masks=wrong)):
+        with (
+            pytest.raises(UserError, match="masks for camera world: "),
+            track_episode(episode, filmed=FilmedObject(masks=wrong)),
+        ):
             pass
 
 
@@ -162,3 +169,35 @@ def test_a_recording_is_not_needed_where_a_camera_filmed() -> None:
     with track_episode(episode, filmed=FilmedObject("world", BOX)) as clip:
         assert clip.source.dataset == "episode of toy" and clip.source.extra["camera"] == "world"
         assert clip.source.extra["box"] == [55.0, 25.0, 105.0, 71.0] and clip.source.uid == "open the microwave_4"
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "steps", "gaps"), [(6.25, [0.16] * 4, 0), (25.0, [0.04, 0.04, 0.1, 0.04], 1), (0.0, [0.2] * 4, 4)]
+)
+def test_a_clip_of_a_recorded_episode_has_the_episodes_rate_and_gaps(
+    rate_hz: float, steps: list[float], gaps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was re-timed is not all gaps, one that stalled has its gap, whatever the recording's own rate."""
+    times = np.cumsum([0.0, *steps])
+    episode = robot_episode(0, 4, cameras=(), times=times, rate_hz=rate_hz, recording=record(5))
+    recorded = toy_clip(length=5, rate_hz=record(5).rate_hz)
+    monkeypatch.setattr(tracked, "recorded_clip", lambda *_: nullcontext(recorded))
+    with track_episode(episode) as clip:
+        assert clip.gaps.tolist() == episode.gaps.tolist() and clip.gaps.sum() == gaps
+        assert clip.times.tolist() == times.tolist()
+
+
+def test_a_clip_that_loses_its_object_says_so_when_it_is_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its steps without the object count 0, which a mean does not tell."""
+    clip = toy_clip(length=20)
+    masks = [clip.masks[t] if t < 8 else np.zeros((256, 256), bool) for t in range(20)]
+    save_clip(dataclasses.replace(clip, masks=masks), tmp_path / "lost")
+    save_clip(clip, tmp_path / "whole")
+    for name, said in (("lost", "the object is not seen from 0.64 s to the end"), ("whole", "")):
+        asked = ["score", "--clip", str(tmp_path / name), "--reward", "any_motion", "--film", "false"]
+        assert mpr([*asked, "--out", str(tmp_path / f"run_{name}")]) == 0
+        printed = capsys.readouterr().out
+        assert said in printed and ("the object is not seen" in printed) == bool(said)
+        assert "these steps count 0" in printed if said else True

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from functools import lru_cache
 
+import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,6 +93,27 @@ def test_time_limit_truncates_and_success_terminates_never_both() -> None:
     environment.step(np.zeros(9))
     open_to(environment, 0.6)
     assert environment.step(np.zeros(9))[2:4] == (True, False), "success on the last step is no time-out"
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda kitchen: pickle.loads(pickle.dumps(kitchen))])
+def test_a_copy_plays_what_the_environment_plays_and_stands_before_its_first_reset(copied: Callable) -> None:
+    kitchen = KitchenEnvironment("microwave", step_limit=20)
+    kitchen.reset(seed=10_070)
+    for _ in range(3):
+        kitchen.step(np.full(9, 0.5))
+    other = copied(kitchen)
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        other.step(np.zeros(9))
+    played = []
+    for one in (kitchen, other):
+        seen = [one.reset(seed=10_077)[0], *(one.step(np.full(9, 0.8))[0] for _ in range(10))]
+        qpos = one.data.qpos.copy()
+        qpos[one.task.qpos] = one.task.sign * 0.5
+        one.write_qpos(qpos)
+        played.append((np.array(seen), np.array(one.trajectory), one.travel))
+    np.testing.assert_array_equal(played[0][0], played[1][0])
+    np.testing.assert_array_equal(played[0][1], played[1][1])
+    assert np.abs(np.diff(played[1][1], axis=0)).max() > 0.01 and played[0][2] == played[1][2] == pytest.approx(0.5)
 
 
 def test_the_final_frame_is_kept() -> None:

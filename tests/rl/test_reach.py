@@ -23,7 +23,7 @@ from rl.experiments import reach_runs
 from rl.experiments.practice import variant_words
 from rl.experiments.reach import ReachConfig
 from rl.experiments.reach_claim import Claim, claim_of
-from rl.experiments.reach_runs import reach
+from rl.experiments.reach_runs import practise_seeds
 from rl.experiments.reach_table import ReachPlan, draw_reach, reach_report, write_reach_table
 
 REGISTERED = Path(__file__).resolve().parents[2] / "configs" / "reach.yaml"
@@ -272,11 +272,11 @@ def test_seed_by_seed_the_table_fills_and_a_run_that_was_killed_goes_on(
 
     monkeypatch.setattr(reach_runs, "finetune", killed)
     with pytest.raises(KeyboardInterrupt):
-        reach(config)
+        practise_seeds(config)
     assert "No look yet: 1 of 2 seeds" in (config.out / "table.md").read_text()
     assert not (config.out / "summary.json").exists()
     monkeypatch.setattr(reach_runs, "finetune", whole)
-    reach(config)
+    practise_seeds(config)
     runs = [one for one in made if "_seed_" in one and not one.startswith("evaluation")]
     assert runs == [
         *("further_slide none_seed_3", "further_slide motion_seed_3", "easy_microwave none_seed_3"),
@@ -285,7 +285,7 @@ def test_seed_by_seed_the_table_fills_and_a_run_that_was_killed_goes_on(
     summary = json.loads((config.out / "summary.json").read_text())
     assert (summary["claim"]["look"], summary["claim"]["seeds_done"]) == (1, 2)
     assert summary["settings"]["further_slide"]["motion"]["final"]["value"] == 0
-    reach(asked(monkeypatch, tmp_path, *SMALL, "--seeds", "4"))
+    practise_seeds(asked(monkeypatch, tmp_path, *SMALL, "--seeds", "4"))
     assert [one for one in made if "_seed_" in one and not one.startswith("evaluation")][6:] == [
         f"further_slide {variant}_seed_{seed}" for seed in (5, 6) for variant in ("none", "motion")
     ]

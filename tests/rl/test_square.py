@@ -20,7 +20,7 @@ from mpr.core.data.crop import OUTSIDE, crop_of_clips, crop_of_masks, cut_square
 from mpr.core.data.episode import Episode
 from mpr.core.data.scene import SceneRecording
 from mpr.core.data.video import write_video
-from mpr.core.errors import UserError
+from mpr.core.errors import BadClip, UserError
 from mpr.reward.motion import MotionReward
 from tests.core.test_scene import DOOR
 from tests.core.test_scene import record as toy_recording
@@ -162,6 +162,27 @@ def test_every_way_to_an_episode_s_square_gives_the_task_s_and_view_s(task_name)
         qpos[1, :7] += 0.3  # the arm
         recording = scene_recording(task, np.array([0.05, 0.02]), qpos, view)
         assert RecordedScene(recording).crop() == square(task, view)
+
+
+@needs_kitchen
+@pytest.mark.parametrize(("goal", "further"), [(0.2, False), (0.9, True)])
+def test_a_goal_beyond_what_is_called_open_is_in_the_square_on_every_way_to_it(goal, further):
+    """What practice uses, and what an episode recorded for that goal brings along; a nearer one changes nothing."""
+    from rl.environments.kitchen.opening import asked_task
+    from rl.environments.kitchen.recording import scene_recording
+    from rl.environments.kitchen.scene import build_kitchen
+    from rl.environments.kitchen.tasks import find_task
+    from rl.environments.kitchen.tracked import square
+    from rl.environments.setting import OpeningOptions
+
+    own, asked = find_task("microwave"), asked_task("microwave", OpeningOptions(goal_travel=goal))
+    for view in ("front", "high"):
+        recording = scene_recording(asked, np.zeros(2), build_kitchen().qpos0[None], view)
+        assert RecordedScene(recording).crop() == square(asked, view)
+        assert (square(asked, view) != square(own, view)) == (further and own.opened < goal)
+    for odd in ("x", None, -1, 1e9):
+        with pytest.raises(BadClip, match="opened_share is"):
+            RecordedScene(replace(recording, extra={"opened_share": odd})).crop()
 
 
 @needs_kitchen

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,6 +89,28 @@ def test_a_copy_is_an_environment_of_its_own():
         played(starts, seed, 5)
         other = copy.deepcopy(starts)
         assert not {starts.begin(None) for _ in range(50)} & {other.begin(None) for _ in range(50)}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("seed", [10_000, None])
+def test_a_copy_behind_a_bare_fork_has_a_stream_of_its_own(seed: int | None) -> None:
+    """Two children, a child of the first, and the process itself: no start twice."""
+    starts = Starts("training")
+    starts.begin(seed)
+
+    def drawn() -> list[int]:
+        return [starts.begin(None) for _ in range(50)]
+
+    def forked(work: Callable[[], list[int]]) -> list[int]:
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            os.write(writing, json.dumps(work()).encode())
+            os._exit(0)
+        os.wait()
+        return json.loads(os.read(reading, 1 << 16))
+
+    played = [*forked(lambda: drawn() + forked(drawn)), *forked(drawn), *drawn()]
+    assert len(played) == 200 == len(set(played))
 
 
 @pytest.mark.parametrize("seed", [None, 10_007])

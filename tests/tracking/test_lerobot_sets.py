@@ -137,6 +137,32 @@ def test_frames_that_stamps_name_are_counted_at_the_videos_rate(tmp_path, stop, 
     )
 
 
+@pytest.mark.parametrize("odd", ["7", "-1"])
+def test_a_frame_of_a_task_that_is_not_listed_leaves_out_its_episode_alone(tmp_path, odd):
+    root = v3(tmp_path / "set", "0011", "01")
+    rows = [{**row, "task_index": int(odd) if row["frame_index"] == 1 else 0} for row in frames(0, "0011")]
+    table(root / "data/chunk-000/file-000.parquet", rows + frames(1, "01"))
+    found, _ = read(lerobot.lerobot_actions, root, "")
+    assert [bool(a.unfit) for a in found] == [True, False, False]
+    assert f"task_index {odd}, which meta/tasks does not list" in found[0].unfit
+
+
+def test_an_episode_that_lists_no_task_has_those_of_its_frames(tmp_path):
+    root = v3(tmp_path / "set", "0000", "0011")
+    rows = parquet.read_table(root / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
+    table(root / "meta/episodes/chunk-000/file-000.parquet", [{**row, "tasks": []} for row in rows])
+    found, _ = read(lerobot.lerobot_actions, root, "")
+    assert [a.narration for a in found] == [TASKS[0], *TASKS] and not any(a.unfit for a in found)
+
+
+def test_the_missing_list_of_tasks_is_named(tmp_path, capsys):
+    root = v3(tmp_path / "set", "0011")
+    (root / "meta/tasks.parquet").unlink()
+    assert mpr(["find", "--lerobot", str(root), "--sheet", "0", "--out", str(tmp_path / "a")]) == 2
+    error = capsys.readouterr().err
+    assert "meta/tasks.parquet, which says what each task is, is not there" in error and len(error.splitlines()) == 1
+
+
 def test_several_tasks_without_their_frames_are_taken_whole_and_said(tmp_path, capsys):
     root = v3(tmp_path / "set", "0000", "0011", data=False)
     asked = ["find", "--lerobot", str(root), "--sheet", "0"]

@@ -16,6 +16,7 @@ from mpr.core.errors import ObjectNotFound, UserError
 from tracking.clips.config import MASKS_BY_BOX, check_masks
 from tracking.clips.from_video import CARRIED
 from tracking.masks.box_mask import CarriedMasks
+from tracking.masks.checked import CheckedMasks
 from tracking.masks.lost import HeldMasks
 from tracking.masks.protocols import Finder
 from tracking.masks.registry import object_finder
@@ -92,13 +93,17 @@ class NamedMasks:
         if not any(words):
             raise ObjectNotFound(f"action {entry.uid} has no noun to look for: name the object with --words")
         found = finder_of(self.name, self.weights, self.device, self.threshold)(frames, words)
+        masks = CheckedMasks(found.masks, len(frames), frames[0].shape[:2], f"mask model {self.name}")
+        if not masks[found.frame].any():
+            where = f"at {times[found.frame]:.2f} s, where {found.found.word} was found"
+            raise ObjectNotFound(f"action {entry.uid}: the mask model {self.name} shows nothing {where}")
         told = {
             "word": found.found.word,
             "score": found.found.score,
             "box": list(found.found.box),
             "found_s": float(times[found.frame]),
         }
-        return HeldMasks(frames, found.masks, times, found.frame), told
+        return HeldMasks(frames, masks, times, found.frame), told
 
 
 @cache

@@ -60,7 +60,8 @@ def held_masks(size: NDArray, own: NDArray, times: NDArray[np.float64], at: int)
     """Whether masks still show the object [T].
 
     `size` [T] is their area over that on frame `at`, `own` [T] the share of pixels in the object's colours (NaN: not
-    to be told), `times` [T] seconds. Frame `at` does.
+    to be told), `times` [T] seconds. Frame `at` does. Whether a mask that has come back is back is told from as much as
+    BLINK seconds of what follows.
     """
     shown = np.asarray(size) >= LEAST_SEEN_SHARE
     if own[at] >= TELLING:

@@ -17,7 +17,7 @@ def points_inside(mask: NDArray[np.bool_], points: NDArray) -> NDArray[np.bool_]
     finite = np.isfinite(points).all(-1, keepdims=True)
     x, y = np.rint(np.where(finite, points, -1.0)).astype(int).T
     ok = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-    return ok & np.asarray(mask)[y.clip(0, h - 1), x.clip(0, w - 1)]
+    return ok & np.asarray(mask, bool)[y.clip(0, h - 1), x.clip(0, w - 1)]
 
 
 class Transition:

@@ -26,6 +26,8 @@ from tracking.simulator.scenes import SCENES
 VISIBLE_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)  # the geom groups that are drawn; the others only collide
 HIDDEN_GROUP = 5  # one that is not drawn
 UNSET_RGBA = (0.5, 0.5, 0.5, 1.0)  # MuJoCo's colour of a geom that was given none: its material's is drawn
+OPENED_SHARE = "opened_share"  # of a recording's extra: how far its object may open, over what the keyframe says
+MOST_OPENED = 100.0  # of that: more is no opening but a damaged file
 SURFACE_TOLERANCE = 0.003  # metres: a hit this close to the point is the point
 
 
@@ -164,17 +166,24 @@ class RecordedScene:
         where nobody said how far the object opens.
 
         A model says so with a keyframe that is named after the body that opens: there it is open, and shut in qpos0.
+        A recording whose `extra` holds OPENED_SHARE goes so much further.
         """
         camera, parts = self.recording.camera, self.recording.part_bodies
         keys = [k for k in range(self.model.nkey) if self.model.key(k).name in parts]
         if not keys or not camera.still:
             return None
-        share = np.linspace(0, 1, length)[:, None]
+        share = np.linspace(0, self._opened_share(), length)[:, None]
         qpos = (1 - share) * self.model.qpos0 + share * self.model.key_qpos[keys[0]]
         opening = replace(self.recording, qpos=qpos, times=np.arange(length), camera=camera.standing(length))
         alone = RecordedScene(opening, self.model)
         alone.model.geom_group[~alone.object_geoms] = HIDDEN_GROUP
         return alone
+
+    def _opened_share(self) -> float:
+        share = self.recording.extra.get(OPENED_SHARE, 1.0)
+        if not (isinstance(share, int | float) and 0 < share < MOST_OPENED):
+            raise BadClip(f"recording of scene '{self.recording.scene}': {OPENED_SHARE} is {str(share)[:40]}")
+        return float(share)
 
 
 class ExactTracker:

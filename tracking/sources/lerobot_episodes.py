@@ -117,18 +117,22 @@ class Tasks:
         Where nothing tells when each of several tasks is done, the episode is one stretch, counted in `reasons`.
         """
         whole = Stretch(0, episode.length, "; ".join(episode.tasks))
-        if len(episode.tasks) < 2:
+        if len(episode.tasks) == 1:
             return [whole]
         table = episode.data.relative_to(self.root)
         if not is_there(episode.data):
-            self.reasons[f"of several tasks, taken whole: {table}, which tells when each is done, is not there"] += 1
+            which = "of several tasks" if episode.tasks else "of no task listed"
+            self.reasons[f"{which}, taken whole: {table}, which tells when each is done, is not there"] += 1
             return [whole]
         if self._file is None or self._file[0] != episode.data:
             self._file = episode.data, _tasks_by_frame(episode.data)
         tasks = self._file[1].get(episode.number, np.empty(0, np.int64))
         if len(tasks) != episode.length:
-            return [whole._replace(unfit=f"several tasks, and {table} holds more or fewer frames of it than listed")]
+            which = "several tasks" if episode.tasks else "no task listed"
+            return [whole._replace(unfit=f"{which}, and {table} holds more or fewer frames of it than listed")]
         self._texts = self._texts or _texts(self.root)
+        if unknown := sorted({*tasks.tolist()} - self._texts.keys()):
+            return [whole._replace(unfit=f"{table} says task_index {unknown[0]}, which meta/tasks does not list")]
         edges = [0, *(np.flatnonzero(np.diff(tasks)) + 1).tolist(), len(tasks)]
         return [Stretch(a, b, self._texts[int(tasks[a])]) for a, b in pairwise(edges)]
 
@@ -150,6 +154,9 @@ def _texts(root: Path) -> dict[int, str]:
         return {int(row["task_index"]): str(row["task"]) for _, row in table_rows(older)}
     import pyarrow.parquet as parquet  # type: ignore
 
-    table = parquet.read_table(root / "meta" / "tasks.parquet")
+    file = root / "meta" / "tasks.parquet"
+    if not file.is_file():
+        raise UserError(f"--lerobot {root}: meta/tasks.parquet, which says what each task is, is not there")
+    table = parquet.read_table(file)
     text = next(name for name in table.column_names if name != "task_index")
     return dict(zip(table["task_index"].to_pylist(), map(str, table[text].to_pylist()), strict=True))

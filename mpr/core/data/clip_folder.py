@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.checksums import sha256
-from mpr.core.data.clip import ClipSource, Square, TrackedClip, TrackSegment
+from mpr.core.data.clip import CROP_SIZE, ClipSource, Square, TrackedClip, TrackSegment
 from mpr.core.data.review import rejected
 from mpr.core.data.scene import SceneRecording
 from mpr.core.errors import UNREADABLE, BadClip, UserError
@@ -65,22 +65,30 @@ class StoredMasks:
 
 
 def save_clip(clip: TrackedClip, folder: Path, recording: SceneRecording | None = None) -> None:
-    """Write a clip folder, whole or not at all; an existing one is replaced."""
+    """Write a clip folder, whole or not at all; an existing one is replaced.
+
+    Raises BadClip for masks of another size than the crop's.
+    """
     from mpr.core.data.video import write_video  # PyAV, which names and clip.json do without
 
     with atomic_folder(folder) as temporary:
         write_video(temporary / "frames.mp4", (clip.frames[t] for t in range(len(clip.times))), clip.times)
         with zipfile.ZipFile(temporary / "masks.npz", "w", zipfile.ZIP_DEFLATED) as masks:  # an .npz, mask by mask
             for t in range(len(clip.times)):
+                mask = np.asarray(clip.masks[t])
+                if mask.shape != (CROP_SIZE, CROP_SIZE):
+                    raise BadClip(
+                        f"clip {clip.source.uid}: mask {t} is {mask.shape}, the crop {CROP_SIZE} x {CROP_SIZE}"
+                    )
                 with masks.open(f"{t:06d}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, np.packbits(clip.masks[t]))
+                    np.lib.format.write_array(file, np.packbits(mask))
         _write_tracks(temporary, clip.times, clip.segments)
         if recording is not None:
             (temporary / "recording.npz").write_bytes(recording.to_bytes())
         about = {
             "rate_hz": clip.rate_hz,
             "crop": dataclasses.asdict(clip.crop),
-            "mask_shape": list(clip.masks[0].shape),
+            "mask_shape": [CROP_SIZE, CROP_SIZE],
             "source": dataclasses.asdict(clip.source),
         }
         _write_about(temporary, about)
@@ -190,8 +198,10 @@ def clip_info(folder: Path) -> dict:
             raise ValueError(f"sha256 does not list {names[0]}")
         if names := [name for name in about["sha256"] if "/" in name or "\0" in name or not 0 < len(name) < 256]:
             raise ValueError(f"sha256 lists {shortly(names[0])}, no file of a clip")
-        if about["rate_hz"] <= 0 or about["crop"]["size"] <= 0 or min(about["mask_shape"]) < 1:
-            raise ValueError("its rate, its square or its masks are nothing")
+        if about["rate_hz"] <= 0 or about["crop"]["size"] <= 0:
+            raise ValueError("its rate or its square is nothing")
+        if list(about["mask_shape"]) != [CROP_SIZE, CROP_SIZE]:
+            raise ValueError(f"its masks are {about['mask_shape']}, a clip's are {CROP_SIZE} x {CROP_SIZE}")
         return about
     except FileNotFoundError as error:
         raise BadClip(f"{folder} is no clip folder, or half-written: it has no clip.json") from error

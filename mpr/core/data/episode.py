@@ -108,5 +108,9 @@ class Episode:
     def gaps(self) -> NDArray[np.bool_]:
         """[T] Which steps are gaps (`mpr.core.data.steps`): late beats, stalls, those after which idle ones were cut.
         They keep their place, with agreement 0, and a replay buffer leaves them out."""
-        recorded = self.recording.rate_hz if self.recording is not None else 0.0
-        return gaps_of(self.times, self.rate_hz or recorded)
+        return gaps_of(self.times, self.asked_rate_hz)
+
+    @property
+    def asked_rate_hz(self) -> float:
+        """What its steps were meant to come at: as it says, else as its recording does; 0 where neither does."""
+        return self.rate_hz or (self.recording.rate_hz if self.recording is not None else 0.0)

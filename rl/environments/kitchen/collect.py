@@ -26,7 +26,9 @@ from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.images import KitchenImages, with_images
 from rl.environments.kitchen.minari_data import read_minari, save_minari
 from rl.environments.kitchen.opening import kitchen_opening
-from rl.environments.kitchen.tasks import find_task
+from rl.environments.kitchen.recording import opened_share
+from rl.environments.kitchen.tasks import Task, find_task
+from tracking.simulator.mujoco_scene import OPENED_SHARE
 
 _MOST_FAILURES = 20  # in a row: then something is wrong, not unlucky
 
@@ -58,7 +60,7 @@ def _record(config: KitchenDemosConfig, run: RunFolder) -> None:
     ):
         for attempt in attempts(config, len(tried)) if done < config.num_demos else ():
             if attempt.success:
-                kept = replace(with_images(attempt, images), task=opening.words)
+                kept = replace(with_images(_towards(attempt, opening.task), images), task=opening.words)
                 kept = kept if opening.shown is None else cut_off(kept)
                 save_demonstration(kept, demonstration_folder(config.out, seed_of(attempt)))
                 done, failures = done + 1, 0
@@ -76,6 +78,13 @@ def _record(config: KitchenDemosConfig, run: RunFolder) -> None:
                 return
     if done == 0 or (not config.source and done < config.num_demos):
         raise BadDemonstration(f"{config.source or 'the expert'} gave {done} demonstrations of {config.task}")
+
+
+def _towards(attempt: Episode, task: Task) -> Episode:
+    """The attempt, seen in the square of the task that is asked for: what is shown may end short of its goal."""
+    if (seen := attempt.recording) is None:
+        return attempt
+    return replace(attempt, recording=replace(seen, extra={**seen.extra, OPENED_SHARE: opened_share(task)}))
 
 
 def _by_the_expert(config: KitchenDemosConfig, tried: int) -> Iterator[Episode]:

@@ -81,7 +81,6 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
             object_noise_ratio=object_noise_ratio,
             robot_noise_ratio=robot_noise_ratio,
         )
-        self.model, self.data = self.kitchen.model, self.kitchen.data
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (9,), np.float64)
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (62,), np.float64)
         self._handle = self.model.site(self.task.handle).id
@@ -89,6 +88,20 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         self.starts = Starts(role, instance)
         self.base_offset = np.zeros(2)  # of the current episode, metres
         self.trajectory: list[NDArray[np.float64]] = []
+
+    @property
+    def model(self) -> Any:
+        """Its mujoco.MjModel."""
+        return self.kitchen.model
+
+    @property
+    def data(self) -> Any:
+        """Its mujoco.MjData."""
+        return self.kitchen.data
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy stands before its first reset: KitchenEnv makes its simulation anew, so no episode goes on in it."""
+        return {**self.__dict__, "trajectory": []}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -131,6 +144,8 @@ class KitchenEnvironment(gymnasium.Env[NDArray[np.float64], NDArray[np.float64]]
         action = np.asarray(action)
         if action.shape != (9,) or not np.isfinite(action).all():
             raise ValueError(f"a kitchen action is 9 finite numbers, got shape {action.shape}: {action}")
+        if not self.trajectory:
+            raise gymnasium.error.ResetNeeded("the kitchen was not reset yet: call reset() before step()")
         self.starts.practise()
         seen = self.kitchen.step(action)[0]
         observation = np.concatenate([seen["observation"], self.handle - self.gripper])

@@ -9,7 +9,8 @@ from mpr.core.data.scene import SceneRecording
 from rl.environments.kitchen.camera import camera_path
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.setting import KITCHEN_RATE_HZ
-from rl.environments.kitchen.tasks import Task
+from rl.environments.kitchen.tasks import Task, find_task
+from tracking.simulator.mujoco_scene import OPENED_SHARE
 
 
 def scene_recording(task: Task, base_offset: NDArray, qpos: NDArray, view: str) -> SceneRecording:
@@ -27,8 +28,13 @@ def scene_recording(task: Task, base_offset: NDArray, qpos: NDArray, view: str) 
         camera=camera_path(task, view, len(times)),
         object_bodies=task.object_bodies,
         part_bodies=task.part_bodies,
-        extra={"travel": task.travel(qpos).tolist()},
+        extra={"travel": task.travel(qpos).tolist(), OPENED_SHARE: opened_share(task)},
     )
+
+
+def opened_share(task: Task) -> float:
+    """How far it may be asked to open, over what its keyframe calls open: 1, or more for a goal beyond that."""
+    return max(1.0, task.opened / find_task(task.name).opened)
 
 
 def record_kitchen(environment: KitchenEnvironment, view: str = "front") -> SceneRecording:

@@ -26,11 +26,10 @@ from tracking.simulator.mujoco_scene import RecordedScene
 def square(task: Task, view: str) -> Square:
     """The one square in which every episode of a task is seen from a view, whatever happens in it.
 
-    It holds the object from shut to `task.opened`. Raises UserError for a view that does not exist.
+    It holds the object from shut to what is called open, or to the goal where that is further. Raises UserError for a
+    view that does not exist.
     """
-    scene = RecordedScene(scene_recording(task, np.zeros(2), build_kitchen().qpos0[None], view))
-    scene.model.key(task.part_bodies[task.moving]).qpos[task.qpos] = task.sign * task.opened  # it may be asked for more
-    return scene.crop()
+    return RecordedScene(scene_recording(task, np.zeros(2), build_kitchen().qpos0[None], view)).crop()
 
 
 def tracked_from(task: Task, view: str, tracker: str) -> Track:

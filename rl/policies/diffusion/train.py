@@ -15,6 +15,7 @@ import torch
 from diffusers.training_utils import EMAModel
 
 from mpr.core.config import as_dict
+from mpr.core.data.steps import spacing, spacing_summary
 from mpr.core.device import resolved_device
 from mpr.core.errors import UserError
 from mpr.core.fit import Fit
@@ -62,6 +63,7 @@ class PolicyTraining:
         self.config, self.device = config, resolved_device(config.device)
         demonstrations = load_demonstrations(config.demos, config.num_demos)
         views, cameras = {}, frame_sizes(demonstrations, config.cameras)
+        self.spacing = spacing(*((d.times, d.gaps) for d in demonstrations))
         self.folder = RunFolder(config.out, "bc", as_dict(config), BC_FREE_KEYS)
         if config.cameras:
             camera_encoder = CameraEncoder(config.encoder, config.resolved_size.image, config.weights, self.device)
@@ -102,7 +104,8 @@ class PolicyTraining:
         count = sum(p.numel() for p in policy.parameters())
         refuse_full_disk(config.out, 4 * 4 * count)  # weights, averages, AdamW's two moments, float32
         held = f"{self.about['demonstrations']} demonstrations, {len(self.windows)} windows"
-        print(f"{config.size}: {count / 1e6:.3f} M parameters; {held}")
+        over = f" ({spacing_summary(self.spacing)}: windows pass over them)" if self.spacing["gaps"] else ""
+        print(f"{config.size}: {count / 1e6:.3f} M parameters; {held}{over}")
         rows = self._rows(done)
         fit.loop(done, rows, self._save, self._summary, beside=lambda row: f"loss={row['loss']:.4f}")
 
