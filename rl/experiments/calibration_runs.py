@@ -13,6 +13,7 @@ from mpr.core.errors import UserError
 from mpr.core.processes import cpu_threads
 from mpr.core.runs import RunFolder, write_atomic
 from rl.environments.kind import base_digest
+from rl.environments.kitchen.opening import REST_STEPS
 from rl.environments.kitchen.with_base import kitchen_with_base
 from rl.environments.play import ResidualActor, play_episode
 from rl.environments.setting import DoorOptions, names
@@ -58,7 +59,7 @@ def _play_part(config: CalibrationConfig, run: RunFolder, goal: float, part: str
         return
     run.reopen()
     about = {name: getattr(config, name) for name in (*names(DoorOptions), "task", "residual_scale")}
-    about |= {"part": part, "goal_travel": goal, "base_weights": made_of}
+    about |= {"part": part, "rest_steps": REST_STEPS, "goal_travel": goal, "base_weights": made_of}
     with _player(config, goal, part) as play:
         for seed in tqdm(missing, desc=f"{config.task}, goal {goal:g}, {part}", unit="episode"):
             run.log(**about, seed=seed, **play(seed))

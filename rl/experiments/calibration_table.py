@@ -16,6 +16,7 @@ from rl.experiments.calibration import CALIBRATION_PARTS
 LEAST_SUCCESS = {"expert": 0.95, "limited": 0.8, "dense": 0.5}  # of episodes: 19 of 20 for the expert
 LEAST_SHOWN_RATE = 0.5  # of the base policy's episodes that come to what is shown
 MOST_BEYOND = 0.2  # of the way from there to the goal that the base policy comes in the mean
+_REST = "rest_steps"  # at rest at the end of each demonstration: 0 where rows do not tell, broken off in motion
 _ASKED = ("task", "shown_travel", "step_limit", "residual_scale", "ajar")  # what rows of one table of goals agree in
 CalibrationRows = Sequence[Mapping[str, Any]]
 
@@ -30,6 +31,7 @@ class CalibrationRow(Logged, total=False):
     step_limit: int | None
     residual_scale: float
     ajar: bool
+    rest_steps: int
     furthest_travel: float
     beyond_shown: float
     base_weights: str
@@ -106,7 +108,9 @@ def calibrated(rows: CalibrationRows, episodes: int) -> dict[tuple[Any, ...], li
     """Candidate goals, the nearest first, of each task and setting beside the goal, in the order they came."""
     found: dict[tuple[Any, ...], dict[float, list[Mapping[str, Any]]]] = {}
     for row in rows:
-        found.setdefault(tuple(row[name] for name in _ASKED), {}).setdefault(row["goal_travel"], []).append(row)
+        found.setdefault((*(row[name] for name in _ASKED), row.get(_REST, 0)), {}).setdefault(
+            row["goal_travel"], []
+        ).append(row)
     return {
         asked: [
             CalibratedGoal(
@@ -125,7 +129,7 @@ def calibration_lines(rows: CalibrationRows, episodes: int) -> list[str]:
     """
     lines: list[str] = []
     for asked, goals in calibrated(rows, episodes).items():
-        lines += [*([""] if lines else []), *_table(dict(zip(_ASKED, asked, strict=True)), goals)]
+        lines += [*([""] if lines else []), *_table(dict(zip((*_ASKED, _REST), asked, strict=True)), goals)]
     return lines or ["No episode has been played yet."]
 
 
@@ -133,7 +137,8 @@ def _table(asked: Mapping[str, Any], goals: Sequence[CalibratedGoal]) -> list[st
     task = find_task(asked["task"])
     steps = f"{asked['step_limit'] or 150} steps, residual scale {asked['residual_scale']:g}"
     doors = "doors ajar" if asked["ajar"] else "doors shut"
-    lines = [f"# {task.name}: shown to {asked['shown_travel']:g} {task.unit}, {doors}, {steps}", ""]
+    end = "at rest" if asked[_REST] else "broken off in motion"
+    lines = [f"# {task.name}: shown to {asked['shown_travel']:g} {task.unit}, {end}, {doors}, {steps}", ""]
     heads = ("goal", "expert", "expert held to base + residual", "base reaches what is shown")
     heads += ("base, of the way beyond", "`dense`", "`dense`, of the way beyond", "")
     lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -185,7 +190,7 @@ def calibration_summary(rows: CalibrationRows, episodes: int) -> dict[str, Any]:
             for goal in goals
         ]
         choice = {"chosen": None if chosen is None else chosen.goal_travel, "goals": figures}
-        told.append(dict(zip(_ASKED, asked, strict=True)) | choice)
+        told.append(dict(zip((*_ASKED, _REST), asked, strict=True)) | choice)
     return {"settings": told}
 
 

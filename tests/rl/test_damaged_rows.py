@@ -44,7 +44,7 @@ def test_rows_of_a_calibration_that_are_whole_are_read(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "microwave.jsonl").write_text(json.dumps(GOAL | {"step_limit": None}) + "\n")
     lines = remake_calibration(tmp_path)
-    assert lines[0].startswith("# microwave: shown to 0.45 rad, doors ajar, 150 steps")
+    assert lines[0].startswith("# microwave: shown to 0.45 rad, broken off in motion, doors ajar, 150 steps")
     assert calibration_lines([GOAL], 1) and calibration_summary([GOAL], 1)
 
 

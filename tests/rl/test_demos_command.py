@@ -31,7 +31,7 @@ def expert(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """In place of kitchen and expert: seed 2 fails. Lists the seeds asked for."""
     asked: list[int] = []
 
-    def demonstrate(environment: object, seed: int, noise: float) -> Episode:
+    def demonstrate(environment: object, seed: int, noise: float, rest: int) -> Episode:
         asked.append(seed)
         return made(seed, success=seed != 2)
 
@@ -115,7 +115,7 @@ def test_dry_run_says_how_much_and_touches_nothing(tmp_path: Path, capsys: pytes
 
 def test_command_gives_up_where_nothing_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collect, "KitchenEnvironment", lambda *_, **__: None)
-    monkeypatch.setattr(collect, "demonstrate", lambda _, seed, __: made(seed, success=False))
+    monkeypatch.setattr(collect, "demonstrate", lambda _, seed, *__: made(seed, success=False))
     with pytest.raises(UserError, match="20 seeds in a row failed at microwave"):
         demos.main(["--out", str(tmp_path / "out")])
 

@@ -21,7 +21,7 @@ from rl.environments.kitchen.dense import DenseReward
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.expert import opening_plan
 from rl.environments.kitchen.kind import KitchenKind
-from rl.environments.kitchen.opening import asked_task, beyond_shown, kitchen_opening, stock_goal
+from rl.environments.kitchen.opening import REST_STEPS, asked_task, beyond_shown, kitchen_opening, stock_goal
 from rl.environments.kitchen.tasks import SLIDE, find_task
 from rl.environments.kitchen.tracked import square
 from rl.environments.play import BASE_NAME, play_episode
@@ -53,8 +53,9 @@ def test_what_demonstrations_show_is_in_their_words() -> None:
     assert [words("slide"), words("slide", ajar=True), words("slide", step_limit=9)] == ["slide"] * 3
     assert words("slide", full_open=True) == words("slide", goal_travel=0.25) == "slide, fully"
     assert words("slide", goal_travel=0.3) == "slide to 0.3 m" and words("hinge", goal_travel=1) == "hinge to 1 rad"
-    assert {words("slide", goal_travel=goal, shown_travel=0.1) for goal in (0.2, 0.3)} == {"slide, shown to 0.1 m"}
-    assert words("slide", full_open=True, shown_travel=0.1) == "slide, shown to 0.1 m"
+    shown = {words("slide", goal_travel=goal, shown_travel=0.1) for goal in (0.2, 0.3)}
+    assert shown == {"slide, shown to rest at 0.1 m"}
+    assert words("slide", full_open=True, shown_travel=0.1) == "slide, shown to rest at 0.1 m"
 
 
 def test_the_goal_is_asked_for_or_the_stock_kitchens() -> None:
@@ -169,13 +170,18 @@ def test_the_expert_demonstrates_what_is_to_be_shown_and_ends_there(tmp_path: Pa
     with config.kind.open(config.asked) as environment:
         (one,) = find_demonstrations(config, environment)
         buffer, _ = demonstration_buffer([one], environment, find_reward("dense", config.asked))
-    assert one.task == "slide, shown to 0.1 m" and (one.terminated, one.truncated, one.success) == (False, True, False)
+    assert one.task == "slide, shown to rest at 0.1 m"
+    assert (one.terminated, one.truncated, one.success) == (False, True, False)
     assert one.recording is not None
     travel = SLIDE.travel(one.recording.qpos)
-    assert travel[-1] >= 0.1 > travel[:-1].max() and travel[-1] < 0.15
+    came = len(one) - REST_STEPS
+    assert travel[came] >= 0.1 > travel[:came].max() and np.abs(travel[came:] - 0.1).max() < 0.05
+    assert one.teacher_actions is not None and not one.teacher_actions[came:].any(), "there it rests"
+    assert np.abs(one.teacher_actions[came - 1]).max() > 0.1 and np.abs(travel[-1] - travel[-3]) < 0.005
     assert buffer.timeouts[:, 0].tolist() == [0] * (len(one) - 1) + [1]
     assert buffer.rewards.max() < 0, "none holds the bonus of a success"
-    assert buffer.rewards[-1, 0] == pytest.approx(travel[-1] / 0.25 + (1 - travel[-1] / 0.25) / 2 - 1, abs=0.1)
+    gone = travel[-1] / 0.25  # of the way asked for; where the hand is says at most half of the rest
+    assert gone - 1 < buffer.rewards[-1, 0] < gone + (1 - gone) / 2 - 1
 
 
 def test_the_plan_goes_by_what_is_asked() -> None:
@@ -194,14 +200,14 @@ def test_attempts_that_come_as_far_as_is_shown_are_kept_cut_off(
 ) -> None:
     kitchens: list[dict[str, Any]] = []
     monkeypatch.setattr(collect, "KitchenEnvironment", lambda task, **asked: kitchens.append(asked | {"task": task}))
-    monkeypatch.setattr(collect, "demonstrate", lambda _, seed, __: made(seed, success=seed != 1))
+    monkeypatch.setattr(collect, "demonstrate", lambda _, seed, *__: made(seed, success=seed != 1))
     words = ["--num_demos", "2", "--goal_travel", "0.7", "--shown_travel", "0.5", "--step_limit", "200"]
     assert main(["demos", *words, "--out", str(tmp_path)]) == 0
     assert kitchens[0]["threshold"] == kitchens[0]["task"].opened == 0.5 and kitchens[0]["step_limit"] == 200
     found = collect.demonstration_folders(tmp_path)
     kept = [collect.load_demonstration(folder) for folder in found]
     assert [(one.seed, one.success, one.truncated) for one in kept] == [(0, False, True), (2, False, True)]
-    assert {one.task for one in kept} == {"microwave, shown to 0.5 rad"}
+    assert {one.task for one in kept} == {"microwave, shown to rest at 0.5 rad"}
 
 
 def shows(folder: Path, task: str, *, cut: bool) -> Path:
@@ -213,9 +219,9 @@ def shows(folder: Path, task: str, *, cut: bool) -> Path:
 @pytest.mark.parametrize(
     ("task", "cut", "says"),
     [
-        ("hinge, shown to 0.45 rad", True, "shows 'hinge, .*', wanted is 'microwave, shown to 0.45 rad'"),
-        ("microwave", False, "shows 'microwave', wanted is 'microwave, shown to 0.45 rad'"),
-        ("microwave, shown to 0.5 rad", True, "shows 'microwave, shown to 0.5 rad', wanted is"),
+        ("hinge, shown to rest at 0.45 rad", True, "shows 'hinge, .*', wanted is 'microwave, shown to rest at 0.45"),
+        ("microwave", False, "shows 'microwave', wanted is 'microwave, shown to rest at 0.45 rad'"),
+        ("microwave, shown to rest at 0.5 rad", True, "shows 'microwave, shown to rest at 0.5 rad', wanted is"),
         ("", False, "ends in success, with --shown_travel none may"),
     ],
 )  # fmt: skip
@@ -226,7 +232,7 @@ def test_demonstrations_of_another_end_or_task_are_refused(tmp_path: Path, task:
 
 
 def test_demonstrations_cut_off_serve_every_goal_beyond_them(tmp_path: Path) -> None:
-    shows(tmp_path, "microwave, shown to 0.45 rad", cut=True)
+    shows(tmp_path, "microwave, shown to rest at 0.45 rad", cut=True)
     for goal in (0.6, 0.8):
         config = FinetuneConfig(env=MICROWAVE, demos=tmp_path, goal_travel=goal, shown_travel=0.45)
         assert len(find_demonstrations(config, wrapped())) == 1
@@ -247,7 +253,7 @@ def test_a_base_policy_for_another_threshold_is_refused(tmp_path: Path, monkeypa
     for options in ({}, {"goal_travel": 0.7}, FURTHER):
         with with_base.base_in(KitchenEnvironment("microwave"), Setting(MICROWAVE, tmp_path, **options)):
             pass
-    assert wanted == ["microwave", "microwave to 0.7 rad", "microwave, shown to 0.45 rad"]
+    assert wanted == ["microwave", "microwave to 0.7 rad", "microwave, shown to rest at 0.45 rad"]
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -293,7 +299,7 @@ def test_a_policy_of_before_practised_without_the_new_options(
 def test_the_kitchens_kind_says_what_its_setting_asks() -> None:
     kind, asked = KitchenKind(), Setting(MICROWAVE, step_limit=200, **FURTHER)
     assert (kind.goal(asked), kind.step_limit(asked), kind.ends_short(asked)) == (
-        "microwave, shown to 0.45 rad",
+        "microwave, shown to rest at 0.45 rad",
         200,
         True,
     )

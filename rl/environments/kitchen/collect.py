@@ -25,7 +25,7 @@ from rl.environments.kitchen.demonstrate import demonstrate
 from rl.environments.kitchen.environment import KitchenEnvironment
 from rl.environments.kitchen.images import KitchenImages, with_images
 from rl.environments.kitchen.minari_data import read_minari, save_minari
-from rl.environments.kitchen.opening import kitchen_opening
+from rl.environments.kitchen.opening import REST_STEPS, kitchen_opening
 from rl.environments.kitchen.recording import opened_share
 from rl.environments.kitchen.tasks import Task, find_task
 from tracking.simulator.mujoco_scene import OPENED_SHARE
@@ -91,9 +91,9 @@ def _by_the_expert(config: KitchenDemosConfig, tried: int) -> Iterator[Episode]:
     """The expert's attempts, one a seed, but for those tried before."""
     o = kitchen_opening(config.task, config).demonstrated
     asked = {"ajar": config.ajar, "start": config.start or "", "threshold": o.threshold, "step_limit": o.step_limit}
-    environment = KitchenEnvironment(o.task, **asked)
+    environment, rest = KitchenEnvironment(o.task, **asked), 0 if config.shown_travel is None else REST_STEPS
     for seed in range(config.seed + tried, DEMO_SEEDS_END):
-        yield demonstrate(environment, seed, config.noise)
+        yield demonstrate(environment, seed, config.noise, rest)
 
 
 def _read(config: KitchenDemosConfig, tried: int) -> Iterator[Episode]:

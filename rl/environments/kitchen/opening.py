@@ -4,7 +4,9 @@
 
 Three settings follow from it. Today's: FrankaKitchen-v1's own goal, demonstrations reach it. `goal_travel`: another
 goal, and they reach that; `full_open` is short for the one that we call open. `shown_travel` beside either:
-demonstrations, and so the base policy, end short of the goal, and what they lack only practice can find.
+demonstrations, and so the base policy, end short of the goal, and what they lack only practice can find. There they
+come to rest: actions are velocities, and a policy cloned from ways that were broken off goes on beyond them (0.46 of
+the way from 0.45 to 0.8 rad at the microwave, results/calibration).
 Imports no simulator.
 """
 
@@ -17,6 +19,8 @@ from mpr.core.errors import UserError
 from rl.environments.kitchen.setting import KITCHEN_STEP_LIMIT
 from rl.environments.kitchen.tasks import STOCK_RADIUS, Task, find_task
 from rl.environments.setting import DOOR_RANGES, OPENING_RANGES, DoorOptions, OpeningOptions
+
+REST_STEPS = 8  # at rest, at the end of what is shown: a chunk of the base policy's
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class KitchenOpening:
         """
         own, name, unit = find_task(self.task.name), self.task.name, self.task.unit
         if self.shown is not None:
-            return f"{name}, shown to {self.shown:g} {unit}"
+            return f"{name}, shown to rest at {self.shown:g} {unit}"
         if self.threshold is None:
             return name
         return f"{name}, fully" if self.threshold == own.opened else f"{name} to {self.threshold:g} {unit}"

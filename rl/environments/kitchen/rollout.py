@@ -22,23 +22,28 @@ def follow_plan(
     begin: int = 0,
     view: str = "front",
     step_limit: int = KITCHEN_STEP_LIMIT,
+    rest: int = 0,
 ) -> Episode:
     """Follow a plan from the state just reset to, until it succeeds, is over, or has been kept for `step_limit` steps.
+
+    After a success it stays where it is for `rest` steps more.
 
     Success counts where it ends the episode. `state` [62] is the observation of that reset. What comes before step
     `begin` of the plan happens and is not kept. `teacher_actions` [T, 9] are the plan's before `noise` (standard
     deviation, action units, only the arm) was added; states are [T+1, 62], the recording's camera is the named view.
     """
     follower, states, labels, actions = Follower(plan), [state], [], []
-    terminated, first = False, 0
-    while not (terminated or follower.done) and len(actions) - first < step_limit:
+    terminated, first, rested = False, 0, 0
+    while rested < rest if terminated else not follower.done and len(actions) - first < step_limit:
         if follower.at < begin:
             first = len(actions)
-        label = follower.act(environment.data)
+        label = np.zeros(9) if terminated else follower.act(environment.data)
+        rested += terminated
         action = label.copy()
         action[ARM] += rng.normal(0.0, noise, 7)
         action = np.clip(action, -1.0, 1.0)
-        state, _, terminated, _, _ = environment.step(action)
+        state, _, reached, _, _ = environment.step(action)
+        terminated = terminated or reached
         states.append(state)
         labels.append(label)
         actions.append(action)
