@@ -32,7 +32,8 @@ def calibrate(config: CalibrationConfig) -> None:
     Raises what `kitchen_with_base` raises, and UserError for rows that were played with another base policy.
     """
     with cpu_threads(config.threads):
-        run = RunFolder(config.out, "experiment calibration", as_dict(config), CALIBRATION_FREE_KEYS)
+        asked = as_dict(config) | {"rest_steps": REST_STEPS}
+        run = RunFolder(config.out, "experiment calibration", asked, CALIBRATION_FREE_KEYS)
         for goal in config.candidates:
             for part in (part for part in CALIBRATION_PARTS if part in config.parts):
                 _play_part(config, run, goal, part)

@@ -128,6 +128,11 @@ class Follower:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.at, self.waited = plan, 0, 0
         self.disturbance, self.before, self.asked = np.zeros(7), np.zeros(7), np.zeros(7)
+        self.held: NDArray[np.float64] | None = None
+
+    def stay(self, data: Any) -> None:
+        """Hold the simulation's present joints from now on, against what gravity and the door do."""
+        self.held = data.qpos[ARM].copy()
 
     @property
     def done(self) -> bool:
@@ -144,7 +149,7 @@ class Follower:
             self.at, self.waited = min(self.at + 1, len(self.plan) - 1), 0
         else:
             self.waited += 1
-        wanted = self.plan.joints[self.at] - q
+        wanted = (self.plan.joints[self.at] if self.held is None else self.held) - q
         self.asked = np.clip((wanted - self.disturbance) / (RESPONSE * ACTION_TO_RADIANS), -1, 1)
         self.before = q.copy()
         finger = self.plan.fingers[self.at]

@@ -26,7 +26,7 @@ def follow_plan(
 ) -> Episode:
     """Follow a plan from the state just reset to, until it succeeds, is over, or has been kept for `step_limit` steps.
 
-    After a success it stays where it is for `rest` steps more.
+    After a success the arm is held where it is for `rest` steps more.
 
     Success counts where it ends the episode. `state` [62] is the observation of that reset. What comes before step
     `begin` of the plan happens and is not kept. `teacher_actions` [T, 9] are the plan's before `noise` (standard
@@ -37,8 +37,9 @@ def follow_plan(
     while rested < rest if terminated else not follower.done and len(actions) - first < step_limit:
         if follower.at < begin:
             first = len(actions)
-        label = np.zeros(9) if terminated else follower.act(environment.data)
-        rested += terminated
+        if terminated and not rested:
+            follower.stay(environment.data)
+        label, rested = follower.act(environment.data), rested + terminated
         action = label.copy()
         action[ARM] += rng.normal(0.0, noise, 7)
         action = np.clip(action, -1.0, 1.0)
