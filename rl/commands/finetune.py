@@ -39,5 +39,5 @@ def _plan(config: FinetuneConfig) -> None:
     if config.kind.sizes is not None:
         facts["replay buffer, MB"] = round(buffer_bytes(config.buffer, *config.kind.sizes) / 1e6, 1)
     if (steps := config.kind.step_limit(config.asked)) is not None:
-        facts["updates at most"] = config.critic_lessons + round(config.utd * steps * config.episodes)
+        facts["updates at most"] = config.critic_lessons + round(config.utd * config.most_steps(steps))
     print_plan(config, inputs, facts, config.out)

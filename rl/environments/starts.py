@@ -190,8 +190,15 @@ class OwnStarts:
         self.starts.restore(state)
 
 
-_forked: tuple[int, ...] = ()  # the numbers of this process and its parents among their parents' forks
+_forked: tuple[
+    tuple[tuple[int, ...], int], ...
+] = ()  # each fork this process comes of: the parent's identity, a number
 _forks = 0  # made by this process
+
+
+def _identity() -> tuple[int, ...]:
+    """Its number among its parent's children, and so on, as multiprocessing counts them."""
+    return getattr(multiprocessing.current_process(), "_identity", ())
 
 
 def _count_fork() -> None:
@@ -201,7 +208,7 @@ def _count_fork() -> None:
 
 def _be_forked() -> None:
     global _forks, _forked
-    _forks, _forked = 0, (*_forked, _forks)
+    _forks, _forked = 0, (*_forked, (_identity(), _forks))  # multiprocessing gives its child a number later
 
 
 os.register_at_fork(before=_count_fork, after_in_child=_be_forked)
@@ -209,7 +216,9 @@ os.register_at_fork(before=_count_fork, after_in_child=_be_forked)
 
 def _process_number() -> int:
     """0 in the main process; in a child its number among its parent's children, however it was started."""
-    identity: tuple[int, ...] = getattr(multiprocessing.current_process(), "_identity", ()) or _forked
+    known = [*(identity for identity, _ in _forked), _identity()]
+    bare = [number for (before, number), after in zip(_forked, known[1:], strict=True) if before == after]
+    identity = (*_identity(), *(-number for number in bare))  # children that multiprocessing does not know of
     return reduce(lambda number, child: STRIDE * number + child, identity, 0)
 
 

@@ -6,12 +6,14 @@ They show success, or return.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpr.core.errors import UserError
 from mpr.core.report.figures import new_figure
 from mpr.core.report.intervals import Interval, success_rate
 from mpr.core.runs import atomic_path, read_metrics
@@ -30,11 +32,24 @@ def successful(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
     return np.array([measure_of(row, "success") for row in rows])
 
 
-def evaluations(rows: Sequence[Mapping[str, Any]], measure: str = "success") -> NDArray[np.float64]:
-    """Those made while practising, of its rows: steps done and mean success (or what else is measured) [K, 2]."""
+@dataclass(frozen=True)
+class Evaluations:
+    """What a run's policy came to on the way, without exploration: K evaluations of the same E episodes."""
+
+    steps: NDArray[np.int64]  # of practice that were done [K]
+    outcomes: NDArray[np.float64]  # success, or what else is measured [K, E]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def evaluations(rows: Sequence[Mapping[str, Any]], measure: str = "success") -> Evaluations:
+    """Those made while practising, of its rows. Raises UserError where they are not of as many episodes each."""
     found = [row for row in rows if "evaluated_at" in row]
-    means = [np.mean([measure_of(episode, measure) for episode in row["evaluated"]]) for row in found]
-    return np.array([[row["evaluated_at"] for row in found], means], float).T
+    outcomes = [[measure_of(episode, measure) for episode in row["evaluated"]] for row in found]
+    if len(counts := sorted({len(some) for some in outcomes})) > 1 or 0 in counts:
+        raise UserError(f"evaluations of {counts} episodes: each of a run is of as many")
+    return Evaluations(np.array([row["evaluated_at"] for row in found], np.int64), np.array(outcomes, float))
 
 
 def running(successes: NDArray) -> NDArray[np.float64]:

@@ -29,8 +29,8 @@ PRACTICE_PRESETS: dict[str, dict[str, Any]] = {
         "seeds": 8,
         "practice_episodes": 1000,
         "episodes": 100,
-    },  # all starts a run has; half of its steps
-    # of the paper's simulation: 300,000 steps of one update each, whichever comes first of the best policy and the last
+    },  # half of the paper's steps
+    # the paper's simulation: 300,000 steps, an update each, the best policy so far and the last
     "paper_simulation": {
         "seeds": 8,
         "num_demos": 20,
@@ -42,7 +42,8 @@ PRACTICE_PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 PRACTICE_S, EVALUATION_S = 3.3, 0.7  # core-seconds an episode
-STEPS_AN_EPISODE = 90  # of those
+STEPS_AN_EPISODE = 90  # of those; where nothing shown is a success, all that an episode may have
+SEEING = 1.35  # times as long with a reward that tracks what a camera saw
 ROLLOUT_SHARE = 0.35  # of that time; the rest is updates, four a step
 
 
@@ -104,10 +105,11 @@ class PracticeConfig(Rules):
 
 def practice_seconds(run: FinetuneConfig) -> float:
     """Core-seconds that a run of practice takes, about: rollouts, rewards and updates, and evaluations in between."""
-    steps = run.episodes * STEPS_AN_EPISODE
+    steps = run.episodes * (STEPS_AN_EPISODE if run.shown_travel is None else run.kind.step_limit(run.asked) or 0)
     steps = steps if run.total_steps is None else min(steps, run.total_steps)
     evaluations = steps // run.evaluate_every if run.evaluate_every else 0
     step_s = PRACTICE_S / STEPS_AN_EPISODE * (ROLLOUT_SHARE + (1 - ROLLOUT_SHARE) * run.utd / FinetuneConfig.utd)
+    step_s *= SEEING if run.sees else 1
     return steps * step_s + evaluations * run.evaluate_episodes * EVALUATION_S
 
 

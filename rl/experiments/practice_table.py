@@ -23,13 +23,14 @@ from mpr.core.report.intervals import (
     Interval,
     difference_of_ratios,
     mean,
+    mean_over_runs,
     probability_of_improvement,
     success_rate,
 )
 from mpr.core.runs import read_lines, write_atomic
 from mpr.reward.registry import RENAMED_REWARDS
 from rl.environments.play import BASE_NAME
-from rl.evaluation.curves import draw_curves, draw_profiles, evaluations, successful
+from rl.evaluation.curves import Evaluations, draw_curves, draw_profiles, evaluations, successful
 from rl.evaluation.outcomes import compare_policies, comparison_table, contrast, of_runs
 
 _LEVELS = (0.25, 0.5, 0.75, 0.9)  # of success, of the performance profile's columns
@@ -43,8 +44,7 @@ class PracticeRaw:
     rows: Sequence[Mapping[str, Any]]  # of evaluation
     variants: Mapping[str, Sequence[str]]  # the names of each variant's runs
     practised: Mapping[str, Runs]  # success [episodes] while each of its runs practised; none: not known
-    # steps and success [K, 2] of what was evaluated while each practised
-    evaluated: Mapping[str, Runs] = field(default_factory=dict)
+    evaluated: Mapping[str, Sequence[Evaluations]] = field(default_factory=dict)  # while each practised
 
     @property
     def base(self) -> float:
@@ -86,18 +86,27 @@ def practice_lines(raw: PracticeRaw) -> list[str]:
 
 
 def evaluated_lines(raw: PracticeRaw) -> list[str]:
-    """The last evaluation while practising, and the best one so far: the best of several is no fair figure, and said
-    to be that (no lines where nothing was evaluated)."""
-    some = {variant: [run for run in runs if len(run)] for variant, runs in raw.evaluated.items()}
-    if not any(some.values()):
+    """The last evaluation while practising, and the best one so far, chosen on the episodes that it is told of.
+
+    No lines where nothing was evaluated.
+    """
+    if not any(len(run) for runs in raw.evaluated.values() for run in runs):
         return []
-    out = ["", "| variant | evaluated after steps | last evaluation | best of all, chosen on the same episodes |"]
-    out.append("|---|---|---|---|")
-    for variant, runs in some.items():
-        last, best = ([run[-1, 1] for run in runs], [run[:, 1].max() for run in runs])
-        steps = f"{max(run[-1, 0] for run in runs):,.0f}" if runs else "–"
-        out.append(f"| {variant} | {steps} | {mean(last, UNIT_RANGE)} | {mean(best, UNIT_RANGE)} |")
+    heads = ("variant", "evaluated after steps", "last evaluation", "best evaluation, chosen on these episodes")
+    out = ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for variant, runs in raw.evaluated.items():
+        some = [run for run in runs if len(run)]
+        steps = f"{max(run.steps[-1] for run in some):,}" if some else "–"
+        out.append(f"| {variant} | {steps} | {_evaluated(some, best=False)} | {_evaluated(some, best=True)} |")
     return out
+
+
+def _evaluated(runs: Sequence[Evaluations], best: bool) -> Interval:
+    """Success of the last evaluations, or the best, of runs on the same starts."""
+    chosen = [run.outcomes[run.outcomes.mean(1).argmax() if best else -1] for run in runs]
+    if not chosen or len({len(one) for one in chosen}) > 1:
+        return mean([])
+    return mean_over_runs(chosen)
 
 
 def profile_lines(raw: PracticeRaw) -> list[str]:

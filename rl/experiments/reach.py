@@ -88,7 +88,7 @@ class ReachConfig:
     practice_episodes: int = 100  # of each run
     last: int = 40  # of them, whose mean is the figure
     episodes: int = 50  # of evaluation, each final policy and base policy
-    seed: int = SEEDS_BY_ROLE["report"].start + 1_000  # of the first of them
+    seed: int = SEEDS_BY_ROLE["report"].start + 1_000  # of the first of them; each training seed has starts of its own
     workers: int = 2  # runs at a time, one thread each
     engine: str = "local"  # where runs go, or ray: to the cluster of RAY_ADDRESS, which shares these folders
     report: Path | None = None  # folder of raw numbers: only print its table again
@@ -109,15 +109,23 @@ class ReachConfig:
         most = min(SEEDS_BY_ROLE["demonstration"].stop // DEMO_SEEDS_A_RUN, MOST_RUNS)
         if self.first_seed + max(self.seeds, self.control_seeds, self.most_seeds) > most:
             raise UserError(f"--first_seed {self.first_seed}: training seeds lie in 0 to {most - 1}")
-        if self.seed not in (reported := SEEDS_BY_ROLE["report"]):
+        last = self.seed + self.episodes * max(self.most_seeds, self.control_seeds) - 1
+        if not {self.seed, last} <= set(reported := SEEDS_BY_ROLE["report"]):
             raise UserError(f"--seed {self.seed}: what is reported is evaluated on {reported.start:,} and up")
+        if self.seeds > self.most_seeds:
+            raise UserError(f"--seeds {self.seeds}: the second look is at --most_seeds {self.most_seeds}, none follows")
         check_engine(self.engine)
         found = self.asked
         if len({one.name for one in found}) < len(found):
             raise UserError(f"settings are told apart by their files' names: {', '.join(one.name for one in found)}")
         for one in found:
             self.base(one, self.first_seed)
-            self.practice(one, self.first_seed)  # refuses wrong settings now
+            practice = self.practice(one, self.first_seed)  # refuses wrong settings now
+            for variant in one.variants:
+                if practice.run_of(variant, self.first_seed).total_steps is not None:
+                    raise UserError(
+                        "--settings total_steps: runs have --practice_episodes each, and are compared by them"
+                    )
 
     @property
     def asked(self) -> list[ReachSetting]:
@@ -161,7 +169,7 @@ class ReachConfig:
             settings=self.settings,
             practice_episodes=self.practice_episodes,
             episodes=self.episodes,
-            seed=self.seed,
+            seed=self.seed + self.episodes * (seed - self.first_seed),
             out=folder,
         )
 
@@ -205,13 +213,17 @@ def _plan(config: ReachConfig) -> None:
         practice += (1 + count) * config.episodes * EVALUATION_S
         made = config.num_demos * DEMONSTRATION_S + policy.resolved_size.steps * STEP_S[policy.size]
         seconds, runs = seconds + len(one.seeds) * (made + practice), runs + len(one.seeds) * count
-    inputs = {name: path for one in config.asked for name, path in _inputs(config, one)}
+    inputs = reach_inputs(config)
     facts = {"runs": runs, "core-hours, about": f"{seconds / 3600:.1f}"}
     print_plan(config, inputs, facts, config.out)
 
 
+def reach_inputs(config: ReachConfig) -> dict[str, Path]:
+    """What the rewards are made of, runs of `mpr train` and `mpr pretrain`, by what each is."""
+    return {name: path for one in config.asked for name, path in _inputs(config, one)}
+
+
 def _inputs(config: ReachConfig, setting: ReachSetting) -> Iterator[tuple[str, Path]]:
-    """What the rewards of a setting are made of."""
     practice = config.practice(setting, config.first_seed)
     for variant in setting.variants:
         run = practice.run_of(variant, config.first_seed)

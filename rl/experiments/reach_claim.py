@@ -10,6 +10,7 @@ beyond a look are not looked at before the next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,9 @@ class Claim:
         first, last = self.most_seeds // 2, self.most_seeds
         if self.tested is None:
             return f"No look yet: {self.done} of {first} seeds are complete."
+        if math.isnan(self.tested.p):
+            value = f"{self.tested.difference.value:.2f} at look {self.look} of 2"
+            return f"{value}: no figure, for nothing varies between runs."
         p = f"p = {self.tested.p:.3f}, shown under {LEVELS[self.look - 1]:g}"
         said = f"{self.tested.difference} at look {self.look} of 2 ({self.seeds} seeds of {last}; {p}): "
         if self.shown:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from tqdm import tqdm
 
+from mpr.core.checkpoints import weights_digest
 from mpr.core.config import as_dict
+from mpr.core.errors import UserError
 from mpr.core.processes import cpu_threads, mapped
 from mpr.core.runs import RunFolder, write_atomic
 from rl.environments.kitchen.collect import collect_kitchen_demos
@@ -16,8 +19,8 @@ from rl.evaluation.config import EvaluateConfig
 from rl.evaluation.evaluate import evaluate
 from rl.experiments.practice import PracticeConfig
 from rl.experiments.practice_runs import check_runs, evaluation
-from rl.experiments.reach import REACH_FREE_KEYS, ReachConfig, ReachSetting
-from rl.experiments.reach_table import ReachPlan, draw_reach, write_reach_table
+from rl.experiments.reach import REACH_FREE_KEYS, ReachConfig, ReachSetting, reach_inputs
+from rl.experiments.reach_table import TRAVEL, ReachPlan, draw_reach, write_reach_table
 from rl.policies.diffusion.config import BcConfig
 from rl.policies.diffusion.train import PolicyTraining
 from rl.residual.config import FinetuneConfig
@@ -27,9 +30,10 @@ from rl.residual.train import finetune
 def practise_seeds(config: ReachConfig) -> None:
     """Make what is missing of every seed's demonstrations, base policies, runs and evaluations, and report.
 
-    The table is written anew whenever a run has ended. Raises UserError where an input is missing or does not serve.
+    The table is written anew whenever a run has ended; where a look decides the claim, practice ends. Raises UserError
+    where an input is missing or does not serve, and where the folder holds runs of other settings or inputs.
     """
-    run = RunFolder(config.out, "experiment reach", as_dict(config), REACH_FREE_KEYS)
+    run = RunFolder(config.out, "experiment reach", as_dict(config) | _made_of(config), REACH_FREE_KEYS)
     run.reopen()
     write_atomic(config.out / "raw" / "plan.json", json.dumps(_plan(config).as_json(), indent=2) + "\n")
     settings = config.asked
@@ -40,9 +44,21 @@ def practise_seeds(config: ReachConfig) -> None:
             pass
         _practise(config, asked, seed)
         figures, raw = write_reach_table(config.out)
+        if figures["claim"]["stopped"]:
+            print("the first look decides the claim: no further seed is practised")
+            break
     draw_reach(config.out, raw)
     run.finish(figures)
     print((config.out / "table.md").read_text())
+
+
+def _made_of(config: ReachConfig) -> dict[str, Any]:
+    """What the runs are made of beside what is asked: what the setting files say, the weights of the inputs."""
+    inputs = reach_inputs(config)
+    if missing := [f"{name} ({path})" for name, path in inputs.items() if not path.exists()]:
+        raise UserError(f"missing input: {', '.join(missing)}")
+    said = {one.name: {"practice": as_dict(one.practice), "demos": as_dict(one.demos)} for one in config.asked}
+    return {"said": said, "weights": {name: weights_digest(path) for name, path in inputs.items()}}
 
 
 def _plan(config: ReachConfig) -> ReachPlan:
@@ -56,6 +72,7 @@ def _plan(config: ReachConfig) -> ReachPlan:
         control_seeds=config.control_seeds,
         episodes=config.practice_episodes,
         last=config.last,
+        measures={one.name: TRAVEL if one.practice.shown_travel is not None else "success" for one in asked},
     )
 
 

@@ -15,7 +15,8 @@ from typing import Any, TypedDict
 import numpy as np
 
 from mpr.core.errors import UserError
-from mpr.core.report.intervals import UNIT_RANGE, Interval, difference_of_ratios, mean
+from mpr.core.json_files import shortly
+from mpr.core.report.intervals import SIGNED, UNIT_RANGE, Interval, difference_of_ratios, mean
 from mpr.core.runs import read_lines, read_row, write_atomic
 from rl.environments.play import BASE_NAME
 from rl.evaluation.curves import draw_curves
@@ -25,6 +26,8 @@ from rl.experiments.practice import variant_words
 from rl.experiments.reach import CLAIM, FEWEST_SEEDS
 from rl.experiments.reach_claim import Claim, Travels, claim_of
 
+TRAVEL = "beyond_shown"  # how far beyond what is shown an episode came; where all is shown success is the measure
+_MEASURES = (TRAVEL, "success")
 HARM = 0.05  # by which `motion` may be below `none` in a control
 ReachRows = Sequence[Mapping[str, Any]]
 
@@ -37,6 +40,7 @@ class _PlanFile(TypedDict):
     control_seeds: int
     episodes: int
     last: int
+    measures: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,18 @@ class ReachPlan:
     control_seeds: int
     episodes: int  # a run
     last: int  # of them, whose mean is the figure
+    measures: Mapping[str, str]  # setting -> what is measured of an episode
 
     def __post_init__(self) -> None:
         counts = (self.most_seeds, self.episodes, self.last)
         if not (all(0 < count <= MOST_PLANNED for count in counts) and self.most_seeds >= FEWEST_SEEDS):
             raise UserError(f"a plan of {counts} seeds, episodes and last of them: {FEWEST_SEEDS} seeds or more")
+        if self.first_seed < 0 or self.control_seeds < 0 or not self.further:
+            raise UserError(
+                f"a plan of seeds from {self.first_seed} in {len(self.further)} settings: there is nothing to show"
+            )
+        if wrong := [name for name in (*self.further, *self.controls) if self.measures.get(name) not in _MEASURES]:
+            raise UserError(f"a plan of a setting {shortly(wrong[0])} in which nothing is measured")
         if wrong := [name for name in (*self.further, *self.controls) if not re.fullmatch(r"\w[\w.-]*", name)]:
             raise UserError(f"a plan of a setting {wrong[0]!r}: that names no folder of raw numbers")
 
@@ -69,12 +80,7 @@ class SettingRaw:
     practised: Mapping[str, Mapping[int, ReachRows]]
     evaluated: Mapping[str, Mapping[int, ReachRows]]  # the base policies' under BASE_NAME
     last: int
-
-    @property
-    def measure(self) -> str:
-        """How far beyond what is shown an episode came; where all is shown, success."""
-        rows = [row for runs in self.practised.values() for some in runs.values() for row in some]
-        return "beyond_shown" if rows and all("beyond_shown" in row for row in rows) else "success"
+    measure: str  # of an episode
 
     def travels(self, variant: str) -> Travels:
         """The figure of each run: mean of its last episodes of practice."""
@@ -109,7 +115,7 @@ def read_setting(folder: Path, variants: Sequence[str], plan: ReachPlan) -> Sett
             name = row["policy"].removesuffix(f"_seed_{seed}")
             if (variant := BASE_NAME if name == BASE_NAME else names.get(name)) is not None:
                 evaluated[variant].setdefault(int(seed), []).append(row)
-    return SettingRaw(practised, evaluated, plan.last)
+    return SettingRaw(practised, evaluated, plan.last, plan.measures[folder.name])
 
 
 def _checked(row: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +136,8 @@ def reach_report(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, Set
     folder = folder / "raw" if (folder / "raw").is_dir() else folder
     if not (folder / "plan.json").is_file():
         raise UserError(f"{folder} holds no plan.json: give a folder of `mpr experiment reach`, or its raw/")
-    plan = ReachPlan(**read_row(folder / "plan.json", _PlanFile))
+    said = read_row(folder / "plan.json", _PlanFile)
+    plan = ReachPlan(**{name: said[name] for name in _PlanFile.__annotations__})
     raw = {name: read_setting(folder / name, some, plan) for name, some in {**plan.further, **plan.controls}.items()}
     claim = claim_of(*_pair(plan, raw), plan.first_seed, plan.most_seeds)
     text = ["# Does the motion reward teach what nobody showed?", ""]
@@ -138,7 +145,8 @@ def reach_report(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, Set
     figures: dict[str, Any] = {"claim": _claim_figures(claim), "settings": {}}
     for name, variants in {**plan.further, **plan.controls}.items():
         seeds = plan.most_seeds if name in plan.further else plan.control_seeds
-        lines, figures["settings"][name] = _setting(name, raw[name], variants, seeds, name in plan.further)
+        claims = name in plan.further
+        lines, figures["settings"][name] = _setting(name, raw[name], variants, seeds, claims, claim.look > 0)
         text += lines
     return [*text, *_aims(plan, raw, claim)], figures, raw
 
@@ -173,6 +181,7 @@ def _pair(plan: ReachPlan, raw: Mapping[str, SettingRaw]) -> tuple[list[Travels]
 def _claim_figures(claim: Claim) -> dict[str, Any]:
     tested = claim.tested
     told = {"look": claim.look, "seeds": claim.seeds, "seeds_done": claim.done, "said": str(claim)}
+    told |= {"stopped": claim.stopped}
     return told | ({} if tested is None else {**dataclasses.asdict(tested.difference), "p": tested.p})
 
 
@@ -187,12 +196,12 @@ def _minus(ones: Travels, others: Travels) -> Interval:
 
 
 def _setting(
-    name: str, raw: SettingRaw, variants: Sequence[str], seeds: int, claims: bool
+    name: str, raw: SettingRaw, variants: Sequence[str], seeds: int, claims: bool, looked: bool
 ) -> tuple[list[str], dict[str, Any]]:
     """Markdown and figures of one setting."""
     done, wanted = sum(map(len, raw.practised.values())), len(variants) * seeds
     full = f"{done} runs" if done >= wanted else f"**{done} of {wanted} runs: not complete**"
-    figure = "of the way beyond what is shown" if raw.measure == "beyond_shown" else "success"
+    figure = "of the way beyond what is shown" if raw.measure == TRAVEL else "success"
     base = raw.final(BASE_NAME)
     said = f"Base policies: success {_mean(base)}" + (
         f", {_mean(raw.final(BASE_NAME, raw.measure))} of the way beyond" if raw.measure != "success" and base else ""
@@ -205,14 +214,16 @@ def _setting(
     for variant in variants:
         travels, final = raw.travels(variant), raw.final(variant)
         own = {seed: base[seed] for seed in final if seed in base}
+        held = claims and not looked and variant == CLAIM[0]  # the claim's own contrast is not to be peeked at
         cells = {
             "travel": _mean(travels),
-            "minus_none": _minus(travels, raw.travels(CLAIM[1])) if variant != CLAIM[1] else None,
+            "minus_none": _minus(travels, raw.travels(CLAIM[1])) if variant != CLAIM[1] and not held else None,
             "practising": _mean(raw.areas(variant)),
             "final": _mean(final),
-            "minus_base": _minus(final, own),
+            "minus_base": mean([final[seed] - own[seed] for seed in own], SIGNED),
         }
         shown = ["" if cell is None else str(cell) for cell in cells.values()]
+        shown[1] = "at the first look" if held else shown[1]
         text.append(f"| {variant} | {len(travels)} | {' | '.join(shown)} |")
         figures[variant] = {key: dataclasses.asdict(cell) for key, cell in cells.items() if cell is not None}
     return [*text, ""], figures
@@ -239,4 +250,4 @@ def _aims(plan: ReachPlan, raw: Mapping[str, SettingRaw], claim: Claim) -> list[
 def _met(figure: Interval, least: float) -> str:
     """By the interval for what is to be above 0, by the figure itself for what is to do no harm."""
     judged = figure.low if least == 0 else figure.value
-    return "open" if not np.isfinite(judged) else "met" if judged > least else "not met"
+    return "open" if not np.isfinite([judged, figure.low]).all() else "met" if judged > least else "not met"

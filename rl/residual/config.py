@@ -204,6 +204,11 @@ class FinetuneConfig(SettingConfig):
         """Training's starts that a run of one seed has for itself: whole thousands, as many as its episodes fill."""
         return SEEDS_A_RUN * -(-self.episodes // SEEDS_A_RUN)
 
+    def most_steps(self, steps: int) -> int:
+        """The most environment steps of a run whose episodes have at most so many."""
+        most = self.episodes * steps
+        return most if self.total_steps is None else min(most, self.total_steps + steps)
+
     @property
     def first_start(self) -> int:
         """The start of its first episode."""

@@ -92,9 +92,9 @@ class Finetuning:
         self.config, self.environment, self.reward = config, environment, reward
         if (steps := step_limit(environment)) is not None:
             config.check_buffer(steps)
-            if (most := config.episodes * steps) <= config.learning_starts:
+            if (most := config.most_steps(steps)) <= config.learning_starts:
                 starts = f"the first update comes after {config.learning_starts} (--warmup_steps)"
-                print(f"no update will be made: {config.episodes} episodes have at most {most} steps, {starts}")
+                print(f"no update will be made: practice has at most {most} steps, {starts}")
         found = find_demonstrations(config, environment)  # refused now, not after the folder is made
         compiled = updates_compiled(config, environment)
         self.model = make_learner(config, environment, compiled)
@@ -157,7 +157,7 @@ class Finetuning:
     def run(self) -> None:
         config = self.config
         if self.folder.finished:
-            return print(f"{config.out} is finished: {config.episodes} episodes")
+            return print(f"{config.out} is finished: {len(self.folder.metrics())} episodes")
         self.model.set_logger(Logger(None, []))
         fit = Fit("finetune", "episode", config.episodes, config.checkpoint_every, config.out, self.folder)
         done = fit.resume(lambda checkpoint: restore_residual(checkpoint, self.model))
@@ -300,7 +300,7 @@ def updates_compiled(config: FinetuneConfig, environment: PracticeEnvironment) -
         return config.compile == "true"
     went_before = recorded_setting(config.out, "compile")
     steps = config.kind.step_limit(config.asked) or step_limit(environment)
-    if went_before is None and steps is not None and config.utd * steps * config.episodes < WORTH_COMPILING:
+    if went_before is None and steps is not None and config.utd * config.most_steps(steps) < WORTH_COMPILING:
         return False
     return compiles_here(torch.device(config.device), went_before)
 

@@ -59,7 +59,8 @@ def test_a_run_ends_with_the_steps_that_were_asked_for_and_evaluates_on_the_way(
     crossed = [steps for before, steps in zip([0, *done], done, strict=False) if before // 30 < steps // 30]
     assert [row["evaluated_at"] for row in rows if "evaluated_at" in row] == crossed
     assert {one["seed"] for row in rows for one in row.get("evaluated", ())} == {500_000, 500_001}
-    assert evaluations(rows).shape == (len(crossed), 2)
+    found = evaluations(rows)
+    assert found.steps.tolist() == crossed and found.outcomes.shape == (len(crossed), 2)
 
 
 def test_evaluating_on_the_way_changes_nothing_and_a_killed_run_evaluates_the_same(tmp_path, demos, reopened):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ pytest.importorskip("gymnasium_robotics")
 from mpr.cli import main
 from mpr.core.config import parse_config
 from mpr.core.errors import UserError
-from mpr.core.report.intervals import pooled_difference
+from mpr.core.report.intervals import UNIT_RANGE, mean, pooled_difference
 from rl.experiments import reach_runs
 from rl.experiments.practice import variant_words
 from rl.experiments.reach import ReachConfig
@@ -46,7 +47,7 @@ def test_of_one_task_the_pooled_test_is_welchs_and_of_several_their_mean(strata:
 
 
 def test_a_pooled_test_that_nothing_can_be_said_by_says_nothing() -> None:
-    for one, other in (([0.5], [0.1, 0.2]), ([0.5, 0.5], [0.2, 0.2])):
+    for one, other in (([0.5], [0.1, 0.2]), ([0.5, 0.5], [0.2, 0.2]), ([0.1] * 3, [0.2] * 3)):
         found = pooled_difference([(one, other)])
         assert np.isnan([found.p, found.difference.low, found.difference.high]).all()
 
@@ -99,6 +100,11 @@ def test_a_first_look_without_hope_stops_for_futility() -> None:
     assert worse.stopped and not worse.shown, "less is not more, however sure"
 
 
+def test_where_nothing_varies_there_is_no_figure_and_it_goes_on() -> None:
+    found = looked([1.0] * 5, [0.0] * 5)
+    assert not found.shown and not found.stopped and str(found).endswith("no figure, for nothing varies between runs.")
+
+
 def test_what_is_not_shown_by_all_seeds_is_said_not_to_be() -> None:
     found = looked(WIDE * 2, [0.1, 0.5, 0.2, 0.4, 0.3] * 2)
     assert found.look == 2 and str(found).endswith("**not shown.**")
@@ -106,7 +112,8 @@ def test_what_is_not_shown_by_all_seeds_is_said_not_to_be() -> None:
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
-PLAN = ReachPlan({"near": ["none", "motion", "wrong_direction"]}, {"easy": ["none", "motion"]}, 3, 4, 1, 4, 2)
+MEASURES = {"near": "beyond_shown", "easy": "success"}
+PLAN = ReachPlan({"near": ["none", "motion", "wrong_direction"]}, {"easy": ["none", "motion"]}, 3, 4, 1, 4, 2, MEASURES)
 
 
 def written(folder: Path, plan: ReachPlan = PLAN, seeds: int = 4) -> Path:
@@ -137,13 +144,36 @@ def test_the_figure_is_the_mean_of_the_last_episodes_and_the_table_is_made_of_ra
     assert (tmp_path / "table.md").read_text() == "\n".join(reach_report(tmp_path / "raw")[0]) + "\n"
 
 
-def test_a_table_that_is_half_full_says_how_full(tmp_path: Path) -> None:
+def test_a_table_that_is_half_full_says_how_full_and_shows_no_contrast_before_its_look(tmp_path: Path) -> None:
     write_reach_table(written(tmp_path, seeds=1))
     table = (tmp_path / "table.md").read_text()
+    held = [line for line in table.splitlines() if "at the first look" in line]
+    assert len(held) == 1 and held[0].startswith("| motion | 1 |")
     assert "No look yet: 1 of 2 seeds are complete." in table and "**3 of 12 runs: not complete**" in table
     file = tmp_path / "raw" / "near" / "practice_none_seed_3.jsonl"
     file.write_text("\n".join(file.read_text().splitlines()[:2]) + "\n")
     assert "No look yet: 0 of 2" in "\n".join(reach_report(tmp_path)[0]), "a run that is not whole is not there"
+
+
+def test_a_row_that_does_not_tell_what_is_measured_is_refused_and_changes_no_figure(tmp_path: Path) -> None:
+    file = written(tmp_path) / "raw" / "near" / "practice_wrong_direction_seed_4.jsonl"
+    file.write_text(file.read_text().replace(', "beyond_shown": 0.9', "", 1))
+    file.write_text("".join(line + "\n" for line in [*file.read_text().splitlines()[1:], '{"success": false}']))
+    with pytest.raises(UserError, match=r"seed_4.jsonl, line 4 has no 'beyond_shown'"):
+        reach_report(tmp_path)
+
+
+def test_final_policies_are_compared_with_their_own_base_policies_and_intervals_are_over_seeds(tmp_path: Path) -> None:
+    """Each seed has starts of its own: runs are all that is counted."""
+    written(tmp_path)
+    for seed in range(3, 7):
+        rows = [{"policy": name, "seed": seed * 10 + k, "success": k < won, "beyond_shown": 0.0}
+                for name, won in (("base", seed - 3), (f"motion_seed_{seed}", seed - 2)) for k in range(4)]  # fmt: skip
+        file = tmp_path / "raw" / "near" / f"evaluation_seed_{seed}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    motion = write_reach_table(tmp_path)[0]["settings"]["near"]["motion"]
+    assert motion["final"] == dataclasses.asdict(mean([0.25, 0.5, 0.75, 1.0], UNIT_RANGE))
+    assert motion["minus_base"]["value"] == pytest.approx(0.25) and motion["minus_base"]["n"] == 4
 
 
 @pytest.mark.parametrize("odd", [{"beyond_shown": 2}, {"beyond_shown": None}, {"beyond_shown": "x"}, {"success": []}])
@@ -156,7 +186,18 @@ def test_a_row_that_cannot_be_is_refused_by_name(odd: dict[str, Any], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "odd", [{"most_seeds": 1}, {"last": 0}, {"episodes": 2**62}, {"further": {"../x": []}}, {"further": 1}]
+    "odd",
+    [
+        {"most_seeds": 1},
+        {"last": 0},
+        {"episodes": 2**62},
+        {"further": {"../x": []}},
+        {"further": 1},
+        {"first_seed": -1},
+        {"further": {}},
+        {"measures": {}},
+        {"measures": {"near": "luck", "easy": "success"}},
+    ],
 )
 def test_a_plan_that_no_experiment_makes_is_refused(odd: dict[str, Any], tmp_path: Path) -> None:
     file = written(tmp_path) / "raw" / "plan.json"
@@ -164,6 +205,13 @@ def test_a_plan_that_no_experiment_makes_is_refused(odd: dict[str, Any], tmp_pat
     with pytest.raises(UserError) as told:
         reach_report(tmp_path)
     assert "\n" not in str(told.value)
+
+
+def test_what_a_later_version_adds_to_a_plan_is_passed_over(tmp_path: Path) -> None:
+    file = written(tmp_path) / "raw" / "plan.json"
+    before = reach_report(tmp_path)[0]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "more": 1}))
+    assert reach_report(tmp_path)[0] == before
 
 
 def test_a_report_needs_raw_numbers_and_prints_their_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,6 +257,9 @@ def test_each_seed_has_demonstrations_and_a_base_policy_of_its_own_in_each_setti
         (["--variants", "none", "motion", "praise"], "no reward 'praise'"),
         (["--last", "101"], "there are 100 episodes"),
         (["--seed", "500000"], "evaluated on 700,000 and up"),
+        (["--seed", "999990"], "evaluated on 700,000 and up"),
+        (["--seeds", "16"], "the second look is at --most_seeds 10"),
+        (["--settings", "total_steps=1000"], "runs have --practice_episodes each"),
         (["--first_seed", "95"], "training seeds lie in 0 to 99"),
         (["--num_demos", "51"], "50 at most"),
         (["--most_seeds", "3"], "at least 4"),
@@ -224,13 +275,15 @@ def test_what_cannot_be_asked_is_refused(
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """In place of the kitchen: what would be made, in order; a run's rows say that `motion` comes further."""
+def made(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> list[str]:
+    """In place of the kitchen: what would be made, in order."""
     found: list[str] = []
+
+    apart = getattr(request, "param", False)  # whether `motion` comes half of the way further
 
     def run(unit: Any) -> None:
         found.append(f"{unit.out.parents[2].name} {unit.out.name}")
-        far = 0.5 + unit.seed / 50 if unit.reward == "motion" else unit.seed / 50
+        far = 0.5 * (unit.reward == "motion") + unit.seed / 50 if apart else [0.1, 0.4, 0.2, 0.5][unit.seed - 3]
         unit.out.mkdir(parents=True)
         rows = [{"success": False, "beyond_shown": far} for _ in range(unit.episodes)]
         (unit.out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -249,6 +302,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         reach_runs, "_base", lambda unit: found.append(f"base {unit[1].out.parents[1].name} {unit[1].seed}")
     )
     monkeypatch.setattr(reach_runs, "check_runs", lambda units: None)
+    monkeypatch.setattr(reach_runs, "reach_inputs", lambda config: {})
     monkeypatch.setattr(reach_runs, "finetune", run)
     monkeypatch.setattr(reach_runs, "evaluate", evaluated)
     return found
@@ -290,3 +344,37 @@ def test_seed_by_seed_the_table_fills_and_a_run_that_was_killed_goes_on(
         f"further_slide {variant}_seed_{seed}" for seed in (5, 6) for variant in ("none", "motion")
     ]
     assert json.loads((config.out / "summary.json").read_text())["claim"]["seeds_done"] == 4
+
+
+@pytest.mark.parametrize("made", [True], indirect=True)
+def test_practice_ends_where_the_first_look_decides(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`motion` comes half of the way further in each run, so two seeds of four are enough."""
+    config = asked(monkeypatch, tmp_path, *SMALL, "--seeds", "4", "--control_seeds", "0")
+    practise_seeds(config)
+    assert {one.rpartition("_")[2] for one in made if "_seed_" in one and "evaluation" not in one} == {"3", "4"}
+    assert "no further seed is practised" in capsys.readouterr().out
+    claim = json.loads((config.out / "summary.json").read_text())["claim"]
+    assert claim["stopped"] and "**shown**" in claim["said"]
+
+
+def test_runs_of_another_setting_or_other_inputs_are_not_pooled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made: list[str]
+) -> None:
+    file = tmp_path / "setting_mine.yaml"
+    file.write_text((REGISTERED.parent / "setting_further_slide.yaml").read_text())
+    words = [str(file) if word == "configs/setting_further_slide.yaml" else word for word in SMALL]
+    practise_seeds(asked(monkeypatch, tmp_path, *words))
+    file.write_text(file.read_text().replace("residual_scale: 0.2", "residual_scale: 0.3"))
+    with pytest.raises(UserError, match=r"holds a run with other settings \(said"):
+        practise_seeds(asked(monkeypatch, tmp_path, *words, "--control_seeds", "2"))
+
+
+def test_what_rewards_are_made_of_is_asked_for_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = asked(monkeypatch, tmp_path, "--predictors", str(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"missing input: predictor of microwave"):
+        practise_seeds(config)
+    assert not config.out.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
 import os
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMoni
 
 from mpr.core.errors import UserError
 from rl.environments.residual import ResidualEnvironment
-from rl.environments.starts import FIRST_SEED, SEEDS_BY_ROLE, InTurn, Starts, learners_start
+from rl.environments.starts import FIRST_SEED, SEEDS_BY_ROLE, InTurn, Starts, _process_number, learners_start
 from rl.policies.base_policy import ZeroPolicy
 from rl.residual.algorithm import ResidualSAC
 from tests.toy_reach import Chunked, Reach, wrapped
@@ -89,6 +90,36 @@ def test_a_copy_is_an_environment_of_its_own():
         played(starts, seed, 5)
         other = copy.deepcopy(starts)
         assert not {starts.begin(None) for _ in range(50)} & {other.begin(None) for _ in range(50)}
+
+
+def _number(queue: Any) -> None:
+    queue.put(_process_number())
+
+
+def _numbers_of_forks(queue: Any) -> None:
+    """Of two bare forks, and of a child that multiprocessing forks."""
+    for _ in range(2):
+        if os.fork() == 0:
+            _number(queue)
+            queue.close()
+            queue.join_thread()
+            os._exit(0)
+        os.wait()
+    child = multiprocessing.get_context("fork").Process(target=_number, args=(queue,))
+    child.start()
+    child.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_no_two_processes_have_a_number_in_common() -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    child = context.Process(target=_numbers_of_forks, args=(queue,))
+    child.start()
+    told = [queue.get(timeout=60) for _ in range(3)]
+    child.join()
+    own = child._identity[-1]  # type: ignore[attr-defined]
+    assert len({0, own, *told}) == 5, "the process, its child, and the three that the child made"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

@@ -96,7 +96,7 @@ def difference_of_ratios(
 
 @dataclass(frozen=True)
 class Tested:
-    """A difference with its interval, and the two-sided p of its being 0; NaN where nothing can be said."""
+    """A difference with its interval, and the two-sided p of its being 0; NaN where nothing can be said of it."""
 
     difference: Interval
     p: float
@@ -115,8 +115,10 @@ def pooled_difference(strata: Sequence[tuple[ArrayLike, ArrayLike]]) -> Tested:
         return Tested(Interval(value, NAN, NAN, int(runs.min())), NAN)
     variances = np.array([side.var(ddof=1) / len(side) for pair in sides for side in pair]) / len(sides) ** 2
     error, freedom = float(np.sqrt(variances.sum())), _welch(variances, runs - 1.0)
-    half = float(_student(freedom)) * error if error > 0 else NAN  # nothing varies: no figure
-    p = 2 * float(stdtr(freedom, -abs(value) / error)) if error > 0 else NAN
+    if error <= 1e-9 * max(1.0, abs(value)):  # nothing varies, but for rounding
+        return Tested(Interval(value, NAN, NAN, int(runs.min())), NAN)
+    half = float(_student(freedom)) * error
+    p = 2 * float(stdtr(freedom, -abs(value) / error))
     return Tested(Interval(value, value - half, value + half, int(runs.min())), p)
 
 
