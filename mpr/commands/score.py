@@ -198,7 +198,7 @@ def main(argv: Sequence[str]) -> None:
         if clip.gaps.all():
             raise UserError(
                 f"{config.input} has {len(clip.gaps)} step(s), each a gap, longer than 1.5 times 1 / "
-                f"{clip.rate_hz:.4g} Hz, the rate that it says: nothing can be scored"
+                f"{clip.rate_hz:.4g} Hz, the rate that it says: nothing can be scored; give it the rate it was made at"
             )
         run = RunFolder(config.out, "score", as_dict(config))  # only now: a refused command leaves no folder behind
         scored = score_clip(clip, model, config.compensate)

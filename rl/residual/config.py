@@ -148,7 +148,9 @@ class FinetuneConfig(SettingConfig):
                 f"{self.starts_a_run:,} starts of its own, below those of selection and evaluation"
             )
         if self.evaluate_every and not self.kind.opens_again:
-            raise UserError(f"--evaluate_every: --env {self.env} cannot be opened beside its own practice")
+            raise UserError(
+                f"--evaluate_every: --env {self.env} cannot be opened beside its own practice: leave it out"
+            )
 
     def _check_entropy(self) -> None:
         if self.starting_ent_coef not in Range(0, above=self.learns_ent_coef):

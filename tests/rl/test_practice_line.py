@@ -119,7 +119,7 @@ def test_a_gymnasium_id_practises_resumes_and_is_evaluated_by_its_return(
 def test_practice_that_ends_before_its_first_update_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = [*PENDULUM, "--residual_scale", "1", "--episodes", "1", "--warmup_steps", "20"]
     assert practise(tmp_path / "run", *asked) == 0
-    assert "no update will be made: 1 episodes have at most 20 steps" in capsys.readouterr().out
+    assert "no update will be made: practice has at most 20 steps" in capsys.readouterr().out
 
 
 def test_another_package_s_environment_is_practised_by_its_name(
