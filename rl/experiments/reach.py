@@ -35,7 +35,7 @@ FEWEST_SEEDS = 4  # of the second look: the first needs two
 DEMO_SEEDS_A_RUN = 100  # starts of demonstrations that a training seed has for itself
 _PRESETS: dict[str, dict[str, Any]] = {
     "check": {
-        "seeds": 2,
+        "seeds": 1,
         "control_seeds": 1,
         "num_demos": 2,
         "practice_episodes": 2,
