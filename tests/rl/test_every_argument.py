@@ -257,7 +257,7 @@ SEEING: dict[str, Any] = {
     "representation": Path("r"), "goal_image": Path("g.png"),
 }  # fmt: skip
 ELSEWHERE = {"env_options", "demos", "num_demos", "out", "reward", "bonus", "signal_weight",
-             "signal_share", "episodes", "pretrain", "checkpoint_every",
+             "signal_share", "episodes", "total_steps", "evaluate_every", "evaluate_episodes", "pretrain", "checkpoint_every",
              "demo_fraction", "threads", "compile", "device", "ent_lr", "target_entropy", "normalise_inputs",
              "demo_action", "shaping"}  # fmt: skip
 
@@ -300,7 +300,7 @@ def test_what_a_run_alone_shows_of_its_config(tmp_path):
     before = run_of(tmp_path / "plain", demos, {})
     assert before == run_of(tmp_path / "again", demos, {})
     changed: dict[str, Any] = {"num_demos": 1, "episodes": 1, "bonus": 2.0, "pretrain": 9, "checkpoint_every": 1}
-    changed |= {"demo_fraction": 0.25, "demo_action": "executed"}
+    changed |= {"demo_fraction": 0.25, "demo_action": "executed", "total_steps": 5}
     changed |= {"demos": demonstrated(tmp_path / "others", range(5, 8))}
     for name, value in changed.items():
         assert run_of(tmp_path / f"run_{name}", demos, {name: value}) != before, name
