@@ -257,9 +257,9 @@ SEEING: dict[str, Any] = {
     "representation": Path("r"), "goal_image": Path("g.png"),
 }  # fmt: skip
 ELSEWHERE = {"env_options", "demos", "num_demos", "out", "reward", "bonus", "signal_weight",
-             "signal_share", "episodes", "total_steps", "evaluate_every", "evaluate_episodes",
-             "pretrain", "checkpoint_every", "demo_fraction", "threads", "compile", "device", "ent_lr", "target_entropy", "normalise_inputs",
-             "demo_action", "shaping"}  # fmt: skip
+             "signal_share", "episodes", "total_steps", "evaluate_every", "evaluate_episodes", "pretrain",
+             "checkpoint_every", "demo_fraction", "threads", "compile", "device", "ent_lr", "target_entropy",
+             "normalise_inputs", "demo_action", "shaping"}  # fmt: skip
 
 
 def described(config: FinetuneConfig) -> str:
