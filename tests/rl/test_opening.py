@@ -193,7 +193,7 @@ def test_at_the_end_of_what_is_shown_the_door_is_held(task: str, shown: float, g
     made = demonstrate_kitchen(environment, 300, rest=REST_STEPS)
     assert made.recording is not None and made.success
     rested = asked.task.travel(made.recording.qpos)[-REST_STEPS - 1 :]
-    assert rested[0] >= shown and (np.abs(rested - shown) < 0.12 * shown).all()
+    assert rested[0] >= shown and (np.abs(rested - shown) < 0.15 * shown).all()
 
 
 def test_the_plan_goes_by_what_is_asked() -> None:

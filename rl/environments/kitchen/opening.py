@@ -20,7 +20,7 @@ from rl.environments.kitchen.setting import KITCHEN_STEP_LIMIT
 from rl.environments.kitchen.tasks import STOCK_RADIUS, Task, find_task
 from rl.environments.setting import DOOR_RANGES, OPENING_RANGES, DoorOptions, OpeningOptions
 
-REST_STEPS = 8  # for which the arm is held at the end of what is shown: a chunk of the base policy's
+REST_STEPS = 16  # for which the arm is held at the end of what is shown: as far as the base policy looks ahead
 
 
 @dataclass(frozen=True)
