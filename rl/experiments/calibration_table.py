@@ -137,7 +137,7 @@ def _table(asked: Mapping[str, Any], goals: Sequence[CalibratedGoal]) -> list[st
     task = find_task(asked["task"])
     steps = f"{asked['step_limit'] or 150} steps, residual scale {asked['residual_scale']:g}"
     doors = "doors ajar" if asked["ajar"] else "doors shut"
-    end = "at rest" if asked[_REST] else "broken off in motion"
+    end = f"held there for {asked[_REST]} steps" if asked[_REST] else "broken off in motion"
     lines = [f"# {task.name}: shown to {asked['shown_travel']:g} {task.unit}, {end}, {doors}, {steps}", ""]
     heads = ("goal", "expert", "expert held to base + residual", "base reaches what is shown")
     heads += ("base, of the way beyond", "`dense`", "`dense`, of the way beyond", "")
