@@ -73,7 +73,8 @@ def served(goal: float) -> list[dict[str, Any]]:
 def test_the_furthest_goal_that_serves_is_chosen() -> None:
     told = served(0.6) + served(0.7) + of_20("expert", 0.8, 12)
     lines = calibration_lines(told, 20)
-    assert lines[0] == "# microwave: shown to 0.45 rad, held there for 8 steps, doors ajar, 200 steps, residual scale 0.2"
+    held = "held there for 8 steps"
+    assert lines[0] == f"# microwave: shown to 0.45 rad, {held}, doors ajar, 200 steps, residual scale 0.2"
     assert lines[4].startswith("| 0.6 rad | 1.00 [") and lines[4].endswith("| serves |")
     assert lines[6].startswith("| 0.8 rad | 0.60 [") and "| – |" in lines[6]
     assert lines[6].endswith("| left out: expert 0.60, under 0.95 |")
