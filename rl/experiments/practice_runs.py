@@ -66,7 +66,9 @@ def _report(config: PracticeConfig, run: RunFolder, evaluated: RunFolder) -> Non
         practised={variant: [practised_successes(folder) for folder in some] for variant, some in folders.items()},
         evaluated={v: [evaluations(read_metrics(folder)) for folder in some] for v, some in folders.items()},
     )
-    title = f"# {config.task}: {config.practice_episodes} episodes of practice, {config.seeds} training seeds"
+    steps = config.run_of(config.variants[0], 0).total_steps
+    long = f"{config.practice_episodes} episodes" if steps is None else f"{steps:,} steps"
+    title = f"# {config.task}: {long} of practice, {config.seeds} training seed{'s' if config.seeds > 1 else ''}"
     under = f"{config.episodes} evaluation episodes from seed {config.seed:,}, the same for all; final policies."
     found = lines(raw, config.against)
     text = "\n".join([title, "", under, "", *found]) + "\n"

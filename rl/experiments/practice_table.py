@@ -146,6 +146,8 @@ def practice_summary(raw: PracticeRaw) -> dict[str, Any]:
             "while_practising": mean(raw.areas(variant), UNIT_RANGE),
             "better_than_base": probability_of_improvement(raw.rates(variant), [raw.base]),
         }
+        if some := [run for run in raw.evaluated.get(variant, ()) if len(run)]:
+            found |= {"last_evaluation": _evaluated(some, best=False), "best_evaluation": _evaluated(some, best=True)}
         return dataclasses.asdict(compare_policies(raw.rows, names)) | {
             k: dataclasses.asdict(v) for k, v in found.items()
         }

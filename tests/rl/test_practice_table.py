@@ -89,6 +89,9 @@ def test_what_was_evaluated_on_the_way_is_told_last_and_best(raw, tmp_path):
     last, best = mean_over_runs([[0, 1], [0, 0]]), mean_over_runs([[1, 1], [0, 1]])
     assert f"| dense | 150 | {last} | {best} |" in found
     assert "| motion tracker=exact | – | – | – |" in found
+    figures = practice_summary(read_raw(tmp_path / "raw"))["variants"]
+    assert figures["dense"]["best_evaluation"]["value"] == best.value
+    assert "best_evaluation" not in figures["motion tracker=exact"]
 
 
 def test_arms_are_contrasted_on_the_same_starts_and_not_by_training_seed(raw):
