@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mpr.core.runs import read_lines
+from rl.evaluation.curves import evaluations
 from rl.experiments.calibration_table import remake_calibration
 from rl.experiments.direction_table import write_table
 from rl.experiments.practice_table import lines, read_raw
@@ -46,3 +47,13 @@ def test_the_rewards_table_is_made_of_the_raw_rows_beside_it() -> None:
     made = bench_table(RewardBenchConfig(**BENCH_PRESETS["check"]), figures, {}, "").splitlines()
     written = (RESULTS / "rewards" / "table.md").read_text().splitlines()
     assert [line for line in made if line.startswith("|")] == [line for line in written if line.startswith("|")]
+
+
+def test_the_evaluations_of_the_papers_protocol_are_those_of_the_raw_rows_beside_them() -> None:
+    folder = RESULTS / "paper_simulation"
+    told = [line for line in (folder / "README.md").read_text().splitlines() if line.startswith(("| motion", "| none"))]
+    made = []
+    for variant in ("motion", "none"):
+        found = evaluations(read_lines(folder / "raw" / f"practice_{variant}_seed_0.jsonl"))
+        made += [f"| {variant} | {at:,} | {won.mean():.2f} |" for at, won in zip(*vars(found).values(), strict=True)]
+    assert told == made
