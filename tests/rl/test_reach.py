@@ -240,7 +240,7 @@ def test_each_seed_has_demonstrations_and_a_base_policy_of_its_own_in_each_setti
     assert (demos.seed, demos.num_demos, demos.shown_travel, demos.ajar) == (400, 20, 0.45, True)
     assert base.demos == demos.out and base.seed == 4 and base.lr == 5e-4
     run = config.practice(first, 4).run_of("motion tracker=lucas_kanade", 4)
-    assert (run.base, run.demos, run.seed, run.goal_travel, run.residual_scale) == (base.out, demos.out, 4, 0.7, 0.2)
+    assert (run.base, run.demos, run.seed, run.goal_travel, run.residual_scale) == (base.out, demos.out, 4, 0.8, 0.2)
     starts = [range(config.demos(first, s).seed, config.demos(first, s).seed + 100) for s in first.seeds]
     assert len({seed for some in starts for seed in some}) == 100 * len(starts), "no start is shown twice"
     assert "motion tracker=lucas_kanade" in first.variants and config.asked[1].variants == tuple(config.variants)
