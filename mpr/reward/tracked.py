@@ -20,7 +20,7 @@ from mpr.core.errors import UserError
 from mpr.core.runs import versions
 from mpr.reward.trackers import EXACT, REWARD_TRACKERS
 from tracking.clips.from_recording import clip_through, recorded_clip
-from tracking.clips.from_video import CARRIED, track_masked
+from tracking.clips.from_video import CARRIED, rate_like, track_masked
 from tracking.masks.box_mask import CarriedMasks
 from tracking.masks.checked import CheckedMasks
 from tracking.masks.lost import HeldMasks
@@ -94,7 +94,8 @@ def _filmed(episode: Episode, tracker: str | PointTracker, there: FilmedObject) 
     where = {"camera": camera, "box": there.box and [float(v) for v in there.box], "box_frame": there.box_frame}
     made = "given" if there.masks is not None else CARRIED
     source = _source(episode, str(episode.about.get("arm", "a robot")), made, tracker.name, **where)
-    return track_masked(frames, masks, episode.times, episode.rate_hz, tracker, source, crop)
+    rate_hz = episode.rate_hz or rate_like(there.like, episode.times)
+    return track_masked(frames, masks, episode.times, rate_hz, tracker, source, crop)
 
 
 def _camera(episode: Episode, asked: str) -> tuple[str, FrameSource]:

@@ -19,6 +19,7 @@ from mpr.core.data.clip_folder import clip_folders, load_clip, save_clip
 from mpr.core.data.crop import OUTSIDE, crop_of_clips, crop_of_masks, cut_square
 from mpr.core.data.episode import Episode
 from mpr.core.data.scene import SceneRecording
+from mpr.core.data.steps import gaps_of
 from mpr.core.data.video import write_video
 from mpr.core.errors import BadClip, UserError
 from mpr.reward.motion import MotionReward
@@ -26,7 +27,7 @@ from tests.core.test_scene import DOOR
 from tests.core.test_scene import record as toy_recording
 from tests.toy_clips import toy_clip
 from tests.tracking.moving_scenes import Moving
-from tracking.clips.from_video import track_video
+from tracking.clips.from_video import rate_like, track_video
 from tracking.motion.points import Transition
 from tracking.simulator.gl import mujoco
 from tracking.simulator.mujoco_scene import RecordedScene
@@ -100,6 +101,16 @@ def test_a_video_is_seen_in_the_demonstrations_square_whatever_follows(demonstra
     for t in range(6):
         np.testing.assert_array_equal(Transition(begun, t).object, Transition(on, t).object)
         np.testing.assert_array_equal(Transition(begun, t).delta, Transition(on, t).delta)
+
+
+@pytest.mark.parametrize("follows", [[0.1] * 4, [0.2] * 8, [0.35] * 12])
+def test_what_is_a_gap_does_not_depend_on_what_follows_where_the_cameras_rate_is_known(follows):
+    """Two demonstrations of 10 Hz; of the video's own steps the median would be another each time."""
+    like = [replace(toy_clip(length=5), rate_hz=rate) for rate in (10.0, 10.02)]
+    begun = [0.1, 0.1, 0.2, 0.1]
+    times = np.cumsum([0.0, *begun, *follows])
+    assert gaps_of(times, rate_like(like, times))[:4].tolist() == [False, False, True, False]
+    assert rate_like(like, np.arange(9) / 30) == 0 == rate_like((), times), "a video of another rate has its own"
 
 
 def test_score_says_and_keeps_the_square_and_counts_what_leaves_it(demonstrations, tmp_path, capsys):

@@ -23,7 +23,7 @@ from mpr.core.data.clip import (
     TrackedClip,
 )
 from mpr.core.data.crop import OUTSIDE, crop_of_clips, crop_of_masks, cut_square, frames_outside
-from mpr.core.data.retime import pick_frames
+from mpr.core.data.retime import comes_at, pick_frames
 from mpr.core.data.video import VideoFrames
 from mpr.core.errors import BadVideo
 from mpr.core.runs import versions
@@ -63,9 +63,9 @@ def track_video(
     Both are seconds as players count them. `box` is (x0, y0, x1, y1) on frame `box_frame` of the stretch, as re-timed,
     in pixels as players show them: upright and square. `rate_hz` 0 keeps every frame. `tracker` is Lucas-Kanade unless
     given. Frames and masks are read from the video and a temporary file when asked for; `save_clip` keeps them. Where
-    the masks have let go of the object they are empty (`tracking.masks.lost`). `like` are clips by the same camera: the
-    square is made of their masks, not of this video's, and the frames in which its mask leaves it are counted. Raises
-    BadVideo and UserError.
+    the masks have let go of the object they are empty (`tracking.masks.lost`). `like` are clips by the same camera:
+    the square is made of their masks, not of this video's, and the frames in which its mask leaves it are counted; and
+    where the video comes at their rate, that is its own, whatever stalls it has. Raises BadVideo and UserError.
     """
     path = Path(path)
     frames, times = stretch_of(path, start_s, stop_s, rate_hz)
@@ -86,7 +86,16 @@ def track_video(
         versions=versions(),
         extra={"box": [float(v) for v in box], "box_frame": box_frame, **remarks_of(frames, masks)},
     )
-    return track_masked(frames, masks, times, rate_hz, tracker, source, crop)
+    return track_masked(frames, masks, times, rate_hz or rate_like(like, times), tracker, source, crop)
+
+
+def rate_like(like: Sequence[TrackedClip], times: NDArray[np.float64]) -> float:
+    """The rate of clips by the same camera, where frames at `times` [T] come at it; 0 where they do not.
+
+    A median step of the frames' own would depend on what follows: what is a gap would, too.
+    """
+    rate = float(np.median([clip.rate_hz for clip in like])) if like else 0.0
+    return rate if rate > 0 and comes_at(times, rate) else 0.0
 
 
 def stretch_of(
