@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mpr.core.config import parse_config, print_plan
-from rl.environments.kitchen.config import DEMOS_OTHERS, KitchenDemosConfig
+from rl.environments.kitchen.config import SAID_TO_PRACTICE, KitchenDemosConfig
 from rl.environments.kitchen.opening import kitchen_opening
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry of `mpr demos`: collects as many demonstrations as are asked for."""
-    config, dry_run = parse_config(KitchenDemosConfig, argv, "mpr demos", others=DEMOS_OTHERS)
+    config, dry_run = parse_config(KitchenDemosConfig, argv, "mpr demos", others=SAID_TO_PRACTICE)
     if dry_run:
         frames = kitchen_opening(config.task, config).step_limit + 1
         images = config.num_demos * frames * len(config.views) * config.size**2 * 3

@@ -22,7 +22,7 @@ from mpr.core.config import Range, check_ranges, parse_config, print_plan, with_
 from mpr.core.errors import UserError
 from mpr.core.processes import check_engine
 from mpr.reward.registry import reward_class
-from rl.environments.kitchen.config import DEMOS_OTHERS, KitchenDemosConfig
+from rl.environments.kitchen.config import SAID_TO_PRACTICE, KitchenDemosConfig
 from rl.environments.starts import SEEDS_BY_ROLE
 from rl.experiments.base import STEP_S
 from rl.experiments.practice import EVALUATION_S, PracticeConfig, practice_seconds
@@ -184,7 +184,7 @@ _RANGES = {
 def _setting(file: Path, variants: tuple[str, ...], seeds: range, claims: bool) -> ReachSetting:
     words = ["--config", str(file)]
     practice, _ = parse_config(PracticeConfig, words, "mpr experiment reach", others={"env": "task"})
-    demos, _ = parse_config(KitchenDemosConfig, words, "mpr experiment reach", others=DEMOS_OTHERS)
+    demos, _ = parse_config(KitchenDemosConfig, words, "mpr experiment reach", others=SAID_TO_PRACTICE)
     return ReachSetting(file, practice, demos, variants, seeds, claims)
 
 

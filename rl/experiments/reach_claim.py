@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mpr.core.report.intervals import Tested, pooled_difference
+from mpr.core.report.intervals import TestedDifference, pooled_difference
 
 LEVELS = (0.005, 0.048)
 FUTILE = 0.05  # an upper limit below it at the first look: no more runs
@@ -31,7 +31,7 @@ class Claim:
     look: int  # 0: none yet
     seeds: int  # looked at
     most_seeds: int
-    tested: Tested | None
+    tested: TestedDifference | None
 
     @property
     def stopped(self) -> bool:

@@ -24,7 +24,7 @@ from rl.evaluation.evaluate import evaluate, load_residual, play_all
 from rl.evaluation.outcomes import compare_policies, comparison_table
 from rl.experiments.base import BaseConfig
 from rl.experiments.base_rule import first_in_band
-from rl.experiments.practice import PracticeConfig
+from rl.experiments.practice import PracticeConfig, practice_seconds
 from rl.experiments.practice_runs import evaluation
 from rl.residual.checkpoint import save_residual_checkpoint
 from rl.residual.config import FinetuneConfig
@@ -197,6 +197,15 @@ def test_variants_are_rewards_and_nothing_else_that_differs():
     with pytest.raises(UserError, match="needs --representation"):
         PracticeConfig(variants=["vip"])
     assert PracticeConfig(variants=["vip"], representation=Path("v")).run_of("vip", 0).representation == Path("v")
+
+
+def test_the_price_of_practice_follows_its_steps_its_updates_and_what_it_sees():
+    plain = FinetuneConfig()
+    dearer = [{"episodes": 200}, {"utd": 8.0}, {"evaluate_every": 1000}, {"reward": "any_motion"}]
+    assert all(practice_seconds(FinetuneConfig(**more)) > practice_seconds(plain) for more in dearer)
+    assert practice_seconds(FinetuneConfig(total_steps=900)) == pytest.approx(practice_seconds(plain) / 10)
+    further = FinetuneConfig(goal_travel=0.8, shown_travel=0.5, step_limit=200)
+    assert practice_seconds(further) == pytest.approx(practice_seconds(plain) * 200 / 90), "it hardly ever ends early"
 
 
 def test_seeds_of_practice_and_evaluation_are_kept_apart():

@@ -162,11 +162,11 @@ def test_an_outcome_tells_of_travel_where_there_is_such_a_thing() -> None:
 
 def test_the_expert_demonstrates_what_is_to_be_shown_and_ends_there(tmp_path: Path) -> None:
     """For real: the door comes to what is shown, time is up there, and the residual buffer takes it so."""
-    asked = ["--ajar", "true", "--goal_travel", "0.25", "--shown_travel", "0.1"]
+    asked = ["--ajar", "true", "--goal_travel", "0.3", "--shown_travel", "0.1"]
     demos = ["demos", "--task", "slide", "--num_demos", "1", *asked, "--out", str(tmp_path / "demos")]
     assert main(demos) == 0
     config = FinetuneConfig(
-        env="kitchen:slide", demos=tmp_path / "demos", base=Path("zero"), ajar=True, goal_travel=0.25, shown_travel=0.1
+        env="kitchen:slide", demos=tmp_path / "demos", base=Path("zero"), ajar=True, goal_travel=0.3, shown_travel=0.1
     )
     with config.kind.open(config.asked) as environment:
         (one,) = find_demonstrations(config, environment)
@@ -175,11 +175,12 @@ def test_the_expert_demonstrates_what_is_to_be_shown_and_ends_there(tmp_path: Pa
     assert (one.terminated, one.truncated, one.success) == (False, True, False)
     assert one.recording is not None
     travel = SLIDE.travel(one.recording.qpos)
+    assert one.recording.extra["opened_share"] == pytest.approx(0.3 / SLIDE.opened), "seen in the goal's square"
     came = len(one) - REST_STEPS
     assert travel[came] >= 0.1 > travel[:came].max() and np.abs(travel[came:] - 0.1).max() < 0.05
     assert buffer.timeouts[:, 0].tolist() == [0] * (len(one) - 1) + [1]
     assert buffer.rewards.max() < 0, "none holds the bonus of a success"
-    gone = travel[-1] / 0.25  # of the way asked for; where the hand is says at most half of the rest
+    gone = travel[-1] / 0.3  # of the way asked for; where the hand is says at most half of the rest
     assert gone - 1 < buffer.rewards[-1, 0] < gone + (1 - gone) / 2 - 1
 
 

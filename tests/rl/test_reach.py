@@ -243,6 +243,8 @@ def test_each_seed_has_demonstrations_and_a_base_policy_of_its_own_in_each_setti
     assert (run.base, run.demos, run.seed, run.goal_travel, run.residual_scale) == (base.out, demos.out, 4, 0.8, 0.2)
     starts = [range(config.demos(first, s).seed, config.demos(first, s).seed + 100) for s in first.seeds]
     assert len({seed for some in starts for seed in some}) == 100 * len(starts), "no start is shown twice"
+    evaluated = [config.practice(first, seed) for seed in range(3, 13)]
+    assert len({one.seed + k for one in evaluated for k in range(one.episodes)}) == 10 * config.episodes
     assert "motion tracker=lucas_kanade" in first.variants and config.asked[1].variants == tuple(config.variants)
 
 
@@ -369,6 +371,17 @@ def test_runs_of_another_setting_or_other_inputs_are_not_pooled(
     file.write_text(file.read_text().replace("residual_scale: 0.2", "residual_scale: 0.3"))
     with pytest.raises(UserError, match=r"holds a run with other settings \(said"):
         practise_seeds(asked(monkeypatch, tmp_path, *words, "--control_seeds", "2"))
+
+
+def test_runs_of_a_predictor_that_was_trained_again_are_not_pooled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made: list[str]
+) -> None:
+    monkeypatch.setattr(reach_runs, "reach_inputs", lambda config: {"predictor of slide": tmp_path})
+    monkeypatch.setattr(reach_runs, "weights_digest", lambda path: "before")
+    practise_seeds(asked(monkeypatch, tmp_path, *SMALL))
+    monkeypatch.setattr(reach_runs, "weights_digest", lambda path: "after")
+    with pytest.raises(UserError, match=r"holds a run with other settings \(weights"):
+        practise_seeds(asked(monkeypatch, tmp_path, *SMALL))
 
 
 def test_what_rewards_are_made_of_is_asked_for_before_anything_is_made(

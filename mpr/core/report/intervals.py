@@ -95,14 +95,14 @@ def difference_of_ratios(
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestedDifference:
     """A difference with its interval, and the two-sided p of its being 0; NaN where nothing can be said of it."""
 
     difference: Interval
     p: float
 
 
-def pooled_difference(strata: Sequence[tuple[ArrayLike, ArrayLike]]) -> Tested:
+def pooled_difference(strata: Sequence[tuple[ArrayLike, ArrayLike]]) -> TestedDifference:
     """The mean over strata (tasks) of mean(ones [R]) - mean(others [Q]), runs of two kinds: Welch's t over all runs.
 
     Each stratum counts the same however many runs it has, and keeps a variance of its own. One with a side of a single
@@ -112,14 +112,14 @@ def pooled_difference(strata: Sequence[tuple[ArrayLike, ArrayLike]]) -> Tested:
     value = float(np.mean([one.mean() - other.mean() for one, other in sides]))
     runs = np.array([len(side) for pair in sides for side in pair])
     if runs.min() < 2:
-        return Tested(Interval(value, NAN, NAN, int(runs.min())), NAN)
+        return TestedDifference(Interval(value, NAN, NAN, int(runs.min())), NAN)
     variances = np.array([side.var(ddof=1) / len(side) for pair in sides for side in pair]) / len(sides) ** 2
     error, freedom = float(np.sqrt(variances.sum())), _welch(variances, runs - 1.0)
     if error <= 1e-9 * max(1.0, abs(value)):  # nothing varies, but for rounding
-        return Tested(Interval(value, NAN, NAN, int(runs.min())), NAN)
+        return TestedDifference(Interval(value, NAN, NAN, int(runs.min())), NAN)
     half = float(_student(freedom)) * error
     p = 2 * float(stdtr(freedom, -abs(value) / error))
-    return Tested(Interval(value, value - half, value + half, int(runs.min())), p)
+    return TestedDifference(Interval(value, value - half, value + half, int(runs.min())), p)
 
 
 def quotient_of_ratios(a: tuple[ArrayLike, ArrayLike], b: tuple[ArrayLike, ArrayLike]) -> Interval:

@@ -24,7 +24,7 @@ EPISODE_KINDS: tuple[str, ...] = (
 CYCLES = {"all": view_names(), "development": view_names(held_out=False)}
 DEMO_SEEDS_END = SEEDS_BY_ROLE["demonstration"].stop  # the ones above are for training, selection and evaluation
 # what a setting's file says to practice alone, where it says the task
-DEMOS_OTHERS: dict[str, str] = {"env": "task", "env_options": "task", "residual_scale": "task"}
+SAID_TO_PRACTICE: dict[str, str] = {"env": "task", "env_options": "task", "residual_scale": "task"}
 OF_THE_EXPERT = (
     "seed",
     "noise",
