@@ -7,9 +7,11 @@ demonstrations and base policy end at `shown_travel`, and each candidate goal be
     limited   does it, held to base + residual?                                     at least 0.8
     base      does the base policy come to what is shown, and hardly any further?   at least 0.5; at most 0.2 of the way
     dense     does practice with the dense reward alone reach it?                   at least 0.5
+    none      and practice with a price on time alone does not come far?            at most 0.3 of the way
 
-Cheap questions come first, and a goal that one of them refuses is asked no further. The furthest goal that serves is
-chosen; a task without one is left out, and the table says so.
+The last is what makes a setting one that can tell rewards apart: where a price on time finds the goal by itself, no
+preference over steps is needed. Cheap questions come first, and a goal that one of them refuses is asked no further.
+The furthest goal that serves is chosen; a task without one is left out, and the table says so.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from rl.experiments.practice import EVALUATION_S, practice_seconds
 from rl.policies.actor import RESIDUAL_SCALE
 from rl.residual.config import FinetuneConfig
 
-CALIBRATION_PARTS = ("expert", "limited", "base", "dense")
+PRACTISED = ("dense", "none")  # rewards that are practised with
+CALIBRATION_PARTS = ("expert", "limited", "base", *PRACTISED)
 CALIBRATION_FREE_KEYS = ("out", "parts", "goals", "goal_travel", "episodes")  # may differ when it is resumed
 _PRESETS: dict[str, dict[str, Any]] = {
     "check": {"episodes": 2, "practice_episodes": 2},
@@ -49,11 +52,11 @@ class CalibrationConfig(Rules):
     goals: list[float] = field(default_factory=list)  # candidates: rad, slide m; none: --goal_travel alone
     residual_scale: float = RESIDUAL_SCALE  # share of half the action range that a residual reaches
     base: Path = Path("runs/bc")  # run folder of `mpr bc`, of demonstrations cut off at --shown_travel
-    demos: Path = Path("runs/demos")  # those, from `mpr demos`: for practice with the dense reward
+    demos: Path = Path("runs/demos")  # those, from `mpr demos`: for practice
     num_demos: int = 0  # the first this many, by seed; 0: all
     parts: list[str] = field(default_factory=lambda: list(CALIBRATION_PARTS))  # what is asked, as expert limited
     episodes: int = 20  # of each part and goal
-    practice_episodes: int = 100  # of practice with the dense reward
+    practice_episodes: int = 100  # of practice with dense, and with none
     settings: str = ""  # of `mpr finetune`, for that practice: "utd=2"
     seed: int = SELECTION  # of the first episode: 500,000 to 699,999, so that no reported one is chosen on
     threads: int = 1  # CPU threads; another number gives other last bits
@@ -73,7 +76,8 @@ class CalibrationConfig(Rules):
             raise UserError(f"--seed {self.seed}: what is chosen is chosen on {SELECTION:,} to {most - 1:,}")
         for goal in self.candidates:  # refuses wrong travels and settings now
             kitchen_opening(self.task, self.setting(goal))
-            self.run_of(goal)
+            for reward in PRACTISED:
+                self.run_of(goal, reward)
 
     @property
     def candidates(self) -> tuple[float, ...]:
@@ -91,13 +95,13 @@ class CalibrationConfig(Rules):
         rules: dict[str, Any] = {**rules_of(self), "goal_travel": goal}
         return Setting(f"kitchen:{self.task}", base, scale, **rules)
 
-    def run_of(self, goal: float) -> FinetuneConfig:
-        """Practice towards a goal with the dense reward. Raises UserError naming a setting that does not exist."""
+    def run_of(self, goal: float, reward: str) -> FinetuneConfig:
+        """Practice towards a goal with a reward. Raises UserError naming a setting that does not exist."""
         run = with_settings(FinetuneConfig, self.settings, "--settings", (*_TAKEN, *rules_of(self)))
         same = {name: getattr(self, name) for name in ("base", "demos", "num_demos", "residual_scale", "threads")}
-        mine = {"env": f"kitchen:{self.task}", "reward": "dense", "episodes": self.practice_episodes}
+        mine = {"env": f"kitchen:{self.task}", "reward": reward, "episodes": self.practice_episodes}
         asked = rules_of(self) | {"goal_travel": goal}
-        return dataclasses.replace(run, **asked, **same, **mine, out=self.out / "dense" / f"goal_{goal:g}")
+        return dataclasses.replace(run, **asked, **same, **mine, out=self.out / reward / f"goal_{goal:g}")
 
 
 _RANGES = {
@@ -118,12 +122,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _plan(config: CalibrationConfig) -> None:
-    prices = {"expert": CEILING_S, "limited": CEILING_S, "base": EVALUATION_S, "dense": EVALUATION_S}
+    prices = dict.fromkeys(CALIBRATION_PARTS, EVALUATION_S) | {"expert": CEILING_S, "limited": CEILING_S}
     episodes = len(config.candidates) * config.episodes
     seconds = episodes * sum(prices[part] for part in config.parts)
     inputs = {"base": config.base} if {*config.parts} - {"expert"} and config.base != ZERO else {}
-    if "dense" in config.parts:
-        seconds += sum(practice_seconds(config.run_of(goal)) for goal in config.candidates)
+    if practised := [part for part in PRACTISED if part in config.parts]:
+        runs = [config.run_of(goal, reward) for goal in config.candidates for reward in practised]
+        seconds += sum(map(practice_seconds, runs))
         inputs["demos"] = config.demos
     facts = {"episodes at most": episodes * len(config.parts), "core-hours at most, about": f"{seconds / 3600:.2g}"}
     print_plan(config, inputs, facts, config.out)

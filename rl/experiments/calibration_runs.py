@@ -17,7 +17,7 @@ from rl.environments.kitchen.opening import REST_STEPS
 from rl.environments.kitchen.with_base import kitchen_with_base
 from rl.environments.play import ResidualActor, play_episode
 from rl.environments.setting import DoorOptions, names
-from rl.experiments.calibration import CALIBRATION_FREE_KEYS, CALIBRATION_PARTS, CalibrationConfig
+from rl.experiments.calibration import CALIBRATION_FREE_KEYS, CALIBRATION_PARTS, PRACTISED, CalibrationConfig
 from rl.experiments.calibration_table import CalibrationRow, calibration_lines, calibration_summary, refused
 from rl.experiments.ceiling_episodes import expert_episode
 from rl.residual.checkpoint import load_residual_policy
@@ -68,11 +68,12 @@ def _play_part(config: CalibrationConfig, run: RunFolder, goal: float, part: str
 
 @contextmanager
 def _player(config: CalibrationConfig, goal: float, part: str) -> Iterator[Play]:
-    """Who plays the episodes of a part; practice with the dense reward comes first where it is that part's."""
+    """Who plays the episodes of a part; practice comes first where it is one that practised."""
     residual = None
-    if part == "dense":
-        finetune(config.run_of(goal))
-        residual = ResidualActor(load_residual_policy(config.run_of(goal).out)[0], config.residual_scale)
+    if part in PRACTISED:
+        run = config.run_of(goal, part)
+        finetune(run)
+        residual = ResidualActor(load_residual_policy(run.out)[0], config.residual_scale)
     with kitchen_with_base(config.setting(goal, free=part == "expert")) as environment:
 
         def play(seed: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rl.experiments.calibration import CALIBRATION_PARTS
 
 LEAST_SUCCESS = {"expert": 0.95, "limited": 0.8, "dense": 0.5}  # of episodes: 19 of 20 for the expert
 LEAST_SHOWN_RATE = 0.5  # of the base policy's episodes that come to what is shown
-MOST_BEYOND = 0.2  # of the way from there to the goal that the base policy comes in the mean
+MOST_BEYOND = {"base": 0.2, "none": 0.3}  # of the way from there to the goal that these come in the mean
 _REST = "rest_steps"  # at rest at the end of each demonstration: 0 where rows do not tell, broken off in motion
 _ASKED = ("task", "shown_travel", "step_limit", "residual_scale", "ajar")  # what rows of one table of goals agree in
 CalibrationRows = Sequence[Mapping[str, Any]]
@@ -51,13 +51,12 @@ def refused(rows: CalibrationRows, part: str) -> str:
     """Why a part's episodes say that a goal does not serve; empty where they do not say so."""
     if not rows:
         return ""
-    if part == "base":
-        shown, beyond = reaches_shown(rows).value, way_beyond(rows).value
-        if shown < LEAST_SHOWN_RATE:
-            return f"base reaches what is shown in {shown:.2f} of episodes, under {LEAST_SHOWN_RATE:g}"
-        return f"base comes {beyond:.2f} of the way, over {MOST_BEYOND:g}" if beyond > MOST_BEYOND else ""
-    success = success_rate([row["success"] for row in rows]).value
-    least = LEAST_SUCCESS[part]
+    if part == "base" and (shown := reaches_shown(rows).value) < LEAST_SHOWN_RATE:
+        return f"base reaches what is shown in {shown:.2f} of episodes, under {LEAST_SHOWN_RATE:g}"
+    if (most := MOST_BEYOND.get(part)) is not None:
+        beyond = way_beyond(rows).value
+        return f"{part} comes {beyond:.2f} of the way, over {most:g}" if beyond > most + 1e-9 else ""
+    success, least = success_rate([row["success"] for row in rows]).value, LEAST_SUCCESS[part]
     return f"{part} {success:.2f}, under {least:g}" if success < least - 1e-9 else ""
 
 
@@ -140,19 +139,13 @@ def _table(asked: Mapping[str, Any], goals: Sequence[CalibratedGoal]) -> list[st
     end = f"held there for {asked[_REST]} steps" if asked[_REST] else "broken off in motion"
     lines = [f"# {task.name}: shown to {asked['shown_travel']:g} {task.unit}, {end}, {doors}, {steps}", ""]
     heads = ("goal", "expert", "expert held to base + residual", "base reaches what is shown")
-    heads += ("base, of the way beyond", "`dense`", "`dense`, of the way beyond", "")
+    heads += ("base, of the way beyond", "`dense`", "`dense`, of the way beyond", "`none`, of the way beyond", "")
     lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for goal in goals:
-        won = {part: success_rate([r["success"] for r in some]) for part, some in goal.parts.items()}
-        base, dense = goal.parts["base"], goal.parts["dense"]
-        figures = [
-            won["expert"],
-            won["limited"],
-            reaches_shown(base),
-            way_beyond(base),
-            won["dense"],
-            way_beyond(dense),
-        ]
+        won = {part: goal.success(part) for part in CALIBRATION_PARTS}
+        beyond = {part: way_beyond(some) for part, some in goal.parts.items()}
+        figures = [won["expert"], won["limited"], reaches_shown(goal.parts["base"]), beyond["base"]]
+        figures += [won["dense"], beyond["dense"], beyond["none"]]
         cells = [f"{goal.goal_travel:g} {task.unit}", *map(str, figures), goal.verdict]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", _choice(task.name, goals), _fullness(goals)]
@@ -183,10 +176,7 @@ def calibration_summary(rows: CalibrationRows, episodes: int) -> dict[str, Any]:
         chosen = _chosen(goals)
         figures = [
             {"goal_travel": goal.goal_travel, "verdict": goal.verdict, "missing": goal.missing}
-            | {
-                part: dataclasses.asdict(success_rate([r["success"] for r in some]))
-                for part, some in goal.parts.items()
-            }
+            | {part: dataclasses.asdict(goal.success(part)) for part in CALIBRATION_PARTS}
             for goal in goals
         ]
         choice = {"chosen": None if chosen is None else chosen.goal_travel, "goals": figures}

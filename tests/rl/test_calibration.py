@@ -65,9 +65,15 @@ def test_a_base_policy_is_to_reach_what_is_shown_and_hardly_more() -> None:
     assert "comes 0.25 of the way, over 0.2" in refused(rows("base", 0.95, [0.45, 0.7]), "base")
 
 
+def test_where_a_price_on_time_finds_the_goal_rewards_are_not_told_apart() -> None:
+    assert refused(rows("none", 0.95, [0.45, 0.75]), "none") == ""
+    assert refused(rows("none", 0.95, [0.45, 0.8]), "none") == "none comes 0.35 of the way, over 0.3"
+
+
 def served(goal: float) -> list[dict[str, Any]]:
     told = [of_20(part, goal, 20) for part in ("expert", "limited", "dense")]
-    return [row for some in (*told, rows("base", goal, [0.46] * 20)) for row in some]
+    told += [rows(part, goal, [0.46] * 20) for part in ("base", "none")]
+    return [row for some in told for row in some]
 
 
 def test_the_furthest_goal_that_serves_is_chosen() -> None:
@@ -78,7 +84,7 @@ def test_the_furthest_goal_that_serves_is_chosen() -> None:
     assert lines[4].startswith("| 0.6 rad | 1.00 [") and lines[4].endswith("| serves |")
     assert lines[6].startswith("| 0.8 rad | 0.60 [") and "| – |" in lines[6]
     assert lines[6].endswith("| left out: expert 0.60, under 0.95 |")
-    assert lines[-2:] == ["Chosen: a goal of 0.7, the furthest that serves.", "Full: 180 episodes."]
+    assert lines[-2:] == ["Chosen: a goal of 0.7, the furthest that serves.", "Full: 220 episodes."]
     assert calibration_summary(told, 20)["settings"][0]["chosen"] == 0.7
 
 
@@ -90,8 +96,8 @@ def test_a_task_without_such_a_goal_is_left_out_and_that_is_said() -> None:
 def test_a_table_that_is_half_full_says_how_full_and_judges_nothing_by_half_a_part() -> None:
     told = of_20("expert", 0.7, 20) + rows("limited", 0.7, [0.1, 0.1])
     lines = calibration_lines(told, 20)
-    assert lines[4].endswith("| open: 58 episodes to come |")
-    assert lines[-2:] == ["No goal is known to serve yet.", "22 episodes played, 58 still to come at most."]
+    assert lines[4].endswith("| open: 78 episodes to come |")
+    assert lines[-2:] == ["No goal is known to serve yet.", "22 episodes played, 78 still to come at most."]
     assert calibration_lines([], 20) == ["No episode has been played yet."]
 
 
@@ -145,7 +151,7 @@ def test_cheap_parts_come_first_and_a_refused_goal_is_asked_no_further(
     told = [one if one[0] == "practice" else (*one[:2], *one[3:]) for one in played]
     assert list(dict.fromkeys(told)) == [*near, ("expert", 0.8, "zero", 1.0)]
     kept = [(row["part"], row["goal_travel"], row["seed"]) for row in read_metrics(tmp_path)]
-    assert kept == [(part, 0.7, seed) for part in CALIBRATION_PARTS for seed in (500_000, 500_001)] + [
+    assert kept == [(part, 0.7, seed) for part in CALIBRATION_PARTS[:4] for seed in (500_000, 500_001)] + [
         ("expert", 0.8, seed) for seed in (500_000, 500_001)
     ]
     assert "| left out: dense 0.00, under 0.5 |" in (tmp_path / "table.md").read_text()
@@ -181,7 +187,7 @@ def test_rows_of_another_base_policy_are_not_mixed(tmp_path: Path, played: list[
         ({"shown_travel": None}, "--shown_travel is needed"),
         ({"goals": [0.4]}, "short of the goal, which is 0.4 rad"),
         ({"goals": [3.0]}, "opens no further than 2.094 rad"),
-        ({"parts": ["experts"]}, "--parts experts: there is expert, limited, base, dense"),
+        ({"parts": ["experts"]}, "--parts experts: there is expert, limited, base, dense, none"),
         ({"seed": 699_999}, "chosen on 500,000 to 699,999"),
         ({"seed": 10_000}, "chosen on 500,000 to 699,999"),
         ({"settings": "demos=none"}, "'demos=none' is decided by the experiment"),
