@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from mpr.core.data.clip import TrackedClip
 from mpr.predictor.checkpoint import Predictor
-from mpr.predictor.inputs import progress_of, scoring_passes
+from mpr.predictor.inputs import Pass, progress_of, scoring_passes
 from tracking.motion.points import Transition
 
 _BATCH = 32  # passes predicted at once
@@ -36,35 +37,16 @@ class PredictedDeltas:
 
     def __call__(self, clip: TrackedClip, transitions: Sequence[Transition]) -> list[NDArray[np.float32]]:
         warn_of_rate(clip, self.predictor)
-        out = [np.zeros((int(x.object.sum()), 2), np.float32) for x in transitions]
+        out: list[NDArray[np.float32]] = []
         for start in range(0, len(transitions), _BATCH):
             some = transitions[start : start + _BATCH]
             now = np.stack([self._frame(clip, x.t) for x in some])
             previous = np.stack([self._frame(clip, clip.before(x.t)) for x in some])
             told = [progress_of(clip, x.t) if self.progress is None else self.progress for x in some]
-            progress = np.array(told, np.float32)
             tokens = self.predictor.tokens(previous, now)
-            self._predict(some, tokens, progress, out[start : start + _BATCH])
+            asked = [asked_of(x, seen, self.predictor) for x, seen in zip(some, tokens, strict=True)]
+            out += predicted_deltas(self.predictor, asked, np.array(told, np.float32))
         return out
-
-    def _predict(
-        self, some: Sequence[Transition], tokens: torch.Tensor, progress: NDArray, out: list[NDArray[np.float32]]
-    ) -> None:
-        passes = []
-        for i, x in enumerate(some):
-            rng = np.random.default_rng(x.t)
-            passes += [(i, p) for p in scoring_passes(x, self.predictor.budget, rng, self.predictor.fill)]
-        for start in range(0, len(passes), _BATCH):
-            chunk = passes[start : start + _BATCH]
-            rows = torch.tensor([i for i, _ in chunk])
-            deltas = self.predictor.predict(
-                tokens[rows],
-                np.stack([p.points for _, p in chunk]),
-                progress[rows.numpy()],
-                np.stack([p.valid for _, p in chunk]),
-            )
-            for (i, p), delta in zip(chunk, deltas, strict=True):
-                out[i][p.object_rows] = delta[: len(p.object_rows)]
 
     def _frame(self, clip: TrackedClip, t: int) -> NDArray[np.uint8]:
         if self.images == "black":
@@ -73,6 +55,40 @@ class PredictedDeltas:
             assert self.other is not None
             return self.other.frames[round(t * (len(self.other.times) - 1) / (len(clip.times) - 1))]
         return clip.frames[t]
+
+
+@dataclass(frozen=True)
+class AskedTransition:
+    """All that a predictor is asked of one transition, but for its progress."""
+
+    tokens: torch.Tensor  # [2 S, D] of the frame before and of its own
+    passes: list[Pass]
+    points: int  # of the object
+
+
+def asked_of(x: Transition, tokens: torch.Tensor, predictor: Predictor) -> AskedTransition:
+    """What there is to ask of a transition whose frames' tokens [2 S, D] are known."""
+    rng = np.random.default_rng(x.t)
+    return AskedTransition(tokens, scoring_passes(x, predictor.budget, rng, predictor.fill), int(x.object.sum()))
+
+
+def predicted_deltas(
+    predictor: Predictor, asked: Sequence[AskedTransition], progress: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """The deltas [M, 2] of each transition's M object points, pixels of 256, at `progress` [B]."""
+    out = [np.zeros((one.points, 2), np.float32) for one in asked]
+    passes = [(i, p) for i, one in enumerate(asked) for p in one.passes]
+    for start in range(0, len(passes), _BATCH):
+        chunk = passes[start : start + _BATCH]
+        deltas = predictor.predict(
+            torch.stack([asked[i].tokens for i, _ in chunk]),
+            np.stack([p.points for _, p in chunk]),
+            progress[[i for i, _ in chunk]],
+            np.stack([p.valid for _, p in chunk]),
+        )
+        for (i, p), delta in zip(chunk, deltas, strict=True):
+            out[i][p.object_rows] = delta[: len(p.object_rows)]
+    return out
 
 
 def warn_of_rate(clip: TrackedClip, predictor: Predictor) -> None:

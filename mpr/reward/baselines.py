@@ -83,7 +83,7 @@ class ConstantVelocity:
         out = np.zeros((int(x.object.sum()), 2), np.float32)
         if clip.before(x.t) == x.t or not len(out):
             return out
-        past = Transition(clip, x.t - 1)
+        past = Transition.of(clip, x.t - 1)
         if past.object.any():
             distance, nearest = KDTree(past.after[past.object]).query(x.before[x.object], workers=1)
             close = np.asarray(distance) <= self.near

@@ -68,12 +68,16 @@ def score_moving(clip: TrackedClip, model: DeltaModel, threshold_px: float) -> l
     A transition in which no object point moved so far is left empty. Where no visible point did, not even its mask is
     read, which costs as much as a frame where it is rendered.
     """
-    stirring = [x for x in transitions(clip) if moved_share(x.delta[x.visible], threshold_px) > 0]
-    moving = [x for x in stirring if moved_share(x.delta[x.object], threshold_px) > 0]
+    moving = [x for x in transitions(clip) if moves(x, threshold_px)]
     out = _empty(clip)
     for x, deltas in zip(moving, model(clip, moving), strict=True):
         out[x.t] = _side_by_side(x, deltas, x.delta[x.object])
     return out
+
+
+def moves(x: Transition, threshold_px: float) -> bool:
+    """Whether an object point moved so far. The mask is read only where any visible point did."""
+    return moved_share(x.delta[x.visible], threshold_px) > 0 and moved_share(x.delta[x.object], threshold_px) > 0
 
 
 def _empty(clip: TrackedClip) -> list[Scored]:

@@ -63,7 +63,7 @@ def places(clips: Sequence[TrackedClip], moving: float = 0.0, compensate: Compen
     found: tuple[list[SamplePlace], list[SamplePlace]] = ([], [])
     for i, clip in enumerate(clips):
         for t in range(len(clip.times) - 1):
-            transition = Transition(clip, t)
+            transition = Transition.of(clip, t)
             if trainable(transition):
                 found[stands_out(transition, compensate)].append(SamplePlace(i, t))
     rest, clear = found
@@ -110,7 +110,7 @@ class Samples(Dataset):
 
     def sample(self, clip: TrackedClip, t: int, rng: np.random.Generator) -> dict[str, NDArray | np.float32]:
         """One sample: frames [2, S, S, 3], points and target [N, 2] in 0..1, progress, valid [N], mask [32, 32]."""
-        transition = Transition(clip, t)
+        transition = Transition.of(clip, t)
         box = box_around(transition.before[transition.object]) if transition.object.any() else None
         matrix = affine_map(self.augment, rng, box)
         before, after = transition.before, compensated_targets(transition, self.compensate)

@@ -102,7 +102,7 @@ def _probe(
     among_objects = np.searchsorted(np.flatnonzero(x.object), chosen)
     before = clip.before(x.t)
     if truth is None:
-        target, at_rest = delta[x.object], before == x.t or _rested(Transition(clip, before), compensate)
+        target, at_rest = delta[x.object], before == x.t or _rested(Transition.of(clip, before), compensate)
     else:
         target, at_rest = _true(x, before, truth)
     return Probe(

@@ -198,12 +198,12 @@ def test_no_sample_and_no_probe_touches_a_gap(steps: list[float], cut: bool) -> 
     clip = spaced(steps, cut=1 if cut and len(steps) > 1 else None)
     shown = [slower for k in (1, 2) for slower in strided(clip, k)]
     for place in places(shown):
-        assert not Transition(shown[place.clip], place.t).gap
+        assert not Transition.of(shown[place.clip], place.t).gap
     for one in shown:
         usual = 1 / one.rate_hz
         assert one.gaps.tolist() == [bool(step > 1.5 * usual * (1 + 1e-6)) for step in np.diff(one.times)]
         for t in range(len(one.times) - 1):
-            x = Transition(one, t)
+            x = Transition.of(one, t)
             assert x.step_s == pytest.approx(one.times[t + 1] - one.times[t]) and x.gap == one.gaps[t]
             assert trainable(x) <= (not x.gap)
         for probe in probes([one], 24):

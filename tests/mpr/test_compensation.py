@@ -32,11 +32,11 @@ seeds = st.integers(0, 2**32 - 1)
 
 def transition_of(before, after, object_share: float = 0.3, visible=None) -> Transition:
     """The first points are the object's, the others background; none hidden unless said."""
-    made = object.__new__(Transition)
-    made.t, made.before, made.after = 0, np.asarray(before, np.float32), np.asarray(after, np.float32)
-    made.visible = np.ones(len(before), bool) if visible is None else visible
+    visible = np.ones(len(before), bool) if visible is None else visible
+    before, after = np.asarray(before, np.float32), np.asarray(after, np.float32)
+    made = Transition(0, before, after, visible, [], 0.08, False)
     first = np.arange(len(before)) < object_share * len(before)
-    made.object, made.background = made.visible & first, made.visible & ~first
+    vars(made).update(object=visible & first, background=visible & ~first)
     return made
 
 
@@ -153,8 +153,8 @@ def test_too_few_and_degenerate_points_give_a_shift(how, n, kind):
     }
     before = np.concatenate([places(3, 10), drawn[kind]])
     transition = transition_of(before, before + np.array([3.0, -2.0]), object_share=0)
-    transition.object = np.arange(len(before)) < 10
-    transition.background = ~transition.object
+    first = np.arange(len(before)) < 10
+    vars(transition).update(object=first, background=~first)
     motion = camera_motion(transition, how)
     expected = (3.0, -2.0) if n else (0.0, 0.0)
     assert np.isfinite(motion).all()

@@ -97,7 +97,7 @@ def of_metrics(clip: TrackedClip, t: int, budget: int, fill: Fill) -> list[Asked
 
 def of_scoring(clip: TrackedClip, t: int, budget: int, fill: Fill) -> list[Asked]:
     predictor, asked = asking(budget, fill)
-    PredictedDeltas(predictor)(clip, [Transition(clip, t)])
+    PredictedDeltas(predictor)(clip, [Transition.of(clip, t)])
     return asked
 
 
@@ -155,7 +155,7 @@ def test_training_metrics_and_scoring_ask_the_same(
 @settings(deadline=None)
 @given(seed=st.integers(0, 99), budget=st.integers(30, 60), fill=st.sampled_from(["repeat", "pad"]))
 def test_a_single_scoring_pass_is_a_training_draw(seed: int, budget: int, fill: Fill) -> None:
-    x = Transition(toy_clip(seed % 6), 1)
+    x = Transition.of(toy_clip(seed % 6), 1)
     (one,) = scoring_passes(x, budget, np.random.default_rng(seed), fill)
     rows, valid = draw_points(x.object, x.background, budget, np.random.default_rng(seed), fill)
     np.testing.assert_array_equal(one.points, x.before[rows])
@@ -191,7 +191,7 @@ def test_repeats_go_round() -> None:
 
 @given(budget=st.integers(3, 90), seed=st.integers(0, 5))
 def test_scoring_takes_every_object_point_exactly_once(budget: int, seed: int) -> None:
-    x = Transition(toy_clip(1), 2)
+    x = Transition.of(toy_clip(1), 2)
     passes = scoring_passes(x, budget, np.random.default_rng(seed))
     assert sorted(np.concatenate([p.object_rows for p in passes])) == list(range(int(x.object.sum())))
     object_points, background = x.before[x.object], {tuple(p) for p in x.before[x.background]}
@@ -205,13 +205,13 @@ def test_scoring_takes_every_object_point_exactly_once(budget: int, seed: int) -
 
 
 def test_no_object_point_needs_no_pass() -> None:
-    x = Transition(toy_clip(1), 2)
-    x.object = np.zeros_like(x.object)
+    x = Transition.of(toy_clip(1), 2)
+    vars(x).update(object=np.zeros_like(x.object))
     assert scoring_passes(x, 30, np.random.default_rng(0)) == []
 
 
 def test_compensation_leaves_the_objects_own_motion() -> None:
-    x = Transition(toy_clip(3, drift=(2.0, -1.5), speed=4.0), 1)
+    x = Transition.of(toy_clip(3, drift=(2.0, -1.5), speed=4.0), 1)
     delta = compensated_targets(x) - x.before
     np.testing.assert_allclose(delta[x.object], [[4.0, 0.0]] * x.object.sum(), atol=1e-3)
     np.testing.assert_allclose(delta[x.background], 0, atol=1e-3)

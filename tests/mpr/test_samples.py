@@ -34,10 +34,10 @@ from tracking.motion.points import Transition
 
 
 def test_motion_filter_is_on_raw_motion_so_a_pan_stays() -> None:
-    pan = Transition(toy_clip(2, drift=(0.6, 0.0), speed=0.0), 3)
+    pan = Transition.of(toy_clip(2, drift=(0.6, 0.0), speed=0.0), 3)
     assert np.linalg.norm((compensated_targets(pan) - pan.before)[pan.object], axis=1).max() < 0.5
     assert trainable(pan)
-    assert not trainable(Transition(toy_clip(2, drift=(0.4, 0.0), speed=0.0), 3))
+    assert not trainable(Transition.of(toy_clip(2, drift=(0.4, 0.0), speed=0.0), 3))
 
 
 def test_retiming_follows_the_stamps() -> None:
@@ -51,7 +51,7 @@ def test_retiming_follows_the_stamps() -> None:
     assert [i for i in wanted if 9 < i < 12] == [10, 11] and np.flatnonzero(slow.gaps).tolist() == [wanted.index(10)]
     np.testing.assert_array_equal(slow.times, times[wanted])
     np.testing.assert_array_equal(slow.frames[3], clip.frames[wanted[3]])
-    x = Transition(slow, 0)
+    x = Transition.of(slow, 0)
     np.testing.assert_allclose(x.delta[x.object][:, 0], 3 * 5.0, atol=1e-3)  # three frames of drift 1 + speed 4
     with pytest.raises(UserError, match="slower"):
         retimed(clip, 60.0)
@@ -62,10 +62,10 @@ def test_points_never_correspond_across_segments() -> None:
     clip = toy_clip(5, length=11, cut=5)
     for fast in strided(clip, 2):
         for t in range(len(fast.times) - 1):
-            x = Transition(fast, t)
+            x = Transition.of(fast, t)
             np.testing.assert_allclose(x.delta[x.object][:, 0], 10.0, atol=1e-3)
     crossing = strided(clip, 2)[0]  # frames 4 -> 6 straddle the cut at 5
-    assert not Transition(crossing, 2).object.any() and Transition(crossing, 1).object.any()
+    assert not Transition.of(crossing, 2).object.any() and Transition.of(crossing, 1).object.any()
 
 
 def test_split_keeps_groups_together_and_is_reproducible() -> None:
@@ -130,7 +130,7 @@ def test_a_focus_fills_the_image_with_the_object_at_any_resolution() -> None:
 def test_transitions_whose_object_stands_out_are_repeated_up_to_their_share() -> None:
     pan, slides = toy_clip(0, drift=(2, 0), speed=0.0), toy_clip(1, drift=(2, 0), speed=4.0)
     n = len(pan.times) - 1
-    assert [stands_out(Transition(clip, 3)) for clip in (pan, slides)] == [False, True]
+    assert [stands_out(Transition.of(clip, 3)) for clip in (pan, slides)] == [False, True]
     assert len(places([pan, slides])) == 2 * n
     many = places([pan, slides], moving=0.75)
     assert sum(p.clip == 1 for p in many) == 3 * n and sum(p.clip == 0 for p in many) == n
@@ -188,7 +188,7 @@ def test_occluders_and_colour_touch_no_target() -> None:
     before = [f.copy() for f in frames]
     changed_frames(frames, 256, None, replace(NONE, occlude=1.0), np.random.default_rng(0))
     np.testing.assert_array_equal(frames, before)  # the clip itself is never drawn on
-    x = Transition(clip, 2)
+    x = Transition.of(clip, 2)
     known = {tuple(p): tuple(q) for p, q in zip(normalised(x.before), normalised(compensated_targets(x)), strict=True)}
     for p, q in zip(np.asarray(b["points"]), np.asarray(b["target"]), strict=True):
         assert known[tuple(p)] == tuple(q)

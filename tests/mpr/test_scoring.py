@@ -49,7 +49,7 @@ def test_only_moving_transitions_are_predicted_and_nothing_changes_by_it():
     assert right.asked == (1, 2, 4)
     everything = []
     for t in range(5):
-        x = Transition(clip, t)
+        x = Transition.of(clip, t)
         everything.append(agreement(np.tile([[1.0, 0]], (x.object.sum(), 1)), x.delta[x.object]))
     assert got.tolist() == pytest.approx(everything)
     assert got.tolist() == pytest.approx([0, 1, 1, 0, 0])

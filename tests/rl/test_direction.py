@@ -108,7 +108,7 @@ def test_each_row_shows_the_predictor_its_own_images():
     seen = {}
     for row in ("motion", "black_images", "other_images"):
         predictor = Brightness()
-        models([row], predictor, 0, other)[row](clip, [Transition(clip, 2)])
+        models([row], predictor, 0, other)[row](clip, [Transition.of(clip, 2)])
         seen[row] = predictor.seen
     assert seen["motion"] == [clip.frames[t].mean() for t in (1, 2)]
     assert seen["black_images"] == [0, 0]

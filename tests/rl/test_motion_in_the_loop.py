@@ -85,7 +85,7 @@ def test_predicting_moving_transitions_alone_changes_no_reward(home: Path, openi
     fast = find_reward("motion", SETTING, RewardView(home / "predictor", view="left")).score(opening)
     with track_episode(opening) as clip:
         model = PredictedDeltas(load_predictor(home / "predictor"))
-        every = [Transition(clip, t) for t in range(len(clip.times) - 1)]
+        every = [Transition.of(clip, t) for t in range(len(clip.times) - 1)]
         deltas = model(clip, every)
         full = np.array([agreement(d, x.delta[x.object]) for d, x in zip(deltas, every, strict=True)])
         moving = np.array([moved_share(x.delta[x.object]) > 0 for x in every])

@@ -201,7 +201,7 @@ def test_a_pause_changes_nothing_but_adds_steps_of_rest() -> None:
 def test_what_is_covered_is_seen_by_nobody() -> None:
     clip = square_clip(np.tile([[90.0, 90.0]], (4, 1)))
     hidden = covered(clip)
-    behind, free = Transition(hidden, 1), Transition(clip, 1)
+    behind, free = Transition.of(hidden, 1), Transition.of(clip, 1)
     middle = ((free.before >= BOARD.start) & (free.before < BOARD.stop)).all(1)
     assert middle.sum() > 5 and not behind.visible[middle].any() and behind.visible[~middle].all()
     assert (hidden.frames[2][BOARD, BOARD] == 128).all() and not hidden.masks[2][BOARD, BOARD].any()
@@ -221,7 +221,7 @@ def test_a_mirrored_scene_moves_as_the_scene_does_and_a_knocked_camera_sees_anot
     seen = {}
     for how in ("opening", "mirrored", "camera"):
         with showing(MICROWAVE, "exact").clip(how, episode, "front") as clip:
-            x = Transition(clip, 2)
+            x = Transition.of(clip, 2)
             seen[how] = clip.frames[2].astype(int), x.delta[x.object].mean(0), len(x.delta[x.object])
     frame, moved, points = seen["opening"]
     assert np.abs(seen["mirrored"][0][:, ::-1] - frame).mean() < 3  # of 256 grey levels

@@ -99,8 +99,8 @@ def test_a_video_is_seen_in_the_demonstrations_square_whatever_follows(demonstra
     assert holds.left == pytest.approx(min(c.left for c in both), abs=3) and holds.left + holds.size >= right - 3
     assert begun.source.extra[OUTSIDE] == 0 and 0 < on.source.extra[OUTSIDE] <= 8 and OUTSIDE not in own.source.extra
     for t in range(6):
-        np.testing.assert_array_equal(Transition(begun, t).object, Transition(on, t).object)
-        np.testing.assert_array_equal(Transition(begun, t).delta, Transition(on, t).delta)
+        np.testing.assert_array_equal(Transition.of(begun, t).object, Transition.of(on, t).object)
+        np.testing.assert_array_equal(Transition.of(begun, t).delta, Transition.of(on, t).delta)
 
 
 @pytest.mark.parametrize("follows", [[0.1] * 4, [0.2] * 8, [0.35] * 12])

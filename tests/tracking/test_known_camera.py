@@ -37,7 +37,7 @@ def test_a_still_body_is_labelled_still_and_a_door_with_its_true_motion(mirrored
     recording = record(mirrored=mirrored)
     clip = known(recording)
     for t in range(len(recording) - 1):
-        x = Transition(clip, t)
+        x = Transition.of(clip, t)
         on = geoms(recording, clip, x, t)
         label = object_motion(x, KNOWN_CAMERA)
         assert (on == 1).sum() > 50 and (on == 2).sum() > 20
@@ -56,7 +56,7 @@ def test_of_other_tracks_only_their_own_errors_are_left() -> None:
     first = exact.segments[0]
     off = first.points + np.arange(len(first.points), dtype=np.float32)[:, None, None] * np.float32([1, 0])
     clip = dataclasses.replace(exact, segments=(TrackSegment(0, off, first.visible), *exact.segments[1:]))
-    x = Transition(with_known_camera(clip, recording), 0)
+    x = Transition.of(with_known_camera(clip, recording), 0)
     on = geoms(recording, clip, x, 0)
     inner = scene(recording).cast(clip.crop.to_source(x.after[x.object].astype(float)), 1)[0] == on
     label = object_motion(x, KNOWN_CAMERA)[(on == 1) & inner]
@@ -67,7 +67,7 @@ def test_frames_that_were_picked_keep_the_camera_of_their_own_steps() -> None:
     recording = record(9)
     clip = known(recording)
     for some, step in ((picked(clip, [1, 4, 8], 4.0), 3), (strided(clip, 2)[1], 2)):
-        x = Transition(some, 0)
+        x = Transition.of(some, 0)
         (true,) = TrueMotion(some, recording)(x.before[x.object], 0, 1)
         assert np.linalg.norm(true, axis=1).max() > 2 * step
         np.testing.assert_allclose(object_motion(x, KNOWN_CAMERA), true, atol=FLOAT_PX)
@@ -82,12 +82,12 @@ def test_hidden_points_have_no_camera_motion_and_a_void_only_turns() -> None:
     points[1, :5] = np.nan
     segments = (TrackSegment(0, points, hidden), *clip.segments[1:])
     moved = camera_motion(
-        Transition(with_known_camera(dataclasses.replace(clip, segments=segments), recording), 0), KNOWN_CAMERA
+        Transition.of(with_known_camera(dataclasses.replace(clip, segments=segments), recording), 0), KNOWN_CAMERA
     )
     assert (moved[:5] == 0).all() and np.isfinite(moved).all()
     up = dataclasses.replace(recording.camera, positions=np.add(recording.camera.positions, (0, 0, 50)))  # sky
     away = dataclasses.replace(recording, camera=up)
-    sky = camera_motion(Transition(with_known_camera(scene_clip(recording), away), 0), KNOWN_CAMERA)
+    sky = camera_motion(Transition.of(with_known_camera(scene_clip(recording), away), 0), KNOWN_CAMERA)
     assert np.abs(sky).max() < 0.2  # far away: a camera that only shifts moves nothing
 
 
@@ -95,7 +95,7 @@ def test_who_knows_no_camera_is_refused_in_one_line(tmp_path) -> None:
     recording = record()
     clip = scene_clip(recording)
     with pytest.raises(UserError, match="how this clip's camera moved is not known"):
-        camera_motion(Transition(clip, 0), KNOWN_CAMERA)
+        camera_motion(Transition.of(clip, 0), KNOWN_CAMERA)
     with pytest.raises(UserError, match="was not recorded"):
         with_known_camera(clip, record(4))
     save_clip(clip, tmp_path / "with", recording)

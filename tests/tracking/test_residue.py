@@ -68,7 +68,7 @@ def test_the_command_writes_what_each_way_leaves(folder, tmp_path, capsys):
     assert summary["transitions"] == 3 and set(summary["mean"]) == set(MOTIONS)
     assert summary["mean"]["none"] == pytest.approx(np.mean([row["none"] for row in rows]), abs=1e-3)
     clip = load_clip(folder / "toy")
-    first = Transition(clip, 0)
+    first = Transition.of(clip, 0)
     truth = residue.camera_truth(scene(length=6), clip.crop, first.before[first.object], 0)
     assert rows[0]["none"] == pytest.approx(np.linalg.norm(truth, axis=1).mean(), abs=1e-4)
     left = camera_motion(first, "homography")[first.object] - truth

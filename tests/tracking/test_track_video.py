@@ -75,7 +75,7 @@ def test_an_object_in_a_video_is_tracked_and_the_camera_taken_off(video):
     scale = CROP_SIZE / clip.crop.size
     raw, own = [], []
     for t in range(15):
-        transition = Transition(clip, t)
+        transition = Transition.of(clip, t)
         assert transition.object.sum() > 10 and transition.background.sum() > 10
         raw.append(np.median(transition.delta[transition.object], 0) / scale)
         own.append(raw[-1] - mean_background(transition) / scale)
@@ -247,7 +247,7 @@ def test_a_still_apple_under_a_moving_camera_moves_less_once_the_camera_is_taken
     clip = track_video(shared_data / "video" / "handheld_apple.mp4", (330, 125, 655, 450), stop_s=1.5)
     raw, own = [], []
     for t in range(len(clip.times) - 1):
-        transition = Transition(clip, t)
+        transition = Transition.of(clip, t)
         delta = transition.delta[transition.object]
         raw += list(np.linalg.norm(delta, axis=1))
         own += list(np.linalg.norm(delta - mean_background(transition), axis=1))
@@ -260,7 +260,7 @@ def test_what_compensation_leaves_of_the_still_apple_is_parallax(shared_data):
     clip = track_video(shared_data / "video" / "handheld_apple.mp4", (330, 125, 655, 450), stop_s=1.5)
     left, across = [], []
     for t in range(len(clip.times) - 1):
-        points = Transition(clip, t)
+        points = Transition.of(clip, t)
         lines = cv2.findFundamentalMat(points.before[points.background], points.after[points.background], cv2.FM_LMEDS)
         before, after = (np.column_stack([p[points.object], np.ones(points.object.sum())])
                          for p in (points.before, points.after))  # fmt: skip

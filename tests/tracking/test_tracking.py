@@ -116,7 +116,7 @@ def test_object_background_and_hidden_points():
     before = np.array([[8, 1], [8, 2], [2, 3], [2, 4], [8, 5], [2, 6]])
     after = np.array([[9, 1], [3, 2], [3, 3], [9, 4], [8, 5], [2, 6]])  # 1 leaves the mask, 3 enters it
     visible = [[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 1]]
-    transition = Transition(hand_made_clip([before, after], visible, mask), 0)
+    transition = Transition.of(hand_made_clip([before, after], visible, mask), 0)
     assert transition.object.tolist() == [True, True, False, False, False, False]
     assert transition.background.tolist() == [False, False, True, True, False, False]
     assert transition.delta[0].tolist() == [1, 0]
@@ -129,7 +129,7 @@ def test_no_point_is_both_object_and_background_and_hidden_ones_are_neither(seed
     visible = rng.random((3, 9)) < 0.7
     clip = hand_made_clip(points, visible, rng.random((10, 10)) < 0.5)
     for t in range(2):
-        transition = Transition(clip, t)
+        transition = Transition.of(clip, t)
         assert not (transition.object & transition.background).any()
         assert ((transition.object | transition.background) == (visible[t] & visible[t + 1])).all()
 
@@ -236,7 +236,7 @@ def test_a_pure_pan_leaves_nothing():
     before = np.random.default_rng(0).uniform(0, 10, (20, 2))
     mask = np.zeros((10, 10), bool)
     mask[:, :5] = True
-    transition = Transition(hand_made_clip([before, before + np.array([3.25, -1.5])], np.ones((2, 20)), mask), 0)
+    transition = Transition.of(hand_made_clip([before, before + np.array([3.25, -1.5])], np.ones((2, 20)), mask), 0)
     camera = mean_background(transition)
     assert camera.dtype == np.float32 and camera == pytest.approx((3.25, -1.5), abs=1e-5)
     assert np.abs(transition.delta - camera).max() < 1e-5
@@ -248,12 +248,12 @@ def test_the_mean_is_over_all_visible_background_points_and_no_other():
     before = np.array([[1, 1], [2, 2], [8, 8], [3, 3]])
     shift = np.array([[1, 0], [0, 3], [50, 50], [70, 70]])  # two of the background, one object point, one hidden
     clip = hand_made_clip([before, before + shift], [[1, 1, 1, 1], [1, 1, 1, 0]], mask)
-    assert mean_background(Transition(clip, 0)).tolist() == [0.5, 1.5]
+    assert mean_background(Transition.of(clip, 0)).tolist() == [0.5, 1.5]
 
 
 def test_without_background_there_is_nothing_to_compensate():
     clip = hand_made_clip([[[1, 1]], [[4, 4]]], [[1], [1]], np.ones((8, 8)))
-    assert mean_background(Transition(clip, 0)).tolist() == [0, 0]
+    assert mean_background(Transition.of(clip, 0)).tolist() == [0, 0]
 
 
 @given(st.floats(-0.1, 0.1), st.floats(-0.05, 0.05), st.tuples(st.floats(-6, 6), st.floats(-6, 6)))
@@ -261,14 +261,12 @@ def test_affine_compensation_takes_out_roll_and_approach_and_is_blind_to_a_passi
     """Where the mean leaves a field the affine fit leaves nothing, though some of the background goes its own way."""
     rng = np.random.default_rng(0)
     before = rng.uniform(0, 255, (200, 2)).astype(np.float32)
+    before[:60, 0], before[60:, 0] = before[:60, 0] * 0.3, 80 + before[60:, 0] * 0.68
+    mask = np.broadcast_to(np.arange(256) < 78, (256, 256))  # the object's points are the first 60
     turn = (1 + zoom) * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     after = (before - 127.5) @ turn.T + 127.5 + pan
-    transition = object.__new__(Transition)
-    transition.t, transition.before = 0, before
-    transition.object = np.arange(200) < 60
-    transition.background = ~transition.object
     after[170:] += 9.0  # the hand
-    transition.after = after.astype(np.float32)
+    transition = Transition(0, before, after.astype(np.float32), np.ones(200, bool), [mask], 0.08, False)
     left = (transition.delta - camera_motion(transition, "affine"))[:170]
     assert np.abs(left).max() < 0.2
     assert camera_motion(transition, "none").tolist() == [[0, 0]] * 200

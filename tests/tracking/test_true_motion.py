@@ -22,7 +22,7 @@ def test_a_still_body_does_not_move_and_a_door_moves_as_it_is_tracked_without_th
     """The door slides to the right by 0.02 m a step, 1.3 m away, through a lens of 208 source pixels a unit."""
     recording = record(mirrored=mirrored)
     clip = scene_clip(recording)
-    x = Transition(clip, 2)
+    x = Transition.of(clip, 2)
     points = x.before[x.object]
     geom, _ = scene(recording).cast(clip.crop.to_source(points.astype(float)), 2)
     (true,) = TrueMotion(clip, recording)(points, 2, 3)
@@ -49,7 +49,7 @@ def test_a_re_timed_clip_shows_the_recorded_frames_of_its_times() -> None:
     recording = record(9)
     clip = picked(scene_clip(recording), [1, 4, 8], 4.0)
     assert recorded_frames(clip, recording).tolist() == [1, 4, 8]
-    x = Transition(scene_clip(recording), 1)
+    x = Transition.of(scene_clip(recording), 1)
     points = x.before[x.object]
     np.testing.assert_array_equal(
         TrueMotion(clip, recording)(points, 0, 1), TrueMotion(scene_clip(recording), recording)(points, 1, 4)

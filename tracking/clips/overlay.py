@@ -35,7 +35,7 @@ def _draw(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
     image = np.asarray(cv2.resize(frame, (w * SCALE, h * SCALE), interpolation=cv2.INTER_LINEAR), np.uint8)
     cv2.drawContours(image, _contours(image, mask), -1, TINT, 1)
     if t < len(clip.times) - 1:
-        transition = Transition(clip, t)
+        transition = Transition.of(clip, t)
         camera = mean_background(transition)
         for point in transition.before[transition.background]:
             cv2.circle(image, _pixel(point), 1, BACKGROUND, -1)

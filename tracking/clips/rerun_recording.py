@@ -28,7 +28,7 @@ def save_recording(clip: TrackedClip, file: Path, compensate: Compensation = "me
             recording.log("clip/mask", rr.SegmentationImage(clip.masks[t].astype(np.uint8)))
             if t == len(clip.times) - 1:
                 break
-            x = Transition(clip, t)
+            x = Transition.of(clip, t)
             camera = camera_motion(x, compensate)[x.object]
             before, delta = x.before[x.object], x.delta[x.object]
             recording.log("clip/background", rr.Points2D(x.before[x.background], colors=BACKGROUND, radii=0.5))

@@ -7,6 +7,7 @@ what the box holds besides the object, and has no colour of the box's surroundin
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -42,6 +43,45 @@ def check_box(box: Sequence[float], width: int, height: int) -> PixelBox:
     return left, top, right, bottom
 
 
+class MaskCarrier:
+    """Carries an object's mask from frame to frame, each given in its turn; at first it is cut out of a box.
+
+    Masks are bool at working size, `shape`; `full_size` makes one as large as the frames.
+    """
+
+    def __init__(self, frame: NDArray[np.uint8], box: Sequence[float]) -> None:
+        """Cut the object out of a frame [H, W, 3]. Raises UserError for a bad box or where nothing in it stands out."""
+        h, w = self._full = frame.shape[:2]
+        x0, y0, x1, y1 = check_box(box, w, h)
+        scale = min(1.0, WORK_SIZE / max(h, w))
+        self._work = (max(2, round(w * scale)), max(2, round(h * scale)))  # width, height
+        to_work = np.array([self._work[0] / w, self._work[1] / h] * 2)
+        corner = np.floor(np.array([x0, y0, x1 + 1, y1 + 1]) * to_work).astype(int)
+        self._before = self._shrink(frame)
+        self.mask, self._colours = cut_box(self._before, corner)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of masks at working size."""
+        return self._work[1], self._work[0]
+
+    def carry_to(self, frame: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """The mask on the frame [H, W, 3] that follows."""
+        after = self._shrink(frame)
+        self.mask = refine(after, carry(self._before, after, self.mask), self._colours)
+        self._before = after
+        return self.mask
+
+    def _shrink(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return cv2.resize(image, self._work, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+    def full_size(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A mask at working size as large as the frames are, [H, W]."""
+        if mask.shape == self._full:
+            return mask
+        return cv2.resize(mask.astype(np.uint8) * 255, self._full[::-1], interpolation=cv2.INTER_LINEAR) > 127
+
+
 class CarriedMasks:
     """MaskSource bool [H, W] at source resolution. Masks lie at working size in a temporary file, not in memory."""
 
@@ -52,39 +92,21 @@ class CarriedMasks:
         """
         if not 0 <= box_frame < len(frames):
             raise UserError(f"box frame {box_frame} is not there: the stretch has frames 0 to {len(frames) - 1}")
-        image = frames[box_frame]
-        self._shape = image.shape[:2]
-        h, w = self._shape
-        scale = min(1.0, WORK_SIZE / max(h, w))
-        self._work = (max(2, round(w * scale)), max(2, round(h * scale)))  # width, height
-        self._masks = PackedMasks(len(frames), (self._work[1], self._work[0]))
-        x0, y0, x1, y1 = check_box(box, w, h)
-        first = self._shrink(image)
-        to_work = np.array([self._work[0] / w, self._work[1] / h] * 2)
-        corner = np.floor(np.array([x0, y0, x1 + 1, y1 + 1]) * to_work).astype(int)
-        mask, colours = cut_box(first, corner)
-        self._masks.write(box_frame, mask)
+        self._carrier = MaskCarrier(frames[box_frame], box)
+        self._masks = PackedMasks(len(frames), self._carrier.shape)
+        self._masks.write(box_frame, self._carrier.mask)
         with tqdm(total=len(frames) - 1, desc="masks", unit="frame", disable=no_bar(), leave=False) as bar:
             for stretch in (forwards(frames, box_frame), backwards(frames, box_frame)):
-                carried, before = mask, first
+                carrier = copy.copy(self._carrier)
                 for t, frame in stretch:
-                    after = self._shrink(frame)
-                    carried = refine(after, carry(before, after, carried), colours)
-                    self._masks.write(t, carried)
-                    before = after
+                    self._masks.write(t, carrier.carry_to(frame))
                     bar.update()
-
-    def _shrink(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return cv2.resize(image, self._work, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
     def __len__(self) -> int:
         return len(self._masks)
 
     def __getitem__(self, t: int, /) -> NDArray[np.bool_]:
-        mask = self._masks[t]
-        if mask.shape == self._shape:
-            return mask
-        return cv2.resize(mask.astype(np.uint8) * 255, self._shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
+        return self._carrier.full_size(self._masks[t])
 
 
 def forwards(frames: FrameSource, start: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -9,6 +9,9 @@ of the object, or that takes in its surroundings little by little.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +47,7 @@ class HeldMasks:
     def __init__(self, frames: FrameSource, masks: MaskSource, times: NDArray[np.float64], at: int) -> None:
         """Judges all of them, with one look at each frame. The object was boxed, or found, on frame `at`."""
         self.masks = masks
-        around = ~_small(frames[at], masks[at])[1]
-        self.remarks = (FILLS,) if around.sum() < FEWEST else ()
+        self.remarks = (FILLS,) if Look(frames[at], masks[at]).fills else ()
         self.held = held_masks(*looks(frames, masks, at), times, at)
 
     def __len__(self) -> int:
@@ -100,29 +102,40 @@ def stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def looks(frames: FrameSource, masks: MaskSource, at: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How T masks look beside the one of frame `at`: their relative area [T], how much of each has its colours [T].
+    """How T masks look beside the one of frame `at`: their relative area [T], how much of each has its colours [T]."""
+    look = Look(frames[at], masks[at])
+    size, own = zip(*(look(partial(frames.__getitem__, t), masks[t]) for t in range(len(masks))), strict=True)
+    return np.array(size), np.array(own)
 
-    The second is the share of its pixels whose colour was not commoner in the surroundings, on frame `at`, than on the
+
+class Look:
+    """How a mask looks beside that of the object's own frame: its relative area, how much of it has its colours.
+
+    The second is the share of its pixels whose colour was not commoner in the surroundings, on that frame, than on the
     object; NaN where it has too few pixels.
 
     A camera's exposure and white balance change: colours are taken as they are, or with the image's mean colour made
-    that of frame `at`, whichever makes the whole image more like that frame's.
+    that of the object's own frame, whichever makes the whole image more like that frame's.
     """
-    image, inside = _small(frames[at], masks[at])
-    foreign = _common(image[~inside]) > _common(image[inside])  # a colour of neither is no stranger
-    mean, likely = image.mean((0, 1)), np.log(_common(image.reshape(-1, 3)) + 1e-4)
-    size, own = np.zeros(len(masks)), np.full(len(masks), np.nan)
-    for t in range(len(masks)):
-        mask = masks[t]
-        size[t] = np.count_nonzero(mask)
-        if not size[t]:
-            continue
-        image, inside = _small(frames[t], mask)
+
+    def __init__(self, frame: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
+        image, inside = _small(frame, mask)
+        self.fills = (~inside).sum() < FEWEST
+        self._foreign = _common(image[~inside]) > _common(image[inside])  # a colour of neither is no stranger
+        self._mean, self._likely = image.mean((0, 1)), np.log(_common(image.reshape(-1, 3)) + 1e-4)
+        self._area = max(np.count_nonzero(mask), 1)
+
+    def __call__(self, frame: Callable[[], NDArray[np.uint8]], mask: NDArray[np.bool_]) -> tuple[float, float]:
+        """Of a mask [H, W] and its frame [H, W, 3], which is read only where it is looked at."""
+        size, own = np.count_nonzero(mask), np.nan
+        if not size:
+            return 0.0, own
+        image, inside = _small(frame(), mask)
         if inside.sum() >= FEWEST:
-            gains = (np.ones(3), mean / np.maximum(image.mean((0, 1)), 1))
-            gain = max(gains, key=lambda gain: likely[_numbers(image[::3, ::3].reshape(-1, 3), gain)].mean())
-            own[t] = 1 - foreign[_numbers(image[inside], gain)].mean()
-    return size / max(size[at], 1), own
+            gains = (np.ones(3), self._mean / np.maximum(image.mean((0, 1)), 1))
+            gain = max(gains, key=lambda gain: self._likely[_numbers(image[::3, ::3].reshape(-1, 3), gain)].mean())
+            own = 1 - self._foreign[_numbers(image[inside], gain)].mean()
+        return size / self._area, float(own)
 
 
 def _small(frame: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

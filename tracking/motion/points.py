@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpr.core.data.clip import CameraMotion, TrackedClip
+from mpr.core.data.clip import CameraMotion, MaskSource, TrackedClip
 
 
 def points_inside(mask: NDArray[np.bool_], points: NDArray) -> NDArray[np.bool_]:
@@ -20,32 +22,33 @@ def points_inside(mask: NDArray[np.bool_], points: NDArray) -> NDArray[np.bool_]
     return ok & np.asarray(mask, bool)[y.clip(0, h - 1), x.clip(0, w - 1)]
 
 
+@dataclass(frozen=True)
 class Transition:
-    """The points of transition t -> t+1: positions [N, 2] at both ends and who is what. A hidden point is neither.
+    """The points of transition t -> t+1: who is what. A hidden point is neither object nor background."""
 
-    visible: at t and t+1. object: visible, and inside mask_t at its position at t. background: visible, outside mask_t.
-    The mask is read when it is first asked for. step_s: the step's true length, seconds; gap: whether it is one
-    (`mpr.core.data.steps`): then its points are of no use to any figure. camera: the clip's, where it is known.
-    """
+    t: int
+    before: NDArray[np.float32]  # [N, 2] positions at t
+    after: NDArray[np.float32]  # [N, 2] at t+1
+    visible: NDArray[np.bool_]  # [N] at t and t+1
+    masks: MaskSource  # mask t is read when it is first asked for
+    step_s: float  # its true length, seconds
+    gap: bool  # whether it is one (`mpr.core.data.steps`): then its points are of no use to any figure
+    camera: CameraMotion | None = None  # the clip's, where it is known
 
-    camera: CameraMotion | None = None
-
-    def __init__(self, clip: TrackedClip, t: int) -> None:
+    @classmethod
+    def of(cls, clip: TrackedClip, t: int) -> Self:
+        """Transition t of a clip."""
         segment = clip.segment_of(t)
         k = t - segment.start
-        self.t = t
-        self.step_s = float(clip.times[t + 1] - clip.times[t])
-        self.gap = bool(clip.gaps[t])
-        self.before: NDArray[np.float32] = segment.points[k]
-        self.after: NDArray[np.float32] = segment.points[k + 1]
-        self.visible: NDArray[np.bool_] = segment.visible[k] & segment.visible[k + 1]
-        self.camera = clip.camera
-        self._masks = clip.masks
+        visible = segment.visible[k] & segment.visible[k + 1]
+        step_s = float(clip.times[t + 1] - clip.times[t])
+        points = segment.points[k], segment.points[k + 1]
+        return cls(t, *points, visible, clip.masks, step_s, bool(clip.gaps[t]), clip.camera)
 
     @cached_property
     def object(self) -> NDArray[np.bool_]:
         """Which points belong to the object, bool [N]: visible at both ends and inside the mask at t."""
-        return self.visible & points_inside(self._masks[self.t], self.before)
+        return self.visible & points_inside(self.masks[self.t], self.before)
 
     @cached_property
     def background(self) -> NDArray[np.bool_]:
@@ -60,4 +63,4 @@ class Transition:
 
 def transitions(clip: TrackedClip, every: int = 1) -> Iterator[Transition]:
     """A clip's transitions in order, gaps left out; of all, gaps counted, every `every`-th."""
-    return (Transition(clip, t) for t in range(0, len(clip.times) - 1, every) if not clip.gaps[t])
+    return (Transition.of(clip, t) for t in range(0, len(clip.times) - 1, every) if not clip.gaps[t])

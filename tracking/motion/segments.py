@@ -6,7 +6,9 @@ Paper, VII-B: a 32 x 32 grid; re-sampled when more than 30 % of the segment's fi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -77,27 +79,49 @@ def _streamed(
     tracker: FrameByFrameTracker, frames: FrameSource, masks: MaskSource, grid: int
 ) -> Iterator[TrackSegment]:
     """One clip's segments; no transition is tracked twice."""
-    start, last = 0, len(frames) - 1
-    points = grid_points(masks[0].shape[0], grid)
-    while start < last:
-        stretch = FrameWindow(frames, start, min(start + WINDOW, last) + 1)
-        tracks = _until_lost(tracker.frame_by_frame(stretch, _asked_at(0, points)), masks[start])
+    all_of_them = islice(follow_frames(tracker, frames, masks, grid), len(frames) - 1)
+    for start, some in groupby(all_of_them, key=lambda step: step.start):
+        steps = list(some)
+        tracks = Tracks.of([steps[0].before, *(step.after for step in steps)])
         yield TrackSegment(start, tracks.points, tracks.visible)
-        start += len(tracks.points) - 1
 
 
-def _until_lost(found: Iterable[PointsSeen], mask: NDArray[np.bool_]) -> Tracks:
-    """The tracks up to the frame that shows too few of the object points that there were on the first one."""
-    kept: list[PointsSeen] = []
-    first = np.zeros(0, bool)
-    for points, visible in found:
-        kept.append((points, visible & _shown(points, mask.shape)))
-        seen = kept[-1][1]
-        if len(kept) == 1:
-            first = seen & points_inside(mask, points)
-        elif not first.any() or seen[first].mean() < KEEP:
-            break
-    return Tracks.of(kept)
+@dataclass(frozen=True)
+class FollowedStep:
+    """Where a segment's points are on frame t and on the next."""
+
+    start: int  # the segment's first frame
+    t: int
+    before: PointsSeen
+    after: PointsSeen
+
+
+def follow_frames(
+    tracker: FrameByFrameTracker, frames: FrameSource, masks: MaskSource, grid: int = GRID
+) -> Iterator[FollowedStep]:
+    """The transitions of `track_segments`, one after another, without an end.
+
+    Frames may still be coming: for transition t frame t + 1 is the last that is read, and t the last mask.
+    """
+    start = 0
+    points = grid_points(masks[0].shape[0], grid)
+    while True:
+        mask = masks[start]
+        found = tracker.frame_by_frame(FrameWindow(frames, start, start + WINDOW + 1), _asked_at(0, points))
+        before = _seen(next(found), mask.shape)
+        first = before[1] & points_inside(mask, before[0])
+        for t, there in enumerate(found, start):
+            after = _seen(there, mask.shape)
+            yield FollowedStep(start, t, before, after)
+            before = after
+            if not first.any() or after[1][first].mean() < KEEP:
+                break
+        start = t + 1
+
+
+def _seen(found: PointsSeen, size: tuple[int, ...]) -> PointsSeen:
+    points, visible = found
+    return points, visible & _shown(points, size)
 
 
 def _asked_at(t: int, points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -236,7 +236,7 @@ def _drawn(clip: TrackedClip, t: int) -> NDArray[np.uint8]:
     image = np.ascontiguousarray(clip.frames[t]).copy()
     outlines, _ = cv2.findContours(clip.masks[t].astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(image, outlines, -1, (0, 220, 0), 1)
-    transition = Transition(clip, t)
+    transition = Transition.of(clip, t)
     pairs = np.stack([transition.before, transition.after], 1)[transition.object][::2]
     for (x0, y0), (x1, y1) in pairs.round().astype(int):
         if (x0, y0) != (x1, y1):
