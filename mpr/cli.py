@@ -39,6 +39,10 @@ CLI_VERBS = {
         "recorded episodes as a LeRobot or Minari data set, read back",
     ),
     "bench": ("mpr.commands.bench:main", "measure speed on this machine"),
+    "bench reward": (
+        "mpr.commands.bench_reward:main",
+        "measure how soon after an episode the motion reward is there, made afterwards and meanwhile",
+    ),
     "bench rewards": (
         "rl.commands.bench_rewards:main",
         "measure what rewards are paid for, beside null models, and what they cost",

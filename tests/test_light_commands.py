@@ -44,6 +44,7 @@ VERBS = {  # and a value that each refuses
     "experiment learner": "--changes none_such=1",
     "experiment ceiling": "--env kitchen:none_such",
     "quickstart": "--task none_such",
+    "bench reward": "--rounds 0",
     "bench rl": "--rounds 0",
     "bench rewards": "--rewards none_such",
     "robot check": "--arm none_such",
@@ -63,6 +64,7 @@ PLANNED = {  # verbs whose plan needs no such library, and what it is asked of
     "bench camera": "--clips nowhere",
     "bench tracking": "--recordings nowhere",
     "bench video": "",
+    "bench reward": "",
     "bench rewards": "",
 }
 RUN = """

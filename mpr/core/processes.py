@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.context import BaseContext, SpawnContext, SpawnProcess
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TypeVar
 
 from mpr.core.errors import UserError
@@ -88,7 +88,7 @@ class _Spawn(SpawnContext):
     Process = _Worker
 
 
-def spawn() -> BaseContext:
+def spawn() -> SpawnContext:
     """How workers start: not by a fork, which would share this process's OpenGL context; one CPU thread each."""
     return _Spawn()
 

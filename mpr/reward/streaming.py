@@ -87,6 +87,13 @@ class StreamedScore:
         self._moved: list[_Moved] = []
         self._tokens: dict[int, Tensor] = {}
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of what is kept of the episode so far, but for a few frames."""
+        asked = [one.asked for one in self._moved]
+        tokens = sum(one.tokens.nbytes for one in asked)
+        return tokens + sum(p.points.nbytes + p.valid.nbytes for one in asked for p in one.passes)
+
     def push(self, shown: MaskedFrame) -> None:
         """The next frame. Raises UserError where its time is not after the last one's."""
         if self._times and shown.time_s <= self._times[-1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from mpr.predictor.predicted import PredictedDeltas, untrained_predictor
 from mpr.predictor.sizes import PREDICTOR_SIZES
 from mpr.reward.scoring import agreements, score_moving
 from mpr.reward.streaming import StreamedScore
+from mpr.reward.streaming_process import StreamedObject, StreamingReward
 from tests.tracking.moving_scenes import Moving
 from tracking.clips.from_video import track_masked
 from tracking.masks.box_mask import CarriedMasks
@@ -108,3 +110,54 @@ def test_a_mask_is_given_once_nothing_that_follows_can_change_it(sizes: list[flo
         assert settled >= given_until and (shown[:settled] == whole[:settled]).all()
         assert times[t] - times[min(settled, t)] < BLINK
         given_until = settled
+
+
+# --- in a process of its own ------------------------------------------------------------------------------------------
+
+
+def filmed(reward: StreamingReward, frames: list[np.ndarray], step_s: float = 1 / RATE_HZ) -> None:
+    reward.begin()
+    for t, frame in enumerate(frames):
+        reward.frame(frame, t * step_s)
+
+
+def test_the_process_scores_episode_after_episode_whatever_went_wrong_in_one(predictor: Predictor) -> None:
+    frames, box = scene(16, range(5, 9))
+    expected = streamed(frames, box, np.arange(16) / RATE_HZ, predictor)
+    plain = [np.full_like(frames[0], 90)] * 3
+    with StreamingReward(predictor, StreamedObject(box, SQUARE, RATE_HZ)) as reward:
+        for wrong, step_s, says in (
+            (plain, 0.08, "nothing in the box stands out"),
+            (frames, 0.0, "times do not increase"),
+            ([frames[0], frames[1][:40]], 0.08, "a frame of 160 x 40 pixels follows frames of 160 x 96"),
+            ([], 0.08, "an episode of 0 frame"),
+        ):
+            filmed(reward, wrong, step_s)
+            with pytest.raises(UserError, match=says):
+                reward.finish()
+            filmed(reward, frames[:3])  # given up
+            filmed(reward, frames)
+            np.testing.assert_allclose(reward.finish(), expected, atol=1e-5)
+
+
+def test_a_process_that_is_gone_is_said_and_giving_a_frame_does_not_wait_for_it(predictor: Predictor) -> None:
+    frames, box = scene(4)
+    with StreamingReward(predictor, StreamedObject(box, SQUARE, RATE_HZ)) as made:
+        made._process.kill()
+        made._process.join()
+        filmed(made, frames * 50)
+        with pytest.raises(UserError, match="the process that scores while an episode goes on has ended"):
+            made.finish()
+
+
+def test_what_cannot_follow_an_episode_is_refused_before_it_begins(predictor: Predictor, tmp_path: Path) -> None:
+    _, box = scene(1)
+    for given, tracker, says in (
+        (tmp_path / "none", "lucas_kanade", "none"),
+        (predictor, "nosuch", "no tracker 'nosuch'"),
+    ):
+        with (
+            pytest.raises(UserError, match=says),
+            StreamingReward(given, StreamedObject(box, SQUARE, RATE_HZ, tracker)),
+        ):
+            pass

@@ -66,7 +66,10 @@ class MaskCarrier:
         return self._work[1], self._work[0]
 
     def carry_to(self, frame: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """The mask on the frame [H, W, 3] that follows."""
+        """The mask on the frame [H, W, 3] that follows. Raises UserError for one of another size."""
+        if frame.shape[:2] != self._full:
+            (h, w), (height, width) = frame.shape[:2], self._full
+            raise UserError(f"a frame of {w} x {h} pixels follows frames of {width} x {height}")
         after = self._shrink(frame)
         self.mask = refine(after, carry(self._before, after, self.mask), self._colours)
         self._before = after

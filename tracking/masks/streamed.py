@@ -59,7 +59,7 @@ class StreamedMasks:
 
     def end(self) -> list[MaskedFrame]:
         """What is settled since no frame follows."""
-        return self._given(len(self._times))
+        return self._given(len(self._times)) if self._waiting else []
 
     def _shown(self) -> NDArray[np.bool_]:
         return held_masks(np.array(self._size), np.array(self._own), np.array(self._times), 0)

@@ -1,0 +1,202 @@
+"""`StreamedScore` in a process of its own, beside whoever takes the frames: to give it one never waits.
+
+    control path     begin ── frame ── frame ── ... ── finish ──▶ rewards [T]
+                       │        │        │                ▲
+    this process       mask, track, tokens; the predictor at the end
+
+A thread hands frames over. Whatever goes wrong in the process is told at `finish`, and the next episode
+begins anew: the episode itself is not the worse for it, and can be scored afterwards.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.core.data.clip import Square
+from mpr.core.errors import UserError, in_brief
+from mpr.core.processes import end_with_parent, one_thread, spawn
+from mpr.reward.agreement import MOTION_THRESHOLD_PX
+from tracking.trackers.registry import LUCAS_KANADE
+
+if TYPE_CHECKING:
+    from mpr.predictor.checkpoint import Predictor
+
+Result = TypeVar("Result")
+_LEAVING_S = 5.0
+_Order = tuple[str, Any, Any]  # its name and what belongs to it
+
+
+@dataclass(frozen=True)
+class StreamedObject:
+    """What to follow in the frames of one camera, the same for all episodes."""
+
+    box: tuple[float, float, float, float]  # x0, y0, x1, y1 around it on an episode's first frame, pixels
+    crop: Square  # to look at, in the frames' pixels
+    rate_hz: float  # that frames are asked for at
+    tracker: str = LUCAS_KANADE  # one that goes frame by frame
+    motion_threshold_px: float = MOTION_THRESHOLD_PX
+
+
+class StreamingReward(AbstractContextManager["StreamingReward"]):
+    """The motion reward of episodes that are still going on. One episode at a time; the process lives while entered."""
+
+    def __init__(self, predictor: Path | Predictor, followed: StreamedObject) -> None:
+        """`predictor`: run folder of `mpr train`, read in the process, or one that is loaded already."""
+        self.predictor, self.followed = predictor, followed
+        self._episode = -1
+
+    def __enter__(self) -> Self:
+        """Raises what loading the predictor raised, as a UserError."""
+        context = spawn()
+        self._process_end, theirs = context.Pipe()
+        arguments = (self.predictor, self.followed, theirs)
+        self._process = context.Process(target=_follow, args=arguments, name="streaming reward", daemon=True)
+        self._process.start()
+        theirs.close()  # or nobody would hear that the process is gone
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._sender = threading.Thread(target=self._send, name="streaming reward", daemon=True)
+        self._sender.start()
+        try:
+            self._answer(-1)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._orders.put(("leave", None, None))
+        self._orders.put(None)
+        self._process.join(_LEAVING_S)
+        self._process.kill()
+        self._process.join()
+        self._sender.join()
+        self._process_end.close()
+
+    def _send(self) -> None:
+        """The thread that hands over what was given; until there is nothing more, or nobody to take it."""
+        while (order := self._orders.get()) is not None:
+            try:
+                self._process_end.send(order)
+            except OSError:
+                return
+
+    def begin(self) -> None:
+        """An episode begins; what was given of another one is forgotten."""
+        self._episode += 1
+        self._orders.put(("begin", None, None))
+
+    def frame(self, image: NDArray[np.uint8], time_s: float) -> None:
+        """The next frame [H, W, 3] and its time, at once. The image must not be written to afterwards."""
+        if self._sender.is_alive():
+            self._orders.put(("frame", image, time_s))
+
+    def finish(self) -> NDArray[np.float32]:
+        """The agreement of each of the T steps between T+1 frames. Raises UserError with what went wrong there."""
+        self._orders.put(("finish", self._episode, None))
+        return self._answer(self._episode)
+
+    def _answer(self, wanted: int) -> Any:
+        """The process' answer to an order. Raises UserError where it failed, or where the process is gone."""
+        try:
+            while True:
+                episode, found, failed = self._process_end.recv()
+                if episode == wanted:  # another was of an episode that nobody waited for
+                    break
+        except (EOFError, OSError):
+            raise UserError("the process that scores while an episode goes on has ended") from None
+        if failed:
+            raise UserError(failed)
+        return found
+
+
+def _follow(predictor: Path | Predictor, followed: StreamedObject, end: Connection) -> None:
+    """The process: until it is told to leave, or its parent ends."""
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    one_thread()
+    try:
+        episodes = _Episodes(predictor, followed)
+        end.send((-1, None, ""))
+    except UserError as error:
+        return end.send((-1, None, str(error)))
+    while True:
+        order, first, second = end.recv()
+        if order == "leave":
+            return
+        if order == "begin":
+            episodes.begin()
+        elif order == "frame":
+            episodes.frame(first, second)
+        else:
+            end.send((first, *episodes.finish()))
+
+
+class _Episodes:
+    """One episode after another; of each, the first thing that went wrong."""
+
+    def __init__(self, predictor: Path | Predictor, followed: StreamedObject) -> None:
+        from mpr.core.data.clip import FrameByFrameTracker
+        from tracking.trackers.registry import make_tracker
+
+        self._predictor, self._followed = _loaded(predictor), followed
+        tracker = make_tracker(followed.tracker)
+        if not isinstance(tracker, FrameByFrameTracker):
+            raise UserError(
+                f"tracker '{followed.tracker}' looks at later frames: while an episode goes on there is none"
+            )
+        self._tracker = tracker
+        self.begin()
+
+    def begin(self) -> None:
+        from mpr.reward.streaming import StreamedScore
+        from tracking.masks.streamed import StreamedMasks
+
+        at = self._followed
+        self._masks = StreamedMasks(at.box)
+        self._score = StreamedScore(self._predictor, self._tracker, at.crop, at.rate_hz, at.motion_threshold_px)
+        self._failed = ""
+
+    def frame(self, image: NDArray[np.uint8], time_s: float) -> None:
+        if not self._failed:
+            self._try(lambda: self._push(self._masks.push(image, time_s)))
+
+    def _push(self, shown: Sequence[Any]) -> None:
+        for one in shown:
+            self._score.push(one)
+
+    def finish(self) -> tuple[NDArray[np.float32] | None, str]:
+        """The rewards, or what went wrong."""
+        found = None
+        if not self._failed:
+            self._try(lambda: self._push(self._masks.end()))
+        if not self._failed:
+            found = self._try(self._score.finish)
+        return found, self._failed
+
+    def _try(self, work: Callable[[], Result]) -> Result | None:
+        try:
+            return work()
+        except Exception as error:  # whatever a library makes of a strange frame: the next episode begins anew
+            said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {in_brief(error)}"
+            self._failed = f"not scored while it went on: {said}"
+
+
+def _loaded(predictor: Path | Predictor) -> Predictor:
+    if not isinstance(predictor, Path):
+        return predictor
+    from mpr.core.checkpoints import refuse_unfinished
+    from mpr.predictor.checkpoint import load_predictor
+
+    refuse_unfinished(predictor, "mpr train")
+    return load_predictor(predictor)
