@@ -4,15 +4,12 @@
                        │        │        │                ▲
     this process       mask, track, tokens; the predictor at the end
 
-A thread hands frames over. Whatever goes wrong in the process is told at `finish`, and the next episode
+Whatever goes wrong in the process is told at `finish`, and the next episode
 begins anew: the episode itself is not the worse for it, and can be scored afterwards.
 """
 
 from __future__ import annotations
 
-import queue
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mpr.core.beside import ProcessBeside
 from mpr.core.data.clip import Square
 from mpr.core.errors import UserError, in_brief
-from mpr.core.processes import end_with_parent, one_thread, spawn
 from mpr.reward.agreement import MOTION_THRESHOLD_PX
 from tracking.trackers.registry import LUCAS_KANADE
 
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
     from mpr.predictor.checkpoint import Predictor
 
 Result = TypeVar("Result")
-_LEAVING_S = 5.0
-_Order = tuple[str, Any, Any]  # its name and what belongs to it
 
 
 @dataclass(frozen=True)
@@ -58,15 +53,7 @@ class StreamingReward(AbstractContextManager["StreamingReward"]):
 
     def __enter__(self) -> Self:
         """Raises what loading the predictor raised, as a UserError."""
-        context = spawn()
-        self._process_end, theirs = context.Pipe()
-        arguments = (self.predictor, self.followed, theirs)
-        self._process = context.Process(target=_follow, args=arguments, name="streaming reward", daemon=True)
-        self._process.start()
-        theirs.close()  # or nobody would hear that the process is gone
-        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
-        self._sender = threading.Thread(target=self._send, name="streaming reward", daemon=True)
-        self._sender.start()
+        self._beside = ProcessBeside("streaming reward", _follow, self.predictor, self.followed).__enter__()
         try:
             self._answer(-1)
         except BaseException:
@@ -75,71 +62,48 @@ class StreamingReward(AbstractContextManager["StreamingReward"]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._orders.put(("leave", None, None))
-        self._orders.put(None)
-        self._process.join(_LEAVING_S)
-        self._process.kill()
-        self._process.join()
-        self._sender.join()
-        self._process_end.close()
-
-    def _send(self) -> None:
-        """The thread that hands over what was given; until there is nothing more, or nobody to take it."""
-        while (order := self._orders.get()) is not None:
-            try:
-                self._process_end.send(order)
-            except OSError:
-                return
+        self._beside.__exit__()
 
     def begin(self) -> None:
         """An episode begins; what was given of another one is forgotten."""
         self._episode += 1
-        self._orders.put(("begin", None, None))
+        self._beside.order("begin")
 
     def frame(self, image: NDArray[np.uint8], time_s: float) -> None:
         """The next frame [H, W, 3] and its time, at once. The image must not be written to afterwards."""
-        if self._sender.is_alive():
-            self._orders.put(("frame", image, time_s))
+        self._beside.order("frame", image, time_s)
 
     def finish(self) -> NDArray[np.float32]:
         """The agreement of each of the T steps between T+1 frames. Raises UserError with what went wrong there."""
-        self._orders.put(("finish", self._episode, None))
+        self._beside.order("finish", self._episode)
         return self._answer(self._episode)
 
     def _answer(self, wanted: int) -> Any:
-        """The process' answer to an order. Raises UserError where it failed, or where the process is gone."""
-        try:
-            while True:
-                episode, found, failed = self._process_end.recv()
-                if episode == wanted:  # another was of an episode that nobody waited for
-                    break
-        except (EOFError, OSError):
-            raise UserError("the process that scores while an episode goes on has ended") from None
+        """The process' answer to an order. Raises UserError where it failed, ProcessGone where it is gone."""
+        while True:
+            episode, found, failed = self._beside.answer()
+            if episode == wanted:  # another was of an episode that nobody waited for
+                break
         if failed:
             raise UserError(failed)
         return found
 
 
-def _follow(predictor: Path | Predictor, followed: StreamedObject, end: Connection) -> None:
-    """The process: until it is told to leave, or its parent ends."""
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    one_thread()
+def _follow(end: Connection, predictor: Path | Predictor, followed: StreamedObject) -> None:
+    """The process: until it is told to leave."""
     try:
         episodes = _Episodes(predictor, followed)
-        end.send((-1, None, ""))
     except UserError as error:
         return end.send((-1, None, str(error)))
-    while True:
-        order, first, second = end.recv()
-        if order == "leave":
-            return
-        if order == "begin":
+    end.send((-1, None, ""))
+    while (order := end.recv())[0] != "leave":
+        what, *rest = order
+        if what == "begin":
             episodes.begin()
-        elif order == "frame":
-            episodes.frame(first, second)
+        elif what == "frame":
+            episodes.frame(*rest)
         else:
-            end.send((first, *episodes.finish()))
+            end.send((*rest, *episodes.finish()))
 
 
 class _Episodes:

@@ -6,11 +6,9 @@ of updates proportional to an episode's length, a warm-up that leaves the base p
 
 from __future__ import annotations
 
-import functools
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +28,7 @@ from rl.environments.starts import learners_start
 from rl.policies.residual import ResidualPolicy, StackedCritics
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.fast.adam import Stepper, Steppers, apply_gradients, written_out
+from rl.residual.fast.arithmetic import quick_arithmetic
 from rl.residual.fast.compiled import compiled, refuse_to_compile
 from rl.residual.fast.update import actor_forward, actor_gradients, critic_gradients, polyak, td_target
 from rl.residual.inputs import NormalisedFlatten
@@ -229,12 +228,20 @@ class ResidualSAC(SAC):
         return self.fast and known and flat and not self.use_sde
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        self.make_updates(gradient_steps, batch_size)
+        self.average_actor(gradient_steps)
+
+    def make_updates(self, count: int, batch_size: int) -> None:
+        """So many updates, without the average of the actor: an episode's may be made a few at a time."""
         if self._fast_applies:
-            self._train_fast(gradient_steps, batch_size)
+            self._train_fast(count, batch_size)
         else:
-            super().train(gradient_steps, batch_size)
+            super().train(count, batch_size)
+
+    def average_actor(self, updates: int) -> None:
+        """Move the actor's average to where the last `updates` brought it, as after each episode."""
         if isinstance(self.policy, ResidualPolicy):
-            self.policy.follow(min(gradient_steps, max(0, self._n_updates - self.critic_warmup)))
+            self.policy.follow(min(updates, max(0, self._n_updates - self.critic_warmup)))
 
     def _train_fast(self, gradient_steps: int, batch_size: int) -> None:
         self.policy.set_training_mode(True)
@@ -368,29 +375,3 @@ class ResidualSAC(SAC):
 def as_floats(batch: ReplayBufferSamples) -> ReplayBufferSamples:
     """Environments with float64 observations keep them so in the buffer; networks are float32."""
     return batch._replace(observations=batch.observations.float(), next_observations=batch.next_observations.float())
-
-
-@contextmanager
-def quick_arithmetic() -> Iterator[None]:
-    """Set a CPU's arithmetic for speed, as long as this is open.
-
-    Float32 products by oneDNN where they stay float32, denormals as zero (Adam's second moments decay into them). Both
-    as they were afterwards.
-    """
-    before, flushed = torch.get_float32_matmul_precision(), bool(torch.tensor(1e-40) * 1 == 0)
-    torch.set_flush_denormal(True)
-    torch.set_float32_matmul_precision("medium")
-    if not _products_exact():
-        torch.set_float32_matmul_precision(before)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-        torch.set_flush_denormal(flushed)
-
-
-@functools.cache
-def _products_exact() -> bool:
-    """Whether products are still float32: CPUs with bfloat16 units may use those under this setting."""
-    x = torch.linspace(1.0, 2.0, 256 * 256).reshape(256, 256)
-    return bool(torch.allclose((x @ x).double(), x.double() @ x.double(), rtol=1e-5, atol=0.0))

@@ -81,6 +81,7 @@ class _About(_Always, total=False):
     signal_weight: float
     normalise_inputs: bool
     critic_extra: int
+    debts: list[int]  # `rl.residual.episode_learner`'s
 
 
 _KIND = CheckpointKind(
@@ -115,8 +116,8 @@ def checkpoint_bytes(model: ResidualSAC) -> int:
     return weights + 2 * trained + model.buffer.nbytes + SMALL_CHANGE
 
 
-def restore_residual(folder: Path, model: ResidualSAC) -> None:
-    """Put a freshly made learner where the checkpoint's was. Raises BadCheckpoint."""
+def restore_residual(folder: Path, model: ResidualSAC) -> dict[str, Any]:
+    """Put a freshly made learner where the checkpoint's was: its checkpoint.json. Raises BadCheckpoint."""
     about = read_about(folder, _KIND)
     for name, space in (("observation", model.observation_space), ("action", model.action_space)):
         if list(space.shape or ()) != about[name]:
@@ -142,6 +143,7 @@ def restore_residual(folder: Path, model: ResidualSAC) -> None:
                 model.get_env().env_method("resume_starts", about["starts"])  # pyright: ignore[reportOptionalMemberAccess]
     with reading(folder / LEARNER):
         _restore_generators(state, model)
+    return about
 
 
 def kept_signal_weight(run: Path) -> float | None:

@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -160,7 +161,7 @@ class Finetuning:
             return print(f"{config.out} is finished: {len(self.folder.metrics())} episodes")
         self.model.set_logger(Logger(None, []))
         fit = Fit("finetune", "episode", config.episodes, config.checkpoint_every, config.out, self.folder)
-        done = fit.resume(lambda checkpoint: restore_residual(checkpoint, self.model))
+        done = fit.resume(self._restore)
         if done is None:
             self._pretrain()
             done = 0
@@ -186,6 +187,9 @@ class Finetuning:
 
             self.model.pretrain_critic(lessons, self.config.batch, report)
         self._save(0)
+
+    def _restore(self, checkpoint: Path) -> None:
+        restore_residual(checkpoint, self.model)
 
     def _save(self, episodes: int) -> None:
         about = {name: getattr(self.config, name) for name in ("env", "env_options", "residual_scale", *names(Rules))}

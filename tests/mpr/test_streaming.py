@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,21 +145,20 @@ def test_the_process_scores_episode_after_episode_whatever_went_wrong_in_one(pre
 def test_a_process_that_is_gone_is_said_and_giving_a_frame_does_not_wait_for_it(predictor: Predictor) -> None:
     frames, box = scene(4)
     with StreamingReward(predictor, StreamedObject(box, SQUARE, RATE_HZ)) as made:
-        made._process.kill()
-        made._process.join()
+        os.kill(made._beside.pid, signal.SIGKILL)
         filmed(made, frames * 50)
-        with pytest.raises(UserError, match="the process that scores while an episode goes on has ended"):
+        with pytest.raises(UserError, match="the process beside this one, streaming reward, has ended"):
             made.finish()
 
 
 def test_what_cannot_follow_an_episode_is_refused_before_it_begins(predictor: Predictor, tmp_path: Path) -> None:
     _, box = scene(1)
-    for given, tracker, says in (
+    for trained, tracker, says in (
         (tmp_path / "none", "lucas_kanade", "none"),
         (predictor, "nosuch", "no tracker 'nosuch'"),
     ):
         with (
             pytest.raises(UserError, match=says),
-            StreamingReward(given, StreamedObject(box, SQUARE, RATE_HZ, tracker)),
+            StreamingReward(trained, StreamedObject(box, SQUARE, RATE_HZ, tracker)),
         ):
             pass

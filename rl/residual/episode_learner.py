@@ -1,0 +1,160 @@
+"""A learner that is given whole episodes and makes the updates it owes for them, as there is time for them.
+
+    add(episode)   into the replay buffer, and the updates that it is worth are owed: `utd` a step
+    update(n)      n of those, fewer where fewer are owed
+
+Whoever practises elsewhere (`rl.residual.learner_process`) decides when which of the two happens. Updates may be made
+one by one or all at once: the same order of episodes and counts of updates gives the same bytes. It acts nowhere, and
+knows neither environment nor reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+from stable_baselines3.common.logger import Logger
+from torch import Tensor
+
+from rl.environments.starts import OwnStarts, Starts
+from rl.residual.algorithm import ResidualSAC
+from rl.residual.buffer import ResidualBuffer
+from rl.residual.checkpoint import restore_residual, save_residual_checkpoint
+from rl.residual.config import FinetuneConfig
+from rl.residual.train import make_learner
+
+_DEBTS = "debts"  # of a checkpoint: updates owed for each episode
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of what is practised: D of a state, A of an action. An observation is both."""
+
+    state: int
+    action: int
+
+
+@dataclass(frozen=True)
+class PractisedEpisode:
+    """T steps as a learner takes them."""
+
+    observations: NDArray[np.float32]  # [T+1, D + A]: state, then the base policy's action
+    residuals: NDArray[np.float32]  # [T, A] in -1..1
+    rewards: NDArray[np.float32]  # [T]
+    kept: NDArray[np.bool_]  # [T] which steps are transitions to learn from
+    truncated: bool  # ended without success: what would have followed counts
+
+    def __post_init__(self) -> None:
+        steps = len(self.rewards)
+        if not steps or len(self.observations) != steps + 1 or not len(self.residuals) == len(self.kept) == steps:
+            lengths = f"{len(self.observations)} observations, {len(self.residuals)} residuals, {len(self.kept)} flags"
+            raise ValueError(f"an episode of {steps} rewards: {lengths}")
+
+
+class _Spaces(gymnasium.Env[NDArray, NDArray], OwnStarts):
+    """Where nobody practises: it has the spaces of where somebody does."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.observation_space = Box(-np.inf, np.inf, (sizes.state + sizes.action,), np.float32)
+        self.action_space = Box(-1.0, 1.0, (sizes.action,), np.float32)
+        self.state_slice, self.base_slice = slice(0, sizes.state), slice(sizes.state, sizes.state + sizes.action)
+        self.starts = Starts("training", None)
+
+
+class EpisodeLearner:
+    """Residual SAC (`rl.residual.algorithm`) on episodes that come whole."""
+
+    def __init__(self, config: FinetuneConfig, sizes: Sizes, compiled: bool = False) -> None:
+        self.config = config
+        environment: Any = _Spaces(sizes)
+        self.model: ResidualSAC = make_learner(config, environment, compiled)
+        self.model.set_logger(Logger(None, []))
+        self._debts: list[int] = []  # updates still to be made for each episode, the oldest first
+        self._made = 0  # of the first of them
+
+    @property
+    def owed(self) -> int:
+        """Updates still to be made."""
+        return sum(self._debts) - self._made
+
+    @property
+    def updates(self) -> int:
+        """Made so far, the critics' lessons not counted."""
+        return self.model._n_updates
+
+    @property
+    def steps(self) -> int:
+        """Of the episodes so far."""
+        return self.model.num_timesteps
+
+    def demonstrate(self, arrays: Mapping[str, NDArray]) -> None:
+        """Take demonstrations, what `ResidualBuffer.arrays` gave of them [N, 1, ...], into every batch from now on."""
+        rows, model = len(arrays["rewards"]), self.model
+        buffer = ResidualBuffer(rows, model.observation_space, model.action_space, model.device, **self.config.returns)
+        buffer.restore(dict(arrays))
+        model.set_demonstrations(buffer, self.config.demo_fraction)
+
+    def learn_critics(self) -> None:
+        """The critics' lessons from demonstrations, where there are any."""
+        if lessons := self.config.critic_lessons:
+            self.model.pretrain_critic(lessons, self.config.batch)
+
+    def add(self, episode: PractisedEpisode) -> None:
+        """Take an episode; once there were enough steps, its updates are owed."""
+        model, buffer, last = self.model, self.model.buffer, len(episode.rewards) - 1
+        for t, residual in enumerate(episode.residuals):
+            now, following = (episode.observations[k : k + 1] for k in (t, t + 1))
+            info = {"TimeLimit.truncated": t == last and episode.truncated, "gap": not episode.kept[t]}
+            buffer.add(now, following, residual[None], episode.rewards[t : t + 1], np.array([t == last]), [info])
+        buffer.rewrite_rewards(episode.rewards)
+        before, model.num_timesteps = model.num_timesteps, model.num_timesteps + len(episode.rewards)
+        model._episode_num += 1
+        if model.num_timesteps > self.config.learning_starts and buffer.size():
+            debt = round(self.config.utd * model.num_timesteps) - round(self.config.utd * before)
+            self._debts += [debt] if debt else []
+
+    def update(self, most: int) -> int:
+        """Make up to so many of the updates owed, for one episode. Returns how many it made."""
+        if not self._debts:
+            return 0
+        count = min(most, self._debts[0] - self._made)
+        self.model.make_updates(count, self.config.batch)
+        self._made += count
+        if self._made == self._debts[0]:  # an episode's are done: the average goes where they led
+            self.model.average_actor(self._debts.pop(0))
+            self._made = 0
+        return count
+
+    def actor(self) -> dict[str, Tensor]:
+        """The weights of the policy's actor as they stand, each of any shape [...]; a copy."""
+        return {name: weight.detach().cpu().clone() for name, weight in self.model.policy.state_dict().items()}
+
+    def figures(self) -> dict[str, float]:
+        """Losses of the last updates, by name."""
+        logged = self.model.logger.name_to_value.items()
+        return {name.split("/")[1]: float(value) for name, value in logged if name.startswith("train/")}
+
+    def save(self, run: Path, episodes: int, about: Mapping[str, Any]) -> None:
+        """Write the run's checkpoint after so many episodes. `about`: JSON values to keep beside."""
+        if self._made:
+            raise RuntimeError("a checkpoint is written between the updates of two episodes")
+        save_residual_checkpoint(run, episodes, self.model, {**about, _DEBTS: self._debts})
+
+    def restore(self, checkpoint: Path) -> dict[str, Any]:
+        """Stand as when that checkpoint folder was written: its checkpoint.json. Raises BadCheckpoint."""
+        about = restore_residual(checkpoint, self.model)
+        self._debts, self._made = list(about.get(_DEBTS, ())), 0
+        return about
+
+
+def manual_seed(seed: int, episode: int) -> torch.Generator:
+    """What an episode's residuals draw their noise from: decided by seed and number, whatever went before."""
+    mixed = np.random.SeedSequence([seed, episode]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
