@@ -81,7 +81,8 @@ class _About(_Always, total=False):
     signal_weight: float
     normalise_inputs: bool
     critic_extra: int
-    debts: list[int]  # `rl.residual.episode_learner`'s
+    debts: list[int]  # updates owed for each episode, and how many of the first are made: `rl.residual.episode_learner`
+    debt_made: int
 
 
 _KIND = CheckpointKind(

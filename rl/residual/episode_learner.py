@@ -30,8 +30,6 @@ from rl.residual.checkpoint import restore_residual, save_residual_checkpoint
 from rl.residual.config import FinetuneConfig
 from rl.residual.train import make_learner
 
-_DEBTS = "debts"  # of a checkpoint: updates owed for each episode
-
 
 @dataclass(frozen=True)
 class Sizes:
@@ -94,6 +92,11 @@ class EpisodeLearner:
         """Of the episodes so far."""
         return self.model.num_timesteps
 
+    @property
+    def episodes(self) -> int:
+        """That it was given."""
+        return self.model._episode_num
+
     def demonstrate(self, arrays: Mapping[str, NDArray]) -> None:
         """Take demonstrations, what `ResidualBuffer.arrays` gave of them [N, 1, ...], into every batch from now on."""
         rows, model = len(arrays["rewards"]), self.model
@@ -143,14 +146,12 @@ class EpisodeLearner:
 
     def save(self, run: Path, episodes: int, about: Mapping[str, Any]) -> None:
         """Write the run's checkpoint after so many episodes. `about`: JSON values to keep beside."""
-        if self._made:
-            raise RuntimeError("a checkpoint is written between the updates of two episodes")
-        save_residual_checkpoint(run, episodes, self.model, {**about, _DEBTS: self._debts})
+        save_residual_checkpoint(run, episodes, self.model, {**about, "debts": self._debts, "debt_made": self._made})
 
     def restore(self, checkpoint: Path) -> dict[str, Any]:
         """Stand as when that checkpoint folder was written: its checkpoint.json. Raises BadCheckpoint."""
         about = restore_residual(checkpoint, self.model)
-        self._debts, self._made = list(about.get(_DEBTS, ())), 0
+        self._debts, self._made = list(about.get("debts", ())), about.get("debt_made", 0)
         return about
 
 

@@ -1,0 +1,184 @@
+"""`EpisodeLearner` in a process of its own: it makes updates while the next episode is played.
+
+    this process      episode k ──▶ actor    reset, episode k+1         episode k+1 ──▶ actor
+    learner                 │        ▲                                        │           ▲
+      fixed        keeps k, gives ───┘   updates for k ................   (waits until they are made)
+      free         keeps k, gives ───┘   updates for whatever is owed     gives what there is
+
+`fixed`: the actor of episode k+2 has exactly the updates owed for the episodes up to k, so that a run is decided by its
+seed. `free`: it has what there was time for; the number is told with it, and `replay` makes the same of the same
+numbers. The checkpoint of an episode is written when it comes in, so that a learner that is killed begins there again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from numpy.typing import NDArray
+
+from mpr.core.beside import ProcessBeside
+from mpr.core.errors import UserError
+from rl.residual.config import FinetuneConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rl.residual.episode_learner import EpisodeLearner, PractisedEpisode, Sizes
+
+SCHEDULES = ("fixed", "free")
+CHUNK = 20  # updates between two looks for an order: a tenth of a second
+
+
+@dataclass(frozen=True)
+class LearnerSetup:
+    """All that a learner is made of; it is read in its own process."""
+
+    config: FinetuneConfig
+    sizes: Sizes
+    run: Path  # folder of its checkpoints
+    schedule: str = "fixed"
+    about: Mapping[str, Any] | None = None  # JSON values that its checkpoints hold beside theirs
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise UserError(f"no schedule '{self.schedule}'; there is {', '.join(SCHEDULES)}")
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """An actor to practise the next episode with."""
+
+    episodes: int  # that the learner has been given
+    steps: int  # of those
+    updates: int  # that the actor has
+    owed: int  # that it has not
+    actor: Mapping[str, Tensor]  # its policy's weights
+    figures: Mapping[str, float]  # losses of the last updates
+
+
+class LearnerProcess(AbstractContextManager["LearnerProcess"]):
+    """The learner beside whoever practises. It goes on where the newest checkpoint of its run stands."""
+
+    def __init__(self, setup: LearnerSetup, demonstrations: Mapping[str, NDArray] | None = None) -> None:
+        """`demonstrations`: what `ResidualBuffer.arrays` gave of them, for every batch; none: none."""
+        self.setup, self.demonstrations = setup, demonstrations
+
+    def __enter__(self) -> Self:
+        self._beside = ProcessBeside("learner", _learn, self.setup, self.demonstrations).__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._beside.__exit__()
+
+    @property
+    def pid(self) -> int:
+        return self._beside.pid
+
+    def actor(self) -> HandedOver:
+        """The actor to begin with, once the critics had their lessons. Raises what went wrong, and ProcessGone."""
+        self._beside.order("actor")
+        return self._handed_over()
+
+    def add(self, number: int, episode: PractisedEpisode) -> None:
+        """Give it the run's episode of that number, counted from 1, at once; `handed_over` is to be asked next."""
+        self._beside.order("episode", number, episode)
+
+    def handed_over(self) -> HandedOver:
+        """The actor for the next episode, once the learner has kept the last. Raises UserError and ProcessGone."""
+        return self._handed_over()
+
+    def settle(self) -> HandedOver:
+        """The actor with all updates that are owed, at the end of practice."""
+        self._beside.order("settle")
+        return self._handed_over()
+
+    def _handed_over(self) -> HandedOver:
+        found = self._beside.answer()
+        if isinstance(found, str):
+            raise UserError(found)
+        return found
+
+
+def _learn(end: Connection, setup: LearnerSetup, demonstrations: Mapping[str, NDArray] | None) -> None:
+    """The process: until it is told to leave. What goes wrong is an answer."""
+    try:
+        learner = _ready(setup, demonstrations)
+        while True:
+            while learner.owed and not end.poll():
+                learner.update(CHUNK)
+            what, *rest = end.recv()
+            if what == "leave":
+                return
+            if what == "settle":
+                _settle(learner)
+                _save(learner, setup)
+            elif what == "episode":
+                _keep(learner, setup, *rest)
+            end.send(_handed(learner))
+    except UserError as error:
+        end.send(str(error))
+
+
+def _ready(setup: LearnerSetup, demonstrations: Mapping[str, NDArray] | None) -> EpisodeLearner:
+    import torch
+
+    from mpr.core.checkpoints import last_checkpoint
+    from rl.residual.episode_learner import EpisodeLearner
+
+    torch.set_num_threads(setup.config.threads)
+    learner = EpisodeLearner(setup.config, setup.sizes)
+    if demonstrations is not None:
+        learner.demonstrate(demonstrations)
+    if (found := last_checkpoint(setup.run)) is not None:
+        learner.restore(found)
+    else:
+        learner.learn_critics()
+        _save(learner, setup)
+    return learner
+
+
+def _keep(learner: EpisodeLearner, setup: LearnerSetup, number: int, episode: PractisedEpisode) -> None:
+    if number != learner.episodes + 1:
+        raise UserError(
+            f"episode {number} came after episode {learner.episodes}: the learner's run is of other episodes"
+        )
+    if setup.schedule == "fixed":
+        _settle(learner)
+    learner.add(episode)
+    _save(learner, setup)
+
+
+def _settle(learner: EpisodeLearner) -> None:
+    while learner.owed:
+        learner.update(CHUNK)
+
+
+def _save(learner: EpisodeLearner, setup: LearnerSetup) -> None:
+    learner.save(setup.run, learner.episodes, setup.about or {})
+
+
+def _handed(learner: EpisodeLearner) -> HandedOver:
+    told = learner.episodes, learner.steps, learner.updates, learner.owed
+    return HandedOver(*told, learner.actor(), learner.figures())
+
+
+def replay(
+    learner: EpisodeLearner, events: Iterable[tuple[int, PractisedEpisode]], updates: int | None = None
+) -> EpisodeLearner:
+    """Do again what a free run did: before each episode as many updates as there were then, `updates` at its end."""
+    for made, episode in events:
+        _make(learner, made)
+        learner.add(episode)
+    _make(learner, learner.updates + learner.owed if updates is None else updates)
+    return learner
+
+
+def _make(learner: EpisodeLearner, updates: int) -> None:
+    while learner.updates < updates:
+        if not learner.update(updates - learner.updates):
+            raise ValueError(f"{updates} updates are asked for, {learner.updates} were owed")
