@@ -19,6 +19,7 @@ from mpr.core.errors import UserError
 from rl.residual.config import NO_DEMONSTRATIONS, FinetuneConfig
 from rl.residual.episode_learner import EpisodeLearner, PractisedEpisode, Sizes, manual_seed
 from rl.residual.learner_process import LearnerProcess, LearnerSetup, replay
+from tests.rl.sac_runs import assert_same_checkpoints
 
 SIZES = Sizes(3, 1)
 
@@ -33,8 +34,10 @@ def practised(seed: int, steps: int = 12) -> PractisedEpisode:
     rng = np.random.default_rng(seed)
     kept = np.ones(steps, bool)
     kept[rng.integers(1, steps - 1)] = False
-    arrays = rng.normal(size=(steps + 1, 4)), rng.uniform(-1, 1, (steps, 1)), rng.normal(size=steps)
-    return PractisedEpisode(*(array.astype(np.float32) for array in arrays), kept, bool(seed % 2))
+    observations, rewards = (rng.normal(size=size).astype(np.float32) for size in ((steps + 1, 4), steps))
+    return PractisedEpisode(
+        observations, rng.uniform(-1, 1, (steps, 1)).astype(np.float32), rewards, kept, bool(seed % 2)
+    )
 
 
 def arrays(learner: EpisodeLearner) -> list[torch.Tensor]:
@@ -160,7 +163,7 @@ def test_the_actor_of_an_episode_has_the_updates_owed_for_all_but_the_last_and_a
         assert all(torch.equal(mine, other.actor[name]) for name, mine in one.actor.items())
     found = [last_checkpoint(tmp_path / name) for name in ("whole", "broken")]
     assert found[0] is not None and found[1] is not None
-    assert_same_checkpoints(*found)
+    assert_same_checkpoints(found[0], found[1])
 
 
 def test_a_free_run_done_again_by_its_counts_gives_the_same_bytes(tmp_path: Path) -> None:
