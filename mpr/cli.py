@@ -32,6 +32,7 @@ CLI_VERBS = {
     "robot check": ("robot.commands.check:main", "check arm and cameras: rates, latencies, home, workspace"),
     "robot demos": ("robot.commands.demos:main", "guide an operator through demonstrations on the arm"),
     "robot run": ("robot.commands.run:main", "run a policy on the arm, episode after episode, marked by the operator"),
+    "robot session": ("robot.commands.session:main", "let a residual policy practise on the arm, and lose nothing"),
     "robot replay": ("robot.commands.replay:main", "show a recorded episode, or let the arm follow it again, slowed"),
     "robot faults": ("robot.faults.command:main", "inject faults into sessions on the simulated arm"),
     "robot export": (

@@ -20,12 +20,22 @@ from robot.recording.recorder import Recorder
 from robot.safety.watchdog import Watchdog
 from robot.teleop.operator import Mark
 
-ActingResidual = Callable[[Observation], NDArray[np.float32]]  # [8] in -1..1
+
+class ArmResidual:
+    """Who corrects the base policy in an episode; this one corrects nothing."""
+
+    def begin(self, seed: int) -> None:
+        """An episode of that seed has been reset to."""
+
+    def saw(self, observation: Observation, time_s: float) -> None:
+        """What there is to see, each of the T+1 times; `time_s` on the session's clock."""
+
+    def act(self, observation: Observation) -> NDArray[np.float32]:
+        """The residual [8] in -1..1 for what was seen last."""
+        return np.zeros(ACTION_SIZE, np.float32)
 
 
-def no_residual(_: Observation) -> NDArray[np.float32]:
-    """The residual [8] that corrects nothing: zeros."""
-    return np.zeros(ACTION_SIZE, np.float32)
+NO_RESIDUAL = ArmResidual()
 
 
 def session(
@@ -33,7 +43,7 @@ def session(
     recorder: Recorder,
     count: int,
     seed: int = 0,
-    residual: ActingResidual = no_residual,
+    residual: ArmResidual = NO_RESIDUAL,
     finish: Callable[[Episode], Episode] = lambda episode: episode,
 ) -> Iterator[Path]:
     """Until `count` episodes are on disk, those that were there already included: each new one's folder.
@@ -64,11 +74,14 @@ def session(
         yield folder
 
 
-def one_episode(env: FrankaEnv, seed: int, residual: ActingResidual = no_residual) -> tuple[Episode, Mark | None]:
+def one_episode(env: FrankaEnv, seed: int, residual: ArmResidual = NO_RESIDUAL) -> tuple[Episode, Mark | None]:
     """From reset to its end. Raises Stopped where the operator quits before it began."""
     observation, _ = env.reset(seed=seed)
+    residual.begin(seed)
+    residual.saw(observation, env.seen.time)
     while True:
-        observation, _, terminated, truncated, info = env.step(residual(observation))
+        observation, _, terminated, truncated, info = env.step(residual.act(observation))
+        residual.saw(observation, env.seen.time)
         if terminated or truncated:
             assert env.finished is not None
             return env.finished, info["mark"]

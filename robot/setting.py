@@ -4,4 +4,5 @@ from __future__ import annotations
 
 ROBOT_RATE_HZ = 10.0  # of commands
 ROBOT_STEP_LIMIT = 200  # steps of an episode, as in the paper's authors' code (github.com/MVerghese/FrankaControl)
-EXPERT, STAY = "expert", "stay"  # base policies that are no run folder: the simulated arm's own, and none
+# base policies that are no run folder: the simulated arm's own, the same with a door measured wrong, and none
+EXPERT, ASTRAY, STAY = "expert", "scripted_noisy", "stay"

@@ -64,6 +64,15 @@ class StreamingReward(AbstractContextManager["StreamingReward"]):
     def __exit__(self, *_: object) -> None:
         self._beside.__exit__()
 
+    @property
+    def pid(self) -> int:
+        return self._beside.pid
+
+    def again(self) -> None:
+        """Another process in this one's place; what was given of an episode is forgotten."""
+        self.__exit__()
+        self.__enter__()
+
     def begin(self) -> None:
         """An episode begins; what was given of another one is forgotten."""
         self._episode += 1

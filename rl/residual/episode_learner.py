@@ -56,7 +56,7 @@ class PractisedEpisode:
             raise ValueError(f"an episode of {steps} rewards: {lengths}")
 
 
-class _Spaces(gymnasium.Env[NDArray, NDArray], OwnStarts):
+class PractisedSpaces(gymnasium.Env[NDArray, NDArray], OwnStarts):
     """Where nobody practises: it has the spaces of where somebody does."""
 
     def __init__(self, sizes: Sizes) -> None:
@@ -71,7 +71,7 @@ class EpisodeLearner:
 
     def __init__(self, config: FinetuneConfig, sizes: Sizes, compiled: bool = False) -> None:
         self.config = config
-        environment: Any = _Spaces(sizes)
+        environment: Any = PractisedSpaces(sizes)
         self.model: ResidualSAC = make_learner(config, environment, compiled)
         self.model.set_logger(Logger(None, []))
         self._debts: list[int] = []  # updates still to be made for each episode, the oldest first

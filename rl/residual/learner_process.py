@@ -79,6 +79,11 @@ class LearnerProcess(AbstractContextManager["LearnerProcess"]):
     def pid(self) -> int:
         return self._beside.pid
 
+    def again(self) -> None:
+        """Another process in this one's place, which goes on at the newest checkpoint."""
+        self.__exit__()
+        self.__enter__()
+
     def actor(self) -> HandedOver:
         """The actor to begin with, once the critics had their lessons. Raises what went wrong, and ProcessGone."""
         self._beside.order("actor")

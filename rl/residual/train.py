@@ -86,6 +86,23 @@ def step_limit(environment: PracticeEnvironment) -> int | None:
     return getattr(getattr(environment, "spec", None), "max_episode_steps", None)
 
 
+def form_of(config: FinetuneConfig, signals: Sequence[NDArray[np.float32]], actions: int) -> RewardForm:
+    """The form of a run's rewards, once demonstrations' signals, each [T], are known; a resumed run keeps its own.
+
+    `actions`: numbers of an action. Raises UserError where finishing would be a loss at the best demonstration's pace.
+    """
+    form, share = config.reward_form, config.signal_share
+    if share is not None:
+        weight = kept_signal_weight(config.out) or weight_for(share, signals, config.reward)
+        form = replace(form, signal_weight=weight)
+        print(f"signal_weight {weight:.4g}: demonstrations are paid {share:.0%} of the time that they take")
+    if config.scaled:
+        pace = 0.0 if form.potential else best_pace(signals)  # what a potential gave, it takes back
+        worth = check_finishing(form, config.temperature(actions), pace)
+        print(f"never to finish, at the best demonstration's pace, is worth {worth:.3g}; a success {form.bonus:g}")
+    return form
+
+
 class Finetuning:
     """One run: environment, learner, loop over episodes."""
 
@@ -143,17 +160,8 @@ class Finetuning:
 
         Raises UserError where finishing would be a loss to who is paid at the best demonstration's pace.
         """
-        form, share = self.config.reward_form, self.config.signal_share
-        if share is not None:
-            weight = kept_signal_weight(self.config.out) or weight_for(share, signals, self.config.reward)
-            form = replace(form, signal_weight=weight)
-            print(f"signal_weight {weight:.4g}: demonstrations are paid {share:.0%} of the time that they take")
-        if self.config.scaled:
-            actions = self.environment.base_slice.stop - self.environment.base_slice.start
-            pace = 0.0 if form.potential else best_pace(signals)  # what a potential gave, it takes back
-            worth = check_finishing(form, self.config.temperature(actions), pace)
-            print(f"never to finish, at the best demonstration's pace, is worth {worth:.3g}; a success {form.bonus:g}")
-        return form
+        actions = self.environment.base_slice.stop - self.environment.base_slice.start
+        return form_of(self.config, signals, actions)
 
     def run(self) -> None:
         config = self.config

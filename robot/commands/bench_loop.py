@@ -21,7 +21,7 @@ from robot.environment import FrankaEnv, Stopped
 from robot.hardware.action import ACTION_SIZE
 from robot.policies.ahead import AheadActor
 from robot.policies.named import KNOWN_STATE_SIZE, base_policy
-from robot.session import no_residual
+from robot.session import NO_RESIDUAL
 from robot.station import Station, enter_station, named_station
 
 PERCENTILES = (50, 90, 99, 99.9, 100)
@@ -96,7 +96,7 @@ def _measured(env: FrankaEnv, policy: BasePolicy, steps: int) -> _Kept:
             raise UserError("the operator quit before the time was over") from error
         seed, kept.episodes, over = seed + 1, kept.episodes + 1, False
         while not over and done < steps:
-            observation, _, terminated, truncated, info = env.step(no_residual(observation))
+            observation, _, terminated, truncated, info = env.step(NO_RESIDUAL.act(observation))
             beat, done, over = info["beat"], done + 1, terminated or truncated
             kept.late.append(beat.late)
             kept.busy.append(beat.busy)

@@ -17,7 +17,7 @@ from mpr.core.processes import cpu_threads
 from rl.policies.base_policy import BasePolicy, ZeroPolicy
 from rl.policies.registry import BASE_POLICIES, Around, is_named, named_policy
 from robot.hardware.action import ACTION_SIZE, HALF_WIDTH, NOTHING
-from robot.setting import EXPERT, STAY
+from robot.setting import ASTRAY, EXPERT, STAY
 from robot.station import Station
 
 KNOWN_STATE_SIZE = 8  # numbers in the state that policies know
@@ -33,17 +33,17 @@ class StayPolicy(ZeroPolicy):
 
 @contextmanager
 def base_policy(name: str, at: Station, ahead: bool, ddim_steps: int = 10, device: str = "cpu") -> Iterator[BasePolicy]:
-    """The policy named `expert` or `stay`, a registered one, or that of a run folder of `mpr bc`.
+    """The policy named `expert`, `scripted_noisy` or `stay`, a registered one, or that of a run folder of `mpr bc`.
 
     The last plans ahead of the control loop where that keeps to the wall clock (`ahead`). Raises UserError, and
     BadCheckpoint for one of another arm.
     """
     if name == STAY:
         yield StayPolicy(ACTION_SIZE)
-    elif name == EXPERT:
+    elif name in (EXPERT, ASTRAY):
         if at.expert is None:
-            raise UserError(f"--policy {EXPERT}: only the simulated arm has one; give a run folder of `mpr bc`")
-        yield at.expert
+            raise UserError(f"policy '{name}': only the simulated arm has one; give a run folder of `mpr bc`")
+        yield at.expert if name == EXPERT else astray(at.expert)
     elif is_named(name) and name not in BASE_POLICIES.ours:
         yield named_policy(name, Around(KNOWN_STATE_SIZE, ACTION_SIZE))
     else:
@@ -53,6 +53,15 @@ def base_policy(name: str, at: Station, ahead: bool, ddim_steps: int = 10, devic
                 if there.get(camera) != tuple(size):
                     raise UserError(f"{name} saw camera '{camera}' in {size} pixels; here there is {there}")
             yield policy
+
+
+def astray(expert: BasePolicy) -> BasePolicy:
+    """The same expert with a door measured wrong. Raises UserError for one of another package, which has none."""
+    from robot.simulated.expert import DoorExpert
+
+    if not isinstance(expert, DoorExpert):
+        raise UserError(f"policy '{ASTRAY}': this task's expert opens no hinged door; give a run folder of `mpr bc`")
+    return expert.astray()
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
         if self.recorder is not None:
             self.recorder.begin()
             self.recorder.note()
-        return _flat(observation), info
+        return flat_observation(observation), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Take one step by the residual [8], in -1..1: observation [16], reward, terminated, truncated, info.
@@ -100,7 +100,7 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
             raise Stopped
         if terminated or truncated:
             self.finished = self._whole()
-        return _flat(observation), reward, terminated, truncated, info
+        return flat_observation(observation), reward, terminated, truncated, info
 
     def _whole(self) -> Episode:
         episode, self.env.finished = self.env.finished, None
@@ -132,5 +132,6 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
         self.env.close()
 
 
-def _flat(observation: Observation) -> NDArray[np.float32]:
+def flat_observation(observation: Observation) -> NDArray[np.float32]:
+    """What a learner is shown of it, [16]: the arm's state [8], the base policy's action [8]."""
     return observe(np.concatenate([observation["pose"], observation["width"]]), observation["base_action"])

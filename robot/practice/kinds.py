@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 from mpr.core.errors import UserError
 from rl.environments.kind import EnvironmentKind
 from rl.environments.setting import RewardView, Setting
-from robot.setting import ROBOT_STEP_LIMIT
+from robot.setting import ASTRAY, EXPERT, ROBOT_STEP_LIMIT, STAY
 
 if TYPE_CHECKING:
     from mpr.core.data.episode import Episode
-    from mpr.reward.model import Track
+    from mpr.reward.model import RewardModel, Track
     from rl.environments.practice import PracticeEnvironment
     from rl.policies.base_policy import BasePolicy
     from robot.practice.twin import TwinRecorder
@@ -38,7 +38,7 @@ class ArmKind(EnvironmentKind):
     transition.
     """
 
-    bases: ClassVar[tuple[str, ...]] = ("stay",)
+    bases: ClassVar[tuple[str, ...]] = (STAY,)
     sizes: ClassVar[tuple[int, int]] = (16, 8)  # ArmPractice's
     said_otherwise: ClassVar[tuple[str, ...]] = ("seed", "task")
     opens_again: ClassVar[bool] = False  # there is one arm, and an operator who puts things back
@@ -46,6 +46,13 @@ class ArmKind(EnvironmentKind):
     def check(self, setting: Setting) -> None:
         super().check(setting)
         self.station(setting)
+
+    def gives(self, env: str, reward: type[RewardModel]) -> bool:
+        """The motion reward too: not here, but in `mpr robot session`, which looks through the arm's own cameras."""
+        return super().gives(env, reward) or (reward.sees and reward.predicts)
+
+    def track(self, setting: Setting, reward_view: RewardView) -> Track:
+        raise UserError(f"--env {setting.env}: a reward that sees is made while the arm moves: `mpr robot session`")
 
     def goal(self, setting: Setting) -> str:
         return setting.name
@@ -125,7 +132,7 @@ class TwinKind(ArmKind):
     """
 
     seen: ClassVar[bool] = True
-    bases: ClassVar[tuple[str, ...]] = ("stay", "expert")
+    bases: ClassVar[tuple[str, ...]] = (STAY, EXPERT, ASTRAY)
     filmed: ClassVar[bool] = True
     opens_again: ClassVar[bool] = True
     said_otherwise: ClassVar[tuple[str, ...]] = (
@@ -156,11 +163,11 @@ class TwinKind(ArmKind):
 
         return TwinRecorder(lockstep(at.clock), view)
 
-    def track(self, setting: Setting, seeing: RewardView) -> Track:
+    def track(self, setting: Setting, reward_view: RewardView) -> Track:
         from rl.environments.kitchen.tracked import tracked_from
         from robot.simulated.tasks import find_twin_task
 
-        return tracked_from(find_twin_task(setting.name).kitchen, seeing.view, seeing.tracker)
+        return tracked_from(find_twin_task(setting.name).kitchen, reward_view.view, reward_view.tracker)
 
     def film(self, file: Path, episodes: Mapping[str, Episode], setting: Setting, view: str) -> None:
         from rl.environments.kitchen.films import film

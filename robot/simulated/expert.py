@@ -7,6 +7,7 @@ arc that the handle draws about the hinge. How far the door has come it reads of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ WANTED = 1.0  # radians that it pulls towards
 GAIN = 2.0  # of what is missing: the arm does about a quarter of a step in a tenth of a second
 TURN = 0.25  # radians an action, at most
 OPEN, SHUT = 1.0, -1.0  # gripper
+ASTRAY_M = 0.032  # by which the handle is taken to be nearer the hinge than it is
+NOISE = 0.3  # standard deviation of what is added to each number of a move
 
 
 class DoorExpert:
@@ -45,6 +48,10 @@ class DoorExpert:
     @property
     def cameras(self) -> Mapping[str, FrameSize]:
         return {}
+
+    def astray(self) -> AstrayExpert:
+        """One of the same door that goes wrong."""
+        return AstrayExpert(self._where)
 
     def reset(self, seed: int, look: CameraFrames | None = None) -> None:
         self._door = self._where()
@@ -93,3 +100,29 @@ class DoorExpert:
         turn = GAIN * turn_base_between(hand, Pose(position, self._facing.as_quat())).as_rotvec()
         turn *= min(1.0, TURN / max(float(np.linalg.norm(turn)), 1e-9))
         return np.array([*move, *Rotation.from_rotvec(turn).as_quat(canonical=True), grip], np.float32)
+
+
+class AstrayExpert(DoorExpert):
+    """The expert with a door measured wrong, and an unsteady hand: a base policy that leaves something to learn.
+
+    It takes the handle to be ASTRAY_M nearer the hinge than it is, always; its moves are off by noise that the
+    episode's seed decides.
+    """
+
+    def __init__(self, door: Callable[[], TwinDoor], astray_m: float = ASTRAY_M, noise: float = NOISE) -> None:
+        super().__init__(door)
+        self.astray_m, self.noise = astray_m, noise
+
+    def reset(self, seed: int, look: CameraFrames | None = None) -> None:
+        super().reset(seed, look)
+        towards = self._door.hinge - self._door.handle
+        towards[2] = 0.0
+        shifted = self._door.handle + self.astray_m * towards / np.linalg.norm(towards)
+        self._door = replace(self._door, handle=shifted)
+        self._rng = np.random.default_rng([seed, 1])
+
+    def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """The expert's action [8] for the arm's state [8], its move off by noise."""
+        action = super().act(observation)
+        action[:3] = np.clip(action[:3] + self._rng.normal(0.0, self.noise, 3), -1, 1)
+        return action

@@ -11,7 +11,7 @@ from mpr.core.data.step_log import count_texts
 from rl.environments.starts import SEEDS_BY_ROLE
 from robot.hardware.action import NOTHING, ROTATION_FACTOR, STEP_M, composed, turn_base_of
 from robot.hardware.clock import WallClock
-from robot.session import one_episode
+from robot.session import ArmResidual, one_episode
 from robot.teleop.operator import Mark
 from tests.robot.table import Table
 from tests.toy_arm import HOME, ToyClock
@@ -43,9 +43,17 @@ def test_what_is_sent_is_base_and_residual_composed_from_the_measured_pose() -> 
     assert sent.width == pytest.approx(0.04)
 
 
+class Always(ArmResidual):
+    def __init__(self, residual: np.ndarray) -> None:
+        self.residual = residual
+
+    def act(self, observation) -> np.ndarray:
+        return self.residual
+
+
 def test_a_residual_outside_its_range_is_recorded_as_the_turn_that_was_made() -> None:
     table = Table()
-    one_episode(table.env, 0, lambda _: np.array([4, 0, 0, 0, 0, 0.3, 3, -2], np.float32))
+    one_episode(table.env, 0, Always(np.array([4, 0, 0, 0, 0, 0.3, 3, -2], np.float32)))
     assert table.env.finished is not None
     recorded = table.env.finished.residual_actions[0]
     np.testing.assert_allclose(recorded, [1, 0, 0, 0, 0, 0.1, 1, -1], atol=1e-6)

@@ -1,0 +1,97 @@
+"""What `mpr robot session` is asked for: the arm, the base policy, the reward, and the learner beside."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpr.core.config import Range, check_ranges, with_settings
+from mpr.core.errors import UserError
+from rl.policies.actor import RESIDUAL_SCALE
+from rl.residual.config import NO_DEMONSTRATIONS, FinetuneConfig
+from rl.residual.learner_process import SCHEDULES
+from robot.arms.registry import SIMULATED
+from robot.setting import ASTRAY, EXPERT, ROBOT_STEP_LIMIT, STAY
+from robot.station import StationConfig
+
+MOTION = "motion"
+SESSION_REWARDS = (MOTION, "none", "paper_sparse")
+SESSION_FREE_KEYS = ("out", "episodes", "minutes", "host", "report", "operator")  # may differ when a session goes on
+SESSION_PRESETS: dict[str, dict[str, Any]] = {
+    "check": {"episodes": 2, "settings": "warmup_steps=50 utd=1"},
+    # the paper's hour (its section VI, and github.com/MVerghese/FrankaControl)
+    "paper": {"episodes": 100, "settings": "pretrain=10000 warmup_steps=1024 utd=4 n_steps=1"},
+}
+_TAKEN = (
+    *("env", "env_options", "base", "demos", "num_demos", "reward", "predictor", "episodes", "residual_scale"),
+    *("seed", "out", "checkpoint_every", "device", "ddim_steps", "view", "tracker", "motion_threshold_px", "compile"),
+)
+
+
+@dataclass(frozen=True)
+class SessionConfig(StationConfig):
+    """Let a residual policy practise on the arm for an hour: run, mark, reward, updates, next."""
+
+    base: str = ASTRAY  # frozen: a run folder of `mpr bc`; stay; simulated: expert, or scripted_noisy, a poor expert
+    demos: Path = NO_DEMONSTRATIONS  # demonstrations on this arm, in half of every batch; none: none
+    num_demos: int = 0  # the first this many; 0: all
+    reward: str = "none"  # motion, none (-1 a step until success) or paper_sparse
+    predictor: Path | None = None  # run folder of `mpr train`, for reward motion
+    camera: str = "world"  # that reward motion looks through
+    # x0,y0,x1,y1 in pixels of its images around only the object, as it stands when an episode begins: for reward motion
+    box: tuple[int, int, int, int] | None = None
+    residual_scale: float = RESIDUAL_SCALE  # how far a residual of 1 reaches
+    schedule: str = ""  # of updates: fixed, decided by the seed; free, what there is time for; "": free in real time
+    settings: str = ""  # of `mpr finetune`, for the learner: "utd=2 ent_coef=auto_0.1"
+    episodes: int = 100  # to practise, at most
+    minutes: float = 0.0  # after which no episode begins; 0: however long it takes
+    step_limit: int = ROBOT_STEP_LIMIT  # steps after which time is up
+    ddim_steps: int = 10  # of a trained base policy's sampling
+    device: str = "cpu"  # of base policy and learner
+    report: Path | None = None  # run folder of a session: only write its page again
+    out: Path = Path("runs/session")  # run folder
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, _RANGES)
+        if self.reward not in SESSION_REWARDS:
+            raise UserError(f"no reward '{self.reward}' of a session; there is {', '.join(SESSION_REWARDS)}")
+        if self.reward == MOTION and self.predictor is None:
+            raise UserError("reward 'motion' needs --predictor RUN, a run folder of `mpr train`")
+        if self.reward == MOTION and self.box is None:
+            raise UserError(
+                f"reward 'motion' needs --box x0,y0,x1,y1 around the object in images of camera {self.camera}, as it "
+                "stands when an episode begins"
+            )
+        if self.schedule and self.schedule not in SCHEDULES:
+            raise UserError(f"no schedule '{self.schedule}'; there is {', '.join(SCHEDULES)}")
+        if self.arm != SIMULATED and self.base in (EXPERT, ASTRAY):
+            raise UserError(f"--base {self.base} goes with --arm simulated: give a run folder of `mpr bc`, or {STAY}")
+        if not self.report:
+            self.learner()  # refuses wrong settings now
+
+    @property
+    def updates(self) -> str:
+        """The schedule, chosen."""
+        return self.schedule or ("free" if self.wall else "fixed")
+
+    def learner(self) -> FinetuneConfig:
+        """The learner, as `mpr finetune` would have it on this arm. Raises UserError naming what cannot be."""
+        found = with_settings(FinetuneConfig, self.settings, "--settings", _TAKEN)
+        env, options = f"twin:{self.task}", ""
+        if self.arm != SIMULATED:
+            env = f"arm:{self.task}"
+            options = " ".join(f"{name}={getattr(self, name)}" for name in ("arm", "host", "world", "wrist"))
+        same = {name: getattr(self, name) for name in ("demos", "num_demos", "predictor", "episodes", "residual_scale")}
+        same |= {name: getattr(self, name) for name in ("device", "ddim_steps", "reward", "out")}
+        mine = {"env": env, "env_options": options, "base": Path(self.base), "checkpoint_every": 1, "compile": "false"}
+        return dataclasses.replace(found, **same, **mine).resolved()
+
+
+_RANGES = {
+    **dict.fromkeys(("episodes", "step_limit", "ddim_steps"), Range(1)),
+    **dict.fromkeys(("num_demos", "minutes"), Range(0)),
+    "residual_scale": Range(0, above=True),
+}

@@ -1,0 +1,226 @@
+"""The session of `mpr robot session`: reset, run, mark, reward, updates, next; whatever ends it, the same goes on.
+
+    this process     reset ─ episode k ─ mark ─ reward ─ on disk ─▶ learner keeps k ─▶ actor ─ reset ─ episode k+1 ...
+    learner          updates for what it has ....................................│
+    reward           tracks and tokens, frame by frame ....... │
+
+What an episode gave is on disk before the learner hears of it, and the learner's checkpoint before the next begins: a
+session that is killed loses the episode that was going on, and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpr.core.beside import ProcessGone
+from mpr.core.config import as_dict
+from mpr.core.data.episode import Episode
+from mpr.core.processes import cpu_threads
+from mpr.core.runs import RunFolder
+from rl.data.demonstrations import check_shown, load_demonstrations
+from rl.environments.kind import base_digest
+from rl.residual.checkpoint import load_residual_policy
+from rl.residual.config import FinetuneConfig
+from rl.residual.demonstrations import fill_buffer, label_all
+from rl.residual.episode_learner import PractisedSpaces, Sizes
+from rl.residual.learner_process import HandedOver, LearnerProcess, LearnerSetup
+from rl.residual.reward_form import RewardForm
+from rl.residual.train import form_of
+from robot.commands.run_session import environment, open_recorder
+from robot.environment import FrankaEnv
+from robot.hardware.action import ACTION_SIZE
+from robot.learning.config import SESSION_FREE_KEYS, SessionConfig
+from robot.learning.kept import keep, kept_episode
+from robot.learning.practising import Practising
+from robot.learning.report import WAITING, write_report
+from robot.learning.signal import EpisodeSignal, signal_of, signal_of_demonstration
+from robot.policies.named import KNOWN_STATE_SIZE, base_policy
+from robot.practice.environment import ArmPractice
+from robot.recording.recorded import load_recorded
+from robot.recording.recorder import Recorder, close_videos, episode_folders
+from robot.session import session, watch_session
+from robot.station import Station, enter_station, named_station
+
+SIZES = Sizes(KNOWN_STATE_SIZE, ACTION_SIZE)
+_LEARNER, _KEPT = "learner", "practised"  # folders of the run
+
+
+def learn_on_arm(config: SessionConfig) -> None:
+    """Practise, from wherever the run's folder stands. Raises UserError."""
+    with ExitStack() as stack:
+        stack.enter_context(cpu_threads(1))
+        at = stack.enter_context(named_station(config))
+        base = stack.enter_context(base_policy(config.base, at, config.wall, config.ddim_steps, config.device))
+        signal = stack.enter_context(signal_of(config, at))
+        at = _arranged(config, at)
+        stack.enter_context(enter_station(at))
+        made_of = {"base_weights": base_digest(config.learner().base, config.learner().kind)}
+        run = RunFolder(config.out, "robot session", as_dict(config) | made_of, SESSION_FREE_KEYS)
+        recorder = open_recorder(run)
+        at.operator.say(at.operator.about)
+        env = environment(config, at, base, run, config.step_limit, policy=config.base)
+        env.residual_scale = config.residual_scale
+        LearningSession(config, env, recorder, run, signal).practise(stack)
+    print("\n".join(write_report(run.path)))
+
+
+def _arranged(config: SessionConfig, at: Station) -> Station:
+    """In lockstep an operator who goes on at whole seconds: an episode is then decided by its seed."""
+    if config.wall:
+        return at
+    from robot.practice.twin import PunctualOperator, lockstep
+
+    return replace(at, operator=PunctualOperator(lockstep(at.clock)))
+
+
+class LearningSession:
+    """One run of episodes, the learner beside it."""
+
+    def __init__(
+        self, config: SessionConfig, env: FrankaEnv, recorder: Recorder, run: RunFolder, signal: EpisodeSignal
+    ) -> None:
+        self.config, self.env, self.recorder, self.run, self.signal = config, env, recorder, run, signal
+        self.learner_config: FinetuneConfig = config.learner()
+        self.form, self._shown = self._demonstrated()
+
+    def _demonstrated(self) -> tuple[RewardForm, Mapping[str, NDArray] | None]:
+        """The form of rewards, and demonstrations as a buffer's arrays. Raises BadDemonstration."""
+        config = self.learner_config
+        if not config.demonstrated:
+            return config.reward_form, None
+        found = load_demonstrations(config.demos, config.num_demos)
+        check_shown(found, self.config.task)
+        labelled = label_all(found, ArmPractice(self.env), config.demo_action == "executed")
+        signals = [signal_of_demonstration(self.signal, one.episode) for one in labelled]
+        form = form_of(config, [s[one.kept] for one, s in zip(labelled, signals, strict=True)], ACTION_SIZE)
+        spaces: Any = PractisedSpaces(SIZES)
+        return form, fill_buffer(labelled, signals, spaces, form, "cpu", **config.returns).arrays()
+
+    def practise(self, stack: ExitStack) -> None:
+        """Until the episodes or the minutes are over, or the operator quits; then what is owed is learned."""
+        config, began = self.config, time.perf_counter()
+        with self._learning() as learner:
+            self.learner = learner
+            actor = self._caught_up(learner.actor())
+            policy, _ = load_residual_policy(self._setup.run)
+            self.practising = Practising(self.learner_config, policy, self.signal, self.form)
+            self.practising.take(actor)
+            stack.enter_context(watch_session(self.env, config.wall))
+            self._reset = time.perf_counter()
+            episodes = session(
+                self.env, self.recorder, config.episodes, config.seed, self.practising, self._before_it_is_saved
+            )
+            for folder in episodes:
+                self._learn_from(folder)
+                if config.minutes and time.perf_counter() - began > 60 * config.minutes:
+                    self.env.operator.say(f"{config.minutes:g} minutes are over")
+                    break
+            self._settle()
+
+    @property
+    def _setup(self) -> LearnerSetup:
+        about = {"env": self.learner_config.env, "base": self.config.base, "signal_weight": self.form.signal_weight}
+        about["residual_scale"] = self.config.residual_scale
+        return LearnerSetup(self.learner_config, SIZES, self.config.out / _LEARNER, self.config.updates, about)
+
+    @contextmanager
+    def _learning(self) -> Iterator[LearnerProcess]:
+        if self._shown is not None and self.learner_config.critic_lessons:
+            print(f"critics learn from demonstrations: {self.learner_config.critic_lessons:,} updates")
+        with LearnerProcess(self._setup, self._shown) as learner:
+            yield learner
+
+    def _before_it_is_saved(self, episode: Episode) -> Episode:
+        """Rewards, and what the learner takes of it on disk, before the episode itself is."""
+        scored = self.practising.finish(episode)
+        if self.practising.trouble:
+            self._tell("not scored", f"this episode counts as if nothing had moved: {self.practising.trouble}")
+        assert self.practising.learned is not None
+        keep(self.config.out / _KEPT, self.recorder.next_number, self.practising.learned)
+        return scored
+
+    def _caught_up(self, actor: HandedOver) -> HandedOver:
+        """The learner with all episodes that are on disk: those that it was killed before are given again."""
+        for place, number in enumerate(self._numbers[actor.episodes :], actor.episodes + 1):
+            self.learner.add(place, kept_episode(self.config.out / _KEPT, number))
+            actor = self.learner.handed_over()
+        told = {row["number"] for row in self.run.metrics() if row["what"] == "episode"}
+        for number in self._numbers:
+            if number not in told and number in self.recorder.whole:
+                self._log(number, load_recorded(self.recorder.whole[number]), actor)
+        return actor
+
+    @property
+    def _numbers(self) -> list[int]:
+        """Of the episodes on disk, in order."""
+        return list(episode_folders(self.recorder.root))
+
+    def _learn_from(self, folder: Path) -> None:
+        """Give it to the learner, take the next actor, and note where the time went."""
+        saved, number = time.perf_counter(), self._numbers[-1]
+        actor = self._handed_over(number)
+        updated = time.perf_counter()
+        self.practising.take(actor)
+        self._log(number, load_recorded(folder), actor, self.practising.seconds(self._reset, saved, updated))
+        self._reset = time.perf_counter()
+
+    def _log(
+        self, number: int, episode: Episode, actor: HandedOver, seconds: Mapping[str, float] | None = None
+    ) -> None:
+        """A row of metrics.jsonl; without `seconds` of an episode whose session was killed when it was over."""
+        log, residuals = episode.log, episode.residual_actions
+        waits = None if seconds is None else sum(seconds[part] for part in WAITING)
+        losses = {name: value for name, value in actor.figures.items() if name.endswith("loss") or name == "ent_coef"}
+        close_videos(episode)
+        self.run.log(
+            what="episode",
+            number=number,
+            seed=episode.seed,
+            success=bool(episode.success),
+            steps=len(episode),
+            mark=episode.about.get("mark", ""),
+            fault=episode.about.get("fault", ""),
+            reward=0.0 if log.reward is None else float(log.reward.sum()),
+            residual=0.0 if residuals is None else float(np.abs(residuals).mean()),
+            updates=actor.updates,
+            owed=actor.owed,
+            **losses,
+            seconds=seconds,
+            wait_s=waits,
+            late_s=[] if log.late_s is None else [round(float(value), 5) for value in log.late_s],
+            missed=0 if log.missed is None else int(log.missed.sum()),
+        )
+
+    def _tell(self, kind: str, message: str) -> None:
+        """On the screen and in the log."""
+        self.env.operator.say(f"{kind}: {message}")
+        self.run.log(what="event", kind=kind, message=message, time=self.env.clock.now(), ask=False)
+
+    def _handed_over(self, number: int) -> HandedOver:
+        """The actor after the episode of that number, by another learner where this one was killed."""
+        try:
+            self.learner.add(len(self._numbers), kept_episode(self.config.out / _KEPT, number))
+            return self.learner.handed_over()
+        except ProcessGone as gone:
+            return self._another_learner(gone)
+
+    def _another_learner(self, gone: ProcessGone) -> HandedOver:
+        self._tell("learner gone", f"{gone}: another goes on at its checkpoint")
+        self.learner.again()
+        return self._caught_up(self.learner.actor())
+
+    def _settle(self) -> None:
+        """All that is owed is learned, so that what is left behind is the policy of all episodes."""
+        try:
+            self.learner.settle()
+        except ProcessGone as gone:
+            self._another_learner(gone)
+            self.learner.settle()
