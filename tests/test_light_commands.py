@@ -50,6 +50,7 @@ VERBS = {  # and a value that each refuses
     "robot check": "--arm none_such",
     "robot demos": "--arm none_such",
     "robot run": "--arm none_such",
+    "robot session": "--reward none_such",
     "robot replay": "--arm none_such",
     "robot faults": "--limits.step -1",
     "robot export": "--format none_such",

@@ -6,8 +6,7 @@
       free         keeps k, gives ───┘   updates for whatever is owed     gives what there is
 
 `fixed`: the actor of episode k+2 has exactly the updates owed for the episodes up to k, so that a run is decided by its
-seed. `free`: it has what there was time for; the number is told with it, and `replay` makes the same of the same
-numbers. The checkpoint of an episode is written when it comes in, so that a learner that is killed begins there again.
+seed. `free`: it has what there was time for; the number is told with it, and `replay_updates` does the same again. The checkpoint of an episode is written when it comes in, so that a learner that is killed begins there again.
 """
 
 from __future__ import annotations
@@ -172,7 +171,7 @@ def _handed(learner: EpisodeLearner) -> HandedOver:
     return HandedOver(*told, learner.actor(), learner.figures())
 
 
-def replay(
+def replay_updates(
     learner: EpisodeLearner, events: Iterable[tuple[int, PractisedEpisode]], updates: int | None = None
 ) -> EpisodeLearner:
     """Do again what a free run did: before each episode as many updates as there were then, `updates` at its end."""

@@ -54,10 +54,10 @@ class SessionConfig(StationConfig):
     out: Path = Path("runs/session")  # run folder
 
     def __post_init__(self) -> None:
+        if self.reward not in SESSION_REWARDS:  # first: to refuse it nothing of a simulator is needed
+            raise UserError(f"no reward '{self.reward}' of a session; there is {', '.join(SESSION_REWARDS)}")
         super().__post_init__()
         check_ranges(self, _RANGES)
-        if self.reward not in SESSION_REWARDS:
-            raise UserError(f"no reward '{self.reward}' of a session; there is {', '.join(SESSION_REWARDS)}")
         if self.reward == MOTION and self.predictor is None:
             raise UserError("reward 'motion' needs --predictor RUN, a run folder of `mpr train`")
         if self.reward == MOTION and self.box is None:

@@ -22,7 +22,7 @@ from robot.recording.recorder import episode_folders
 
 PARTS = ("resetting", "moving", "reward", "saving", "updates")  # of an episode's time
 _WINDOW = 10  # episodes of the running mean
-WAITING = ("reward", "saving", "updates")  # what the operator waits for after a mark
+WAITED_FOR = ("reward", "saving", "updates")  # what the operator waits for after a mark
 Row = Mapping[str, Any]
 
 
@@ -75,7 +75,7 @@ def write_report(run: Path) -> list[str]:
     summary = session_summary(run)
     config = yaml.safe_load((run / "config.yaml").read_text())
     draw_curve(run / "curve.png", episodes)
-    lines = report_lines(config, episodes, events, summary)
+    lines = session_lines(config, episodes, events, summary)
     told = [
         *lines,
         "",
@@ -89,7 +89,7 @@ def write_report(run: Path) -> list[str]:
     return lines
 
 
-def report_lines(
+def session_lines(
     config: Mapping[str, Any], episodes: Sequence[Row], events: Sequence[Row], summary: Mapping[str, Any]
 ) -> list[str]:
     """How the session went, in Markdown."""

@@ -40,7 +40,7 @@ from robot.hardware.action import ACTION_SIZE
 from robot.learning.config import SESSION_FREE_KEYS, SessionConfig
 from robot.learning.kept import keep, kept_episode
 from robot.learning.practising import Practising
-from robot.learning.report import WAITING, write_report
+from robot.learning.report import WAITED_FOR, write_report
 from robot.learning.signal import EpisodeSignal, signal_of, signal_of_demonstration
 from robot.policies.named import KNOWN_STATE_SIZE, base_policy
 from robot.practice.environment import ArmPractice
@@ -110,6 +110,7 @@ class LearningSession:
         with self._learning() as learner:
             self.learner = learner
             actor = self._caught_up(learner.actor())
+            self._log_missing(actor)
             policy, _ = load_residual_policy(self._setup.run)
             self.practising = Practising(self.learner_config, policy, self.signal, self.form)
             self.practising.take(actor)
@@ -152,11 +153,13 @@ class LearningSession:
         for place, number in enumerate(self._numbers[actor.episodes :], actor.episodes + 1):
             self.learner.add(place, kept_episode(self.config.out / _KEPT, number))
             actor = self.learner.handed_over()
-        told = {row["number"] for row in self.run.metrics() if row["what"] == "episode"}
-        for number in self._numbers:
-            if number not in told and number in self.recorder.whole:
-                self._log(number, load_recorded(self.recorder.whole[number]), actor)
         return actor
+
+    def _log_missing(self, actor: HandedOver) -> None:
+        """Rows of episodes on disk whose session was killed before it wrote them."""
+        told = {row["number"] for row in self.run.metrics() if row["what"] == "episode"}
+        for number in sorted(self.recorder.whole.keys() - told):
+            self._log(number, load_recorded(self.recorder.whole[number]), actor)
 
     @property
     def _numbers(self) -> list[int]:
@@ -177,7 +180,7 @@ class LearningSession:
     ) -> None:
         """A row of metrics.jsonl; without `seconds` of an episode whose session was killed when it was over."""
         log, residuals = episode.log, episode.residual_actions
-        waits = None if seconds is None else sum(seconds[part] for part in WAITING)
+        waits = None if seconds is None else sum(seconds[part] for part in WAITED_FOR)
         losses = {name: value for name, value in actor.figures.items() if name.endswith("loss") or name == "ent_coef"}
         close_videos(episode)
         self.run.log(

@@ -20,7 +20,6 @@ from robot.learning.config import MOTION, SessionConfig
 from robot.station import Station
 
 AROUND = 0.5  # of the box's larger side, on each side of it: what opens goes beyond
-Images = Mapping[str, NDArray[np.uint8]]
 
 
 class EpisodeSignal:
@@ -32,7 +31,7 @@ class EpisodeSignal:
     def begin(self) -> None:
         """An episode begins."""
 
-    def saw(self, images: Images, time_s: float) -> None:
+    def saw(self, images: Mapping[str, NDArray[np.uint8]], time_s: float) -> None:
         """What the cameras show, each of its T+1 times."""
 
     def of(self, episode: Episode) -> NDArray[np.float32]:
@@ -49,7 +48,7 @@ class MotionSignal(EpisodeSignal):
     def begin(self) -> None:
         self.streaming.begin()
 
-    def saw(self, images: Images, time_s: float) -> None:
+    def saw(self, images: Mapping[str, NDArray[np.uint8]], time_s: float) -> None:
         self.streaming.frame(images[self.camera], time_s)
 
     def of(self, episode: Episode) -> NDArray[np.float32]:

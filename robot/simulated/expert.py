@@ -32,7 +32,7 @@ GAIN = 2.0  # of what is missing: the arm does about a quarter of a step in a te
 TURN = 0.25  # radians an action, at most
 OPEN, SHUT = 1.0, -1.0  # gripper
 ASTRAY_M = 0.032  # by which the handle is taken to be nearer the hinge than it is
-NOISE = 0.3  # standard deviation of what is added to each number of a move
+MOVE_NOISE = 0.3  # standard deviation of what is added to each number of a move
 
 
 class DoorExpert:
@@ -109,7 +109,7 @@ class AstrayExpert(DoorExpert):
     episode's seed decides.
     """
 
-    def __init__(self, door: Callable[[], TwinDoor], astray_m: float = ASTRAY_M, noise: float = NOISE) -> None:
+    def __init__(self, door: Callable[[], TwinDoor], astray_m: float = ASTRAY_M, noise: float = MOVE_NOISE) -> None:
         super().__init__(door)
         self.astray_m, self.noise = astray_m, noise
 

@@ -18,7 +18,7 @@ from mpr.core.checkpoints import last_checkpoint
 from mpr.core.errors import UserError
 from rl.residual.config import NO_DEMONSTRATIONS, FinetuneConfig
 from rl.residual.episode_learner import EpisodeLearner, PractisedEpisode, Sizes, manual_seed
-from rl.residual.learner_process import LearnerProcess, LearnerSetup, replay
+from rl.residual.learner_process import LearnerProcess, LearnerSetup, replay_updates
 from tests.rl.sac_runs import assert_same_checkpoints
 
 SIZES = Sizes(3, 1)
@@ -179,11 +179,11 @@ def test_a_free_run_done_again_by_its_counts_gives_the_same_bytes(tmp_path: Path
     again = EpisodeLearner(setup(tmp_path, "free").config, SIZES)
     again.demonstrate(demonstrations())
     again.learn_critics()
-    replay(again, events)
+    replay_updates(again, events)
     assert again.updates == last.updates
     assert all(torch.equal(mine, last.actor[name]) for name, mine in again.actor().items())
     with pytest.raises(ValueError, match="updates are asked for"):
-        replay(again, [(again.updates + 1, practised(3))])
+        replay_updates(again, [(again.updates + 1, practised(3))])
 
 
 def test_what_goes_wrong_beside_is_told(tmp_path: Path) -> None:

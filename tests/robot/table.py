@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robot.environment import FrankaEnv
-from robot.session import no_residual
+from robot.session import NO_RESIDUAL
 from tests.toy_arm import ToyArm, ToyClock
 from tests.toy_station import Forward, ToyCamera, ToyOperator
 
@@ -21,5 +21,5 @@ class Table:
         )
 
     def steps(self, count: int, residual=None):
-        found = [self.env.step(no_residual({}) if residual is None else residual) for _ in range(count)]
+        found = [self.env.step(NO_RESIDUAL.act({}) if residual is None else residual) for _ in range(count)]
         return found[-1]
