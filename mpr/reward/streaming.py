@@ -125,7 +125,7 @@ class StreamedScore:
         return torch.cat([self._tokens[previous], self._tokens[now]])
 
     def finish(self) -> NDArray[np.float32]:
-        """The agreement of each of the T steps between the T+1 frames that came. Raises UserError for fewer than 2."""
+        """The agreement [T] of the steps between the T+1 frames that came. Raises UserError for fewer than 2."""
         if len(self._times) < 2:
             raise UserError(f"an episode of {len(self._times)} frame(s) has no step to score")
         out = np.zeros(len(self._times) - 1, np.float32)

@@ -83,7 +83,7 @@ class StreamingReward(AbstractContextManager["StreamingReward"]):
         self._beside.order("frame", image, time_s)
 
     def finish(self) -> NDArray[np.float32]:
-        """The agreement of each of the T steps between T+1 frames. Raises UserError with what went wrong there."""
+        """The agreement [T] of the steps between T+1 frames. Raises UserError with what went wrong there."""
         self._beside.order("finish", self._episode)
         return self._answer(self._episode)
 

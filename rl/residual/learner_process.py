@@ -6,7 +6,8 @@
       free         keeps k, gives ───┘   updates for whatever is owed     gives what there is
 
 `fixed`: the actor of episode k+2 has exactly the updates owed for the episodes up to k, so that a run is decided by its
-seed. `free`: it has what there was time for; the number is told with it, and `replay_updates` does the same again. The checkpoint of an episode is written when it comes in, so that a learner that is killed begins there again.
+seed. `free`: it has what there was time for; the number is told with it, and `replay_updates` does the same again. The
+checkpoint of an episode is written when it comes in, so that a learner that is killed begins there again.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def session_summary(run: Path) -> dict[str, Any]:
 
 
 def thirds(episodes: Sequence[Row]) -> list[NDArray[np.float64]]:
-    """Successes of the first, the middle and the last third, each that there are."""
+    """Successes [N] of the first, the middle and the last third, each that there are."""
     return [some for some in np.array_split([float(row["success"]) for row in episodes], 3) if len(some)]
 
 

@@ -32,7 +32,7 @@ class EpisodeSignal:
         """An episode begins."""
 
     def saw(self, images: Mapping[str, NDArray[np.uint8]], time_s: float) -> None:
-        """What the cameras show, each of its T+1 times."""
+        """What the cameras show, each its image [H, W, 3], at each of its T+1 times."""
 
     def of(self, episode: Episode) -> NDArray[np.float32]:
         """The signal [T] of the episode that has just ended."""
@@ -49,10 +49,11 @@ class MotionSignal(EpisodeSignal):
         self.streaming.begin()
 
     def saw(self, images: Mapping[str, NDArray[np.uint8]], time_s: float) -> None:
+        """Hand its own camera's image [H, W, 3] over."""
         self.streaming.frame(images[self.camera], time_s)
 
     def of(self, episode: Episode) -> NDArray[np.float32]:
-        """Where the process is gone, another makes it of what was filmed. Raises UserError for what is not scored."""
+        """Its signal [T]; where the process is gone, another makes it of what was filmed. Raises UserError."""
         try:
             found = self.streaming.finish()
         except ProcessGone:
