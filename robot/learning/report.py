@@ -143,7 +143,7 @@ def draw_curve(path: Path, episodes: Sequence[Row]) -> None:
     axes.set(xlabel="episode of practice", ylabel="success", ylim=(-0.05, 1.05))
     axes.legend()
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+        figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight")
 
 
 def _files(run: Path) -> list[str]:
