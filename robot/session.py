@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,13 +13,17 @@ from numpy.typing import NDArray
 
 from mpr.core.data.episode import Episode
 from mpr.core.data.steps import spacing, spacing_summary
+from mpr.core.runs import RunFolder
+from rl.policies.base_policy import BasePolicy
 from robot.environment import FrankaEnv, Observation, Stopped
 from robot.hardware.action import ACTION_SIZE
 from robot.interrupt import uninterrupted
 from robot.recording.film import ending
 from robot.recording.recorded import episode_figures, load_recorded
 from robot.recording.recorder import Recorder
+from robot.safety.guard import Event
 from robot.safety.watchdog import Watchdog
+from robot.station import Station, StationConfig
 from robot.teleop.operator import Mark
 
 
@@ -85,6 +91,42 @@ def one_episode(env: FrankaEnv, seed: int, residual: ArmResidual = NO_RESIDUAL) 
         if terminated or truncated:
             assert env.finished is not None
             return env.finished, info["mark"]
+
+
+def open_recorder(run: RunFolder) -> Recorder:
+    """The run's recorder, to add to what is there; what is wrong with episodes that are there already is said."""
+    run.reopen()
+    recorder = Recorder(run.path / "episodes")
+    if recorder.leftovers or recorder.damaged:
+        print("\n".join(recorder.report()))
+    return recorder
+
+
+def session_environment(
+    config: StationConfig, at: Station, base: BasePolicy, run: RunFolder, step_limit: int, policy: str = ""
+) -> FrankaEnv:
+    """The station as an environment, whose guard is heard on the screen and in the run's metrics.jsonl.
+
+    Events come from whichever thread they come from.
+    """
+
+    def on_event(event: Event) -> None:
+        print(f"{event.kind}: {event.message}", file=sys.stderr, flush=True)  # first: the disk may be full
+        run.log(what="event", time=event.time, kind=event.kind, message=event.message, ask=event.ask)
+
+    return FrankaEnv(
+        at.arm,
+        at.cameras,
+        base,
+        at.operator,
+        clock=at.clock,
+        limits=config.limits,
+        rate_hz=config.rate_hz,
+        step_limit=step_limit,
+        task=config.task,
+        about={"policy": policy, "limits": dataclasses.asdict(config.limits)},
+        on_event=on_event,
+    )
 
 
 @contextmanager

@@ -21,7 +21,8 @@ ORDER = (
     *("rl.residual.fast", "rl.residual", "rl.evaluation", "rl.reward_bench"),
     *("rl.experiments", "rl.commands"),
     *("robot.hardware", "robot.safety", "robot.arms", "robot.cameras", "robot.teleop", "robot.simulated"),
-    *("robot.recording", "robot", "robot.policies", "robot.practice", "robot.commands", "robot.faults"),
+    *("robot.recording", "robot", "robot.policies", "robot.practice", "robot.learning"),
+    *("robot.commands", "robot.faults"),
 )
 
 

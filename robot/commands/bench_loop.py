@@ -16,12 +16,11 @@ from mpr.core.report.figures import new_figure
 from mpr.core.runs import RunFolder, atomic_path
 from rl.policies.base_policy import BasePolicy
 from robot.commands.bench import RobotBench
-from robot.commands.run_session import environment, watch_session
 from robot.environment import FrankaEnv, Stopped
 from robot.hardware.action import ACTION_SIZE
 from robot.policies.ahead import AheadActor
 from robot.policies.named import KNOWN_STATE_SIZE, base_policy
-from robot.session import NO_RESIDUAL
+from robot.session import NO_RESIDUAL, session_environment, watch_session
 from robot.station import Station, enter_station, named_station
 
 PERCENTILES = (50, 90, 99, 99.9, 100)
@@ -52,7 +51,7 @@ def measure(config: RobotBench) -> None:
         stack.enter_context(enter_station(at))
         run = RunFolder(config.out, "bench robot", as_dict(config))
         run.keep_metrics(lambda row: False)
-        env = environment(config, at, policy, run, config.step_limit, policy=config.policy or "random weights")
+        env = session_environment(config, at, policy, run, config.step_limit, policy=config.policy or "random weights")
         stack.enter_context(watch_session(env, wall=True))
         kept = _measured(env, policy, int(config.seconds * config.rate_hz))
     summary = _figures(kept, config.rate_hz)

@@ -14,12 +14,11 @@ from mpr.core.errors import UserError
 from mpr.core.runs import RunFolder
 from rl.policies.base_policy import BasePolicy
 from robot.commands.demos import DemosConfig
-from robot.commands.run_session import environment, open_recorder, watch_session
 from robot.policies.named import base_policy
 from robot.recording.demonstrations import is_demonstration, nothing_teaches, write_demonstrations
 from robot.recording.recorded import load_recorded
 from robot.recording.recorder import Recorder
-from robot.session import session
+from robot.session import open_recorder, session, session_environment, watch_session
 from robot.setting import EXPERT
 from robot.station import Station, station
 from robot.teleop.keyboard_operator import KeyboardOperator
@@ -37,7 +36,7 @@ def collect_robot_demos(config: DemosConfig) -> None:
         leader = stack.enter_context(leader_of(config.leader, at))
         run = RunFolder(config.out, "robot demos", as_dict(config), _FREE)  # last: what is refused leaves none
         recorder = open_recorder(run)
-        env = environment(config, at, leader, run, config.step_limit, policy=config.leader)
+        env = session_environment(config, at, leader, run, config.step_limit, policy=config.leader)
         stack.enter_context(watch_session(env, config.wall))
         done, in_vain = demonstrations(recorder), 0
         while done < config.num_demos:

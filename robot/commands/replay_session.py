@@ -16,13 +16,12 @@ from mpr.core.errors import UserError
 from mpr.core.report.page import media_markdown, write_page
 from mpr.core.runs import RunFolder
 from robot.commands.replay import ReplayConfig
-from robot.commands.run_session import environment, open_recorder, watch_session
 from robot.environment import Stopped
 from robot.hardware.action import ACTION_SIZE, HALF_WIDTH, STEP_M, turn_base_of
 from robot.hardware.pose import Pose, between, distance_between, turn_base_between
 from robot.recording.film import save_film
 from robot.recording.recorded import load_recorded
-from robot.session import episode_summary, one_episode
+from robot.session import episode_summary, one_episode, open_recorder, session_environment, watch_session
 from robot.station import Station, station
 from robot.teleop.operator import Mark, Operator
 
@@ -141,7 +140,7 @@ def _follow(config: ReplayConfig, at: Station, episode: Episode, run: RunFolder)
     steps = int((episode.times[-1] / config.speed + _SPARE) * config.rate_hz)
     recorder, operator = open_recorder(run), UntilOver(at.operator, path)
     operator.say(operator.about)
-    env = environment(config, dataclasses.replace(at, operator=operator), path, run, steps, policy="replay")
+    env = session_environment(config, dataclasses.replace(at, operator=operator), path, run, steps, policy="replay")
     with watch_session(env, config.wall), suppress(Stopped):
         recorder.check_room(steps, (camera.features for camera in at.cameras))
         mark = Mark.REDO

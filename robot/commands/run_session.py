@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,16 +16,13 @@ from mpr.core.errors import UserError
 from mpr.core.report.intervals import success_rate
 from mpr.core.report.page import media_markdown, write_page
 from mpr.core.runs import RunFolder
-from rl.policies.base_policy import BasePolicy
 from robot.commands.run import RunConfig
-from robot.environment import FrankaEnv
 from robot.policies.named import base_policy
 from robot.recording.film import save_film
 from robot.recording.recorded import episode_figures, load_recorded
 from robot.recording.recorder import Recorder
-from robot.safety.guard import Event
-from robot.session import episode_summary, session, watch_session
-from robot.station import Station, StationConfig, enter_station, named_station
+from robot.session import episode_summary, open_recorder, session, session_environment, watch_session
+from robot.station import enter_station, named_station
 
 _FREE = ("out", "episodes", "host", "films", "operator")  # may differ when a session goes on
 
@@ -42,47 +37,11 @@ def run_policy(config: RunConfig) -> None:
         run.keep_metrics(lambda row: row["what"] == "event")
         recorder = open_recorder(run)
         at.operator.say(at.operator.about)
-        env = environment(config, at, base, run, config.step_limit, policy=config.policy)
+        env = session_environment(config, at, base, run, config.step_limit, policy=config.policy)
         stack.enter_context(watch_session(env, config.wall))
         for _ in session(env, recorder, config.episodes, config.seed):
             pass
     print("\n".join(_report(config, run, recorder)))
-
-
-def open_recorder(run: RunFolder) -> Recorder:
-    """The run's recorder, to add to what is there; what is wrong with episodes that are there already is said."""
-    run.reopen()
-    recorder = Recorder(run.path / "episodes")
-    if recorder.leftovers or recorder.damaged:
-        print("\n".join(recorder.report()))
-    return recorder
-
-
-def environment(
-    config: StationConfig, at: Station, base: BasePolicy, run: RunFolder, step_limit: int, policy: str = ""
-) -> FrankaEnv:
-    """The station as an environment, whose guard is heard on the screen and in the run's metrics.jsonl.
-
-    Events come from whichever thread they come from.
-    """
-
-    def on_event(event: Event) -> None:
-        print(f"{event.kind}: {event.message}", file=sys.stderr, flush=True)  # first: the disk may be full
-        run.log(what="event", time=event.time, kind=event.kind, message=event.message, ask=event.ask)
-
-    return FrankaEnv(
-        at.arm,
-        at.cameras,
-        base,
-        at.operator,
-        clock=at.clock,
-        limits=config.limits,
-        rate_hz=config.rate_hz,
-        step_limit=step_limit,
-        task=config.task,
-        about={"policy": policy, "limits": dataclasses.asdict(config.limits)},
-        on_event=on_event,
-    )
 
 
 def _report(config: RunConfig, run: RunFolder, recorder: Recorder) -> list[str]:

@@ -14,7 +14,6 @@ from typing import Any
 
 from mpr.core.data.episode_folder import load_episode
 from mpr.core.runs import RunFolder, read_metrics
-from robot.commands.run_session import environment
 from robot.environment import FrankaEnv
 from robot.faults import loop, real_time
 from robot.faults.arm import FaultyArm
@@ -145,7 +144,7 @@ def _entered(attempt: Attempt, stack: ExitStack) -> FrankaEnv:
     policy = stack.enter_context(base_policy(EXPERT, hit, ahead=False))
     if case.part == "policy":
         policy = FaultyPolicy(policy, case.kind, trigger)
-    env = environment(attempt.config, hit, policy, attempt.run, STEPS)
+    env = session_environment(attempt.config, hit, policy, attempt.run, STEPS)
     if attempt.config.wall:
         stack.enter_context(Watchdog(env.guard))
     if case.part == loop.LOOP_PART:

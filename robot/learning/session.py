@@ -34,7 +34,6 @@ from rl.residual.episode_learner import PractisedSpaces, Sizes
 from rl.residual.learner_process import HandedOver, LearnerProcess, LearnerSetup
 from rl.residual.reward_form import RewardForm
 from rl.residual.train import form_of
-from robot.commands.run_session import environment, open_recorder
 from robot.environment import FrankaEnv
 from robot.hardware.action import ACTION_SIZE
 from robot.learning.config import SESSION_FREE_KEYS, SessionConfig
@@ -46,7 +45,7 @@ from robot.policies.named import KNOWN_STATE_SIZE, base_policy
 from robot.practice.environment import ArmPractice
 from robot.recording.recorded import load_recorded
 from robot.recording.recorder import Recorder, close_videos, episode_folders
-from robot.session import session, watch_session
+from robot.session import open_recorder, session, session_environment, watch_session
 from robot.station import Station, enter_station, named_station
 
 SIZES = Sizes(KNOWN_STATE_SIZE, ACTION_SIZE)
@@ -66,7 +65,7 @@ def learn_on_arm(config: SessionConfig) -> None:
         run = RunFolder(config.out, "robot session", as_dict(config) | made_of, SESSION_FREE_KEYS)
         recorder = open_recorder(run)
         at.operator.say(at.operator.about)
-        env = environment(config, at, base, run, config.step_limit, policy=config.base)
+        env = session_environment(config, at, base, run, config.step_limit, policy=config.base)
         env.residual_scale = config.residual_scale
         LearningSession(config, env, recorder, run, signal).practise(stack)
     print("\n".join(write_report(run.path)))

@@ -10,13 +10,12 @@ import pytest
 from gymnasium.error import ResetNeeded
 
 from mpr.core.errors import UserError
-from robot.commands.run_session import watch_session
 from robot.environment import Stopped
 from robot.hardware.action import NOTHING, STEP_M
 from robot.hardware.arm import ArmFeatures, Mode
 from robot.hardware.pose import angle_between
 from robot.recording.flags import flags
-from robot.session import episode_summary, one_episode
+from robot.session import episode_summary, one_episode, watch_session
 from robot.setting import ROBOT_RATE_HZ
 from robot.teleop.operator import Answer, Mark
 from tests.robot.table import Table
