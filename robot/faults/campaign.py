@@ -26,7 +26,7 @@ from robot.hardware.clock import Clock
 from robot.policies.named import base_policy
 from robot.recording.recorder import Recorder
 from robot.safety.watchdog import Watchdog
-from robot.session import session
+from robot.session import session, session_environment
 from robot.setting import EXPERT
 from robot.station import Station, StationConfig, named_station
 from robot.teleop.operator import Answer, Mark, Operator
