@@ -185,6 +185,12 @@ def calibration_summary(rows: CalibrationRows, episodes: int) -> dict[str, Any]:
 
 
 def remake_calibration(folder: Path, episodes: int = 20) -> list[str]:
-    """The lines of results/.../table.md out of raw/TASK.jsonl beside it, each the metrics.jsonl of a run."""
-    rows = [row for file in sorted((folder / "raw").glob("*.jsonl")) for row in read_lines(file, CalibrationRow)]
-    return calibration_lines(rows, episodes)
+    """The lines of results/.../table.md out of raw/NAME.jsonl beside it, each the metrics.jsonl of a run.
+
+    Of several runs, where settings or base policies tell them apart: what one file says is not mixed with another's.
+    """
+    lines: list[str] = []
+    for file in sorted((folder / "raw").glob("*.jsonl")):
+        found = calibration_lines(read_lines(file, CalibrationRow), episodes)
+        lines += [*([""] if lines else []), *found, "", f"Made of raw/{file.name}."]
+    return lines
