@@ -28,7 +28,7 @@ from rl.environments.practice import Stopped
 from rl.environments.starts import OwnStarts, Starts
 from rl.policies.actor import RESIDUAL_SCALE
 from rl.policies.base_policy import BasePolicy
-from robot.hardware.action import ACTION_SIZE, RobotAction, action_of, bounded, composed
+from robot.hardware.action import ACTION_SIZE, HALF_WIDTH, RobotAction, action_of, bounded, composed, correction_between
 from robot.hardware.arm import Arm, ArmError, Target
 from robot.hardware.camera import Camera, CameraError
 from robot.hardware.clock import Clock, Pace, WallClock, collect_now
@@ -38,6 +38,7 @@ from robot.safety.limits import Limits
 from robot.safety.watch import CLOCK_TOLERANCE_S, Seen, bad_image, bad_state
 from robot.setting import ROBOT_RATE_HZ, ROBOT_STEP_LIMIT
 from robot.teleop.operator import Answer, Mark, Operator
+from robot.teleop.takeover import Takeover
 
 Observation = dict[str, Any]
 
@@ -53,9 +54,10 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
     real arm goes home, asks the operator to put everything back, and on a latched fault to mend it first; it raises
     Stopped where the answer is to quit. `finished` is the last whole episode, its images kept for the reward; its
     executed actions are what was really sent. `info` holds `success`, `mark`, `event` (what was wrong at this step, if
-    anything), `unsent` (the arm was held instead), `met` (limits), `gap` (the beat came so late that this was no step
-    of one: `mpr.core.data.steps`), `stale` (cameras, or "state", whose time in this observation is too old, or ahead),
-    `beat` and the episode's `seed`. An image or a state that no episode could hold ends it, as a camera that is gone.
+    anything), `unsent` (the arm was held instead), `led` (a `hand` had taken over), `met` (limits), `gap` (the beat
+    came so late that this was no step of one: `mpr.core.data.steps`), `stale` (cameras, or "state", whose time in this
+    observation is too old, or ahead), `beat` and the episode's `seed`. An image or a state that no episode could hold
+    ends it, as a camera that is gone.
     `role`, `instance`: which seeds unseeded resets take (rl.environments.starts).
     """
 
@@ -78,12 +80,14 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         role: str = "training",
         instance: int | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
+        hand: Takeover | None = None,
     ) -> None:
         self.arm, self.cameras, self.base, self.operator = arm, tuple(cameras), base, operator
         self.clock = clock or WallClock()
         self.limits = limits or Limits()
         self.residual_scale, self.step_limit, self.task, self.rate_hz = residual_scale, step_limit, task, rate_hz
         self.about = {"arm": arm.features.name, **(about or {})}  # of every episode
+        self.hand = hand
         self.guard = Guard(arm, self.limits, self.clock, on_event)
         self.pace = Pace(self.clock, rate_hz)
         self._sizes = {c.features.name: (c.features.height, c.features.width) for c in self.cameras}
@@ -97,6 +101,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         self.starts = Starts(role, instance)
         self.finished: Episode | None = None
         self._over = True
+        self._hand_asks: RobotAction | None = None  # for the next step, while a hand leads
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -110,11 +115,14 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
                 pass
             about = {**self.about, "residual_scale": self.residual_scale}
             self.buffer = EpisodeBuffer(self.seed, self.task, self.rate_hz, about)
-            self.base.reset(self.seed, lambda step: self._images())
+            self._begin_base()
+            if self.hand is not None:
+                self.hand.begin()
             if isinstance(self.clock, WallClock):
                 collect_now()
                 self.clock.sleep_until(self.clock.now() + self.pace.period)  # threads that read stood still, too
             self.pace.restart()
+            self._hand_asks = None
             self._observe(self._look() or seen)
         self._over = False
         return self._observation(), {"success": False, "stale": self._stale(), "seed": self.seed}
@@ -135,7 +143,10 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
             return self._step(action)
 
     def _step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        wish = self.compose(self._base, np.asarray(action, np.float64))
+        residual = bounded(np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0))
+        wish, led = self.compose(self._base, np.asarray(action, np.float64)), self._hand_asks is not None
+        if self._hand_asks is not None:
+            wish, residual = self._hand_asks, correction_between(self._base, self._hand_asks, self.residual_scale)[0]
         outcome = self.guard.act(wish, self.seen)
         sent = action_of(outcome.target, self.seen.state) if isinstance(outcome, Sent) else self._resting()
         sent_at = self.clock.now()
@@ -146,8 +157,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         seen = self._look()  # nothing, where arm or camera is gone: the guard has latched, and the last view stands
         if seen is not None:
             self.guard.check(seen.state)
-        residual = bounded(np.nan_to_num(np.asarray(action, np.float64), posinf=0, neginf=0))
-        self.buffer.acted(self._base, residual, sent, outcome, sent_at, beat)
+        self.buffer.acted(self._base, residual, sent, outcome, sent_at, beat, led)
         fault = self.guard.latched
         success = mark is Mark.SUCCESS and fault is None
         truncated = not success and (fault is not None or mark is not None or len(self.buffer) >= self.step_limit)
@@ -156,14 +166,15 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
             self.guard.rest()
         # The base's next action is asked for where somebody may bootstrap from it: not after a success or a fault.
         began = self.seen.time
-        self._observe(seen or replace(self.seen, time=self.clock.now()), ask=not success and fault is None)
+        grip = float(sent[7])
+        self._observe(seen or replace(self.seen, time=self.clock.now()), not success and fault is None, grip)
         if self._over:
             self.finished = self.buffer.episode(success, truncated, None if fault else mark, fault, self.pace.overruns)
             self.buffer = EpisodeBuffer()  # its images are the episode's now
         event = fault or (outcome.event if isinstance(outcome, Held) else None)
         info = {"success": success, "is_success": success, "mark": mark, "event": event, "beat": beat}
         info |= {"met": outcome.met if isinstance(outcome, Sent) else (), "stale": self._stale(), "seed": self.seed}
-        info |= {"unsent": isinstance(outcome, Held), "gap": self._is_gap(began, self.seen.time)}
+        info |= {"unsent": isinstance(outcome, Held), "gap": self._is_gap(began, self.seen.time), "led": led}
         return self._observation(), float(success), success, truncated, info
 
     def compose(self, base: RobotAction, residual: RobotAction) -> RobotAction:
@@ -240,9 +251,22 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
             self.guard.fault(*wrong)
         return None if any(found) else Seen(state, images, self.clock.now())
 
-    def _observe(self, seen: Seen, ask: bool = True) -> None:
+    def _begin_base(self) -> None:
+        self.base.reset(self.seed, lambda step: self._images())
+
+    def _hands(self, seen: Seen, grip: float | None) -> RobotAction | None:
+        """What a hand asks for that has taken over; none while the policy leads."""
+        if self.hand is None:
+            return None
+        return self.hand.action(self.clock.now(), seen.state.width / HALF_WIDTH - 1 if grip is None else grip)
+
+    def _observe(self, seen: Seen, ask: bool = True, grip: float | None = None) -> None:
+        """What there is to see at a beat, and who leads the next step: `grip` is the gripper's last command, if any."""
         self.seen = seen
         self.buffer.saw(seen, self._stale())
+        before, self._hand_asks = self._hand_asks, self._hands(seen, grip)
+        if before is not None and self._hand_asks is None:
+            self._begin_base()  # its plan was of before the hand took over
         if ask:
             self._base = self._ask_base(seen)
 

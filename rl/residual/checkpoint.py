@@ -7,11 +7,13 @@ where its starts stand (rl.environments.starts).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mpr.core.checkpoints import (
     ABOUT,
@@ -90,8 +92,17 @@ _KIND = CheckpointKind(
 )  # 2: averaged actor beside actor
 
 
-def save_residual_checkpoint(run: Path, episodes: int, model: ResidualSAC, about: dict[str, Any]) -> None:
-    """Write checkpoints/<episodes>, drop the ones before it. `about`: what the policy needs around it (JSON values)."""
+def save_residual_checkpoint(
+    run: Path,
+    episodes: int,
+    model: ResidualSAC,
+    about: dict[str, Any],
+    arrays: Mapping[str, Mapping[str, NDArray]] | None = None,
+) -> None:
+    """Write checkpoints/<episodes>, drop the ones before it.
+
+    `about`: what the policy needs around it (JSON values). `arrays`, by file name, are kept beside, [...] by name.
+    """
     meta = {
         "episodes": episodes,
         "observation": model.policy.observation_space.shape,
@@ -107,7 +118,7 @@ def save_residual_checkpoint(run: Path, episodes: int, model: ResidualSAC, about
         **about,
     }
     weights, states = {WEIGHTS: model.policy.state_dict()}, {LEARNER: _learner(model)}
-    write_checkpoint(run, episodes, _KIND, meta, weights, states, {REPLAY: model.buffer.arrays()})
+    write_checkpoint(run, episodes, _KIND, meta, weights, states, {REPLAY: model.buffer.arrays(), **(arrays or {})})
 
 
 def checkpoint_bytes(model: ResidualSAC) -> int:

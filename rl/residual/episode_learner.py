@@ -23,12 +23,16 @@ from numpy.typing import NDArray
 from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
+from mpr.core.checkpoints import reading
 from rl.environments.starts import OwnStarts, Starts
 from rl.residual.algorithm import ResidualSAC
 from rl.residual.buffer import ResidualBuffer
 from rl.residual.checkpoint import restore_residual, save_residual_checkpoint
 from rl.residual.config import FinetuneConfig
 from rl.residual.train import make_learner
+from tracking.masks.lost import stretches
+
+_SHOWN = "shown.npz"  # of a checkpoint: demonstrations, where hands have added to them
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class PractisedEpisode:
     rewards: NDArray[np.float32]  # [T]
     kept: NDArray[np.bool_]  # [T] which steps are transitions to learn from
     truncated: bool  # ended without success: what would have followed counts
+    led: NDArray[np.bool_] | None = None  # [T] which of them a person's hand led: they also count as demonstrations
 
     def __post_init__(self) -> None:
         steps = len(self.rewards)
@@ -76,6 +81,8 @@ class EpisodeLearner:
         self.model.set_logger(Logger(None, []))
         self._debts: list[int] = []  # updates still to be made for each episode, the oldest first
         self._made = 0  # of the first of them
+        self._shown = self._buffer(config.buffer)  # demonstrations, and what a person's hand did in episodes
+        self._led = False  # whether there is any of the latter
 
     @property
     def owed(self) -> int:
@@ -99,10 +106,13 @@ class EpisodeLearner:
 
     def demonstrate(self, arrays: Mapping[str, NDArray]) -> None:
         """Take demonstrations, what `ResidualBuffer.arrays` gave of them [N, 1, ...], into every batch from now on."""
-        rows, model = len(arrays["rewards"]), self.model
-        buffer = ResidualBuffer(rows, model.observation_space, model.action_space, model.device, **self.config.returns)
-        buffer.restore(dict(arrays))
-        model.set_demonstrations(buffer, self.config.demo_fraction)
+        self._shown = self._buffer(len(arrays["rewards"]) + self.config.buffer)
+        self._shown.restore(dict(arrays))
+        self.model.set_demonstrations(self._shown, self.config.demo_fraction)
+
+    def _buffer(self, rows: int) -> ResidualBuffer:
+        spaces = self.model.observation_space, self.model.action_space
+        return ResidualBuffer(rows, *spaces, self.model.device, **self.config.returns)
 
     def learn_critics(self) -> None:
         """The critics' lessons from demonstrations, where there are any."""
@@ -112,16 +122,22 @@ class EpisodeLearner:
     def add(self, episode: PractisedEpisode) -> None:
         """Take an episode; once there were enough steps, its updates are owed."""
         model, buffer, last = self.model, self.model.buffer, len(episode.rewards) - 1
-        for t, residual in enumerate(episode.residuals):
-            now, following = (episode.observations[k : k + 1] for k in (t, t + 1))
-            info = {"TimeLimit.truncated": t == last and episode.truncated, "gap": not episode.kept[t]}
-            buffer.add(now, following, residual[None], episode.rewards[t : t + 1], np.array([t == last]), [info])
-        buffer.rewrite_rewards(episode.rewards)
+        store_steps(buffer, episode, 0, last)
+        if episode.led is not None and self.config.demo_fraction > 0:
+            for first, end in stretches(episode.led):
+                store_steps(self._shown, episode, first, end)
+            self._show_hands(bool(episode.led.any()))
         before, model.num_timesteps = model.num_timesteps, model.num_timesteps + len(episode.rewards)
         model._episode_num += 1
         if model.num_timesteps > self.config.learning_starts and buffer.size():
             debt = round(self.config.utd * model.num_timesteps) - round(self.config.utd * before)
             self._debts += [debt] if debt else []
+
+    def _show_hands(self, led: bool) -> None:
+        """Draw from demonstrations, where hands have shown the first there are."""
+        self._led = self._led or led
+        if self._shown.size() and self.model.buffer.demonstrations is None:
+            self.model.set_demonstrations(self._shown, self.config.demo_fraction)
 
     def update(self, most: int) -> int:
         """Make up to so many of the updates owed, for one episode. Returns how many it made."""
@@ -146,13 +162,29 @@ class EpisodeLearner:
 
     def save(self, run: Path, episodes: int, about: Mapping[str, Any]) -> None:
         """Write the run's checkpoint after so many episodes. `about`: JSON values to keep beside."""
-        save_residual_checkpoint(run, episodes, self.model, {**about, "debts": self._debts, "debt_made": self._made})
+        mine = {**about, "debts": self._debts, "debt_made": self._made}
+        save_residual_checkpoint(run, episodes, self.model, mine, {_SHOWN: self._shown.arrays()} if self._led else {})
 
     def restore(self, checkpoint: Path) -> dict[str, Any]:
         """Stand as when that checkpoint folder was written: its checkpoint.json. Raises BadCheckpoint."""
         about = restore_residual(checkpoint, self.model)
         self._debts, self._made = list(about.get("debts", ())), about.get("debt_made", 0)
+        if (checkpoint / _SHOWN).exists():
+            with reading(checkpoint / _SHOWN), np.load(checkpoint / _SHOWN, allow_pickle=False) as z:
+                self._shown.restore(dict(z))
+            self._show_hands(True)
         return about
+
+
+def store_steps(buffer: ResidualBuffer, episode: PractisedEpisode, first: int, last: int) -> None:
+    """Add steps `first` to `last` of an episode; where it goes on after them, what follows counts."""
+    end = len(episode.rewards) - 1
+    for t in range(first, last + 1):
+        now, following = (episode.observations[k : k + 1] for k in (t, t + 1))
+        info = {"TimeLimit.truncated": t == last and (last < end or episode.truncated), "gap": not episode.kept[t]}
+        done, reward = np.array([t == last]), episode.rewards[t : t + 1]
+        buffer.add(now, following, episode.residuals[t : t + 1], reward, done, [info])
+    buffer.rewrite_rewards(episode.rewards[first : last + 1])
 
 
 def manual_seed(seed: int, episode: int) -> torch.Generator:

@@ -15,10 +15,19 @@ from rl.residual.learner_process import SCHEDULES
 from robot.arms.registry import SIMULATED
 from robot.setting import ASTRAY, EXPERT, ROBOT_STEP_LIMIT, STAY
 from robot.station import StationConfig
+from robot.teleop.registry import DEVICES
 
 MOTION = "motion"
 SESSION_REWARDS = (MOTION, "none", "paper_sparse")
-SESSION_FREE_KEYS = ("out", "episodes", "minutes", "host", "report", "operator")  # may differ when a session goes on
+SESSION_FREE_KEYS = (
+    "out",
+    "episodes",
+    "minutes",
+    "host",
+    "report",
+    "operator",
+    "teleop",
+)  # may differ when a session goes on
 SESSION_PRESETS: dict[str, dict[str, Any]] = {
     "check": {"episodes": 2, "settings": "warmup_steps=50 utd=1"},
     # the paper's hour (its section VI, and github.com/MVerghese/FrankaControl)
@@ -42,6 +51,7 @@ class SessionConfig(StationConfig):
     camera: str = "world"  # that reward motion looks through
     # x0,y0,x1,y1 in pixels of its images around only the object, as it stands when an episode begins: for reward motion
     box: tuple[int, int, int, int] | None = None
+    teleop: str = ""  # gamepad, spacemouse or keyboard, to take over with in mid-episode; "": nobody does
     residual_scale: float = RESIDUAL_SCALE  # how far a residual of 1 reaches
     schedule: str = ""  # of updates: fixed, decided by the seed; free, what there is time for; "": free in real time
     settings: str = ""  # of `mpr finetune`, for the learner: "utd=2 ent_coef=auto_0.1"
@@ -65,6 +75,12 @@ class SessionConfig(StationConfig):
                 f"reward 'motion' needs --box x0,y0,x1,y1 around the object in images of camera {self.camera}, as it "
                 "stands when an episode begins"
             )
+        if self.teleop:
+            DEVICES.check(self.teleop)
+            if not self.attended:
+                raise UserError(
+                    f"--teleop {self.teleop}: nobody sits here; beside the simulated arm say --operator keyboard"
+                )
         if self.schedule and self.schedule not in SCHEDULES:
             raise UserError(f"no schedule '{self.schedule}'; there is {', '.join(SCHEDULES)}")
         if self.arm != SIMULATED and self.base in (EXPERT, ASTRAY):

@@ -13,7 +13,7 @@ from mpr.core.errors import UNREADABLE, BadClip, in_brief
 from mpr.core.runs import atomic_path
 from rl.residual.episode_learner import PractisedEpisode
 
-_ARRAYS = ("observations", "residuals", "rewards", "kept")
+_ARRAYS = ("observations", "residuals", "rewards", "kept", "led")
 
 
 def kept_file(root: Path, number: int) -> Path:
@@ -25,7 +25,7 @@ def keep(root: Path, number: int, episode: PractisedEpisode) -> None:
     """Write it, whole or not at all; one that is there, of an episode that came to nothing, is replaced."""
     root.mkdir(parents=True, exist_ok=True)
     with atomic_path(kept_file(root, number)) as temporary, temporary.open("wb") as file:
-        arrays = {name: getattr(episode, name) for name in _ARRAYS}
+        arrays = {name: value for name in _ARRAYS if (value := getattr(episode, name)) is not None}
         np.savez(file, **arrays, truncated=np.array(episode.truncated))
 
 
@@ -34,6 +34,7 @@ def kept_episode(root: Path, number: int) -> PractisedEpisode:
     file = kept_file(root, number)
     try:
         with np.load(file, allow_pickle=False) as z:
-            return PractisedEpisode(*(z[name] for name in _ARRAYS), truncated=bool(z["truncated"]))
+            arrays = {name: z[name] for name in _ARRAYS if name in z}
+            return PractisedEpisode(**arrays, truncated=bool(z["truncated"]))
     except UNREADABLE as error:
         raise BadClip(f"{file}: what was learned from this episode cannot be read ({in_brief(error)})") from error

@@ -92,7 +92,8 @@ class Practising(ArmResidual):
         rewards = rewards_of_signal(signal, episode, self.form, kept)
         assert episode.residual_actions is not None
         residuals = episode.residual_actions.astype(np.float32)
-        self.learned = PractisedEpisode(np.array(self._seen), residuals, rewards, kept, episode.truncated)
+        seen, led = np.array(self._seen), episode.log.led
+        self.learned = PractisedEpisode(seen, residuals, rewards, kept, episode.truncated, led)
         self.clock.rewarded = time.perf_counter()
         return replace(episode, log=replace(episode.log, reward=rewards.astype(np.float64)))
 

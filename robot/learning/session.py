@@ -47,6 +47,10 @@ from robot.recording.recorded import load_recorded
 from robot.recording.recorder import Recorder, close_videos, episode_folders
 from robot.session import open_recorder, session, session_environment, watch_session
 from robot.station import Station, enter_station, named_station
+from robot.teleop.keyboard_operator import KeyboardOperator
+from robot.teleop.registry import teleop
+from robot.teleop.takeover import Takeover
+from tracking.masks.lost import stretches
 
 SIZES = Sizes(KNOWN_STATE_SIZE, ACTION_SIZE)
 _LEARNER, _KEPT = "learner", "practised"  # folders of the run
@@ -67,8 +71,23 @@ def learn_on_arm(config: SessionConfig) -> None:
         at.operator.say(at.operator.about)
         env = session_environment(config, at, base, run, config.step_limit, policy=config.base)
         env.residual_scale = config.residual_scale
+        env.hand = stack.enter_context(hand_of(config, at))
         LearningSession(config, env, recorder, run, signal).practise(stack)
     print("\n".join(write_report(run.path)))
+
+
+@contextmanager
+def hand_of(config: SessionConfig, at: Station) -> Iterator[Takeover | None]:
+    """The device that a person may take over with, opened; none where nobody asked for one."""
+    if not config.teleop:
+        yield None
+        return
+    assert at.keys is not None
+    with teleop(config.teleop, at.keys) as device:
+        if isinstance(at.operator, KeyboardOperator):
+            at.operator.others = (device.mark,)
+        at.operator.say(f"take over at any time:\n{device.about}")
+        yield Takeover(device, at.operator.say)
 
 
 def _arranged(config: SessionConfig, at: Station) -> Station:
@@ -190,6 +209,8 @@ class LearningSession:
             steps=len(episode),
             mark=episode.about.get("mark", ""),
             fault=episode.about.get("fault", ""),
+            interventions=0 if log.led is None else len(stretches(log.led)),
+            led=0.0 if log.led is None else float(log.led.mean()),
             reward=0.0 if log.reward is None else float(log.reward.sum()),
             residual=0.0 if residuals is None else float(np.abs(residuals).mean()),
             updates=actor.updates,

@@ -36,6 +36,7 @@ class EpisodeBuffer:
         self._sent_at: list[float] = []
         self._outcomes: list[Sent | Held] = []
         self._beats: list[Beat] = []
+        self._led: list[bool] = []
 
     def __len__(self) -> int:
         return len(self._actions)
@@ -52,11 +53,14 @@ class EpisodeBuffer:
         outcome: Sent | Held,
         at: float,
         beat: Beat,
+        led: bool = False,
     ) -> None:
+        """A step: what was asked for, what was really sent, [8] each; `led`: by a hand."""
         self._actions.append((np.nan_to_num(base, posinf=1, neginf=-1), residual, executed))
         self._sent_at.append(at)
         self._outcomes.append(outcome)
         self._beats.append(beat)
+        self._led.append(led)
 
     def episode(self, success: bool, truncated: bool, mark: Mark | None, fault: Event | None, overruns: int) -> Episode:
         """All of it. `times` are the clock's, from the episode's first view; `about` says what went wrong."""
@@ -93,6 +97,7 @@ class EpisodeBuffer:
             met=np.array([AND.join(one.met) if isinstance(one, Sent) else "" for one in outcomes]),
             sent_s=np.array(self._sent_at) - start,
             late_s=np.array([beat.late for beat in self._beats]),
+            led=np.array(self._led) if any(self._led) else None,
             missed=np.array([beat.missed for beat in self._beats]),
             state_s=np.array([one.state.time for one in seen]) - start,
             joints_rad=np.array([one.state.joints for one in seen], np.float64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -199,3 +200,49 @@ def test_what_goes_wrong_beside_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="an episode of 12 rewards: 12 observations"):
         one = practised(0)
         PractisedEpisode(one.observations[1:], one.residuals, one.rewards, one.kept, True)
+
+
+# --- what a hand did --------------------------------------------------------------------------------------------------
+
+
+def led(seed: int, *steps: int) -> PractisedEpisode:
+    episode = practised(seed)
+    flags = np.zeros(len(episode.rewards), bool)
+    flags[list(steps)] = True
+    return dataclasses.replace(episode, led=flags, kept=np.ones(len(flags), bool))
+
+
+@pytest.mark.parametrize("demonstrated", [False, True])
+def test_steps_led_by_a_hand_stand_among_the_demonstrations_too(demonstrated: bool) -> None:
+    learner = EpisodeLearner(config(demos=Path("some"), reward="none") if demonstrated else config(), SIZES)
+    if demonstrated:
+        learner.demonstrate(demonstrations())
+    before = learner._shown.size()
+    one = led(1, 2, 3, 4, 10, 11)
+    learner.add(one)
+    learner.add(led(2))
+    buffer = learner._shown
+    assert learner.model.buffer.demonstrations is buffer and buffer.size() == before + 5
+    rows = slice(before, before + 5)
+    np.testing.assert_array_equal(buffer.observations[rows, 0], one.observations[[2, 3, 4, 10, 11]])
+    np.testing.assert_array_equal(buffer.rewards[rows, 0], one.rewards[[2, 3, 4, 10, 11]])
+    assert buffer.dones[rows, 0].tolist() == [0, 0, 1, 0, 1]
+    assert buffer.timeouts[rows, 0].tolist() == [0, 0, 1, 0, 1], "the episode went on; and at its end time was up"
+    assert learner.model.buffer.size() == 24, "they are what was practised as well"
+
+
+def test_what_hands_showed_is_kept_with_the_checkpoint(tmp_path: Path) -> None:
+    whole = EpisodeLearner(config(), SIZES)
+    whole.add(led(0, 3, 4))
+    whole.save(tmp_path, 1, {})
+    again, found = EpisodeLearner(config(), SIZES), last_checkpoint(tmp_path)
+    assert found is not None
+    again.restore(found)
+    for learner in (whole, again):
+        torch.manual_seed(1)
+        np.random.seed(1)
+        learner.add(led(1, 7))
+        while learner.owed:
+            learner.update(50)
+    assert_alike(whole, again)
+    assert whole._shown.size() == again._shown.size() == 3

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from mpr.core.errors import BadClip, OddLengths
 
 # Kinds of numbers of each note.
-PER_STEP = {"held": "U", "met": "U", "idle": "b", "sent_s": "fiu", "late_s": "fiu", "missed": "iu", "reward": "fiu"}
+PER_STEP = {"held": "U", "met": "U", "idle": "b", "led": "b", "sent_s": "fiu", "late_s": "fiu", "missed": "iu"}
+PER_STEP |= {"reward": "fiu"}
 PER_VIEW = {"state_s": "fiu", "joints_rad": "fiu", "stale": "b", "frame_s": "fiu"}
 MAPPED = ("stale", "frame_s")
 AND = ", "  # between what is named of one step
@@ -30,6 +31,7 @@ class StepLog:
     held: NDArray[np.str_] | None = None  # [T] why the arm was held and nothing was sent; "" where it was sent
     met: NDArray[np.str_] | None = None  # [T] limits that what was sent had to keep, joined by ", "; "" for none
     idle: NDArray[np.bool_] | None = None  # [T] whoever led the arm asked for nothing
+    led: NDArray[np.bool_] | None = None  # [T] a hand had taken over from the policy
     sent_s: NDArray[np.float64] | None = None  # [T] when it was sent
     late_s: NDArray[np.float64] | None = None  # [T] how long after its deadline the step ended
     missed: NDArray[np.int64] | None = None  # [T] deadlines that passed unused before its own
