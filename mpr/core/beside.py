@@ -77,9 +77,13 @@ class ProcessBeside(AbstractContextManager["ProcessBeside"]):
         if self._sender.is_alive():
             self._orders.put(order)
 
-    def answer(self) -> Any:
-        """The next answer, once it is there. Raises ProcessGone where none can come."""
+    def answer(self, most_s: float | None = None) -> Any:
+        """The next answer, once it is there. Raises ProcessGone where none can come, or none came in so many seconds:
+        then the process is ended."""
         try:
+            if most_s is not None and not self._end.poll(most_s):
+                self._process.kill()
+                raise ProcessGone(f"the process beside this one, {self._name}, gave no answer in {most_s:g} s")
             return self._end.recv()
         except (EOFError, OSError):
             raise ProcessGone(f"the process beside this one, {self._name}, has ended") from None

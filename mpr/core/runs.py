@@ -52,9 +52,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield temporary
         for file in (*sorted(temporary.rglob("*")), temporary):
             flush_to_disk(file)
+        old = path.with_name(f".{path.name}.old.{os.getpid()}.tmp")  # goes as what is left half-written does
         if path.exists():
-            shutil.rmtree(path)
+            os.replace(path, old)  # removed file by file it would be neither there nor gone for a while
         os.replace(temporary, path)
+        shutil.rmtree(old, ignore_errors=True)
     flush_to_disk(path.parent)  # the name in it
 
 

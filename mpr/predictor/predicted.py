@@ -93,14 +93,18 @@ def predicted_deltas(
 
 def warn_of_rate(clip: TrackedClip, predictor: Predictor) -> None:
     """Deltas per step depend on the rate: a clip of another rate than the predictor's is scored with a warning."""
-    if abs(clip.rate_hz / predictor.rate_hz - 1) > 0.1:
+    if remark := rate_remark(f"clip {clip.source.uid}", clip.rate_hz, predictor):
         import warnings
 
-        warnings.warn(
-            f"clip {clip.source.uid} runs at {clip.rate_hz:.4g} Hz, the predictor was trained at "
-            f"{predictor.rate_hz:.4g} Hz: predicted motion per step differs",
-            stacklevel=2,
-        )
+        warnings.warn(remark, stacklevel=2)
+
+
+def rate_remark(what: str, rate_hz: float, predictor: Predictor) -> str:
+    """What is to be said where something runs at another rate than the predictor was trained at; else nothing."""
+    if abs(rate_hz / predictor.rate_hz - 1) <= 0.1:
+        return ""
+    trained = f"the predictor was trained at {predictor.rate_hz:.4g} Hz"
+    return f"{what} runs at {rate_hz:.4g} Hz, {trained}: predicted motion per step differs"
 
 
 def untrained_predictor(predictor: Predictor, seed: int) -> Predictor:

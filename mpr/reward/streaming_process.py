@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mpr.predictor.checkpoint import Predictor
 
 Result = TypeVar("Result")
+_FINISHING_S = 120.0  # for what is left of an episode: many times what it takes
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ class StreamedObject:
 
 
 class StreamingReward(AbstractContextManager["StreamingReward"]):
-    """The motion reward of episodes that are still going on. One episode at a time; the process lives while entered."""
+    """The motion reward of episodes that are still going on. One episode at a time; the process lives while entered.
+
+    `remark`: what is to be said of it, as that the predictor was trained at another rate; empty: nothing.
+    """
 
     def __init__(self, predictor: Path | Predictor, followed: StreamedObject) -> None:
         """`predictor`: run folder of `mpr train`, read in the process, or one that is loaded already."""
@@ -55,7 +59,7 @@ class StreamingReward(AbstractContextManager["StreamingReward"]):
         """Raises what loading the predictor raised, as a UserError."""
         self._beside = ProcessBeside("streaming reward", _follow, self.predictor, self.followed).__enter__()
         try:
-            self._answer(-1)
+            self.remark: str = self._answer(-1)
         except BaseException:
             self.__exit__()
             raise
@@ -85,12 +89,12 @@ class StreamingReward(AbstractContextManager["StreamingReward"]):
     def finish(self) -> NDArray[np.float32]:
         """The agreement [T] of the steps between T+1 frames. Raises UserError with what went wrong there."""
         self._beside.order("finish", self._episode)
-        return self._answer(self._episode)
+        return self._answer(self._episode, _FINISHING_S)
 
-    def _answer(self, wanted: int) -> Any:
+    def _answer(self, wanted: int, most_s: float | None = None) -> Any:
         """The process' answer to an order. Raises UserError where it failed, ProcessGone where it is gone."""
         while True:
-            episode, found, failed = self._beside.answer()
+            episode, found, failed = self._beside.answer(most_s)
             if episode == wanted:  # another was of an episode that nobody waited for
                 break
         if failed:
@@ -104,7 +108,7 @@ def _follow(end: Connection, predictor: Path | Predictor, followed: StreamedObje
         episodes = _Episodes(predictor, followed)
     except UserError as error:
         return end.send((-1, None, str(error)))
-    end.send((-1, None, ""))
+    end.send((-1, episodes.remark, ""))
     while (order := end.recv())[0] != "leave":
         what, *rest = order
         if what == "begin":
@@ -120,6 +124,7 @@ class _Episodes:
 
     def __init__(self, predictor: Path | Predictor, followed: StreamedObject) -> None:
         from mpr.core.data.clip import FrameByFrameTracker
+        from mpr.predictor.predicted import rate_remark
         from tracking.trackers.registry import make_tracker
 
         self._predictor, self._followed = _loaded(predictor), followed
@@ -129,6 +134,7 @@ class _Episodes:
                 f"tracker '{followed.tracker}' looks at later frames: while an episode goes on there is none"
             )
         self._tracker = tracker
+        self.remark = rate_remark("the camera", followed.rate_hz, self._predictor)
         self.begin()
 
     def begin(self) -> None:

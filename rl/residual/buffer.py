@@ -204,7 +204,10 @@ class ResidualBuffer(ReplayBuffer):
             if rows > self.buffer_size or here.shape[1:] != there.shape[1:]:
                 raise ValueError(f"{name} is {there.shape} there, at most {here.shape} here")
             here[:rows] = there
-        self.pos, self.full = int(arrays["pos"]), rows == self.buffer_size
+        pos = int(arrays["pos"])
+        if pos not in (0, rows) and rows < self.buffer_size:
+            raise ValueError(f"a full buffer of {rows} rows that goes on at row {pos} fits only one as large")
+        self.pos, self.full = (pos or rows) % self.buffer_size, rows == self.buffer_size
         self._kept, self._over = (), True
 
 

@@ -85,6 +85,7 @@ class _About(_Always, total=False):
     critic_extra: int
     debts: list[int]  # updates owed for each episode, and how many of the first are made: `rl.residual.episode_learner`
     debt_made: int
+    given: list[int]
 
 
 _KIND = CheckpointKind(

@@ -82,6 +82,7 @@ class EpisodeLearner:
         self._debts: list[int] = []  # updates still to be made for each episode, the oldest first
         self._made = 0  # of the first of them
         self._shown = self._buffer(config.buffer)  # demonstrations, and what a person's hand did in episodes
+        self.given: list[int] = []  # numbers of the episodes
         self._led = False  # whether there is any of the latter
 
     @property
@@ -119,8 +120,8 @@ class EpisodeLearner:
         if lessons := self.config.critic_lessons:
             self.model.pretrain_critic(lessons, self.config.batch)
 
-    def add(self, episode: PractisedEpisode) -> None:
-        """Take an episode; once there were enough steps, its updates are owed."""
+    def add(self, episode: PractisedEpisode, number: int | None = None) -> None:
+        """Take an episode, of a number if it has one; once there were enough steps, its updates are owed."""
         model, buffer, last = self.model, self.model.buffer, len(episode.rewards) - 1
         store_steps(buffer, episode, 0, last)
         if episode.led is not None and self.config.demo_fraction > 0:
@@ -129,6 +130,7 @@ class EpisodeLearner:
             self._show_hands(bool(episode.led.any()))
         before, model.num_timesteps = model.num_timesteps, model.num_timesteps + len(episode.rewards)
         model._episode_num += 1
+        self.given.append(model._episode_num if number is None else number)
         if model.num_timesteps > self.config.learning_starts and buffer.size():
             debt = round(self.config.utd * model.num_timesteps) - round(self.config.utd * before)
             self._debts += [debt] if debt else []
@@ -162,13 +164,14 @@ class EpisodeLearner:
 
     def save(self, run: Path, episodes: int, about: Mapping[str, Any]) -> None:
         """Write the run's checkpoint after so many episodes. `about`: JSON values to keep beside."""
-        mine = {**about, "debts": self._debts, "debt_made": self._made}
+        mine = {**about, "debts": self._debts, "debt_made": self._made, "given": self.given}
         save_residual_checkpoint(run, episodes, self.model, mine, {_SHOWN: self._shown.arrays()} if self._led else {})
 
     def restore(self, checkpoint: Path) -> dict[str, Any]:
         """Stand as when that checkpoint folder was written: its checkpoint.json. Raises BadCheckpoint."""
         about = restore_residual(checkpoint, self.model)
         self._debts, self._made = list(about.get("debts", ())), about.get("debt_made", 0)
+        self.given = list(about.get("given", range(1, self.episodes + 1)))
         if (checkpoint / _SHOWN).exists():
             with reading(checkpoint / _SHOWN), np.load(checkpoint / _SHOWN, allow_pickle=False) as z:
                 self._shown.restore(dict(z))

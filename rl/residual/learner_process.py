@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from numpy.typing import NDArray
 
 from mpr.core.beside import ProcessBeside
-from mpr.core.errors import UserError
+from mpr.core.errors import UserError, in_brief
 from rl.residual.config import FinetuneConfig
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class LearnerSetup:
 class HandedOver:
     """An actor to practise the next episode with."""
 
-    episodes: int  # that the learner has been given
+    given: tuple[int, ...]  # numbers of the episodes that the learner has been given
     steps: int  # of those
     updates: int  # that the actor has
     owed: int  # that it has not
@@ -90,16 +90,19 @@ class LearnerProcess(AbstractContextManager["LearnerProcess"]):
         return self._handed_over()
 
     def add(self, number: int, episode: PractisedEpisode) -> None:
-        """Give it the run's episode of that number, counted from 1, at once; `handed_over` is to be asked next."""
+        """Give it the episode of that number, higher than all before, at once; `handed_over` is to be asked next."""
         self._beside.order("episode", number, episode)
 
     def handed_over(self) -> HandedOver:
         """The actor for the next episode, once the learner has kept the last. Raises UserError and ProcessGone."""
         return self._handed_over()
 
-    def settle(self) -> HandedOver:
-        """The actor with all updates that are owed, at the end of practice."""
-        self._beside.order("settle")
+    def settle(self, policy: Path) -> HandedOver:
+        """The actor with all updates that are owed, saved in a folder of its own.
+
+        Practice that goes on goes on at the last episode's checkpoint, as if nobody had settled anything.
+        """
+        self._beside.order("settle", policy)
         return self._handed_over()
 
     def _handed_over(self) -> HandedOver:
@@ -113,26 +116,28 @@ def _learn(end: Connection, setup: LearnerSetup, demonstrations: Mapping[str, ND
     """The process: until it is told to leave. What goes wrong is an answer."""
     try:
         learner = _ready(setup, demonstrations)
-        while True:
-            while learner.owed and not end.poll():
-                learner.update(CHUNK)
-            what, *rest = end.recv()
-            if what == "leave":
-                return
+        while (order := end.recv())[0] != "leave":
+            what, *rest = order
             if what == "settle":
                 _settle(learner)
-                _save(learner, setup)
+                learner.save(rest[0], learner.episodes, setup.about or {})
             elif what == "episode":
                 _keep(learner, setup, *rest)
             end.send(_handed(learner))
+            while learner.owed and not end.poll():
+                learner.update(CHUNK)
     except UserError as error:
         end.send(str(error))
+    except Exception as error:  # whoever waits for an answer is told why there is none: a full disk, above all
+        end.send(f"the learner cannot go on: {type(error).__name__}: {in_brief(error)}")
 
 
 def _ready(setup: LearnerSetup, demonstrations: Mapping[str, NDArray] | None) -> EpisodeLearner:
     import torch
 
     from mpr.core.checkpoints import last_checkpoint
+    from mpr.core.runs import refuse_full_disk
+    from rl.residual.checkpoint import checkpoint_bytes
     from rl.residual.episode_learner import EpisodeLearner
 
     torch.set_num_threads(setup.config.threads)
@@ -142,19 +147,18 @@ def _ready(setup: LearnerSetup, demonstrations: Mapping[str, NDArray] | None) ->
     if (found := last_checkpoint(setup.run)) is not None:
         learner.restore(found)
     else:
+        refuse_full_disk(setup.run, checkpoint_bytes(learner.model))
         learner.learn_critics()
         _save(learner, setup)
     return learner
 
 
 def _keep(learner: EpisodeLearner, setup: LearnerSetup, number: int, episode: PractisedEpisode) -> None:
-    if number != learner.episodes + 1:
-        raise UserError(
-            f"episode {number} came after episode {learner.episodes}: the learner's run is of other episodes"
-        )
+    if learner.given and number <= learner.given[-1]:
+        raise UserError(f"episode {number} came after episode {learner.given[-1]}: the learner has it, or a later one")
     if setup.schedule == "fixed":
         _settle(learner)
-    learner.add(episode)
+    learner.add(episode, number)
     _save(learner, setup)
 
 
@@ -168,7 +172,7 @@ def _save(learner: EpisodeLearner, setup: LearnerSetup) -> None:
 
 
 def _handed(learner: EpisodeLearner) -> HandedOver:
-    told = learner.episodes, learner.steps, learner.updates, learner.owed
+    told = tuple(learner.given), learner.steps, learner.updates, learner.owed
     return HandedOver(*told, learner.actor(), learner.figures())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mpr.core.config import Range, check_ranges, with_settings
 from mpr.core.errors import UserError
+from rl.environments.setting import DoorOptions, names
 from rl.policies.actor import RESIDUAL_SCALE
 from rl.residual.config import NO_DEMONSTRATIONS, FinetuneConfig
 from rl.residual.learner_process import SCHEDULES
@@ -18,6 +19,7 @@ from robot.station import StationConfig
 from robot.teleop.registry import DEVICES
 
 MOTION = "motion"
+LEARNER, POLICY = "learner", "policy"  # folders of the run: where it goes on, and what was learned in the end
 SESSION_REWARDS = (MOTION, "none", "paper_sparse")
 SESSION_FREE_KEYS = (
     "out",
@@ -36,6 +38,7 @@ SESSION_PRESETS: dict[str, dict[str, Any]] = {
 _TAKEN = (
     *("env", "env_options", "base", "demos", "num_demos", "reward", "predictor", "episodes", "residual_scale"),
     *("seed", "out", "checkpoint_every", "device", "ddim_steps", "view", "tracker", "motion_threshold_px", "compile"),
+    *("total_steps", "evaluate_every", "evaluate_episodes", "representation", "goal_image", *names(DoorOptions)),
 )
 
 
@@ -60,6 +63,7 @@ class SessionConfig(StationConfig):
     step_limit: int = ROBOT_STEP_LIMIT  # steps after which time is up
     ddim_steps: int = 10  # of a trained base policy's sampling
     device: str = "cpu"  # of base policy and learner
+    seed: int = 0  # of the run: weights, sampling, noise, and 1,000 episodes' seeds of its own
     report: Path | None = None  # run folder of a session: only write its page again
     out: Path = Path("runs/session")  # run folder
 
@@ -86,7 +90,10 @@ class SessionConfig(StationConfig):
         if self.arm != SIMULATED and self.base in (EXPERT, ASTRAY):
             raise UserError(f"--base {self.base} goes with --arm simulated: give a run folder of `mpr bc`, or {STAY}")
         if not self.report:
-            self.learner()  # refuses wrong settings now
+            learner = self.learner()  # refuses wrong settings now
+            learner.check_buffer(self.step_limit)
+            if learner.potential:
+                raise UserError("--settings shaping=potential: a session pays the signal as it is")
 
     @property
     def updates(self) -> str:
@@ -101,7 +108,8 @@ class SessionConfig(StationConfig):
             env = f"arm:{self.task}"
             options = " ".join(f"{name}={getattr(self, name)}" for name in ("arm", "host", "world", "wrist"))
         same = {name: getattr(self, name) for name in ("demos", "num_demos", "predictor", "episodes", "residual_scale")}
-        same |= {name: getattr(self, name) for name in ("device", "ddim_steps", "reward", "out")}
+        same |= {name: getattr(self, name) for name in ("device", "ddim_steps", "reward", "seed")}
+        same |= {"out": self.out / LEARNER}
         mine = {"env": env, "env_options": options, "base": Path(self.base), "checkpoint_every": 1, "compile": "false"}
         return dataclasses.replace(found, **same, **mine).resolved()
 

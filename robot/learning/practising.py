@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from mpr.core.data.episode import Episode
-from mpr.core.errors import UserError
+from mpr.core.errors import UserError, in_brief
 from rl.policies.residual import ResidualPolicy
 from rl.residual.config import FinetuneConfig
 from rl.residual.episode_learner import PractisedEpisode, manual_seed
@@ -30,6 +30,7 @@ from robot.session import ArmResidual
 class EpisodeClock:
     """When an episode's parts began, on the wall's clock, seconds."""
 
+    asked: float = 0.0  # for its reset
     moving: float = 0.0
     ended: float = 0.0
     rewarded: float = 0.0
@@ -46,6 +47,8 @@ class Practising(ArmResidual):
         self.clock = EpisodeClock()
         self.learned: PractisedEpisode | None = None  # of the episode that ended last
         self.trouble = ""  # why it could not be scored as it should
+        self.scored: Episode | None = None  # with its rewards
+        self.asked = time.perf_counter()  # for a reset
         self._seen: list[NDArray[np.float32]] = []
         self._handed: HandedOver | None = None
 
@@ -58,10 +61,11 @@ class Practising(ArmResidual):
     def by_actor(self) -> bool:
         """Whether residuals are the actor's: before the first update they are the warm-up's."""
         handed, config = self._handed, self.config
-        return handed is not None and handed.steps >= config.learning_starts and handed.updates >= config.critic_warmup
+        return handed is not None and handed.updates > config.critic_warmup
 
     def begin(self, seed: int) -> None:
-        self.clock = EpisodeClock(moving=time.perf_counter())
+        asked = self.clock.ended or self.asked  # of an episode that is redone: when it ended
+        self.clock = EpisodeClock(asked, time.perf_counter())
         self._seen, self.learned, self.trouble = [], None, ""
         self._noise = manual_seed(self.config.seed, seed)
         self.signal.begin()
@@ -85,8 +89,8 @@ class Practising(ArmResidual):
         """The episode with its rewards; what the learner takes of it is `learned`, why it has no signal `trouble`."""
         try:
             signal = self.signal.of(episode)
-        except UserError as error:
-            self.trouble = str(error)
+        except Exception as error:  # a marked episode is not lost for what a library made of its frames
+            self.trouble = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {in_brief(error)}"
             signal = np.zeros(len(episode), np.float32)
         kept = learned_from(episode)
         rewards = rewards_of_signal(signal, episode, self.form, kept)
@@ -95,13 +99,18 @@ class Practising(ArmResidual):
         seen, led = np.array(self._seen), episode.log.led
         self.learned = PractisedEpisode(seen, residuals, rewards, kept, episode.truncated, led)
         self.clock.rewarded = time.perf_counter()
-        return replace(episode, log=replace(episode.log, reward=rewards.astype(np.float64)))
+        self.scored = replace(episode, log=replace(episode.log, reward=rewards.astype(np.float64)))
+        return self.scored
 
-    def seconds(self, reset: float, saved: float, updated: float) -> dict[str, Any]:
-        """Where the episode's time went: `reset` is when its reset was asked for, the others when that was done."""
+    def wait(self) -> None:
+        """The episode is done with: what comes now is the reset of the next."""
+        self.scored, self.clock, self.asked = None, EpisodeClock(), time.perf_counter()
+
+    def seconds(self, saved: float, updated: float) -> dict[str, Any]:
+        """Where the time of the episode went, which was saved and learned from at the times given."""
         clock = self.clock
         return {
-            "resetting": clock.moving - reset,
+            "resetting": clock.moving - clock.asked,
             "moving": clock.ended - clock.moving,
             "reward": clock.rewarded - clock.ended,
             "saving": saved - clock.rewarded,

@@ -6,18 +6,21 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from mpr.core.checkpoints import ABOUT, last_checkpoint
 from mpr.core.checksums import sha256
 from mpr.core.errors import UserError
+from mpr.core.json_files import read_object
 from mpr.core.report.figures import new_figure
 from mpr.core.report.intervals import success_rate
 from mpr.core.report.page import media_markdown, write_page
-from mpr.core.runs import atomic_path, read_metrics, write_atomic
+from mpr.core.runs import atomic_path, read_metrics, recorded_setting, write_atomic
+from robot.learning.config import LEARNER
 from robot.recording.recorder import episode_folders
 
 PARTS = ("resetting", "moving", "reward", "saving", "updates")  # of an episode's time
@@ -26,10 +29,15 @@ WAITED_FOR = ("reward", "saving", "updates")  # what the operator waits for afte
 Row = Mapping[str, Any]
 
 
+class _Given(TypedDict):
+    """What this asks of a learner's checkpoint.json."""
+
+    given: list[int]
+
+
 def session_rows(run: Path) -> tuple[Sequence[Row], Sequence[Row]]:
     """A session's episodes and events. Raises UserError for a folder that holds no session."""
-    config = run / "config.yaml"
-    if not config.exists() or yaml.safe_load(config.read_text()).get("command") != "robot session":
+    if recorded_setting(run, "command") != "robot session":
         raise UserError(f"--report {run}: it holds no session of `mpr robot session`")
     rows = read_metrics(run)
     episodes = [row for row in rows if row.get("what") == "episode"]
@@ -43,19 +51,25 @@ def session_summary(run: Path) -> dict[str, Any]:
     waits = [row["wait_s"] for row in episodes if row.get("wait_s") is not None] or [0.0]
     late = np.array([value for row in episodes for value in row["late_s"]] or [0.0])
     late_ms = {f"p{percent}": 1e3 * float(np.percentile(late, percent)) for percent in (50, 99)}
-    on_disk = len(episode_folders(run / "episodes"))
+    settled = [row["updates"] for row in read_metrics(run) if row.get("what") == "settled"]
     return {
         "episodes": len(episodes),
         "success": {"value": successes.value, "low": successes.low, "high": successes.high, "n": len(episodes)},
         "success_thirds": [float(np.mean(some)) for some in thirds(episodes)],
         "wait_s": {"p50": float(np.quantile(waits, 0.5)), "p95": float(np.quantile(waits, 0.95))},
         "beats": {"missed": sum(row["missed"] for row in episodes), "late_ms": late_ms},
-        "lost": on_disk - len(episodes),
+        "lost": len(episode_folders(run / "episodes").keys() - given_episodes(run)),
         "interventions": sum(row.get("interventions", 0) for row in episodes),
-        "updates": episodes[-1]["updates"] if episodes else 0,
+        "updates": max([row["updates"] for row in episodes] + settled, default=0),
         "seconds": {part: sum(_second(row, part) for row in episodes) for part in PARTS},
         "events": dict(Counter(row["kind"] for row in events)),
     }
+
+
+def given_episodes(run: Path) -> set[int]:
+    """Numbers of the episodes that the learner has."""
+    folder = last_checkpoint(run / LEARNER)
+    return set() if folder is None else set(read_object(folder / ABOUT, _Given)["given"])
 
 
 def thirds(episodes: Sequence[Row]) -> list[NDArray[np.float64]]:

@@ -10,23 +10,25 @@ session that is killed loses the episode that was going on, and nothing else.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.beside import ProcessGone
+from mpr.core.checkpoints import weights_digest
 from mpr.core.config import as_dict
 from mpr.core.data.episode import Episode
 from mpr.core.processes import cpu_threads
-from mpr.core.runs import RunFolder
+from mpr.core.runs import RunFolder, write_atomic
 from rl.data.demonstrations import check_shown, load_demonstrations
 from rl.environments.kind import base_digest
+from rl.policies.diffusion.views import fingerprint
 from rl.residual.checkpoint import load_residual_policy
 from rl.residual.config import FinetuneConfig
 from rl.residual.demonstrations import fill_buffer, label_all
@@ -36,7 +38,7 @@ from rl.residual.reward_form import RewardForm
 from rl.residual.train import form_of
 from robot.environment import FrankaEnv
 from robot.hardware.action import ACTION_SIZE
-from robot.learning.config import SESSION_FREE_KEYS, SessionConfig
+from robot.learning.config import POLICY, SESSION_FREE_KEYS, SessionConfig
 from robot.learning.kept import keep, kept_episode
 from robot.learning.practising import Practising
 from robot.learning.report import WAITED_FOR, write_report
@@ -53,7 +55,7 @@ from robot.teleop.takeover import Takeover
 from tracking.masks.lost import stretches
 
 SIZES = Sizes(KNOWN_STATE_SIZE, ACTION_SIZE)
-_LEARNER, _KEPT = "learner", "practised"  # folders of the run
+_KEPT = "practised"  # folder of the run
 
 
 def learn_on_arm(config: SessionConfig) -> None:
@@ -65,15 +67,32 @@ def learn_on_arm(config: SessionConfig) -> None:
         signal = stack.enter_context(signal_of(config, at))
         at = _arranged(config, at)
         stack.enter_context(enter_station(at))
-        made_of = {"base_weights": base_digest(config.learner().base, config.learner().kind)}
-        run = RunFolder(config.out, "robot session", as_dict(config) | made_of, SESSION_FREE_KEYS)
+        shown = demonstrations_of(config)
+        run = RunFolder(config.out, "robot session", as_dict(config) | made_of(config, shown), SESSION_FREE_KEYS)
         recorder = open_recorder(run)
         at.operator.say(at.operator.about)
         env = session_environment(config, at, base, run, config.step_limit, policy=config.base)
         env.residual_scale = config.residual_scale
         env.hand = stack.enter_context(hand_of(config, at))
-        LearningSession(config, env, recorder, run, signal).practise(stack)
+        LearningSession(config, env, recorder, run, signal, shown).practise()
     print("\n".join(write_report(run.path)))
+
+
+def demonstrations_of(config: SessionConfig) -> list[Episode]:
+    """Those that are practised with; none where none are asked for. Raises BadDemonstration."""
+    learner = config.learner()
+    if not learner.demonstrated:
+        return []
+    found = load_demonstrations(learner.demos, learner.num_demos)
+    check_shown(found, config.task)
+    return found
+
+
+def made_of(config: SessionConfig, shown: Sequence[Episode]) -> dict[str, str]:
+    """What a session's folder says of what it is made of: the same path may hold another base policy soon."""
+    learner = config.learner()
+    found = {"base_weights": base_digest(learner.base, learner.kind), "data": fingerprint(shown) if shown else ""}
+    return found | {"predictor_weights": weights_digest(config.predictor) if config.predictor else ""}
 
 
 @contextmanager
@@ -103,52 +122,58 @@ class LearningSession:
     """One run of episodes, the learner beside it."""
 
     def __init__(
-        self, config: SessionConfig, env: FrankaEnv, recorder: Recorder, run: RunFolder, signal: EpisodeSignal
+        self,
+        config: SessionConfig,
+        env: FrankaEnv,
+        recorder: Recorder,
+        run: RunFolder,
+        signal: EpisodeSignal,
+        shown: Sequence[Episode] = (),
     ) -> None:
         self.config, self.env, self.recorder, self.run, self.signal = config, env, recorder, run, signal
         self.learner_config: FinetuneConfig = config.learner()
-        self.form, self._shown = self._demonstrated()
+        self._base_weights = base_digest(self.learner_config.base, self.learner_config.kind)
+        self.form, self._shown = self._demonstrated(shown)
 
-    def _demonstrated(self) -> tuple[RewardForm, Mapping[str, NDArray] | None]:
+    def _demonstrated(self, shown: Sequence[Episode]) -> tuple[RewardForm, Mapping[str, NDArray] | None]:
         """The form of rewards, and demonstrations as a buffer's arrays. Raises BadDemonstration."""
         config = self.learner_config
-        if not config.demonstrated:
+        if not shown:
             return config.reward_form, None
-        found = load_demonstrations(config.demos, config.num_demos)
-        check_shown(found, self.config.task)
-        labelled = label_all(found, ArmPractice(self.env), config.demo_action == "executed")
+        labelled = label_all(shown, ArmPractice(self.env), config.demo_action == "executed")
         signals = [signal_of_demonstration(self.signal, one.episode) for one in labelled]
-        form = form_of(config, [s[one.kept] for one, s in zip(labelled, signals, strict=True)], ACTION_SIZE)
+        paid = [s[one.kept] for one, s in zip(labelled, signals, strict=True) if one.kept.any()]
+        form = form_of(config, paid, ACTION_SIZE)
         spaces: Any = PractisedSpaces(SIZES)
         return form, fill_buffer(labelled, signals, spaces, form, "cpu", **config.returns).arrays()
 
-    def practise(self, stack: ExitStack) -> None:
+    def practise(self) -> None:
         """Until the episodes or the minutes are over, or the operator quits; then what is owed is learned."""
-        config, began = self.config, time.perf_counter()
-        with self._learning() as learner:
-            self.learner = learner
-            actor = self._caught_up(learner.actor())
+        began = time.perf_counter()
+        with self._learning() as self.learner:
+            actor = self._caught_up(self.learner.actor())
             self._log_missing(actor)
             policy, _ = load_residual_policy(self._setup.run)
             self.practising = Practising(self.learner_config, policy, self.signal, self.form)
             self.practising.take(actor)
-            stack.enter_context(watch_session(self.env, config.wall))
-            self._reset = time.perf_counter()
-            episodes = session(
-                self.env, self.recorder, config.episodes, config.seed, self.practising, self._before_it_is_saved
-            )
-            for folder in episodes:
-                self._learn_from(folder)
-                if config.minutes and time.perf_counter() - began > 60 * config.minutes:
-                    self.env.operator.say(f"{config.minutes:g} minutes are over")
-                    break
+            with watch_session(self.env, self.config.wall):  # left first: the arm is held before anything is let go
+                self._episodes(began)
             self._settle()
+
+    def _episodes(self, began: float) -> None:
+        config, first = self.config, self.learner_config.first_start
+        played = session(self.env, self.recorder, config.episodes, first, self.practising, self._before_it_is_saved)
+        for _ in played:
+            self._learn_from_the_last()
+            if config.minutes and time.perf_counter() - began > 60 * config.minutes:
+                return self.env.operator.say(f"{config.minutes:g} minutes are over")
 
     @property
     def _setup(self) -> LearnerSetup:
         about = {"env": self.learner_config.env, "base": self.config.base, "signal_weight": self.form.signal_weight}
-        about["residual_scale"] = self.config.residual_scale
-        return LearnerSetup(self.learner_config, SIZES, self.config.out / _LEARNER, self.config.updates, about)
+        about |= {"env_options": self.learner_config.env_options, "ddim_steps": self.config.ddim_steps}
+        about |= {"residual_scale": self.config.residual_scale, "base_weights": self._base_weights}
+        return LearnerSetup(self.learner_config, SIZES, self.learner_config.out, self.config.updates, about)
 
     @contextmanager
     def _learning(self) -> Iterator[LearnerProcess]:
@@ -168,8 +193,8 @@ class LearningSession:
 
     def _caught_up(self, actor: HandedOver) -> HandedOver:
         """The learner with all episodes that are on disk: those that it was killed before are given again."""
-        for place, number in enumerate(self._numbers[actor.episodes :], actor.episodes + 1):
-            self.learner.add(place, kept_episode(self.config.out / _KEPT, number))
+        for number in sorted(episode_folders(self.recorder.root).keys() - set(actor.given)):
+            self.learner.add(number, kept_episode(self.config.out / _KEPT, number))
             actor = self.learner.handed_over()
         return actor
 
@@ -179,19 +204,15 @@ class LearningSession:
         for number in sorted(self.recorder.whole.keys() - told):
             self._log(number, load_recorded(self.recorder.whole[number]), actor)
 
-    @property
-    def _numbers(self) -> list[int]:
-        """Of the episodes on disk, in order."""
-        return list(episode_folders(self.recorder.root))
-
-    def _learn_from(self, folder: Path) -> None:
-        """Give it to the learner, take the next actor, and note where the time went."""
-        saved, number = time.perf_counter(), self._numbers[-1]
+    def _learn_from_the_last(self) -> None:
+        """Give the last episode to the learner, take the next actor, and note where the time went."""
+        saved, number = time.perf_counter(), max(episode_folders(self.recorder.root))
         actor = self._handed_over(number)
         updated = time.perf_counter()
         self.practising.take(actor)
-        self._log(number, load_recorded(folder), actor, self.practising.seconds(self._reset, saved, updated))
-        self._reset = time.perf_counter()
+        assert self.practising.scored is not None
+        self._log(number, self.practising.scored, actor, self.practising.seconds(saved, updated))
+        self.practising.wait()
 
     def _log(
         self, number: int, episode: Episode, actor: HandedOver, seconds: Mapping[str, float] | None = None
@@ -229,8 +250,9 @@ class LearningSession:
 
     def _handed_over(self, number: int) -> HandedOver:
         """The actor after the episode of that number, by another learner where this one was killed."""
+        assert self.practising.learned is not None
         try:
-            self.learner.add(len(self._numbers), kept_episode(self.config.out / _KEPT, number))
+            self.learner.add(number, self.practising.learned)
             return self.learner.handed_over()
         except ProcessGone as gone:
             return self._another_learner(gone)
@@ -241,9 +263,14 @@ class LearningSession:
         return self._caught_up(self.learner.actor())
 
     def _settle(self) -> None:
-        """All that is owed is learned, so that what is left behind is the policy of all episodes."""
+        """All that is owed is learned, into a folder of its own: what is left behind is the policy of all episodes."""
+        policy = self.config.out / POLICY
         try:
-            self.learner.settle()
+            actor = self.learner.settle(policy)
         except ProcessGone as gone:
             self._another_learner(gone)
-            self.learner.settle()
+            actor = self.learner.settle(policy)
+        self.run.log(what="settled", updates=actor.updates, episodes=len(actor.given))
+        write_atomic(
+            policy / "summary.json", json.dumps({"episodes": len(actor.given), "updates": actor.updates}) + "\n"
+        )

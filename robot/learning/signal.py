@@ -18,6 +18,7 @@ from mpr.reward.streaming_process import StreamedObject, StreamingReward
 from rl.residual.rewards import find_reward, step_signal
 from robot.learning.config import MOTION, SessionConfig
 from robot.station import Station
+from tracking.masks.box_mask import check_box
 
 AROUND = 0.5  # of the box's larger side, on each side of it: what opens goes beyond
 
@@ -83,9 +84,11 @@ def signal_of(config: SessionConfig, at: Station) -> Iterator[EpisodeSignal]:
     if config.camera not in sizes:
         raise UserError(f"--camera {config.camera}: here there is {', '.join(sizes)}")
     assert config.predictor is not None and config.box is not None
-    x0, y0, x1, y1 = map(float, config.box)
+    x0, y0, x1, y1 = map(float, check_box(config.box, *sizes[config.camera]))
     followed = StreamedObject((x0, y0, x1, y1), square_of(config.box, sizes[config.camera]), config.rate_hz)
     with StreamingReward(config.predictor, followed) as streaming:
+        if streaming.remark:
+            at.operator.say(streaming.remark)
         yield MotionSignal(streaming, config.camera)
 
 

@@ -122,9 +122,10 @@ def test_noise_is_decided_by_seed_and_episode() -> None:
 
 
 def demonstrations() -> dict[str, np.ndarray]:
+    """A full buffer's, as those of demonstrations are."""
     learner = EpisodeLearner(config(), SIZES)
     learner.add(practised(90))
-    return learner.model.buffer.arrays()
+    return learner.model.buffer.arrays() | {"pos": np.array(0)}
 
 
 def setup(run: Path, schedule: str = "fixed") -> LearnerSetup:
@@ -149,7 +150,7 @@ def fixed(run: Path, kill_after: int = 0) -> list[Any]:
                     os.kill(learner.pid, signal.SIGKILL)
                     break
             else:
-                handed.append(learner.settle())
+                handed.append(learner.settle(run / "policy"))
     return handed
 
 
@@ -175,7 +176,7 @@ def test_a_free_run_done_again_by_its_counts_gives_the_same_bytes(tmp_path: Path
             learner.add(number, practised(number - 1))
             handed = learner.handed_over()
             events.append((handed.updates, practised(number - 1)))
-        last = learner.settle()
+        last = learner.settle(tmp_path / "policy")
     assert last.owed == 0 and events[0][0] == 0
     again = EpisodeLearner(setup(tmp_path, "free").config, SIZES)
     again.demonstrate(demonstrations())
@@ -191,7 +192,9 @@ def test_what_goes_wrong_beside_is_told(tmp_path: Path) -> None:
     with LearnerProcess(setup(tmp_path), demonstrations()) as learner:
         learner.actor()
         learner.add(3, practised(0))
-        with pytest.raises(UserError, match="episode 3 came after episode 0"):
+        assert learner.handed_over().given == (3,)
+        learner.add(2, practised(0))
+        with pytest.raises(UserError, match="episode 2 came after episode 3"):
             learner.handed_over()
         with pytest.raises(ProcessGone, match="learner, has ended"):
             learner.actor()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,21 @@ from mpr.cli import main
 from mpr.core.beside import ProcessGone
 from mpr.core.checkpoints import last_checkpoint
 from mpr.core.config import as_dict
+from mpr.core.data.episode import Episode
 from mpr.core.errors import BadClip, UserError
 from mpr.core.runs import RunFolder
+from rl.environments.starts import FIRST_SEED
 from rl.residual import learner_process
 from rl.residual.episode_learner import EpisodeLearner, PractisedEpisode
 from rl.residual.rewards import find_reward
 from robot.learning import session as learning
 from robot.learning.config import SessionConfig
 from robot.learning.kept import keep, kept_episode
-from robot.learning.report import session_summary, write_report
+from robot.learning.report import given_episodes, session_summary, write_report
 from robot.learning.session import LearningSession
 from robot.learning.signal import EpisodeSignal, MotionSignal, square_of
 from robot.recording.recorder import Recorder
+from robot.session import one_episode
 from robot.teleop.operator import Mark
 from tests.rl.sac_runs import assert_same_checkpoints
 from tests.robot.table import Table
@@ -40,7 +43,7 @@ EPISODES = 4
 class Here:
     """The learner in this very process, behind the interface of the one beside."""
 
-    gone_at = 0  # episode at which it is gone, once
+    gone_at = -1  # episode at which it is gone, once
 
     def __init__(self, setup: learner_process.LearnerSetup, demonstrations: Any = None) -> None:
         self.setup, self.demonstrations = setup, demonstrations
@@ -72,7 +75,7 @@ class Here:
 
     def add(self, number: int, episode: PractisedEpisode) -> None:
         if Here.gone_at == number:
-            Here.gone_at = 0
+            Here.gone_at = -1
             self.given = ProcessGone("the process beside this one, learner, has ended")
             return
         self.given = self.within(lambda: learner_process._keep(self.learner, self.setup, number, episode))
@@ -82,10 +85,10 @@ class Here:
             raise self.given
         return self.given
 
-    def settle(self) -> Any:
+    def settle(self, policy: Path) -> Any:
         def work() -> None:
             learner_process._settle(self.learner)
-            learner_process._save(self.learner, self.setup)
+            self.learner.save(policy, self.learner.episodes, self.setup.about or {})
 
         return self.within(work)
 
@@ -97,7 +100,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning, "LearnerProcess", Here)
-    monkeypatch.setattr(Here, "gone_at", 0)
+    monkeypatch.setattr(Here, "gone_at", -1)
 
 
 def config(out: Path, **asked: Any) -> SessionConfig:
@@ -109,10 +112,15 @@ def practise(
     out: Path, marks: Mapping[int, Mark] | None = None, change: Callable[[Table, LearningSession], None] | None = None
 ) -> Table:
     """A session from wherever its folder stands, on a table of its own."""
-    table = Table(ToyOperator(marks if marks is not None else {7: Mark.SUCCESS}))
-    table.operator.when_asked = lambda _: setattr(table.arm, "_width", 0.08)  # everything is put back, the gripper too
+    table = toys(marks)
     begin(config(out), table, change=change)
     write_report(out)
+    return table
+
+
+def toys(marks: Mapping[int, Mark] | None = None) -> Table:
+    table = Table(ToyOperator(marks if marks is not None else {7: Mark.SUCCESS}))
+    table.operator.when_asked = lambda _: setattr(table.arm, "_width", 0.08)  # everything is put back, the gripper too
     return table
 
 
@@ -121,13 +129,14 @@ def begin(
     table: Table,
     made: EpisodeSignal | None = None,
     change: Callable[[Table, LearningSession], None] | None = None,
+    shown: Sequence[Episode] = (),
 ) -> RunFolder:
-    run, recorder = RunFolder(asked.out, "robot session", as_dict(asked), ("out",)), Recorder(asked.out / "episodes")
-    with ExitStack() as stack:
-        one = LearningSession(asked, table.env, recorder, run, made or signal(asked))
-        if change is not None:
-            change(table, one)
-        one.practise(stack)
+    free = ("out", "episodes")
+    run, recorder = RunFolder(asked.out, "robot session", as_dict(asked), free), Recorder(asked.out / "episodes")
+    one = LearningSession(asked, table.env, recorder, run, made or signal(asked), shown)
+    if change is not None:
+        change(table, one)
+    one.practise()
     return run
 
 
@@ -159,14 +168,14 @@ def before_an_episode_is_saved(table: Table, one: LearningSession) -> None:
 
 
 def before_the_learner_has_it(table: Table, one: LearningSession) -> None:
-    heard = one._learn_from
+    heard = one._learn_from_the_last
 
-    def killed(folder: Path) -> None:
-        if folder.name.endswith("2"):
+    def killed() -> None:
+        if len(one.recorder.whole) == 3:
             raise Killed
-        heard(folder)
+        heard()
 
-    one._learn_from = killed  # type: ignore[method-assign]
+    one._learn_from_the_last = killed  # type: ignore[method-assign]
 
 
 def before_its_row_is_written(table: Table, one: LearningSession) -> None:
@@ -207,9 +216,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def same(one: Path, other: Path) -> None:
-    found = [last_checkpoint(run / "learner") for run in (one, other)]
-    assert found[0] is not None and found[1] is not None
-    assert_same_checkpoints(found[0], found[1])
+    for folder in ("learner", "policy"):
+        found = [last_checkpoint(run / folder) for run in (one, other)]
+        assert found[0] is not None and found[1] is not None
+        assert_same_checkpoints(found[0], found[1])
     ours, theirs = (session_summary(run) for run in (one, other))
     for name in ("episodes", "success", "lost", "updates"):
         assert ours[name] == theirs[name], name
@@ -239,12 +249,12 @@ def test_wherever_it_is_killed_the_same_command_ends_with_the_same_bytes(
 ) -> None:
     with pytest.raises(Killed):
         practise(tmp_path / "run", change=point)
-    again = practise(tmp_path / "run").operator.seeds
+    again = [seed - FIRST_SEED for seed in practise(tmp_path / "run").operator.seeds]
     assert again == {0: [2, 3], 1: [2, 3], 2: [3], 3: [3], 4: []}[POINTS.index(point)]
     same(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize("episode", [1, 3, EPISODES])
+@pytest.mark.parametrize("episode", [0, 2, EPISODES - 1])
 def test_a_learner_that_is_gone_is_told_of_and_another_goes_on(tmp_path: Path, whole: Path, episode: int) -> None:
     Here.gone_at = episode
     table = practise(tmp_path / "run")
@@ -254,26 +264,57 @@ def test_a_learner_that_is_gone_is_told_of_and_another_goes_on(tmp_path: Path, w
 
 
 def test_before_there_were_steps_enough_the_base_policy_is_by_itself(whole: Path) -> None:
-    first, second, third = (kept_episode(whole / "practised", number).residuals for number in range(3))
-    assert not first.any() and not second.any() and np.abs(third).max() > 0.05
-    assert (np.abs(third) <= 1).all()
+    *before, after = (kept_episode(whole / "practised", number).residuals for number in range(4))
+    assert not np.any(before) and 0.05 < np.abs(after).max() <= 1, "the fourth is the first whose actor was updated"
 
 
 def test_what_is_redone_is_not_learned_from(tmp_path: Path) -> None:
     class Redone(ToyOperator):
         def mark(self) -> Mark | None:
             self.steps += 1
-            if self.steps == 4 and self.seeds == [0]:
+            if self.steps == 4 and self.seeds == [FIRST_SEED]:
                 return Mark.REDO
             return Mark.FAILURE if self.steps == 6 else None
 
     table = Table(Redone())
     run = begin(config(tmp_path / "run", episodes=2), table)
-    assert table.operator.seeds == [0, 0, 1]
-    assert [row["steps"] for row in run.metrics()] == [6, 6] and [row["mark"] for row in run.metrics()] == [
-        "failure"
-    ] * 2
+    assert table.operator.seeds == [FIRST_SEED, FIRST_SEED, FIRST_SEED + 1]
+    rows = [row for row in run.metrics() if row["what"] == "episode"]
+    assert [row["steps"] for row in rows] == [6, 6] and [row["mark"] for row in rows] == ["failure"] * 2
     assert kept_episode(tmp_path / "run" / "practised", 0).truncated
+
+
+def test_stopped_after_two_episodes_and_gone_on_with_it_ends_as_if_it_had_not_been(tmp_path: Path, whole: Path) -> None:
+    """What was owed was learned into a folder of its own: practice goes on from where it was."""
+    table = toys()
+    begin(config(tmp_path / "run", episodes=2), table)
+    assert last_checkpoint(tmp_path / "run" / "policy") is not None and len(table.operator.seeds) == 2
+    practise(tmp_path / "run")
+    same(tmp_path / "run", whole)
+
+
+def test_an_episode_folder_that_is_removed_or_put_back_neither_loses_one_nor_gives_one_twice(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    practise(run)
+    (run / "episodes" / "episode_000001").rename(tmp_path / "aside")
+    for count in (5, 6):
+        recorder = len(list((run / "episodes").glob("episode_0*")))
+        begin(config(run, episodes=recorder + 1), Table(ToyOperator({7: Mark.SUCCESS})))
+        if count == 5:
+            (tmp_path / "aside").rename(run / "episodes" / "episode_000001")
+    assert given_episodes(run) == set(range(6)) and session_summary(run)["lost"] == 0
+    (last_checkpoint(run / "learner") or run).rename(tmp_path / "gone")
+    assert session_summary(run)["lost"] == 6, "a learner that has nothing has lost them all"
+
+
+def test_practice_with_demonstrations(tmp_path: Path) -> None:
+    shown = [one_episode(Table().env, seed)[0] for seed in range(2)]
+    asked = config(tmp_path / "run", demos=tmp_path, episodes=2, settings="warmup_steps=10 utd=1 batch=8 pretrain=20")
+    run = begin(
+        asked, Table(ToyOperator({7: Mark.SUCCESS})), shown=[dataclasses.replace(one, success=True) for one in shown]
+    )
+    assert [row["steps"] for row in run.metrics() if row["what"] == "episode"] == [7, 7]
+    assert last_checkpoint(asked.out / "policy") is not None
 
 
 # --- rewards ----------------------------------------------------------------------------------------------------------
@@ -359,6 +400,10 @@ def test_what_was_kept_is_read_as_it_was_and_damage_is_named(tmp_path: Path) -> 
         ({"settings": "utd=much"}, "a number is needed"),
         ({"settings": "episodes=3"}, "'episodes=3' is decided by"),
         ({"episodes": 0}, "episodes"),
+        ({"settings": "shaping=potential", "reward": "none"}, "shaping"),
+        ({"settings": "buffer=150"}, "--buffer 150: an episode"),
+        ({"step_limit": 500, "settings": "buffer=400"}, "--buffer 400: an episode"),
+        ({"settings": "total_steps=100"}, "'total_steps=100' is decided by"),
         (
             {"base": "nosuch", "arm": "franky", "host": "h", "world": "1", "wrist": "2", "reward": "any_motion"},
             "no reward",
@@ -373,6 +418,11 @@ def test_what_cannot_be_asked_is_refused(tmp_path: Path, asked: dict[str, Any], 
 
 
 def test_a_folder_without_a_session_has_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("", "command: [", "command: robot run\n"):
+        (tmp_path / "config.yaml").write_text(text)
+        assert main(["robot", "session", "--report", str(tmp_path)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "config.yaml").unlink()
     assert main(["robot", "session", "--report", str(tmp_path)]) == 2
     assert "holds no session of `mpr robot session`" in capsys.readouterr().err
 
