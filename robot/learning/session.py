@@ -68,7 +68,8 @@ def learn_on_arm(config: SessionConfig) -> None:
         at = _arranged(config, at)
         stack.enter_context(enter_station(at))
         shown = demonstrations_of(config)
-        run = RunFolder(config.out, "robot session", as_dict(config) | made_of(config, shown), SESSION_FREE_KEYS)
+        asked = as_dict(config) | session_made_of(config, shown)
+        run = RunFolder(config.out, "robot session", asked, SESSION_FREE_KEYS)
         recorder = open_recorder(run)
         at.operator.say(at.operator.about)
         env = session_environment(config, at, base, run, config.step_limit, policy=config.base)
@@ -88,7 +89,7 @@ def demonstrations_of(config: SessionConfig) -> list[Episode]:
     return found
 
 
-def made_of(config: SessionConfig, shown: Sequence[Episode]) -> dict[str, str]:
+def session_made_of(config: SessionConfig, shown: Sequence[Episode]) -> dict[str, str]:
     """What a session's folder says of what it is made of: the same path may hold another base policy soon."""
     learner = config.learner()
     found = {"base_weights": base_digest(learner.base, learner.kind), "data": fingerprint(shown) if shown else ""}

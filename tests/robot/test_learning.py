@@ -1,10 +1,10 @@
-"""A learning session on a toy arm: what it gave is never lost, whatever ends it and wherever; what it learns from."""
+"""A learning session on a toy arm: what it gave is never lost, whatever ends it and wherever."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,84 +13,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mpr.cli import main
-from mpr.core.beside import ProcessGone
 from mpr.core.checkpoints import last_checkpoint
-from mpr.core.config import as_dict
-from mpr.core.data.episode import Episode
-from mpr.core.errors import BadClip, UserError
-from mpr.core.runs import RunFolder
 from rl.environments.starts import FIRST_SEED
-from rl.residual import learner_process
-from rl.residual.episode_learner import EpisodeLearner, PractisedEpisode
-from rl.residual.rewards import find_reward
 from robot.learning import session as learning
-from robot.learning.config import SessionConfig
-from robot.learning.kept import keep, kept_episode
-from robot.learning.report import given_episodes, session_summary, write_report
+from robot.learning.kept import kept_episode
+from robot.learning.report import given_episodes, session_summary
 from robot.learning.session import LearningSession
-from robot.learning.signal import EpisodeSignal, MotionSignal, square_of
-from robot.recording.recorder import Recorder
 from robot.session import one_episode
 from robot.teleop.operator import Mark
 from tests.rl.sac_runs import assert_same_checkpoints
+from tests.robot.learning_here import EPISODES, Here, begin, config, practise, toys
 from tests.robot.table import Table
 from tests.toy_station import ToyOperator
-
-EPISODES = 4
-
-
-class Here:
-    """The learner in this very process, behind the interface of the one beside."""
-
-    gone_at = -1  # episode at which it is gone, once
-
-    def __init__(self, setup: learner_process.LearnerSetup, demonstrations: Any = None) -> None:
-        self.setup, self.demonstrations = setup, demonstrations
-
-    def __enter__(self) -> Here:
-        state = torch.get_rng_state(), np.random.get_state()
-        self.learner: EpisodeLearner = learner_process._ready(self.setup, self.demonstrations)
-        self.own = torch.get_rng_state(), np.random.get_state()
-        torch.set_rng_state(state[0])
-        np.random.set_state(state[1])
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing was begun."""
-
-    def again(self) -> None:
-        self.__enter__()
-
-    def within(self, work: Callable[[], Any]) -> Any:
-        """With the generators of the learner's own process."""
-        torch.set_rng_state(self.own[0])
-        np.random.set_state(self.own[1])
-        work()
-        self.own = torch.get_rng_state(), np.random.get_state()
-        return learner_process._handed(self.learner)
-
-    def actor(self) -> Any:
-        return self.within(lambda: None)
-
-    def add(self, number: int, episode: PractisedEpisode) -> None:
-        if Here.gone_at == number:
-            Here.gone_at = -1
-            self.given = ProcessGone("the process beside this one, learner, has ended")
-            return
-        self.given = self.within(lambda: learner_process._keep(self.learner, self.setup, number, episode))
-
-    def handed_over(self) -> Any:
-        if isinstance(self.given, ProcessGone):
-            raise self.given
-        return self.given
-
-    def settle(self, policy: Path) -> Any:
-        def work() -> None:
-            learner_process._settle(self.learner)
-            self.learner.save(policy, self.learner.episodes, self.setup.about or {})
-
-        return self.within(work)
 
 
 class Killed(BaseException):
@@ -101,47 +35,6 @@ class Killed(BaseException):
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning, "LearnerProcess", Here)
     monkeypatch.setattr(Here, "gone_at", -1)
-
-
-def config(out: Path, **asked: Any) -> SessionConfig:
-    given = {"episodes": EPISODES, "settings": "warmup_steps=10 utd=1 batch=8 buffer=400", "base": "stay", "out": out}
-    return SessionConfig(**given | asked)
-
-
-def practise(
-    out: Path, marks: Mapping[int, Mark] | None = None, change: Callable[[Table, LearningSession], None] | None = None
-) -> Table:
-    """A session from wherever its folder stands, on a table of its own."""
-    table = toys(marks)
-    begin(config(out), table, change=change)
-    write_report(out)
-    return table
-
-
-def toys(marks: Mapping[int, Mark] | None = None) -> Table:
-    table = Table(ToyOperator(marks if marks is not None else {7: Mark.SUCCESS}))
-    table.operator.when_asked = lambda _: setattr(table.arm, "_width", 0.08)  # everything is put back, the gripper too
-    return table
-
-
-def begin(
-    asked: SessionConfig,
-    table: Table,
-    made: EpisodeSignal | None = None,
-    change: Callable[[Table, LearningSession], None] | None = None,
-    shown: Sequence[Episode] = (),
-) -> RunFolder:
-    free = ("out", "episodes")
-    run, recorder = RunFolder(asked.out, "robot session", as_dict(asked), free), Recorder(asked.out / "episodes")
-    one = LearningSession(asked, table.env, recorder, run, made or signal(asked), shown)
-    if change is not None:
-        change(table, one)
-    one.practise()
-    return run
-
-
-def signal(asked: SessionConfig) -> EpisodeSignal:
-    return EpisodeSignal(find_reward(asked.reward, asked.learner().setting))
 
 
 def in_the_midst_of_an_episode(table: Table, one: LearningSession) -> None:
@@ -315,127 +208,3 @@ def test_practice_with_demonstrations(tmp_path: Path) -> None:
     )
     assert [row["steps"] for row in run.metrics() if row["what"] == "episode"] == [7, 7]
     assert last_checkpoint(asked.out / "policy") is not None
-
-
-# --- rewards ----------------------------------------------------------------------------------------------------------
-
-
-class Streaming:
-    """In the place of the process that scores; gone at the first finish if `gone`."""
-
-    def __init__(self, gone: bool = False, says: str = "") -> None:
-        self.gone, self.says, self.frames = gone, says, list[float]()
-
-    def begin(self) -> None:
-        self.frames = []
-
-    def frame(self, image: NDArray[np.uint8], time_s: float) -> None:
-        self.frames.append(time_s)
-
-    def again(self) -> None:
-        self.gone = False
-
-    def finish(self) -> NDArray[np.float32]:
-        if self.gone:
-            raise ProcessGone("the process beside this one, streaming reward, has ended")
-        if self.says:
-            raise UserError(self.says)
-        return np.full(len(self.frames) - 1, 0.5, np.float32)
-
-
-def rewarded(tmp_path: Path, streaming: Streaming) -> tuple[Table, RunFolder]:
-    table, motion = Table(ToyOperator({7: Mark.SUCCESS})), MotionSignal(streaming, "world")  # type: ignore[arg-type]
-    return table, begin(config(tmp_path / "run", episodes=1), table, motion)
-
-
-@pytest.mark.parametrize("gone", [False, True])
-def test_a_reward_whose_process_is_gone_is_made_of_what_was_filmed(tmp_path: Path, gone: bool) -> None:
-    streaming = Streaming(gone)
-    rewarded(tmp_path, streaming)
-    assert len(streaming.frames) == 8 and np.all(np.diff(streaming.frames) > 0)
-    assert kept_episode(tmp_path / "run" / "practised", 0).rewards.tolist() == [-0.5] * 6 + [0.5]
-
-
-def test_an_episode_that_cannot_be_scored_is_told_of_and_counts_as_if_nothing_had_moved(tmp_path: Path) -> None:
-    table, run = rewarded(tmp_path, Streaming(says="nothing in the box stands out"))
-    assert kept_episode(tmp_path / "run" / "practised", 0).rewards.tolist() == [-1.0] * 6 + [0.0]
-    (event,) = [row for row in run.metrics() if row["what"] == "event"]
-    assert event["kind"] == "not scored" and "nothing in the box stands out" in event["message"]
-    assert any(said.startswith("not scored") for said in table.operator.said)
-
-
-def test_the_square_is_around_the_box_and_within_the_image() -> None:
-    square = square_of((40, 50, 59, 69), (128, 96))
-    assert square.size == pytest.approx(40) and square.left == pytest.approx(29.5) and square.top == pytest.approx(39.5)
-    assert square_of((0, 0, 19, 19), (128, 96)).left == -0.5
-
-
-# --- on disk ----------------------------------------------------------------------------------------------------------
-
-
-def test_what_was_kept_is_read_as_it_was_and_damage_is_named(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    made = PractisedEpisode(
-        rng.normal(size=(4, 16)).astype(np.float32), np.zeros((3, 8), np.float32), np.ones(3, np.float32),
-        np.array([True, False, True]), False,
-    )  # fmt: skip
-    keep(tmp_path, 5, made)
-    found = kept_episode(tmp_path, 5)
-    assert not found.truncated and found.kept.tolist() == [True, False, True]
-    np.testing.assert_array_equal(found.observations, made.observations)
-    file = tmp_path / "episode_000005.npz"
-    file.write_bytes(file.read_bytes()[:200])
-    for number in (5, 6):
-        with pytest.raises(BadClip, match=f"episode_00000{number}.npz: what was learned"):
-            kept_episode(tmp_path, number)
-
-
-@pytest.mark.parametrize(
-    ("asked", "says"),
-    [
-        ({"reward": "vip"}, "no reward 'vip' of a session; there is motion, none, paper_sparse"),
-        ({"reward": "motion"}, "needs --predictor RUN"),
-        ({"reward": "motion", "predictor": Path("some")}, "needs --box x0,y0,x1,y1"),
-        ({"schedule": "fast"}, "no schedule 'fast'; there is fixed, free"),
-        ({"settings": "utd=much"}, "a number is needed"),
-        ({"settings": "episodes=3"}, "'episodes=3' is decided by"),
-        ({"episodes": 0}, "episodes"),
-        ({"settings": "shaping=potential", "reward": "none"}, "shaping"),
-        ({"settings": "buffer=150"}, "--buffer 150: an episode"),
-        ({"step_limit": 500, "settings": "buffer=400"}, "--buffer 400: an episode"),
-        ({"settings": "total_steps=100"}, "'total_steps=100' is decided by"),
-        (
-            {"base": "nosuch", "arm": "franky", "host": "h", "world": "1", "wrist": "2", "reward": "any_motion"},
-            "no reward",
-        ),
-        ({"arm": "franky", "host": "h", "world": "1", "wrist": "2", "base": "expert"}, "--base expert goes with --arm"),
-    ],
-)
-def test_what_cannot_be_asked_is_refused(tmp_path: Path, asked: dict[str, Any], says: str) -> None:
-    with pytest.raises(UserError) as refusal:
-        config(tmp_path, **asked)
-    assert says in str(refusal.value)
-
-
-def test_a_folder_without_a_session_has_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for text in ("", "command: [", "command: robot run\n"):
-        (tmp_path / "config.yaml").write_text(text)
-        assert main(["robot", "session", "--report", str(tmp_path)]) == 2
-        assert capsys.readouterr().err.count("\n") == 1
-    (tmp_path / "config.yaml").unlink()
-    assert main(["robot", "session", "--report", str(tmp_path)]) == 2
-    assert "holds no session of `mpr robot session`" in capsys.readouterr().err
-
-
-def test_its_report_is_made_again_of_what_its_folder_holds(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = (whole / "summary.json").read_bytes()
-    (whole / "summary.json").unlink()
-    assert main(["robot", "session", "--report", str(whole)]) == 0
-    assert (whole / "summary.json").read_bytes() == before
-    assert "# microwave on simulated: 4 episodes of practice on stay" in capsys.readouterr().out
-
-
-def test_a_plan_says_how_much_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["robot", "session", "--preset", "paper", "--dry-run"]) == 0
-    told = capsys.readouterr().out
-    assert "updates at most: 80000" in told and "schedule: fixed" in told
