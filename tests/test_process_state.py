@@ -78,7 +78,7 @@ def test_every_test_draws_the_same_random_numbers():
 ONLY_THERE = {  # what changes a whole process, and the file that does it and puts it back
     r"set_num_threads": ["mpr/core/processes.py"],
     r"setNumThreads": ["mpr/core/processes.py", "tracking/commands/video_stages.py"],  # the latter in a worker
-    r"set_flush_denormal|set_float32_matmul_precision": ["rl/residual/algorithm.py"],
+    r"set_flush_denormal|set_float32_matmul_precision": ["rl/residual/fast/arithmetic.py"],
     r"set_default_dtype|use_deterministic_algorithms|np\.seterr\(|logging\.disable": [],
     r"matplotlib\.use|import pyplot|pyplot as|plt\.": [],
     r"os\.environ(\[[^\]]*\] =|\.setdefault|\.update)": [
@@ -88,6 +88,7 @@ ONLY_THERE = {  # what changes a whole process, and the file that does it and pu
         "robot/teleop/gamepad.py",
     ],
     r"signal\.signal\(": [
+        "mpr/core/beside.py",  # in a process of its own
         "mpr/core/ray_engine.py",
         "robot/interrupt.py",
         "robot/teleop/keys.py",

@@ -15,7 +15,13 @@ from rl.reward_bench.config import BENCH_PRESETS, RewardBenchConfig
 from rl.reward_bench.report import all_figures, bench_table, refusals
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
-FOLDERS = ("practice/microwave", "practice/slide", "practice/ablation", "practice_last_actor")
+FOLDERS = (
+    "calibration/pilot/four_seeds",
+    "practice/microwave",
+    "practice/slide",
+    "practice/ablation",
+    "practice_last_actor",
+)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

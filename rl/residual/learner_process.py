@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from mpr.core.beside import ProcessBeside
 from mpr.core.errors import UserError, in_brief
+from mpr.core.processes import cpu_threads
 from rl.residual.config import FinetuneConfig
 
 if TYPE_CHECKING:
@@ -115,32 +116,33 @@ class LearnerProcess(AbstractContextManager["LearnerProcess"]):
 def _learn(end: Connection, setup: LearnerSetup, demonstrations: Mapping[str, NDArray] | None) -> None:
     """The process: until it is told to leave. What goes wrong is an answer."""
     try:
-        learner = _ready(setup, demonstrations)
-        while (order := end.recv())[0] != "leave":
-            what, *rest = order
-            if what == "settle":
-                _settle(learner)
-                learner.save(rest[0], learner.episodes, setup.about or {})
-            elif what == "episode":
-                _keep(learner, setup, *rest)
-            end.send(_handed(learner))
-            while learner.owed and not end.poll():
-                learner.update(CHUNK)
+        with cpu_threads(setup.config.threads):
+            _take_orders(end, setup, _ready(setup, demonstrations))
     except UserError as error:
         end.send(str(error))
     except Exception as error:  # whoever waits for an answer is told why there is none: a full disk, above all
         end.send(f"the learner cannot go on: {type(error).__name__}: {in_brief(error)}")
 
 
-def _ready(setup: LearnerSetup, demonstrations: Mapping[str, NDArray] | None) -> EpisodeLearner:
-    import torch
+def _take_orders(end: Connection, setup: LearnerSetup, learner: EpisodeLearner) -> None:
+    while (order := end.recv())[0] != "leave":
+        what, *rest = order
+        if what == "settle":
+            _settle(learner)
+            learner.save(rest[0], learner.episodes, setup.about or {})
+        elif what == "episode":
+            _keep(learner, setup, *rest)
+        end.send(_handed(learner))
+        while learner.owed and not end.poll():
+            learner.update(CHUNK)
 
+
+def _ready(setup: LearnerSetup, demonstrations: Mapping[str, NDArray] | None) -> EpisodeLearner:
     from mpr.core.checkpoints import last_checkpoint
     from mpr.core.runs import refuse_full_disk
     from rl.residual.checkpoint import checkpoint_bytes
     from rl.residual.episode_learner import EpisodeLearner
 
-    torch.set_num_threads(setup.config.threads)
     learner = EpisodeLearner(setup.config, setup.sizes)
     if demonstrations is not None:
         learner.demonstrate(demonstrations)

@@ -227,7 +227,9 @@ def test_a_report_needs_raw_numbers_and_prints_their_table(tmp_path: Path, capsy
 
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *words: str) -> ReachConfig:
     monkeypatch.chdir(REGISTERED.parents[1])
-    return parse_config(ReachConfig, ["--config", str(REGISTERED), "--out", str(tmp_path / "run"), *words], "reach")[0]
+    return parse_config(
+        ReachConfig, ["--config", str(REGISTERED), "--first_seed", "3", "--out", str(tmp_path / "run"), *words], "reach"
+    )[0]
 
 
 def test_each_seed_has_demonstrations_and_a_base_policy_of_its_own_in_each_setting(
