@@ -61,8 +61,14 @@ class ProcessBeside(AbstractContextManager["ProcessBeside"]):
 
     @property
     def pid(self) -> int:
+        """Of the process."""
         assert self._process.pid is not None
         return self._process.pid
+
+    def again(self) -> None:
+        """Another process in this one's place, which knows nothing of what this one was given."""
+        self.__exit__()
+        self.__enter__()
 
     def _send(self) -> None:
         """The thread that hands orders over; until there is no more, or nobody to take them."""

@@ -284,6 +284,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def write_summary(run: Path, summary: Mapping[str, Any]) -> None:
+    """Write a run's summary.json. A number that is none (NaN) is null there: JSON knows no other."""
+    write_atomic(Path(run) / "summary.json", json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n")
+
+
 class RunFolder:
     """The folder of one command, and of one process at a time.
 
@@ -336,8 +341,8 @@ class RunFolder:
         write_atomic(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write summary.json: the run is complete. A number that is none (NaN) is null there: JSON knows no other."""
-        write_atomic(self.path / "summary.json", json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n")
+        """Write summary.json: the run is complete."""
+        write_summary(self.path, summary)
 
     def reopen(self) -> None:
         """Before a complete run is added to: until it is finished anew, it is not."""

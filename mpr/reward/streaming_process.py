@@ -11,7 +11,6 @@ begins anew: the episode itself is not the worse for it, and can be scored after
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -44,7 +43,7 @@ class StreamedObject:
     motion_threshold_px: float = MOTION_THRESHOLD_PX
 
 
-class StreamingReward(AbstractContextManager["StreamingReward"]):
+class StreamingReward(ProcessBeside):
     """The motion reward of episodes that are still going on. One episode at a time; the process lives while entered.
 
     `remark`: what is to be said of it, as that the predictor was trained at another rate; empty: nothing.
@@ -52,49 +51,37 @@ class StreamingReward(AbstractContextManager["StreamingReward"]):
 
     def __init__(self, predictor: Path | Predictor, followed: StreamedObject) -> None:
         """`predictor`: run folder of `mpr train`, read in the process, or one that is loaded already."""
-        self.predictor, self.followed = predictor, followed
+        super().__init__("streaming reward", _follow, predictor, followed)
         self._episode = -1
 
     def __enter__(self) -> Self:
         """Raises what loading the predictor raised, as a UserError."""
-        self._beside = ProcessBeside("streaming reward", _follow, self.predictor, self.followed).__enter__()
+        super().__enter__()
         try:
-            self.remark: str = self._answer(-1)
+            self.remark: str = self._result(-1)
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._beside.__exit__()
-
-    @property
-    def pid(self) -> int:
-        return self._beside.pid
-
-    def again(self) -> None:
-        """Another process in this one's place; what was given of an episode is forgotten."""
-        self.__exit__()
-        self.__enter__()
-
     def begin(self) -> None:
         """An episode begins; what was given of another one is forgotten."""
         self._episode += 1
-        self._beside.order("begin")
+        self.order("begin")
 
     def frame(self, image: NDArray[np.uint8], time_s: float) -> None:
         """The next frame [H, W, 3] and its time, at once. The image must not be written to afterwards."""
-        self._beside.order("frame", image, time_s)
+        self.order("frame", image, time_s)
 
     def finish(self) -> NDArray[np.float32]:
         """The agreement [T] of the steps between T+1 frames. Raises UserError with what went wrong there."""
-        self._beside.order("finish", self._episode)
-        return self._answer(self._episode, _FINISHING_S)
+        self.order("finish", self._episode)
+        return self._result(self._episode, _FINISHING_S)
 
-    def _answer(self, wanted: int, most_s: float | None = None) -> Any:
+    def _result(self, wanted: int, most_s: float | None = None) -> Any:
         """The process' answer to an order. Raises UserError where it failed, ProcessGone where it is gone."""
         while True:
-            episode, found, failed = self._beside.answer(most_s)
+            episode, found, failed = self.answer(most_s)
             if episode == wanted:  # another was of an episode that nobody waited for
                 break
         if failed:

@@ -102,6 +102,26 @@ class ResidualBuffer(ReplayBuffer):
             self.timeouts[last] = 0
             self.rewards[last] += reward
 
+    def add_episode(
+        self,
+        observations: NDArray,
+        actions: NDArray,
+        rewards: NDArray[np.float32],
+        kept: NDArray[np.bool_],
+        truncated: bool,
+        potentials: NDArray[np.floating] | None = None,
+    ) -> None:
+        """Keep T steps that are whole: observations [T+1, D], actions [T, A], rewards [T], which are kept [T].
+
+        `truncated`: what would have followed counts. `potentials` [T, 2] as for `rewrite_rewards`.
+        """
+        last = len(rewards) - 1
+        for t, action in enumerate(actions):
+            info = {"TimeLimit.truncated": t == last and truncated, "gap": not kept[t]}
+            now, following, done = observations[t : t + 1], observations[t + 1 : t + 2], np.array([t == last])
+            self.add(now, following, action[None], rewards[t : t + 1], done, [info])
+        self.rewrite_rewards(rewards, potentials)
+
     def rewrite_rewards(self, rewards: NDArray[np.float32], potentials: NDArray[np.floating] | None = None) -> None:
         """Replace the rewards of the last episode, float32 [T], those of steps that were left out included; it must be
         complete and the last thing stored. `potentials` [T, 2]: before and after each step, for who keeps them."""

@@ -149,11 +149,7 @@ def fill_buffer(
 def _store(
     one: Labelled, rewards: NDArray[np.float32], phi: NDArray[np.float64] | None, buffer: ResidualBuffer
 ) -> None:
-    episode, last = one.episode, len(one.episode) - 1
+    episode = one.episode
     assert episode.residual_actions is not None
     seen = observe(episode.states, one.base_actions)
-    for t, action in enumerate(episode.residual_actions):
-        info = {"TimeLimit.truncated": t == last and episode.truncated, "gap": not one.kept[t]}
-        done = np.array([t == last])
-        buffer.add(seen[t : t + 1], seen[t + 1 : t + 2], action[None], rewards[t : t + 1], done, [info])
-    buffer.rewrite_rewards(rewards, phi)
+    buffer.add_episode(seen, episode.residual_actions, rewards, one.kept, episode.truncated, phi)

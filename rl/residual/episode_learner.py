@@ -181,13 +181,9 @@ class EpisodeLearner:
 
 def store_steps(buffer: ResidualBuffer, episode: PractisedEpisode, first: int, last: int) -> None:
     """Add steps `first` to `last` of an episode; where it goes on after them, what follows counts."""
-    end = len(episode.rewards) - 1
-    for t in range(first, last + 1):
-        now, following = (episode.observations[k : k + 1] for k in (t, t + 1))
-        info = {"TimeLimit.truncated": t == last and (last < end or episode.truncated), "gap": not episode.kept[t]}
-        done, reward = np.array([t == last]), episode.rewards[t : t + 1]
-        buffer.add(now, following, episode.residuals[t : t + 1], reward, done, [info])
-    buffer.rewrite_rewards(episode.rewards[first : last + 1])
+    some, goes_on = slice(first, last + 1), last < len(episode.rewards) - 1
+    seen, kept = episode.observations[first : last + 2], episode.kept[some]
+    buffer.add_episode(seen, episode.residuals[some], episode.rewards[some], kept, goes_on or episode.truncated)
 
 
 def manual_seed(seed: int, episode: int) -> torch.Generator:

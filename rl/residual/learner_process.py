@@ -13,11 +13,10 @@ checkpoint of an episode is written when it comes in, so that a learner that is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -62,37 +61,21 @@ class HandedOver:
     figures: Mapping[str, float]  # losses of the last updates
 
 
-class LearnerProcess(AbstractContextManager["LearnerProcess"]):
+class LearnerProcess(ProcessBeside):
     """The learner beside whoever practises. It goes on where the newest checkpoint of its run stands."""
 
     def __init__(self, setup: LearnerSetup, demonstrations: Mapping[str, NDArray] | None = None) -> None:
-        """`demonstrations`: what `ResidualBuffer.arrays` gave of them, for every batch; none: none."""
-        self.setup, self.demonstrations = setup, demonstrations
-
-    def __enter__(self) -> Self:
-        self._beside = ProcessBeside("learner", _learn, self.setup, self.demonstrations).__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._beside.__exit__()
-
-    @property
-    def pid(self) -> int:
-        return self._beside.pid
-
-    def again(self) -> None:
-        """Another process in this one's place, which goes on at the newest checkpoint."""
-        self.__exit__()
-        self.__enter__()
+        """`demonstrations`: what `ResidualBuffer.arrays` gave of them, [N, 1, ...], for every batch; none: none."""
+        super().__init__("learner", _learn, setup, demonstrations)
 
     def actor(self) -> HandedOver:
         """The actor to begin with, once the critics had their lessons. Raises what went wrong, and ProcessGone."""
-        self._beside.order("actor")
+        self.order("actor")
         return self._handed_over()
 
     def add(self, number: int, episode: PractisedEpisode) -> None:
         """Give it the episode of that number, higher than all before, at once; `handed_over` is to be asked next."""
-        self._beside.order("episode", number, episode)
+        self.order("episode", number, episode)
 
     def handed_over(self) -> HandedOver:
         """The actor for the next episode, once the learner has kept the last. Raises UserError and ProcessGone."""
@@ -103,11 +86,11 @@ class LearnerProcess(AbstractContextManager["LearnerProcess"]):
 
         Practice that goes on goes on at the last episode's checkpoint, as if nobody had settled anything.
         """
-        self._beside.order("settle", policy)
+        self.order("settle", policy)
         return self._handed_over()
 
     def _handed_over(self) -> HandedOver:
-        found = self._beside.answer()
+        found = self.answer()
         if isinstance(found, str):
             raise UserError(found)
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from mpr.core.json_files import read_object
 from mpr.core.report.figures import new_figure
 from mpr.core.report.intervals import success_rate
 from mpr.core.report.page import media_markdown, write_page
-from mpr.core.runs import atomic_path, read_metrics, recorded_setting, write_atomic
+from mpr.core.runs import atomic_path, read_metrics, recorded_setting, write_summary
 from robot.learning.config import LEARNER
 from robot.recording.recorder import episode_folders
 
@@ -99,7 +98,7 @@ def write_report(run: Path) -> list[str]:
     ]
     told += ["", *episode_table(episodes), "", *_files(run)]
     write_page(run / "page.html", "\n".join(told))
-    write_atomic(run / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_summary(run, summary)
     return lines
 
 

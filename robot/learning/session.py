@@ -10,7 +10,6 @@ session that is killed loses the episode that was going on, and nothing else.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,7 +24,7 @@ from mpr.core.checkpoints import weights_digest
 from mpr.core.config import as_dict
 from mpr.core.data.episode import Episode
 from mpr.core.processes import cpu_threads
-from mpr.core.runs import RunFolder, write_atomic
+from mpr.core.runs import RunFolder, write_summary
 from rl.data.demonstrations import check_shown, load_demonstrations
 from rl.environments.kind import base_digest
 from rl.policies.diffusion.views import fingerprint
@@ -151,7 +150,9 @@ class LearningSession:
     def practise(self) -> None:
         """Until the episodes or the minutes are over, or the operator quits; then what is owed is learned."""
         began = time.perf_counter()
-        with self._learning() as self.learner:
+        if self._shown is not None and self.learner_config.critic_lessons:
+            print(f"critics learn from demonstrations: {self.learner_config.critic_lessons:,} updates")
+        with LearnerProcess(self._setup, self._shown) as self.learner:
             actor = self._caught_up(self.learner.actor())
             self._log_missing(actor)
             policy, _ = load_residual_policy(self._setup.run)
@@ -175,13 +176,6 @@ class LearningSession:
         about |= {"env_options": self.learner_config.env_options, "ddim_steps": self.config.ddim_steps}
         about |= {"residual_scale": self.config.residual_scale, "base_weights": self._base_weights}
         return LearnerSetup(self.learner_config, SIZES, self.learner_config.out, self.config.updates, about)
-
-    @contextmanager
-    def _learning(self) -> Iterator[LearnerProcess]:
-        if self._shown is not None and self.learner_config.critic_lessons:
-            print(f"critics learn from demonstrations: {self.learner_config.critic_lessons:,} updates")
-        with LearnerProcess(self._setup, self._shown) as learner:
-            yield learner
 
     def _before_it_is_saved(self, episode: Episode) -> Episode:
         """Rewards, and what the learner takes of it on disk, before the episode itself is."""
@@ -272,6 +266,4 @@ class LearningSession:
             self._another_learner(gone)
             actor = self.learner.settle(policy)
         self.run.log(what="settled", updates=actor.updates, episodes=len(actor.given))
-        write_atomic(
-            policy / "summary.json", json.dumps({"episodes": len(actor.given), "updates": actor.updates}) + "\n"
-        )
+        write_summary(policy, {"episodes": len(actor.given), "updates": actor.updates})

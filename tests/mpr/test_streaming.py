@@ -145,7 +145,7 @@ def test_the_process_scores_episode_after_episode_whatever_went_wrong_in_one(pre
 def test_a_process_that_is_gone_is_said_and_giving_a_frame_does_not_wait_for_it(predictor: Predictor) -> None:
     frames, box = scene(4)
     with StreamingReward(predictor, StreamedObject(box, SQUARE, RATE_HZ)) as made:
-        os.kill(made._beside.pid, signal.SIGKILL)
+        os.kill(made.pid, signal.SIGKILL)
         filmed(made, frames * 50)
         with pytest.raises(UserError, match="the process beside this one, streaming reward, has ended"):
             made.finish()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from mpr.core.beside import ProcessGone
@@ -16,6 +17,7 @@ from mpr.core.runs import RunFolder
 from rl.residual import learner_process
 from rl.residual.episode_learner import EpisodeLearner, PractisedEpisode
 from rl.residual.rewards import find_reward
+from robot.learning import session as learning
 from robot.learning.config import SessionConfig
 from robot.learning.report import write_report
 from robot.learning.session import LearningSession
@@ -120,3 +122,19 @@ def begin(
 
 def signal(asked: SessionConfig) -> EpisodeSignal:
     return EpisodeSignal(find_reward(asked.reward, asked.learner().setting))
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "LearnerProcess", Here)
+    monkeypatch.setattr(Here, "gone_at", -1)
+
+
+@pytest.fixture(scope="module", name="whole")
+def whole_session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session that nothing broke."""
+    out = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "LearnerProcess", Here)
+        practise(out / "run")
+    return out / "run"

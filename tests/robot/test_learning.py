@@ -15,26 +15,19 @@ from numpy.typing import NDArray
 
 from mpr.core.checkpoints import last_checkpoint
 from rl.environments.starts import FIRST_SEED
-from robot.learning import session as learning
 from robot.learning.kept import kept_episode
 from robot.learning.report import given_episodes, session_summary
 from robot.learning.session import LearningSession
 from robot.session import one_episode
 from robot.teleop.operator import Mark
 from tests.rl.sac_runs import assert_same_checkpoints
-from tests.robot.learning_here import EPISODES, Here, begin, config, practise, toys
+from tests.robot.learning_here import EPISODES, Here, begin, config, here, practise, toys, whole_session  # noqa: F401
 from tests.robot.table import Table
 from tests.toy_station import ToyOperator
 
 
 class Killed(BaseException):
     """The session's process is gone."""
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "LearnerProcess", Here)
-    monkeypatch.setattr(Here, "gone_at", -1)
 
 
 def in_the_midst_of_an_episode(table: Table, one: LearningSession) -> None:
@@ -96,16 +89,6 @@ POINTS = (
     before_its_row_is_written,
     while_it_settles,
 )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A session that nothing broke."""
-    out = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learning, "LearnerProcess", Here)
-        practise(out / "run")
-    return out / "run"
 
 
 def same(one: Path, other: Path) -> None:

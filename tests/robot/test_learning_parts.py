@@ -14,30 +14,12 @@ from mpr.core.beside import ProcessGone
 from mpr.core.errors import BadClip, UserError
 from mpr.core.runs import RunFolder
 from rl.residual.episode_learner import PractisedEpisode
-from robot.learning import session as learning
 from robot.learning.kept import keep, kept_episode
 from robot.learning.signal import MotionSignal, square_of
 from robot.teleop.operator import Mark
-from tests.robot.learning_here import Here, begin, config, practise
+from tests.robot.learning_here import Here, begin, config, here, practise, whole_session  # noqa: F401
 from tests.robot.table import Table
 from tests.toy_station import ToyOperator
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "LearnerProcess", Here)
-    monkeypatch.setattr(Here, "gone_at", -1)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A session that nothing broke."""
-    out = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learning, "LearnerProcess", Here)
-        practise(out / "run")
-    return out / "run"
-
 
 # --- rewards ----------------------------------------------------------------------------------------------------------
 
