@@ -111,8 +111,7 @@ def _take_orders(end: Connection, setup: LearnerSetup, learner: EpisodeLearner) 
     while (order := end.recv())[0] != "leave":
         what, *rest = order
         if what == "settle":
-            _settle(learner)
-            learner.save(rest[0], learner.episodes, setup.about or {})
+            _settle_into(rest[0], learner, setup)
         elif what == "episode":
             _keep(learner, setup, *rest)
         end.send(_handed(learner))
@@ -150,6 +149,11 @@ def _keep(learner: EpisodeLearner, setup: LearnerSetup, number: int, episode: Pr
 def _settle(learner: EpisodeLearner) -> None:
     while learner.owed:
         learner.update(CHUNK)
+
+
+def _settle_into(policy: Path, learner: EpisodeLearner, setup: LearnerSetup) -> None:
+    _settle(learner)
+    learner.save(policy, learner.episodes, setup.about or {})
 
 
 def _save(learner: EpisodeLearner, setup: LearnerSetup) -> None:

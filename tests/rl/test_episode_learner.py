@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 from pathlib import Path
@@ -166,6 +167,13 @@ def test_the_actor_of_an_episode_has_the_updates_owed_for_all_but_the_last_and_a
     found = [last_checkpoint(tmp_path / name) for name in ("whole", "broken")]
     assert found[0] is not None and found[1] is not None
     assert_same_checkpoints(found[0], found[1])
+    told = [
+        json.loads((run / "checkpoint.json").read_text())
+        for run in (found[0], *(tmp_path / "whole" / "policy").glob("*/*"))
+    ]
+    assert [one["counters"]["_n_updates"] for one in told] == [54, 72], (
+        "what is settled lies apart from where it goes on"
+    )
 
 
 def test_a_free_run_done_again_by_its_counts_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -221,16 +229,16 @@ def test_steps_led_by_a_hand_stand_among_the_demonstrations_too(demonstrated: bo
     if demonstrated:
         learner.demonstrate(demonstrations())
     before = learner._shown.size()
-    one = led(1, 2, 3, 4, 10, 11)
+    one = led(2, 2, 3, 4, 10, 11)  # a success at its end
     learner.add(one)
-    learner.add(led(2))
+    learner.add(led(1))
     buffer = learner._shown
     assert learner.model.buffer.demonstrations is buffer and buffer.size() == before + 5
     rows = slice(before, before + 5)
     np.testing.assert_array_equal(buffer.observations[rows, 0], one.observations[[2, 3, 4, 10, 11]])
     np.testing.assert_array_equal(buffer.rewards[rows, 0], one.rewards[[2, 3, 4, 10, 11]])
     assert buffer.dones[rows, 0].tolist() == [0, 0, 1, 0, 1]
-    assert buffer.timeouts[rows, 0].tolist() == [0, 0, 1, 0, 1], "the episode went on; and at its end time was up"
+    assert buffer.timeouts[rows, 0].tolist() == [0, 0, 1, 0, 0], "where the hand let go the episode went on"
     assert learner.model.buffer.size() == 24, "they are what was practised as well"
 
 

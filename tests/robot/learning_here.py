@@ -76,11 +76,7 @@ class Here:
         return self.given
 
     def settle(self, policy: Path) -> Any:
-        def work() -> None:
-            learner_process._settle(self.learner)
-            self.learner.save(policy, self.learner.episodes, self.setup.about or {})
-
-        return self.within(work)
+        return self.within(lambda: learner_process._settle_into(policy, self.learner, self.setup))
 
 
 def config(out: Path, **asked: Any) -> SessionConfig:
