@@ -49,11 +49,14 @@ def robot_episode(number: int = 0, /, steps: int = 5, cameras: tuple[str, ...] =
     return Episode(**{**made, **changes})
 
 
-def noted(steps: int, idle: Sequence[int] = (), held: Sequence[int] = (), **stale: Sequence[int]) -> StepLog:
-    """A log in which these steps are idle, these held, and what is named was too old in these views."""
+def noted(
+    steps: int, idle: Sequence[int] = (), held: Sequence[int] = (), led: Sequence[int] = (), **stale: Sequence[int]
+) -> StepLog:
+    """A log in which these steps are idle, held, led by a hand, and what is named was too old in these views."""
     step, view = np.arange(steps), np.arange(steps + 1)
     why = np.where(np.isin(step, held), "guard", "")
-    return StepLog(held=why, idle=np.isin(step, idle), stale={name: np.isin(view, at) for name, at in stale.items()})
+    flags = {"idle": np.isin(step, idle), "led": np.isin(step, led)}
+    return StepLog(held=why, **flags, stale={name: np.isin(view, at) for name, at in stale.items()})
 
 
 def same_arrays(a: Episode, b: Episode) -> bool:

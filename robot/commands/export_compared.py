@@ -17,6 +17,7 @@ from mpr.core.errors import OddLengths, UserError
 from mpr.core.runs import RunFolder
 from robot.commands.export import ExportConfig
 from robot.recording import lerobot, minari
+from robot.recording import lerobot_format as v3
 from robot.recording.flags import FLAGS
 from robot.recording.recorded import load_recorded
 from robot.recording.recorder import close_videos, episode_folders
@@ -112,7 +113,7 @@ def format_summary(name: str, episodes: Sequence[Episode]) -> list[str]:
     """What the format cannot keep."""
     if name != "lerobot":
         noted = {name.partition("/")[0] for episode in episodes for name in (*episode.about, *episode.log.arrays)}
-        lost = sorted({"seed", "task", "rate_hz"} | noted - set(FLAGS))
+        lost = sorted({"seed", "task", "rate_hz"} | noted - {*FLAGS, "led"})  # as `intervention`
         return ["`stale` does not tell which image was too old", f"left out of the episodes: {', '.join(lost)}"]
     periods = np.concatenate([np.diff(episode.times) for episode in episodes]) * 1000
     return [
@@ -142,9 +143,11 @@ def compare_with_source(
 
 def _rows_off(name: str, wanted: NDArray[Any], found: NDArray[Any] | None) -> NDArray[np.float64]:
     """[T] the largest difference in each row."""
-    if found is None or np.shape(found) != wanted.shape or np.asarray(found).dtype != wanted.dtype:
-        there = "nothing" if found is None else f"{np.shape(found)} {np.asarray(found).dtype}"
+    if found is None or found.shape != wanted.shape or v3.dtype_name(found) != v3.dtype_name(wanted):
+        there = "nothing" if found is None else f"{found.shape} {found.dtype}"
         raise UserError(f"{name} reads back as {there}, written were {wanted.shape} {wanted.dtype}: do not use it")
+    if v3.dtype_name(wanted) == v3.TEXT:
+        return (found != wanted).astype(np.float64)
     off = np.abs(np.asarray(found, np.float64) - np.asarray(wanted, np.float64))
     return off.reshape(len(off), -1).max(1)
 

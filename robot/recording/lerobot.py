@@ -4,7 +4,8 @@ LeRobot keeps T observations beside T actions, and counts time as frame_index / 
 episode, which no action followed, stay behind; and the measured times are a column of their own, `observation.time`:
 seconds since the episode's first observation, float64, of which LeRobot makes float32. (Its policies take their state
 only from `observation.state`.) Other columns have names of their own, `base_action` and not `action.base`: what begins
-with `action` LeRobot gives its policies to predict. How an episode ended and what it tells about itself lie as JSON in
+with `action` LeRobot gives its policies to predict. `next.reward`, `next.done`, `next.success` and `intervention` are
+its own (0.6.2: constants.py, rollout/context.py). How an episode ended and what it tells about itself lie as JSON in
 the column `about` of the list of episodes. All episodes share one table and one video file a camera, encoded anew.
 """
 
@@ -39,7 +40,9 @@ tags: [LeRobot]
 ---
 Episodes recorded on a robot arm. `timestamp` is nominal (frame_index / fps); `observation.time` holds the measured
 seconds since the episode's first observation. `action` is what was really sent; `base_action` and `residual_action`,
-where there are such, are what it was made of. `unsent`: the arm was held instead. `idle`: the operator asked for
+where there are such, are what it was made of. `next.reward`, where episodes were paid, is what each step was paid.
+`intervention`: a hand had taken over from the policy. `mark`: what the operator said of the whole episode, empty where
+time was up. `unsent`: the arm was held instead. `idle`: the operator asked for
 nothing. `gap`: the step took longer than 1.5 usual ones. `stale`: an image of this observation was too old. Each
 episode's last observation, which no action followed, is left out. The column `about` of meta/episodes holds, as JSON,
 how an episode ended and what else is known of it: faults; and, under `log`, when each image was taken, what was late,
@@ -50,13 +53,17 @@ what held the arm.
 def lerobot_columns(episode: Episode) -> dict[str, NDArray[Any]]:
     """What the data set holds of an episode but for images and numbering: arrays [T] or [T, D] by name."""
     parts = {name.removesuffix("s"): episode.arrays[name] for name in OPTIONAL if name in episode.arrays}
+    last, paid = np.arange(len(episode)) == len(episode) - 1, episode.log.reward
     return {
         "observation.state": episode.states[:-1].astype(np.float32),
         "observation.time": episode.times[:-1] - episode.times[0],
         "action": episode.executed_actions.astype(np.float32),
         **{name: actions.astype(np.float32) for name, actions in parts.items()},
         **{name: values[: len(episode)] for name, values in flags(episode).items()},
-        "next.success": (np.arange(len(episode)) == len(episode) - 1) & episode.success,
+        **({} if paid is None else {"next.reward": paid.astype(np.float32)}),
+        "next.done": last & (episode.terminated or episode.truncated),
+        "next.success": last & episode.success,
+        "mark": np.full(len(episode), str(episode.about.get("mark", ""))),
     }
 
 
@@ -120,7 +127,7 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
         robot = str(episodes[0].about.get("arm", "franka"))
         about = v3.info(features, rate, len(rows), total, len(tasks), robot)
         (folder / v3.INFO).write_text(json.dumps(about, indent=2))
-        (folder / v3.STATS).write_text(json.dumps({k: v3.statistics(v) for k, v in whole.items()}, indent=2))
+        (folder / v3.STATS).write_text(json.dumps(v3.all_statistics(whole), indent=2))
         (folder / "README.md").write_text(NOTE)
 
 
@@ -137,10 +144,11 @@ def read_lerobot(root: Path) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str
         for key, feature in features.items()
         if feature["dtype"] == "video"
     }
+    dtypes = {name: v3.numpy_dtype(features[name]["dtype"]) for name in table.column_names}
     for row in parquet.read_table(root / v3.EPISODES_FILE).to_pylist():
         start, steps = row["dataset_from_index"], row["length"]
         found = table.slice(start, steps)
-        arrays = {name: np.array(found[name].to_pylist(), features[name]["dtype"]) for name in found.column_names}
+        arrays = {name: np.array(found[name].to_pylist(), dtypes[name]) for name in found.column_names}
         frames: dict[str, FrameSource] = {}
         for key, video in videos.items():
             start, stop = (row[f"videos/{key}/{name}_timestamp"] for name in ("from", "to"))

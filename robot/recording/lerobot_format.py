@@ -22,6 +22,7 @@ DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 QUANTILES = (1, 10, 50, 90, 99)
 ONE_FILE = {"chunk_index": 0, "file_index": 0}
+TEXT = "string"
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -48,8 +49,13 @@ def episode_row(
         row |= {f"{place}/{name}": value for name, value in ONE_FILE.items()}
     for key in videos:
         row |= {f"videos/{key}/from_timestamp": start / rate, f"videos/{key}/to_timestamp": stop / rate}
-    stats = {key: statistics(values) for key, values in sample.items()}
+    stats = all_statistics(sample)
     return row | {f"stats/{key}/{name}": value for key, found in stats.items() for name, value in found.items()}
+
+
+def all_statistics(columns: Arrays) -> dict[str, dict[str, list[Any]]]:
+    """Of each column but those of texts, which have none."""
+    return {key: statistics(values) for key, values in columns.items() if dtype_name(values) != TEXT}
 
 
 def statistics(values: NDArray[Any]) -> dict[str, list[Any]]:
@@ -62,9 +68,19 @@ def statistics(values: NDArray[Any]) -> dict[str, list[Any]]:
     return {**shaped, "count": [len(values)]}
 
 
+def dtype_name(values: NDArray[Any]) -> str:
+    """What LeRobot calls the kind of a column: texts of any length are one."""
+    return TEXT if values.dtype.kind == "U" else str(values.dtype)
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """What numpy calls it: the other way round."""
+    return np.dtype(np.str_ if name == TEXT else name)
+
+
 def feature(values: NDArray[Any]) -> dict[str, Any]:
     """How info.json describes a column of values [T] or [T, ...]."""
-    return {"dtype": str(values.dtype), "shape": list(values.shape[1:]) or [1], "names": None}
+    return {"dtype": dtype_name(values), "shape": list(values.shape[1:]) or [1], "names": None}
 
 
 def video_feature(shape: tuple[int, ...], rate: float) -> dict[str, Any]:

@@ -30,10 +30,11 @@ STEPS = (5, 7, 4)
 
 
 def told(number: int) -> dict[str, object]:
-    """The first step of an odd episode is idle and its third held; in each, two views are stale, the last one too."""
-    about: dict[str, object] = {"arm": "simulated", "fault": "reflex"}
+    """Of an odd episode the first step is idle, the third held, the fourth led; in each, two views are stale."""
     odd, steps = number % 2, STEPS[number]
-    log = noted(steps, [0] if odd else [], [2] if odd else [], wrist=[1, steps])
+    about: dict[str, object] = {"arm": "simulated", "fault": "reflex", "mark": "failure" if odd else "success"}
+    log = noted(steps, [0] if odd else [], [2] if odd else [], [3] if odd else [], wrist=[1, steps])
+    log = replace(log, reward=np.linspace(-1, number, steps))
     return {"task": f"open door {odd}", "about": about, "log": log, "success": number != 1}
 
 
@@ -82,6 +83,14 @@ def test_a_lerobot_set_holds_every_step_once_with_nominal_and_measured_times(ses
         wanted = np.concatenate([getattr(e, f"{name}_actions") for e in episodes]).astype(np.float32)
         np.testing.assert_array_equal(rows[f"{name}_action"], wanted)
     assert [np.flatnonzero(rows[name]).tolist() for name in ("idle", "unsent", "stale")] == [[5], [7], [1, 6, 13]]
+    assert np.flatnonzero(rows["intervention"]).tolist() == [8] and np.flatnonzero(rows["next.done"]).tolist() == [
+        4,
+        11,
+        15,
+    ]
+    paid = np.concatenate([np.linspace(-1, e, steps) for e, steps in enumerate(STEPS)]).astype(np.float32)
+    np.testing.assert_array_equal(rows["next.reward"], paid)
+    assert rows["mark"].tolist() == ["success"] * 5 + ["failure"] * 7 + ["success"] * 4
     assert rows["task_index"].tolist() == [0] * 5 + [1] * 7 + [0] * 4
 
 
@@ -98,7 +107,9 @@ def test_its_files_describe_it(robot_data):
     stats = json.loads((robot_data / "meta/stats.json").read_text())
     data = parquet.read_table(robot_data / "data/chunk-000/file-000.parquet")
     np.testing.assert_allclose(stats["action"]["mean"], np.array(data["action"].to_pylist()).mean(0), atol=1e-6)
-    assert set(stats) == set(info["features"]) and np.shape(stats["observation.images.world"]["std"]) == (3, 1, 1)
+    assert info["features"]["mark"] == {"dtype": "string", "shape": [1], "names": None}
+    assert set(stats) == set(info["features"]) - {"mark"}, "a text has no statistics"
+    assert np.shape(stats["observation.images.world"]["std"]) == (3, 1, 1)
     rows = parquet.read_table(robot_data / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
     assert [(row["dataset_from_index"], row["dataset_to_index"]) for row in rows] == [(0, 5), (5, 12), (12, 16)]
     np.testing.assert_allclose(rows[1]["stats/observation.state/count"], [7])
@@ -107,7 +118,7 @@ def test_its_files_describe_it(robot_data):
     assert about["log"]["held"][1:4] == ["", "guard", ""] and about["log"]["stale/wrist"] == [
         t in (1, 7) for t in range(8)
     ]
-    for name in ("base_action", "residual_action", "idle", "unsent", "stale"):
+    for name in ("base_action", "residual_action", "idle", "unsent", "intervention", "stale", "mark"):
         assert name in info["features"] and not name.startswith(("action", "observation")), "LeRobot would train on it"
 
 
@@ -145,6 +156,9 @@ def test_lerobot_itself_reads_every_row_and_image(session, robot_data, tmp_path,
         assert row["task"] == episode.task and row["frame_index"] == t
         assert row["next.success"] == (episode.success and t == len(episode) - 1)
         for name, values in export.lerobot.lerobot_columns(episode).items():
+            if name == "mark":
+                assert row[name] == values[t]
+                continue
             np.testing.assert_array_equal(row[name], values[t].astype(row[name].numpy().dtype), err_msg=name)
         earlier, now = row["observation.images.wrist"]
         for camera, at, image in [
@@ -165,7 +179,7 @@ def test_a_minari_set_is_exact_and_tells_failure_from_time_out(session, tmp_path
     assert run(session, tmp_path / "run", "--format", "minari") == 0
     said = capsys.readouterr().out
     assert "world: 19 images, equal" in said and "stale: 19 rows, equal" in said
-    assert "left out of the episodes: arm, fault, held, rate_hz, seed, task" in said
+    assert "left out of the episodes: arm, fault, held, mark, rate_hz, reward, seed, task" in said
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "run"))
     data = minari.load_dataset("robot/episodes-v0")
     for number, found in enumerate(data):
@@ -175,8 +189,8 @@ def test_a_minari_set_is_exact_and_tells_failure_from_time_out(session, tmp_path
         np.testing.assert_array_equal(found.infos["time"], source.times)
         np.testing.assert_array_equal(found.infos["base_action"], source.base_actions)
         assert np.flatnonzero(found.infos["stale"]).tolist() == [1, STEPS[number]]
-        flagged = [np.flatnonzero(found.infos[name]).tolist() for name in ("idle", "unsent")]
-        assert flagged == ([[0], [2]] if number == 1 else [[], []])
+        flagged = [np.flatnonzero(found.infos[name]).tolist() for name in ("idle", "unsent", "intervention")]
+        assert flagged == ([[0], [2], [3]] if number == 1 else [[], [], []])
         wrist = source.frames["wrist"]
         assert all((found.observations["images"]["wrist"][t] == wrist[t]).all() for t in range(len(wrist)))
         assert found.rewards.sum() == found.rewards[-1] == (number != 1)
