@@ -36,8 +36,8 @@ def _plan(config: FinetuneConfig) -> None:
     if reward.compares and config.goal_image is not None:
         inputs["goal_image"] = config.goal_image
     facts: dict[str, object] = {}
-    if config.kind.sizes is not None:
-        facts["replay buffer, MB"] = round(buffer_bytes(config.buffer, *config.kind.sizes) / 1e6, 1)
+    if config.kind.sizes and (seen := config.kind.observation_size(config.asked)) is not None:
+        facts["replay buffer, MB"] = round(buffer_bytes(config.buffer, seen, config.kind.sizes[1]) / 1e6, 1)
     if (steps := config.kind.step_limit(config.asked)) is not None:
         facts["updates at most"] = config.critic_lessons + round(config.utd * config.most_steps(steps))
     print_plan(config, inputs, facts, config.out)

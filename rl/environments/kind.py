@@ -37,7 +37,7 @@ class EnvironmentKind:
 
     seen: ClassVar[bool] = False  # whether `track` shows rewards what a camera saw
     bases: ClassVar[tuple[str, ...]] = ()  # of its own that `--base` may name, beside rl.policies.registry's
-    sizes: ClassVar[tuple[int, int] | None] = None  # of observation and action
+    sizes: ClassVar[tuple[int, int] | None] = None  # of observation and action, but for features of cameras
     filmed: ClassVar[bool] = False  # whether `film` shows anything
     opens_again: ClassVar[bool] = True  # whether it can be opened a second time, beside one that is open
 
@@ -65,6 +65,10 @@ class EnvironmentKind:
     def step_limit(self, setting: Setting) -> int | None:
         """The most steps of an episode, where that is known before one is opened."""
         return None
+
+    def observation_size(self, setting: Setting) -> int | None:
+        """Numbers of an observation, where that is known before one is opened."""
+        return self.sizes[0] if self.sizes else None
 
     def make(self, setting: Setting) -> gymnasium.Env:
         """The environment that `setting.name` and `setting.options` ask for. Raises UserError."""

@@ -28,8 +28,8 @@ class Stopped(Exception):
 
 
 class PracticeEnvironment(Protocol):
-    """A gymnasium environment, its base policy inside. Observation float32 [D + A]: `state_slice`, then `base_slice`.
-    Action [A] in [-1, 1]: the residual.
+    """A gymnasium environment, its base policy inside. Observation float32 [D + F + A]: `state_slice`, features of what
+    cameras see, of which there may be none, then `base_slice`. Action [A] in [-1, 1]: the residual.
 
     An `info` holds `is_success`; and of a step that is no sample to learn from, `unsent` (the action was held back) or
     `gap` (the step took longer than one does: `mpr.core.data.steps`). What opens something tells of TRAVELS.
@@ -84,11 +84,11 @@ class PracticeEnvironment(Protocol):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin an episode, of that seed or the next: observation [D + A] and its info."""
+        """Begin an episode, of that seed or the next: observation [D + F + A] and its info."""
         ...
 
     def step(self, action: NDArray[np.float32], /) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
-        """Take a step by the residual [A], in -1..1: observation [D + A], reward, terminated, truncated, info."""
+        """Take a step by the residual [A], in -1..1: observation [D + F + A], reward, terminated, truncated, info."""
         ...
 
     def close(self) -> None: ...
@@ -99,6 +99,10 @@ class PracticeEnvironment(Protocol):
 
     def correction(self, base: NDArray, wanted: NDArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The residual [A] in -1..1 that makes `wanted` of a base action, or comes nearest; where it falls short."""
+        ...
+
+    def features_of(self, episode: Episode) -> NDArray[np.float32]:
+        """The features [T+1, F] of what cameras saw of a recorded episode, as observations have them."""
         ...
 
     def ask_base(self, state: NDArray) -> NDArray[np.float64]:

@@ -168,6 +168,10 @@ class ResidualEnvironment(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.floa
         self.starts.close()
         super().close()
 
+    def features_of(self, episode: Episode) -> NDArray[np.float32]:
+        """None, [T+1, 0]: no camera is looked through here."""
+        return np.zeros((len(episode) + 1, 0), np.float32)
+
     def ask_base(self, state: NDArray) -> NDArray[np.float64]:
         """The base policy's action [A], clipped to what the environment takes."""
         action = np.asarray(self.base.act(state), np.float64)

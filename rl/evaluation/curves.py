@@ -82,7 +82,7 @@ def draw_curves(
         axis.axhspan(base.low, base.high, color="black", alpha=0.06, lw=0)
     axis.set(xlabel="episodes practised", ylabel=f"{measure}, mean of {WINDOW}, exploring", title=title)
     if measure == "success":
-        axis.set_ylim(0, 1)
+        axis.set_ylim(0, 1.02)
     axis.legend(fontsize=8, frameon=False)
     save(figure, path)
 

@@ -52,12 +52,12 @@ def _played(config: EvaluateConfig) -> tuple[RunFolder, list[str], list[Path]]:
         try:  # reported once more: only films could be missing
             if not all(file.exists() for file in filmed):
                 with config.kind.open(config.setting, config.view) as environment:
-                    films(config, environment, load_policies(config))
+                    films(config, environment, load_policies(config, environment))
         except NoGL as error:
             print(f"no films: {error}")
         return run, names, [file for file in filmed if file.exists()]
     with config.kind.open(config.setting, config.view if filmed else "") as environment:
-        policies = load_policies(config)
+        policies = load_policies(config, environment)
         run = open_evaluation(config)
         if config.workers == 1:
             play_all(run, environment, policies, config.seeds)
@@ -72,9 +72,20 @@ def open_evaluation(config: EvaluateConfig) -> RunFolder:
     return RunFolder(config.out, "evaluate", {**as_dict(config), "weights": weights}, EVALUATE_FREE_KEYS)
 
 
-def load_policies(config: EvaluateConfig) -> Policies:
-    """The policies to play, by name: the base policy alone (None), and each residual policy."""
-    return {BASE_NAME: None} | {path.name: load_residual(config, path) for path in config.residuals}
+def load_policies(config: EvaluateConfig, environment: PracticeEnvironment) -> Policies:
+    """The policies to play, by name: the base policy alone (None), and each residual policy.
+
+    Raises BadCheckpoint for one of another environment or base policy, or that was shown something else.
+    """
+    residuals = {path.name: load_residual(config, path) for path in config.residuals}
+    here = environment.observation_space.shape
+    for name, actor in residuals.items():
+        if (there := actor.policy.observation_space.shape) != here:
+            raise BadCheckpoint(
+                f"{name} was shown {there} numbers, this environment shows {here}: give the --env_options that it "
+                "practised with"
+            )
+    return {BASE_NAME: None} | residuals
 
 
 def load_residual(config: EvaluateConfig, path: Path) -> ResidualActor:
@@ -122,7 +133,7 @@ def played(unit: tuple[EvaluateConfig, list[tuple[str, int]]]) -> list[Outcome]:
     """Some policies' episodes of some seeds: what a worker does."""
     config, episodes = unit
     with cpu_threads(config.threads), config.kind.open(config.setting) as environment:
-        policies = load_policies(config)
+        policies = load_policies(config, environment)
         return [play_episode(environment, policies[name], seed, name) for name, seed in episodes]
 
 

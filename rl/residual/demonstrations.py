@@ -40,6 +40,7 @@ class Labelled:
 
     episode: Episode
     base_actions: NDArray[np.float64]  # [T+1, A]: the next observation of the last step needs one too
+    features: NDArray[np.float32]  # [T+1, F] of what cameras saw, where observations have any
     clipped: NDArray[np.bool_]  # [T, A] where the expert is further from the base than a residual reaches
     kept: NDArray[np.bool_]  # [T] steps that are transitions to learn from
 
@@ -57,7 +58,8 @@ def label(demonstration: Episode, environment: PracticeEnvironment, executed: bo
     acted = {"base_actions": base[:-1], "residual_actions": np.array(residuals)}
     about = {**demonstration.about, "residual_scale": environment.residual_scale}
     episode = replace(demonstration, **doubles | acted, about=about)
-    return Labelled(episode, base, np.array(short), learned_from(demonstration))
+    features = environment.features_of(demonstration)
+    return Labelled(episode, base, features, np.array(short), learned_from(demonstration))
 
 
 def own_frames(demonstration: Episode, cameras: Iterable[str]) -> CameraFrames:
@@ -151,5 +153,5 @@ def _store(
 ) -> None:
     episode = one.episode
     assert episode.residual_actions is not None
-    seen = observe(episode.states, one.base_actions)
+    seen = observe(np.concatenate([episode.states, one.features], axis=1), one.base_actions)
     buffer.add_episode(seen, episode.residual_actions, rewards, one.kept, episode.truncated, phi)

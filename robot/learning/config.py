@@ -14,8 +14,8 @@ from rl.policies.actor import RESIDUAL_SCALE
 from rl.residual.config import NO_DEMONSTRATIONS, FinetuneConfig
 from rl.residual.learner_process import SCHEDULES
 from robot.arms.registry import SIMULATED
+from robot.practice.station import PracticeStationConfig
 from robot.setting import ASTRAY, EXPERT, ROBOT_STEP_LIMIT, STAY
-from robot.station import StationConfig
 from robot.teleop.registry import DEVICES
 
 MOTION = "motion"
@@ -43,7 +43,7 @@ _TAKEN = (
 
 
 @dataclass(frozen=True)
-class SessionConfig(StationConfig):
+class SessionConfig(PracticeStationConfig):
     """Let a residual policy practise on the arm for an hour: run, mark, reward, updates, next."""
 
     base: str = ASTRAY  # frozen: a run folder of `mpr bc`; stay; simulated: expert, or scripted_noisy, a poor expert
@@ -103,10 +103,10 @@ class SessionConfig(StationConfig):
     def learner(self) -> FinetuneConfig:
         """The learner, as `mpr finetune` would have it on this arm. Raises UserError naming what cannot be."""
         found = with_settings(FinetuneConfig, self.settings, "--settings", _TAKEN)
-        env, options = f"twin:{self.task}", ""
-        if self.arm != SIMULATED:
-            env = f"arm:{self.task}"
-            options = " ".join(f"{name}={getattr(self, name)}" for name in ("arm", "host", "world", "wrist"))
+        kind, told = ("twin", ()) if self.arm == SIMULATED else ("arm", ("arm", "host", "world", "wrist"))
+        other = [name for name in ("size", "rate_hz", "encoder") if getattr(self, name) != getattr(SessionConfig, name)]
+        options = " ".join(f"{name}={getattr(self, name)}" for name in (*told, *other))
+        env = f"{kind}:{self.task}"
         same = {name: getattr(self, name) for name in ("demos", "num_demos", "predictor", "episodes", "residual_scale")}
         same |= {name: getattr(self, name) for name in ("device", "ddim_steps", "reward", "seed")}
         same |= {"out": self.out / LEARNER}

@@ -23,6 +23,7 @@ from robot.environment import Observation
 from robot.hardware.action import ACTION_SIZE
 from robot.learning.signal import EpisodeSignal
 from robot.practice.environment import flat_observation
+from robot.practice.features import NO_FEATURES, ImageFeatures
 from robot.session import ArmResidual
 
 
@@ -42,8 +43,15 @@ class Practising(ArmResidual):
     Its noise is decided by the run's seed and the episode's: whoever is killed acts the same again.
     """
 
-    def __init__(self, config: FinetuneConfig, policy: ResidualPolicy, signal: EpisodeSignal, form: RewardForm) -> None:
-        self.config, self.policy, self.signal, self.form = config, policy, signal, form
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        policy: ResidualPolicy,
+        signal: EpisodeSignal,
+        form: RewardForm,
+        features: ImageFeatures = NO_FEATURES,
+    ) -> None:
+        self.config, self.policy, self.signal, self.form, self.features = config, policy, signal, form, features
         self.clock = EpisodeClock()
         self.learned: PractisedEpisode | None = None  # of the episode that ended last
         self.trouble = ""  # why it could not be scored as it should
@@ -71,7 +79,7 @@ class Practising(ArmResidual):
         self.signal.begin()
 
     def saw(self, observation: Observation, time_s: float) -> None:
-        self._seen.append(flat_observation(observation))
+        self._seen.append(flat_observation(observation, self.features))
         self.signal.saw({name: value for name, value in observation.items() if value.dtype == np.uint8}, time_s)
         self.clock.ended = time.perf_counter()
 

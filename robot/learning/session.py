@@ -44,6 +44,7 @@ from robot.learning.report import WAITED_FOR, write_report
 from robot.learning.signal import EpisodeSignal, signal_of, signal_of_demonstration
 from robot.policies.named import KNOWN_STATE_SIZE, base_policy
 from robot.practice.environment import ArmPractice
+from robot.practice.features import NO_FEATURES, ImageFeatures, image_features
 from robot.recording.recorded import load_recorded
 from robot.recording.recorder import Recorder, close_videos, episode_folders
 from robot.session import open_recorder, session, session_environment, watch_session
@@ -53,7 +54,6 @@ from robot.teleop.registry import teleop
 from robot.teleop.takeover import Takeover
 from tracking.masks.lost import stretches
 
-SIZES = Sizes(KNOWN_STATE_SIZE, ACTION_SIZE)
 _KEPT = "practised"  # folder of the run
 
 
@@ -64,6 +64,7 @@ def learn_on_arm(config: SessionConfig) -> None:
         at = stack.enter_context(named_station(config))
         base = stack.enter_context(base_policy(config.base, at, config.wall, config.ddim_steps, config.device))
         signal = stack.enter_context(signal_of(config, at))
+        features = image_features(config.encoder, base, at.cameras, config.device)
         at = _arranged(config, at)
         stack.enter_context(enter_station(at))
         shown = demonstrations_of(config)
@@ -74,7 +75,7 @@ def learn_on_arm(config: SessionConfig) -> None:
         env = session_environment(config, at, base, run, config.step_limit, policy=config.base)
         env.residual_scale = config.residual_scale
         env.hand = stack.enter_context(hand_of(config, at))
-        LearningSession(config, env, recorder, run, signal, shown).practise()
+        LearningSession(config, env, recorder, run, signal, features, shown).practise()
     print("\n".join(write_report(run.path)))
 
 
@@ -128,9 +129,11 @@ class LearningSession:
         recorder: Recorder,
         run: RunFolder,
         signal: EpisodeSignal,
+        features: ImageFeatures = NO_FEATURES,
         shown: Sequence[Episode] = (),
     ) -> None:
         self.config, self.env, self.recorder, self.run, self.signal = config, env, recorder, run, signal
+        self.features, self.sizes = features, Sizes(KNOWN_STATE_SIZE + features.size, ACTION_SIZE)
         self.learner_config: FinetuneConfig = config.learner()
         self._base_weights = base_digest(self.learner_config.base, self.learner_config.kind)
         self.form, self._shown = self._demonstrated(shown)
@@ -140,11 +143,11 @@ class LearningSession:
         config = self.learner_config
         if not shown:
             return config.reward_form, None
-        labelled = label_all(shown, ArmPractice(self.env), config.demo_action == "executed")
+        labelled = label_all(shown, ArmPractice(self.env, features=self.features), config.demo_action == "executed")
         signals = [signal_of_demonstration(self.signal, one.episode) for one in labelled]
         paid = [s[one.kept] for one, s in zip(labelled, signals, strict=True) if one.kept.any()]
         form = form_of(config, paid, ACTION_SIZE)
-        spaces: Any = PractisedSpaces(SIZES)
+        spaces: Any = PractisedSpaces(self.sizes)
         return form, fill_buffer(labelled, signals, spaces, form, "cpu", **config.returns).arrays()
 
     def practise(self) -> None:
@@ -156,7 +159,7 @@ class LearningSession:
             actor = self._caught_up(self.learner.actor())
             self._log_missing(actor)
             policy, _ = load_residual_policy(self._setup.run)
-            self.practising = Practising(self.learner_config, policy, self.signal, self.form)
+            self.practising = Practising(self.learner_config, policy, self.signal, self.form, self.features)
             self.practising.take(actor)
             with watch_session(self.env, self.config.wall):  # left first: the arm is held before anything is let go
                 self._episodes(began)
@@ -175,7 +178,7 @@ class LearningSession:
         about = {"env": self.learner_config.env, "base": self.config.base, "signal_weight": self.form.signal_weight}
         about |= {"env_options": self.learner_config.env_options, "ddim_steps": self.config.ddim_steps}
         about |= {"residual_scale": self.config.residual_scale, "base_weights": self._base_weights}
-        return LearnerSetup(self.learner_config, SIZES, self.learner_config.out, self.config.updates, about)
+        return LearnerSetup(self.learner_config, self.sizes, self.learner_config.out, self.config.updates, about)
 
     def _before_it_is_saved(self, episode: Episode) -> Episode:
         """Rewards, and what the learner takes of it on disk, before the episode itself is."""

@@ -19,6 +19,7 @@ from rl.environments.starts import OwnStarts, Starts
 from rl.policies.base_policy import BasePolicy
 from robot.environment import FrankaEnv, Observation
 from robot.hardware.action import ACTION_SIZE, bounded, correction_between
+from robot.practice.features import NO_FEATURES, ImageFeatures
 from robot.practice.twin import TwinRecorder
 from robot.simulated.expert import DoorExpert
 from robot.teleop.operator import Mark
@@ -27,7 +28,8 @@ _STATE = 8  # position, quaternion xyzw, gripper width
 
 
 class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnStarts):
-    """Observation float32 [16]: the arm's state [8], then the base policy's action [8]. Action [8]: the residual.
+    """Observation float32 [16 + F]: the arm's state [8], features [F] of what its cameras see, where it is asked for
+    them, then the base policy's action [8]. Action [8]: the residual.
 
     A held step is no action: its `info` holds `unsent`, and a late one's `gap`, by which a replay buffer leaves them
     out. `recorder`: notes the scene, where a simulator can; finished episodes then hold a recording. `step` and `reset`
@@ -38,11 +40,14 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
     metadata = {"render_modes": []}  # noqa: RUF012  gymnasium's own declaration
     has_success = True
 
-    def __init__(self, env: FrankaEnv, recorder: TwinRecorder | None = None) -> None:
-        self.env, self.recorder = env, recorder
-        self.observation_space = Box(-np.inf, np.inf, (_STATE + ACTION_SIZE,), np.float32)
+    def __init__(
+        self, env: FrankaEnv, recorder: TwinRecorder | None = None, features: ImageFeatures = NO_FEATURES
+    ) -> None:
+        self.env, self.recorder, self.features = env, recorder, features
+        known = _STATE + features.size
+        self.observation_space = Box(-np.inf, np.inf, (known + ACTION_SIZE,), np.float32)
         self.action_space = Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
-        self.state_slice, self.base_slice = slice(0, _STATE), slice(_STATE, _STATE + ACTION_SIZE)
+        self.state_slice, self.base_slice = slice(0, _STATE), slice(known, known + ACTION_SIZE)
         self.finished: Episode | None = None
         self._rewards: list[float] = []
 
@@ -78,16 +83,16 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin an episode as `FrankaEnv.reset` does: observation [16] and its info."""
+        """Begin an episode as `FrankaEnv.reset` does: observation [16 + F] and its info."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._rewards = []
         if self.recorder is not None:
             self.recorder.begin()
             self.recorder.note()
-        return flat_observation(observation), info
+        return flat_observation(observation, self.features), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Take one step by the residual [8], in -1..1: observation [16], reward, terminated, truncated, info.
+        """Take one step by the residual [8], in -1..1: observation [16 + F], reward, terminated, truncated, info.
 
         Raises Stopped where the operator quits.
         """
@@ -100,7 +105,7 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
             raise Stopped
         if terminated or truncated:
             self.finished = self._whole()
-        return flat_observation(observation), reward, terminated, truncated, info
+        return flat_observation(observation, self.features), reward, terminated, truncated, info
 
     def _whole(self) -> Episode:
         episode, self.env.finished = self.env.finished, None
@@ -115,6 +120,10 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
     def correction(self, base: NDArray, wanted: NDArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The residual [8] that makes `wanted` [8] of a base action [8], and where it falls short, bool [8]."""
         return correction_between(base, wanted, self.residual_scale)
+
+    def features_of(self, episode: Episode) -> NDArray[np.float32]:
+        """The features [T+1, F] of each view of a recorded one. Raises UserError where it lacks a camera's frames."""
+        return self.features.of_episode(episode)
 
     def ask_base(self, state: NDArray) -> NDArray[np.float64]:
         """The base policy's action [8], within -1..1, for a demonstration's state [8].
@@ -132,6 +141,7 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
         self.env.close()
 
 
-def flat_observation(observation: Observation) -> NDArray[np.float32]:
-    """What a learner is shown of it, [16]: the arm's state [8], the base policy's action [8]."""
-    return observe(np.concatenate([observation["pose"], observation["width"]]), observation["base_action"])
+def flat_observation(observation: Observation, features: ImageFeatures = NO_FEATURES) -> NDArray[np.float32]:
+    """What a learner is shown of it, [16 + F]: the arm's state [8], the images' features [F], the base's action [8]."""
+    known = [observation["pose"], observation["width"], features.of(observation)]
+    return observe(np.concatenate(known), observation["base_action"])

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from mpr.reward.model import RewardModel, Track
     from rl.environments.practice import PracticeEnvironment
     from rl.policies.base_policy import BasePolicy
+    from robot.practice.station import PracticeStationConfig
     from robot.practice.twin import TwinRecorder
     from robot.safety.guard import Event
-    from robot.station import Station, StationConfig
+    from robot.station import Station
 
 EXAMPLE = "arm=franky host=172.16.0.2 world=SERIAL wrist=SERIAL"
 
@@ -60,21 +61,24 @@ class ArmKind(EnvironmentKind):
     def step_limit(self, setting: Setting) -> int:
         return ROBOT_STEP_LIMIT
 
-    def station(self, setting: Setting) -> StationConfig:
+    def observation_size(self, setting: Setting) -> int | None:
+        return None if self.station(setting).encoder else super().observation_size(setting)
+
+    def station(self, setting: Setting) -> PracticeStationConfig:
         """What the options say. Raises UserError as `mpr robot run` does."""
         if not setting.options:
             told = "all of them: `mpr robot run --help`"
             raise UserError(f"--env {setting.env} needs its arm's options, as --env_options '{EXAMPLE}' ({told})")
         return self._station(setting)
 
-    def _station(self, setting: Setting) -> StationConfig:
+    def _station(self, setting: Setting) -> PracticeStationConfig:
         from mpr.core.config import parse_config, setting_words
-        from robot.station import StationConfig
+        from robot.practice.station import PracticeStationConfig
 
         what = "--env_options"
         words = setting_words(setting.options, what, self.said_otherwise)
         words += [f"--task={setting.name}"] if setting.name else []  # at once: a task has limits of its own
-        return parse_config(StationConfig, words, what)[0]
+        return parse_config(PracticeStationConfig, words, what)[0]
 
     def open(self, setting: Setting, view: str = "") -> AbstractContextManager[PracticeEnvironment]:
         return self._entered(setting, view)
@@ -83,6 +87,7 @@ class ArmKind(EnvironmentKind):
     def _entered(self, setting: Setting, view: str) -> Iterator[PracticeEnvironment]:
         from robot.environment import FrankaEnv
         from robot.practice.environment import ArmPractice
+        from robot.practice.features import image_features
         from robot.session import watch_session
         from robot.station import enter_station, named_station
 
@@ -90,7 +95,8 @@ class ArmKind(EnvironmentKind):
         with ExitStack() as stack:
             found = stack.enter_context(named_station(config))
             base = stack.enter_context(self._base(setting, found, config.wall))
-            at = self._arranged(found, base)
+            at = self._arranged(found, base, bool(config.encoder))
+            features = image_features(config.encoder, base, at.cameras, setting.device)
             stack.enter_context(enter_station(at))
             at.operator.say(at.operator.about)
             shared = {"clock": at.clock, "limits": config.limits, "rate_hz": config.rate_hz, "task": config.task}
@@ -105,7 +111,7 @@ class ArmKind(EnvironmentKind):
                 on_event=_on_event,
             )
             stack.enter_context(watch_session(env, config.wall))
-            yield ArmPractice(env, self._recorder(at, view) if view else None)
+            yield ArmPractice(env, self._recorder(at, view) if view else None, features)
 
     def _base(self, setting: Setting, at: Station, ahead: bool) -> AbstractContextManager[BasePolicy]:
         from rl.policies.registry import Around, is_named, named_policy
@@ -116,8 +122,8 @@ class ArmKind(EnvironmentKind):
             return nullcontext(named_policy(setting.base, Around(KNOWN_STATE_SIZE, ACTION_SIZE)))
         return base_policy(str(setting.base), at, ahead, setting.ddim_steps, setting.device)
 
-    def _arranged(self, at: Station, base: BasePolicy) -> Station:
-        """The station as it is practised at."""
+    def _arranged(self, at: Station, base: BasePolicy, seen: bool) -> Station:
+        """The station as it is practised at; `seen`: by actor and critics too, through all its cameras."""
         return at
 
     def _recorder(self, at: Station, view: str) -> TwinRecorder | None:
@@ -140,7 +146,7 @@ class TwinKind(ArmKind):
         *("operator", "real_time", "enforce_real_time"),
     )
 
-    def station(self, setting: Setting) -> StationConfig:
+    def station(self, setting: Setting) -> PracticeStationConfig:
         from robot.simulated.tasks import find_twin_task
 
         find_twin_task(setting.name)
@@ -151,11 +157,11 @@ class TwinKind(ArmKind):
 
         check_view(view)
 
-    def _arranged(self, at: Station, base: BasePolicy) -> Station:
-        """Only the cameras that the base policy sees with: images that nobody looks at are not rendered."""
+    def _arranged(self, at: Station, base: BasePolicy, seen: bool) -> Station:
+        """Only the cameras that somebody sees with: images that nobody looks at are not rendered."""
         from robot.practice.twin import PunctualOperator, lockstep
 
-        seeing = tuple(camera for camera in at.cameras if camera.features.name in base.cameras)
+        seeing = tuple(camera for camera in at.cameras if seen or camera.features.name in base.cameras)
         return replace(at, cameras=seeing, operator=PunctualOperator(lockstep(at.clock)))
 
     def _recorder(self, at: Station, view: str) -> TwinRecorder | None:

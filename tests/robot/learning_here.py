@@ -22,6 +22,7 @@ from robot.learning.config import SessionConfig
 from robot.learning.report import write_report
 from robot.learning.session import LearningSession
 from robot.learning.signal import EpisodeSignal
+from robot.practice.features import NO_FEATURES, ImageFeatures
 from robot.recording.recorder import Recorder
 from robot.teleop.operator import Mark
 from tests.robot.table import Table
@@ -106,10 +107,11 @@ def begin(
     made: EpisodeSignal | None = None,
     change: Callable[[Table, LearningSession], None] | None = None,
     shown: Sequence[Episode] = (),
+    features: ImageFeatures = NO_FEATURES,
 ) -> RunFolder:
     free = ("out", "episodes")
     run, recorder = RunFolder(asked.out, "robot session", as_dict(asked), free), Recorder(asked.out / "episodes")
-    one = LearningSession(asked, table.env, recorder, run, made or signal(asked), shown)
+    one = LearningSession(asked, table.env, recorder, run, made or signal(asked), features, shown)
     if change is not None:
         change(table, one)
     one.practise()
