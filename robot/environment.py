@@ -58,6 +58,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
     came so late that this was no step of one: `mpr.core.data.steps`), `stale` (cameras, or "state", whose time in this
     observation is too old, or ahead), `beat` and the episode's `seed`. An image or a state that no episode could hold
     ends it, as a camera that is gone.
+    `look_over`, if set: shown what cameras see at the next reset, once; what it says is put to the operator.
     `role`, `instance`: which seeds unseeded resets take (rl.environments.starts).
     """
 
@@ -100,6 +101,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         self.action_space = Box(-1, 1, (ACTION_SIZE,), np.float32)
         self.starts = Starts(role, instance)
         self.finished: Episode | None = None
+        self.look_over: Callable[[Mapping[str, NDArray[np.uint8]]], str] | None = None
         self._over = True
         self._hand_asks: RobotAction | None = None  # for the next step, while a hand leads
 
@@ -113,6 +115,9 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
             self.operator.begins(self.seed)
             while (seen := self._ready()) is None:
                 pass
+            if self.look_over is not None:
+                look_over, self.look_over = self.look_over, None
+                self._ask(look_over({name: image.image for name, image in seen.images.items()}))
             about = {**self.about, "residual_scale": self.residual_scale}
             self.buffer = EpisodeBuffer(self.seed, self.task, self.rate_hz, about)
             self._begin_base()

@@ -29,6 +29,7 @@ SESSION_FREE_KEYS = (
     "report",
     "operator",
     "teleop",
+    "detector",
 )  # may differ when a session goes on
 SESSION_PRESETS: dict[str, dict[str, Any]] = {
     "check": {"episodes": 2, "settings": "warmup_steps=50 utd=1"},
@@ -55,6 +56,7 @@ class SessionConfig(PracticeStationConfig):
     # x0,y0,x1,y1 in pixels of its images around only the object, as it stands when an episode begins: for reward motion
     box: tuple[int, int, int, int] | None = None
     teleop: str = ""  # gamepad, spacemouse or keyboard, to take over with in mid-episode; "": nobody does
+    detector: bool = False  # a second opinion on success, learned from your marks: its disagreement is shown
     residual_scale: float = RESIDUAL_SCALE  # how far a residual of 1 reaches
     schedule: str = ""  # of updates: fixed, decided by the seed; free, what there is time for; "": free in real time
     settings: str = ""  # of `mpr finetune`, for the learner: "utd=2 ent_coef=auto_0.1"

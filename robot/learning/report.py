@@ -23,6 +23,7 @@ from robot.learning.config import LEARNER
 from robot.recording.recorder import episode_folders
 
 PARTS = ("resetting", "moving", "reward", "saving", "updates")  # of an episode's time
+VIEWS = "views.png"  # of the run's folder: what cameras saw when it was gone on with, beside what they saw before
 _WINDOW = 10  # episodes of the running mean
 WAITED_FOR = ("reward", "saving", "updates")  # what the operator waits for after a mark
 Row = Mapping[str, Any]
@@ -50,6 +51,7 @@ def session_summary(run: Path) -> dict[str, Any]:
     waits = [row["wait_s"] for row in episodes if row.get("wait_s") is not None] or [0.0]
     late = np.array([value for row in episodes for value in row["late_s"]] or [0.0])
     late_ms = {f"p{percent}": 1e3 * float(np.percentile(late, percent)) for percent in (50, 99)}
+    guessed = detected(episodes)
     settled = [row["updates"] for row in read_metrics(run) if row.get("what") == "settled"]
     return {
         "episodes": len(episodes),
@@ -59,10 +61,17 @@ def session_summary(run: Path) -> dict[str, Any]:
         "beats": {"missed": sum(row["missed"] for row in episodes), "late_ms": late_ms},
         "lost": len(episode_folders(run / "episodes").keys() - given_episodes(run)),
         "interventions": sum(row.get("interventions", 0) for row in episodes),
+        **({"detector": vars(success_rate(list(guessed.values()))) | {"n": len(guessed)}} if guessed else {}),
         "updates": max([row["updates"] for row in episodes] + settled, default=0),
         "seconds": {part: sum(_second(row, part) for row in episodes) for part in PARTS},
         "events": dict(Counter(row["kind"] for row in events)),
     }
+
+
+def detected(episodes: Sequence[Row]) -> dict[int, bool]:
+    """Numbers of the episodes that the detector guessed, and whether it agreed with the mark."""
+    guesses = {row["number"]: (row["detector"], row["success"]) for row in episodes if row.get("detector") is not None}
+    return {number: (guess > 0.5) == bool(success) for number, (guess, success) in guesses.items()}
 
 
 def given_episodes(run: Path) -> set[int]:
@@ -94,8 +103,10 @@ def write_report(run: Path) -> list[str]:
         "",
         "Success of the last ten episodes, while practising, and of each.",
         "",
-        media_markdown(Path("curve.png")),
+        _picture("curve.png"),
     ]
+    if (run / VIEWS).exists():
+        told += ["", "What the session that went on last met, beside what was there before.", "", _picture(VIEWS)]
     told += ["", *episode_table(episodes), "", *_files(run)]
     write_page(run / "page.html", "\n".join(told))
     write_summary(run, summary)
@@ -121,6 +132,10 @@ def session_lines(
         f"- the operator waited after a mark: {wait['p50']:.2f} s (median), {wait['p95']:.2f} s (95 %)",
         f"- beats missed: {summary['beats']['missed']}; late by {summary['beats']['late_ms']['p99']:.1f} ms (99 %)",
     ]
+    if guessed := detected(episodes):
+        not_in = ", ".join(str(number) for number, agreed in guessed.items() if not agreed) or "none"
+        agreed = success_rate(list(guessed.values()))
+        lines.append(f"- the detector agreed with the mark in {agreed} of {len(guessed)}; not in episodes: {not_in}")
     if summary["lost"]:
         lines.append(f"- **{summary['lost']} episodes on disk were not learned from**")
     counts, example = Counter(row["kind"] for row in events), {row["kind"]: row["message"] for row in reversed(events)}
@@ -157,6 +172,10 @@ def draw_curve(path: Path, episodes: Sequence[Row]) -> None:
     axes.legend()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight")
+
+
+def _picture(name: str) -> str:
+    return media_markdown(Path(name))
 
 
 def _files(run: Path) -> list[str]:

@@ -38,9 +38,11 @@ from rl.residual.train import form_of
 from robot.environment import FrankaEnv
 from robot.hardware.action import ACTION_SIZE
 from robot.learning.config import POLICY, SESSION_FREE_KEYS, SessionConfig
+from robot.learning.detector import GUESS, SuccessDetector
 from robot.learning.kept import keep, kept_episode
 from robot.learning.practising import Practising
-from robot.learning.report import WAITED_FOR, write_report
+from robot.learning.report import VIEWS, WAITED_FOR, write_report
+from robot.learning.scene_change import draw_views, view_change
 from robot.learning.signal import EpisodeSignal, signal_of, signal_of_demonstration
 from robot.policies.named import KNOWN_STATE_SIZE, base_policy
 from robot.practice.environment import ArmPractice
@@ -158,9 +160,16 @@ class LearningSession:
         with LearnerProcess(self._setup, self._shown) as self.learner:
             actor = self._caught_up(self.learner.actor())
             self._log_missing(actor)
+            self.detector = SuccessDetector()
+            if self.config.detector:
+                for folder in self.recorder.whole.values():
+                    self.detector.learn(known := load_recorded(folder))
+                    close_videos(known)
             policy, _ = load_residual_policy(self._setup.run)
             self.practising = Practising(self.learner_config, policy, self.signal, self.form, self.features)
             self.practising.take(actor)
+            if self.recorder.whole:
+                self.env.look_over = self._beside_the_last
             with watch_session(self.env, self.config.wall):  # left first: the arm is held before anything is let go
                 self._episodes(began)
             self._settle()
@@ -173,6 +182,18 @@ class LearningSession:
             if config.minutes and time.perf_counter() - began > 60 * config.minutes:
                 return self.env.operator.say(f"{config.minutes:g} minutes are over")
 
+    def _beside_the_last(self, now: Mapping[str, NDArray[np.uint8]]) -> str:
+        """What has changed since the last episode began, with a question: a session may go on on another day."""
+        last = load_recorded(self.recorder.whole[max(self.recorder.whole)])
+        before = {name: np.asarray(frames[0]) for name, frames in last.frames.items() if name in now}
+        close_videos(last)
+        changes = [view_change(name, image, now[name]) for name, image in before.items()]
+        draw_views(self.config.out / VIEWS, before, now)
+        told = "; ".join(map(str, changes))
+        if any(change.moved or change.other_light for change in changes):
+            self._tell("view changed", told)
+        return f"{told}. {self.config.out / VIEWS} shows it: go on like this?"
+
     @property
     def _setup(self) -> LearnerSetup:
         about = {"env": self.learner_config.env, "base": self.config.base, "signal_weight": self.form.signal_weight}
@@ -182,12 +203,26 @@ class LearningSession:
 
     def _before_it_is_saved(self, episode: Episode) -> Episode:
         """Rewards, and what the learner takes of it on disk, before the episode itself is."""
-        scored = self.practising.finish(episode)
+        scored = self._second_opinion(self.practising.finish(episode))
+        self.practising.scored = scored
         if self.practising.trouble:
             self._tell("not scored", f"this episode counts as if nothing had moved: {self.practising.trouble}")
         assert self.practising.learned is not None
         keep(self.config.out / _KEPT, self.recorder.next_number, self.practising.learned)
         return scored
+
+    def _second_opinion(self, episode: Episode) -> Episode:
+        """The episode with the detector's guess, where it is asked for one; it then learns from the mark."""
+        if not self.config.detector:
+            return episode
+        guess = self.detector.guess(episode)
+        self.detector.learn(episode)
+        if guess is None:
+            return episode
+        if (guess > 0.5) != episode.success:
+            marked = "a success" if episode.success else "none"
+            self.env.operator.say(f"the detector disagrees: {guess:.0%} sure of a success, marked as {marked}")
+        return replace(episode, about={**episode.about, GUESS: guess})
 
     def _caught_up(self, actor: HandedOver) -> HandedOver:
         """The learner with all episodes that are on disk: those that it was killed before are given again."""
@@ -230,6 +265,7 @@ class LearningSession:
             fault=episode.about.get("fault", ""),
             interventions=0 if log.led is None else len(stretches(log.led)),
             led=0.0 if log.led is None else float(log.led.mean()),
+            detector=episode.about.get(GUESS),
             reward=0.0 if log.reward is None else float(log.reward.sum()),
             residual=0.0 if residuals is None else float(np.abs(residuals).mean()),
             updates=actor.updates,
