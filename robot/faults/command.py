@@ -25,6 +25,7 @@ class FaultsConfig:
     task: str = "microwave"  # that the simulated arm stands before
     only: str = ""  # cases whose name holds this
     processes: bool = True  # also those of the process and its disk: minutes
+    learning: bool = True  # also those of a session that learns: three quarters of an hour of one core
     workers: int = 1  # processes that try cases; those on the wall's clock have the machine to themselves
     out: Path = Path("runs/robot_faults")  # run folder
 
@@ -48,8 +49,10 @@ def main(argv: Sequence[str]) -> None:
     config, dry_run = parse_config(FaultsConfig, argv, "mpr robot faults")
     from robot.faults.tries import chosen, inject_case
 
-    sessions, processes = chosen(config)
+    asked = chosen(config)
     if dry_run:
-        facts = {"faults of sessions": len(sessions), "faults of the process and its disk": len(processes)}
+        facts: dict[str, object] = {"faults of sessions": len(asked.sessions)}
+        facts["faults of the process and its disk"] = len(asked.processes)
+        facts["faults of sessions that learn"] = sum(map(len, asked.learning))
         return print_plan(config, {}, facts, config.out)
-    inject_case(config, sessions, processes)
+    inject_case(config, asked)

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from mpr.core.data.episode_folder import load_episode
 from mpr.core.errors import BadClip
+from robot.learning.report import given_episodes
 from robot.recording.recorder import episode_folders
 
 EPISODES, STEPS = 3, 12
@@ -46,6 +47,30 @@ POINTS = {  # phase of a session: what is called there, and which calls of it
     "films": ("robot.commands.run_session:save_film", (1, 3)),
     "the page": ("robot.commands.run_session:write_page", (1,)),
     "the summary": ("robot.commands.run_session:RunFolder.finish", (1,)),
+}
+LEARNING_SESSION = [
+    *(
+        "robot",
+        "session",
+        "--arm",
+        "simulated",
+        "--size",
+        "32",
+        "--episodes",
+        str(EPISODES),
+        "--step_limit",
+        str(STEPS),
+    ),
+    *("--schedule", "fixed", "--settings", "warmup_steps=10 utd=1 batch=8 buffer=400"),
+]
+LEARNING_POINTS = {
+    "keeping what is learned from": ("robot.learning.session:keep", (1, 3)),
+    "saving its episode": ("robot.recording.recorder:Recorder.save", (1, 3)),
+    "giving it to the learner": ("rl.residual.learner_process:LearnerProcess.add", (1, 3)),
+    "waiting for the learner": ("rl.residual.learner_process:LearnerProcess.handed_over", (1, 3)),
+    "its row": ("robot.learning.session:LearningSession._log", (1, 3)),
+    "settling": ("robot.learning.session:LearningSession._settle", (1,)),
+    "its page": ("robot.learning.session:write_report", (1,)),
 }
 _CUT = (0.5, 2, 4, 8, 16)  # kilobytes at which files are cut off, as where a quota ends
 DISKS = (320, 1120, 1140, 1160)  # kilobytes of disks that are full before the first episode, and after some
@@ -103,6 +128,9 @@ def process_catalogue() -> Iterator[ProcessCase]:
     for phase, (point, calls) in POINTS.items():
         for call in calls:
             yield ProcessCase(f"killed: {phase}, call {call}", partial(killed, point, call))
+    for phase, (point, calls) in LEARNING_POINTS.items():
+        for call in calls:
+            yield ProcessCase(f"killed while it learns: {phase}, call {call}", partial(killed_learning, point, call))
     for kilobytes in _CUT:
         yield ProcessCase(f"files cut off at {kilobytes:g} kB", partial(_cut, kilobytes))
     for kilobytes in DISKS:
@@ -116,6 +144,15 @@ def killed(point: str, call: int, case: str, out: Path) -> Tried:
     """A session that is killed (SIGKILL) at the `call`-th call of `point`."""
     died = child([sys.executable, "-m", "robot.faults.child", point, str(call)], out)
     return again(case, out, died.returncode == -9)
+
+
+def killed_learning(point: str, call: int, case: str, out: Path) -> Tried:
+    """A session that learns, killed likewise; lost is what its learner was never given, too."""
+    died = child([sys.executable, "-m", "robot.faults.child", point, str(call)], out, LEARNING_SESSION)
+    found = again(case, out, died.returncode == -9, command=LEARNING_SESSION)
+    missing = episode_folders(out / "episodes").keys() - given_episodes(out)
+    found.lost += [f"episode {number}, by the learner" for number in sorted(missing)]
+    return found
 
 
 def _cut(kilobytes: float, case: str, out: Path) -> Tried:
@@ -161,21 +198,21 @@ def torn(file: str, how: str, case: str, out: Path) -> Tried:
     return found
 
 
-def child(command: list[str], out: Path) -> subprocess.CompletedProcess[str]:
+def child(command: list[str], out: Path, session: Sequence[str] = SESSION) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own on the session of this campaign, to its end."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [*command, *SESSION, "--out", str(out)], capture_output=True, text=True, check=False, env=environment
+        [*command, *session, "--out", str(out)], capture_output=True, text=True, check=False, env=environment
     )
 
 
-def again(case: str, out: Path, happened: bool, said: str = "") -> Tried:
+def again(case: str, out: Path, happened: bool, said: str = "", command: Sequence[str] = SESSION) -> Tried:
     """What was whole after a fault, and what is once the command was typed again and its run closed.
 
     `said`: of a fault that does not end its process, on its way out.
     """
     before = _episodes(out)
-    ended = child(MPR, out)
+    ended = child(MPR, out, command)
     after = _episodes(out)
     lost = [name for name, sums in before.items() if after.get(name) != sums]
     half = [

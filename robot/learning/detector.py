@@ -64,4 +64,5 @@ def small_images(episode: Episode, view: int) -> NDArray[np.float64]:
     """All cameras' images of a view, small, grey and 0 to 1, as one vector [cameras * 256]."""
     size = (_SIDE, _SIDE)
     grey = [cv2.cvtColor(np.asarray(frames[view]), cv2.COLOR_RGB2GRAY) for _, frames in sorted(episode.frames.items())]
-    return np.concatenate([cv2.resize(one, size, interpolation=cv2.INTER_AREA).ravel() for one in grey]) / 255.0
+    small = [cv2.resize(one, size, interpolation=cv2.INTER_AREA).ravel() for one in grey]
+    return np.concatenate(small).astype(np.float64) / 255

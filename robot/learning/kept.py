@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mpr.core.errors import UNREADABLE, BadClip, in_brief
+from mpr.core.errors import NO_ROOM, UNREADABLE, BadClip, in_brief
 from mpr.core.runs import atomic_path
 from rl.residual.episode_learner import PractisedEpisode
+from robot.recording.recorder import DiskFull
 
 _ARRAYS = ("observations", "residuals", "rewards", "kept", "led")
 
@@ -22,11 +23,19 @@ def kept_file(root: Path, number: int) -> Path:
 
 
 def keep(root: Path, number: int, episode: PractisedEpisode) -> None:
-    """Write it, whole or not at all; one that is there, of an episode that came to nothing, is replaced."""
-    root.mkdir(parents=True, exist_ok=True)
-    with atomic_path(kept_file(root, number)) as temporary, temporary.open("wb") as file:
-        arrays = {name: value for name in _ARRAYS if (value := getattr(episode, name)) is not None}
-        np.savez(file, **arrays, truncated=np.array(episode.truncated))
+    """Write it, whole or not at all; one that is there, of an episode that came to nothing, is replaced.
+
+    Raises DiskFull.
+    """
+    arrays = {name: value for name in _ARRAYS if (value := getattr(episode, name)) is not None}
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with atomic_path(kept_file(root, number)) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays, truncated=np.array(episode.truncated))
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise DiskFull(f"episode {number} is not kept: {root} has no room for it. Free some space") from error
 
 
 def kept_episode(root: Path, number: int) -> PractisedEpisode:

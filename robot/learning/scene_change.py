@@ -68,10 +68,11 @@ def view_change(camera: str, before: NDArray[np.uint8], now: NDArray[np.uint8]) 
     none: Any = None  # no guess
     moved, there, _ = cv2.calcOpticalFlowPyrLK(was, is_now, corners, none)
     back, again, _ = cv2.calcOpticalFlowPyrLK(is_now, was, moved, none)
-    found = (there & again)[:, 0].astype(bool) & (np.linalg.norm(back - corners, axis=2)[:, 0] < _ROUND_TRIP)
+    found = np.logical_and(there, again)[:, 0] & (np.linalg.norm(back - corners, axis=2)[:, 0] < _ROUND_TRIP)
     if found.mean() < _FOUND:
         return ViewChange(camera, height, None, brightness)
-    return ViewChange(camera, height, float(np.median(np.linalg.norm((moved - corners)[found], axis=2))), brightness)
+    shifts = np.linalg.norm(np.asarray(moved)[found] - np.asarray(corners)[found], axis=2)
+    return ViewChange(camera, height, float(np.median(shifts)), brightness)
 
 
 def _without_light(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -52,11 +52,13 @@ from robot.recording.recorder import Recorder, close_videos, episode_folders
 from robot.session import open_recorder, session, session_environment, watch_session
 from robot.station import Station, enter_station, named_station
 from robot.teleop.keyboard_operator import KeyboardOperator
+from robot.teleop.operator import Operator
 from robot.teleop.registry import teleop
 from robot.teleop.takeover import Takeover
 from tracking.masks.lost import stretches
 
 _KEPT = "practised"  # folder of the run
+HAND = "hand"  # kind of what is told of a device that takes over
 
 
 def learn_on_arm(config: SessionConfig) -> None:
@@ -76,7 +78,7 @@ def learn_on_arm(config: SessionConfig) -> None:
         at.operator.say(at.operator.about)
         env = session_environment(config, at, base, run, config.step_limit, policy=config.base)
         env.residual_scale = config.residual_scale
-        env.hand = stack.enter_context(hand_of(config, at))
+        env.hand = stack.enter_context(hand_of(config, at, run))
         LearningSession(config, env, recorder, run, signal, features, shown).practise()
     print("\n".join(write_report(run.path)))
 
@@ -99,8 +101,8 @@ def session_made_of(config: SessionConfig, shown: Sequence[Episode]) -> dict[str
 
 
 @contextmanager
-def hand_of(config: SessionConfig, at: Station) -> Iterator[Takeover | None]:
-    """The device that a person may take over with, opened; none where nobody asked for one."""
+def hand_of(config: SessionConfig, at: Station, run: RunFolder) -> Iterator[Takeover | None]:
+    """The device that a person may take over with, opened; none where nobody asked for one. What it tells is logged."""
     if not config.teleop:
         yield None
         return
@@ -109,7 +111,7 @@ def hand_of(config: SessionConfig, at: Station) -> Iterator[Takeover | None]:
         if isinstance(at.operator, KeyboardOperator):
             at.operator.others = (device.mark,)
         at.operator.say(f"take over at any time:\n{device.about}")
-        yield Takeover(device, at.operator.say)
+        yield Takeover(device, lambda text: _tell(at.operator, run, HAND, text, at.clock.now()))
 
 
 def _arranged(config: SessionConfig, at: Station) -> Station:
@@ -119,6 +121,11 @@ def _arranged(config: SessionConfig, at: Station) -> Station:
     from robot.practice.twin import PunctualOperator, lockstep
 
     return replace(at, operator=PunctualOperator(lockstep(at.clock)))
+
+
+def _tell(operator: Operator, run: RunFolder, kind: str, message: str, time_s: float) -> None:
+    operator.say(f"{kind}: {message}")
+    run.log(what="event", kind=kind, message=message, time=time_s, ask=False)
 
 
 class LearningSession:
@@ -191,7 +198,7 @@ class LearningSession:
         draw_views(self.config.out / VIEWS, before, now)
         told = "; ".join(map(str, changes))
         if any(change.moved or change.other_light for change in changes):
-            self._tell("view changed", told)
+            self.tell("view changed", told)
         return f"{told}. {self.config.out / VIEWS} shows it: go on like this?"
 
     @property
@@ -205,8 +212,10 @@ class LearningSession:
         """Rewards, and what the learner takes of it on disk, before the episode itself is."""
         scored = self._second_opinion(self.practising.finish(episode))
         self.practising.scored = scored
+        if self.signal.gone:
+            self.tell("reward gone", f"{self.signal.gone}: another made this episode's of what was filmed")
         if self.practising.trouble:
-            self._tell("not scored", f"this episode counts as if nothing had moved: {self.practising.trouble}")
+            self.tell("not scored", f"this episode counts as if nothing had moved: {self.practising.trouble}")
         assert self.practising.learned is not None
         keep(self.config.out / _KEPT, self.recorder.next_number, self.practising.learned)
         return scored
@@ -277,10 +286,9 @@ class LearningSession:
             missed=0 if log.missed is None else int(log.missed.sum()),
         )
 
-    def _tell(self, kind: str, message: str) -> None:
+    def tell(self, kind: str, message: str) -> None:
         """On the screen and in the log."""
-        self.env.operator.say(f"{kind}: {message}")
-        self.run.log(what="event", kind=kind, message=message, time=self.env.clock.now(), ask=False)
+        _tell(self.env.operator, self.run, kind, message, self.env.clock.now())
 
     def _handed_over(self, number: int) -> HandedOver:
         """The actor after the episode of that number, by another learner where this one was killed."""
@@ -292,7 +300,7 @@ class LearningSession:
             return self._another_learner(gone)
 
     def _another_learner(self, gone: ProcessGone) -> HandedOver:
-        self._tell("learner gone", f"{gone}: another goes on at its checkpoint")
+        self.tell("learner gone", f"{gone}: another goes on at its checkpoint")
         self.learner.again()
         return self._caught_up(self.learner.actor())
 

@@ -24,7 +24,9 @@ AROUND = 0.5  # of the box's larger side, on each side of it: what opens goes be
 
 
 class EpisodeSignal:
-    """Of a reward that is asked when the episode is over."""
+    """Of a reward that is asked when the episode is over. `gone`: what had to be begun again for the last one."""
+
+    gone = ""
 
     def __init__(self, reward: RewardModel) -> None:
         self.reward = reward
@@ -55,9 +57,11 @@ class MotionSignal(EpisodeSignal):
 
     def of(self, episode: Episode) -> NDArray[np.float32]:
         """Its signal [T]; where the process is gone, another makes it of what was filmed. Raises UserError."""
+        self.gone = ""
         try:
             found = self.streaming.finish()
-        except ProcessGone:
+        except ProcessGone as gone:
+            self.gone = str(gone)
             self.streaming.again()
             self.show(episode)
             found = self.streaming.finish()

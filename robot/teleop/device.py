@@ -36,6 +36,16 @@ class Wish:
         return bool(np.abs([*self.move, *self.turn]).max() <= DEADZONE)
 
 
+NO_NUMBERS = "the device tells what is no number: it is not followed"
+
+
+def heard(wish: Wish) -> Wish:
+    """The wish as it may be followed: one that is not finite asks for nothing, and says so."""
+    if np.isfinite([*wish.move, *wish.turn, wish.grip]).all():
+        return wish
+    return Wish(np.zeros(3), np.zeros(3), wish.grip if np.isfinite(wish.grip) else OPEN, NO_NUMBERS)
+
+
 class Teleop(AbstractContextManager["Teleop"], Protocol):
     """Entering opens the device. Raises UserError where it is not there, or its package is not installed.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rl.data.demonstrations import FrameSize
 from rl.policies.base_policy import CameraFrames
-from robot.teleop.device import OPEN, Teleop, action_of_wish
+from robot.teleop.device import OPEN, Teleop, action_of_wish, heard
 
 
 class TeleopPolicy:
@@ -39,7 +39,7 @@ class TeleopPolicy:
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """The action [8] that is asked for now, whatever is observed."""
-        wish = self.device.read()
+        wish = heard(self.device.read())
         if wish.trouble != self._trouble:
             self.told(wish.trouble or "the device is heard again")
             self._trouble = wish.trouble

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from robot.hardware.action import RobotAction
-from robot.teleop.device import OPEN, Teleop, action_of_wish
+from robot.teleop.device import OPEN, Teleop, action_of_wish, heard
 
 BACK_S = 1.0  # seconds without a wish after which the policy leads again
 
@@ -32,7 +32,7 @@ class Takeover:
 
     def action(self, now_s: float, grip: float) -> RobotAction | None:
         """What the hand asks for now, [8]; None while the policy leads. `grip`: the gripper's, as last commanded."""
-        wish = self.device.read()
+        wish = heard(self.device.read())
         if wish.trouble != self._trouble:
             self.told(wish.trouble or "the device is heard again")
             self._trouble = wish.trouble

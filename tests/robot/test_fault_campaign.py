@@ -28,9 +28,9 @@ def test_what_a_session_must_not_end_like_is_called_bad() -> None:
         assert len(dataclasses.replace(good, **changes).bad) == 1
 
 
-@pytest.mark.parametrize("phase", processes.POINTS)
-def test_a_phase_of_a_session_has_its_point(phase: str) -> None:
-    holder, name = holder_of(processes.POINTS[phase][0])
+@pytest.mark.parametrize("point", [one for one, _ in (processes.POINTS | processes.LEARNING_POINTS).values()])
+def test_a_phase_of_a_session_has_its_point(point: str) -> None:
+    holder, name = holder_of(point)
     assert callable(getattr(holder, name))
 
 

@@ -16,8 +16,9 @@ from mpr.core.data.episode import Episode
 from robot.hardware.action import action_of
 from robot.hardware.pose import angle_between, distance_between
 from robot.session import one_episode
-from robot.teleop.device import OPEN, SHUT, Wish
+from robot.teleop.device import NO_NUMBERS, OPEN, SHUT, Wish
 from robot.teleop.operator import Mark
+from robot.teleop.policy import TeleopPolicy
 from robot.teleop.takeover import BACK_S, Takeover
 from tests.robot.table import Table
 
@@ -60,7 +61,9 @@ def played(wishes: Sequence[Wish] | None, steps: int = 30) -> tuple[Table, Episo
     return table, episode, said
 
 
-deflections = st.lists(st.sampled_from([-1.0, -0.3, 0.0, 0.05, 1.0, 1.4]), min_size=3, max_size=3).map(np.array)
+deflections = st.lists(
+    st.sampled_from([-1.0, -0.3, 0.0, 0.05, 1.0, 1.4, 1e9, np.inf, np.nan]), min_size=3, max_size=3
+).map(np.array)
 wishes = st.builds(Wish, deflections, deflections, st.sampled_from([OPEN, SHUT]), st.sampled_from(["", "it is gone"]))
 
 
@@ -95,6 +98,17 @@ def test_a_hand_leads_from_its_first_wish_until_it_has_asked_for_nothing_for_a_w
     np.testing.assert_allclose(
         made[:3], [0.1, 0.1, 0], atol=1e-6
     )  # 0.2 forward by base, 0.5 right by hand: what reaches
+
+
+@pytest.mark.parametrize("broken", [replace(RIGHT, turn=np.full(3, np.nan)), replace(RIGHT, grip=np.nan)])
+def test_a_device_that_tells_no_numbers_is_not_followed_and_that_is_said(broken: Wish) -> None:
+    table, episode, said = played([STILL, RIGHT, broken, broken, RIGHT])
+    assert NO_NUMBERS in said and "the device is heard again" in said and not episode.log.unsent(30).any()
+    moved = np.diff([target.pose.position[1] for _, target in table.arm.sent])
+    assert moved[1] <= 0 and moved[2] == 0 and moved[0] > 0 < moved[3], "it stays where it is while nothing is heard"
+    assert all(np.isfinite(target.width) for _, target in table.arm.sent)
+    policy = TeleopPolicy(Hand([broken]), said.append)  # type: ignore[arg-type]
+    assert np.isfinite(policy.act(np.zeros(8))).all() and policy.idle == [True]
 
 
 def test_a_device_that_nobody_touches_changes_nothing() -> None:
