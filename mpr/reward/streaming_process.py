@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mpr.predictor.checkpoint import Predictor
 
 Result = TypeVar("Result")
+_WARM_PX = 64  # pixels a side
 _FINISHING_S = 120.0  # for what is left of an episode: many times what it takes
 
 
@@ -122,7 +123,20 @@ class _Episodes:
             )
         self._tracker = tracker
         self.remark = rate_remark("the camera", followed.rate_hz, self._predictor)
+        self._warm_up()
         self.begin()
+
+    def _warm_up(self) -> None:
+        """Score a little episode of noise that moves: the first prediction of a process takes longer than others."""
+        from mpr.reward.streaming import StreamedScore
+        from tracking.masks.streamed import MaskedFrame
+
+        score = StreamedScore(self._predictor, self._tracker, Square(-0.5, -0.5, _WARM_PX), self._followed.rate_hz)
+        noise = np.random.default_rng(0).integers(0, 255, (_WARM_PX, _WARM_PX, 3)).astype(np.uint8)
+        everywhere = np.ones((_WARM_PX, _WARM_PX), bool)
+        for t in range(3):
+            score.push(MaskedFrame(np.roll(noise, 3 * t, axis=1), everywhere, t / self._followed.rate_hz))
+        score.finish()
 
     def begin(self) -> None:
         from mpr.reward.streaming import StreamedScore

@@ -13,9 +13,9 @@ def main(argv: Sequence[str]) -> None:
     """Entry of `mpr robot session`; --report: only its page again. Raises UserError."""
     config, dry_run = parse_config(SessionConfig, argv, "mpr robot session", SESSION_PRESETS)
     if config.report is not None:
-        from robot.learning.report import write_report
+        from robot.learning.report import tell_session
 
-        return print("\n".join(write_report(config.report)))
+        return tell_session(config.report, config.export)
     if dry_run:
         learner = config.learner()
         inputs = {"demos": config.demos} if learner.demonstrated else {}

@@ -14,7 +14,7 @@ import numpy as np
 
 from robot.learning import kept
 from robot.learning.config import SessionConfig
-from robot.learning.session import HAND
+from robot.learning.session import HAND_EVENT
 from robot.recording import recorder
 from robot.teleop.device import OPEN, Wish
 from robot.teleop.operator import Mark
@@ -57,8 +57,8 @@ class Injection:
         self.events, self.episodes, self.commands, self.broken = events, episodes, commands, broken
         self.happened = False
         self._undo: list[Callable[[], object]] = []
-        if case.part == HAND:
-            hand = Takeover(FaultyHand(case.kind, self), lambda text: session.tell(HAND, text), back_s=0.3)
+        if case.part == HAND_EVENT:
+            hand = Takeover(FaultyHand(case.kind, self), lambda text: session.tell(HAND_EVENT, text), back_s=0.3)
             session.env.hand = hand
             self._undo.append(lambda: setattr(session.env, "hand", None))
         begin = {

@@ -31,7 +31,7 @@ from robot.faults.judge import Judged
 from robot.faults.trigger import Trigger
 from robot.learning.config import LEARNER, POLICY, SessionConfig
 from robot.learning.report import given_episodes
-from robot.learning.session import HAND, LearningSession
+from robot.learning.session import HAND_EVENT, LearningSession
 from robot.learning.signal import EpisodeSignal, MotionSignal
 from robot.policies.named import base_policy
 from robot.practice.twin import PunctualOperator, lockstep
@@ -41,17 +41,17 @@ from robot.station import Station, named_station
 
 LEARNING_STEPS = 14  # of an episode
 _BEGINS = (1, 3, 6, 10)  # steps on which faults begin, round by round
-_ROUNDS = {LEARNER_PART: 6, REWARD: 6, DISK: 6, HAND: 12, "arm": 6, "world": 5, "wrist": 5}
+_ROUNDS = {LEARNER_PART: 6, REWARD: 6, DISK: 6, HAND_EVENT: 12, "arm": 6, "world": 5, "wrist": 5}
 _KINDS = {
     LEARNER_PART: ("killed in an episode", "killed as it is given one", "killed as it writes", "killed as it learns"),
     REWARD: ("killed in an episode", "killed as it is asked"),
     DISK: ("no room for what is learned from", "no room for the episode"),
-    HAND: ("unplugged", "not a number", "huge", "to and fro", "never lets go"),
+    HAND_EVENT: ("unplugged", "not a number", "huge", "to and fro", "never lets go"),
     "arm": arm.ARM_FAULTS,
     "world": camera.CAMERA_FAULTS,
     "wrist": camera.CAMERA_FAULTS,
 }
-_TOGETHER = ((LEARNER_PART, REWARD, DISK), (HAND,), ("arm",), ("world",), ("wrist",))  # parts of one session
+_TOGETHER = ((LEARNER_PART, REWARD, DISK), (HAND_EVENT,), ("arm",), ("world",), ("wrist",))  # parts of one session
 _TOLD = {LEARNER_PART: {"learner gone"}, REWARD: {"reward gone"}, DISK: {"DiskFull"}}
 _TROUBLED = ("unplugged", "not a number")  # hands of which something has to be said
 
@@ -74,8 +74,8 @@ class LearningCase:
         """Of which one has to be told; empty: only limits catch it, and nothing need be said."""
         if self.part in _TOLD:
             return _TOLD[self.part]
-        if self.part == HAND:
-            return {HAND} if self.kind in _TROUBLED else set()
+        if self.part == HAND_EVENT:
+            return {HAND_EVENT} if self.kind in _TROUBLED else set()
         return {str(kind) for kind in EXPECTED_EVENTS.get(self.kind, ())}
 
 

@@ -30,6 +30,7 @@ SESSION_FREE_KEYS = (
     "operator",
     "teleop",
     "detector",
+    "export",
 )  # may differ when a session goes on
 SESSION_PRESETS: dict[str, dict[str, Any]] = {
     "check": {"episodes": 2, "settings": "warmup_steps=50 utd=1"},
@@ -67,6 +68,7 @@ class SessionConfig(PracticeStationConfig):
     device: str = "cpu"  # of base policy and learner
     seed: int = 0  # of the run: weights, sampling, noise, and 1,000 episodes' seeds of its own
     report: Path | None = None  # run folder of a session: only write its page again
+    export: bool = False  # beside the page, its episodes as a LeRobot data set, OUT/export/session
     out: Path = Path("runs/session")  # run folder
 
     def __post_init__(self) -> None:
@@ -94,6 +96,8 @@ class SessionConfig(PracticeStationConfig):
         if not self.report:
             learner = self.learner()  # refuses wrong settings now
             learner.check_buffer(self.step_limit)
+            if learner.normalise_inputs:
+                raise UserError("--settings normalise_inputs=true: a session's learner is shown things as they are")
             if learner.potential:
                 raise UserError("--settings shaping=potential: a session pays the signal as it is")
 

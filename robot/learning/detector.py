@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mpr.core.data.episode import Episode
 
 GUESS = "detector"  # an episode's about: how sure it was of a success, 0 to 1; absent before it can tell
-FEWEST = 2  # episodes of each kind before it guesses
+GUESSES_FROM = 2  # episodes of each kind before it guesses
 _LAST = 3  # views at an episode's end
 _SIDE = 16  # pixels of an image as it is looked at
 _RIDGE = 1.0  # beside rows of some 512 numbers in 0..1, mean taken out
@@ -45,7 +45,7 @@ class SuccessDetector:
 
     def guess(self, episode: Episode) -> float | None:
         """How sure it is that the episode succeeded, 0 to 1; None while it knows too few of either kind."""
-        if min(self.marked.values()) < FEWEST or not episode.frames:
+        if min(self.marked.values()) < GUESSES_FROM or not episode.frames:
             return None
         rows, signs = np.array(self._rows), np.array(self._signs)
         mean, offset = rows.mean(0), signs.mean()

@@ -23,7 +23,7 @@ from robot.learning.config import LEARNER
 from robot.recording.recorder import episode_folders
 
 PARTS = ("resetting", "moving", "reward", "saving", "updates")  # of an episode's time
-VIEWS = "views.png"  # of the run's folder: what cameras saw when it was gone on with, beside what they saw before
+VIEWS_FILE = "views.png"  # of the run's folder: what cameras saw when it was gone on with, beside what they saw before
 _WINDOW = 10  # episodes of the running mean
 WAITED_FOR = ("reward", "saving", "updates")  # what the operator waits for after a mark
 Row = Mapping[str, Any]
@@ -105,12 +105,22 @@ def write_report(run: Path) -> list[str]:
         "",
         _picture("curve.png"),
     ]
-    if (run / VIEWS).exists():
-        told += ["", "What the session that went on last met, beside what was there before.", "", _picture(VIEWS)]
+    if (run / VIEWS_FILE).exists():
+        told += ["", "What the session that went on last met, beside what was there before.", "", _picture(VIEWS_FILE)]
     told += ["", *episode_table(episodes), "", *_files(run)]
     write_page(run / "page.html", "\n".join(told))
     write_summary(run, summary)
     return lines
+
+
+def tell_session(run: Path, exported: bool) -> None:
+    """Write the page and print its first lines; `exported`: write the episodes as a LeRobot data set, too."""
+    print("\n".join(write_report(run)))
+    if exported:
+        from robot.commands.export import ExportConfig
+        from robot.commands.export_compared import export
+
+        export(ExportConfig(episodes=run / "episodes", name="session", out=run / "export"))
 
 
 def session_lines(

@@ -41,7 +41,7 @@ from robot.learning.config import POLICY, SESSION_FREE_KEYS, SessionConfig
 from robot.learning.detector import GUESS, SuccessDetector
 from robot.learning.kept import keep, kept_episode
 from robot.learning.practising import Practising
-from robot.learning.report import VIEWS, WAITED_FOR, write_report
+from robot.learning.report import VIEWS_FILE, WAITED_FOR, tell_session
 from robot.learning.scene_change import draw_views, view_change
 from robot.learning.signal import EpisodeSignal, signal_of, signal_of_demonstration
 from robot.policies.named import KNOWN_STATE_SIZE, base_policy
@@ -58,7 +58,7 @@ from robot.teleop.takeover import Takeover
 from tracking.masks.lost import stretches
 
 _KEPT = "practised"  # folder of the run
-HAND = "hand"  # kind of what is told of a device that takes over
+HAND_EVENT = "hand"  # kind of what is told of a device that takes over
 
 
 def learn_on_arm(config: SessionConfig) -> None:
@@ -80,7 +80,7 @@ def learn_on_arm(config: SessionConfig) -> None:
         env.residual_scale = config.residual_scale
         env.hand = stack.enter_context(hand_of(config, at, run))
         LearningSession(config, env, recorder, run, signal, features, shown).practise()
-    print("\n".join(write_report(run.path)))
+    tell_session(run.path, config.export)
 
 
 def demonstrations_of(config: SessionConfig) -> list[Episode]:
@@ -111,7 +111,7 @@ def hand_of(config: SessionConfig, at: Station, run: RunFolder) -> Iterator[Take
         if isinstance(at.operator, KeyboardOperator):
             at.operator.others = (device.mark,)
         at.operator.say(f"take over at any time:\n{device.about}")
-        yield Takeover(device, lambda text: _tell(at.operator, run, HAND, text, at.clock.now()))
+        yield Takeover(device, lambda text: _tell(at.operator, run, HAND_EVENT, text, at.clock.now()))
 
 
 def _arranged(config: SessionConfig, at: Station) -> Station:
@@ -195,11 +195,11 @@ class LearningSession:
         before = {name: np.asarray(frames[0]) for name, frames in last.frames.items() if name in now}
         close_videos(last)
         changes = [view_change(name, image, now[name]) for name, image in before.items()]
-        draw_views(self.config.out / VIEWS, before, now)
+        draw_views(self.config.out / VIEWS_FILE, before, now)
         told = "; ".join(map(str, changes))
         if any(change.moved or change.other_light for change in changes):
             self.tell("view changed", told)
-        return f"{told}. {self.config.out / VIEWS} shows it: go on like this?"
+        return f"{told}. {self.config.out / VIEWS_FILE} shows it: go on like this?"
 
     @property
     def _setup(self) -> LearnerSetup:

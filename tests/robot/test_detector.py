@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mpr.core.data.episode import Episode
 from mpr.core.runs import read_metrics
-from robot.learning.detector import FEWEST, SuccessDetector
+from robot.learning.detector import GUESSES_FROM, SuccessDetector
 from robot.learning.report import session_lines, session_rows, session_summary
 from robot.teleop.operator import Mark
 from tests.robot.learning_here import begin, config, here, toys  # noqa: F401
@@ -35,7 +35,7 @@ def shown(success: bool, number: int, steps: int = 6) -> Episode:
 def test_it_guesses_once_it_knows_both_kinds_and_then_rightly(marks: list[bool]) -> None:
     detector = SuccessDetector()
     for number, success in enumerate(marks):
-        knows = min(marks[:number].count(True), marks[:number].count(False)) >= FEWEST
+        knows = min(marks[:number].count(True), marks[:number].count(False)) >= GUESSES_FROM
         guess = detector.guess(shown(success, number))
         assert (guess is not None) == knows
         if guess is not None:

@@ -13,7 +13,7 @@ from robot.faults.beside import DISK, LEARNER_PART, REWARD
 from robot.faults.command import FaultsConfig
 from robot.faults.learning import LearningCase, learning_catalogue, run_learning
 from robot.faults.processes import process_catalogue
-from robot.learning.session import HAND
+from robot.learning.session import HAND_EVENT
 
 
 def test_a_campaign_has_three_hundred_of_them_each_with_a_name_of_its_own() -> None:
@@ -22,7 +22,7 @@ def test_a_campaign_has_three_hundred_of_them_each_with_a_name_of_its_own() -> N
     killed = [case.name for case in process_catalogue() if "while it learns" in case.name]
     assert len(names) + len(killed) >= 300 and len(set(names)) == len(names)
     parts = Counter(case.part for some in groups for case in some)
-    assert set(parts) == {LEARNER_PART, REWARD, DISK, HAND, "arm", "world", "wrist"} and min(parts.values()) >= 12
+    assert set(parts) == {LEARNER_PART, REWARD, DISK, HAND_EVENT, "arm", "world", "wrist"} and min(parts.values()) >= 12
     assert {case.part for case in groups[0]} == {LEARNER_PART, REWARD, DISK}
 
 
@@ -47,12 +47,12 @@ def test_one_of_them_may_be_asked_for_alone(tmp_path: Path) -> None:
 
 @pytest.mark.gl
 def test_faults_of_one_session_end_well(tmp_path: Path) -> None:
-    some = [LearningCase(HAND, "not a number", 3, 0), LearningCase("arm", "reflex", 3, 0)]
+    some = [LearningCase(HAND_EVENT, "not a number", 3, 0), LearningCase("arm", "reflex", 3, 0)]
     some += [LearningCase(LEARNER_PART, "killed as it is given one", 3, 0)]
     found = list(run_learning(some, tmp_path / "session", 16, 0))
     assert [one.case for one in found] == [case.name for case in some]
     assert all(one.bad == [] and one.happened for one in found)
-    assert [one.events for one in found] == [[HAND], ["arm error"], ["learner gone"]]
+    assert [one.events for one in found] == [[HAND_EVENT], ["arm error"], ["learner gone"]]
 
 
 def test_a_session_that_comes_to_something_else_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,7 @@ def test_what_was_kept_is_read_as_it_was_and_damage_is_named(tmp_path: Path) -> 
         ({"settings": "episodes=3"}, "'episodes=3' is decided by"),
         ({"episodes": 0}, "episodes"),
         ({"settings": "shaping=potential", "reward": "none"}, "shaping"),
+        ({"settings": "normalise_inputs=true", "base": "runs/bc"}, "normalise_inputs"),
         ({"settings": "buffer=150"}, "--buffer 150: an episode"),
         ({"step_limit": 500, "settings": "buffer=400"}, "--buffer 400: an episode"),
         ({"settings": "total_steps=100"}, "'total_steps=100' is decided by"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mpr.core.runs import read_metrics
 from robot.environment import Stopped
 from robot.hardware.camera import CameraImage
-from robot.learning.report import VIEWS
+from robot.learning.report import VIEWS_FILE
 from robot.learning.scene_change import LIGHT, MOVED, draw_views, view_change
 from robot.teleop.operator import Answer
 from tests.robot.learning_here import begin, config, here, toys  # noqa: F401
@@ -86,11 +86,11 @@ def brighter(image: CameraImage) -> CameraImage:
 
 def test_a_session_that_goes_on_shows_and_asks_once(tmp_path: Path) -> None:
     first = practise_some(tmp_path, 2)
-    assert not any("shifted" in asked for asked in first.operator.asked) and not (tmp_path / VIEWS).exists()
+    assert not any("shifted" in asked for asked in first.operator.asked) and not (tmp_path / VIEWS_FILE).exists()
     second = practise_some(tmp_path, 4)
     asked = [question for question in second.operator.asked if "times as bright" in question]
     assert len(asked) == 1 and asked[0].startswith("world: shifted by 0.0 pixels") and "go on like this?" in asked[0]
-    assert (tmp_path / VIEWS).exists()
+    assert (tmp_path / VIEWS_FILE).exists()
 
 
 def test_a_camera_that_was_moved_is_told_and_logged(tmp_path: Path) -> None:
