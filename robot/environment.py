@@ -28,7 +28,16 @@ from rl.environments.practice import Stopped
 from rl.environments.starts import OwnStarts, Starts
 from rl.policies.actor import RESIDUAL_SCALE
 from rl.policies.base_policy import BasePolicy
-from robot.hardware.action import ACTION_SIZE, HALF_WIDTH, RobotAction, action_of, bounded, composed, correction_between
+from robot.hardware.action import (
+    ACTION_SIZE,
+    HALF_WIDTH,
+    MEASURED,
+    RobotAction,
+    action_of,
+    bounded,
+    composed,
+    correction_between,
+)
 from robot.hardware.arm import Arm, ArmError, Target
 from robot.hardware.camera import Camera, CameraError
 from robot.hardware.clock import Clock, Pace, WallClock, collect_now
@@ -82,14 +91,17 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         instance: int | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
         hand: Takeover | None = None,
+        targets: str = MEASURED,
     ) -> None:
+        if (meant := getattr(base, "targets", targets)) != targets:
+            raise UserError(f"--targets {targets}: this base policy's actions count from the {meant} pose")
         self.arm, self.cameras, self.base, self.operator = arm, tuple(cameras), base, operator
         self.clock = clock or WallClock()
         self.limits = limits or Limits()
         self.residual_scale, self.step_limit, self.task, self.rate_hz = residual_scale, step_limit, task, rate_hz
-        self.about = {"arm": arm.features.name, **(about or {})}  # of every episode
+        self.about = {"arm": arm.features.name, "targets": targets, **(about or {})}  # of every episode
         self.hand = hand
-        self.guard = Guard(arm, self.limits, self.clock, on_event)
+        self.guard = Guard(arm, self.limits, self.clock, on_event, targets)
         self.pace = Pace(self.clock, rate_hz)
         self._sizes = {c.features.name: (c.features.height, c.features.width) for c in self.cameras}
         looks: dict[str, gymnasium.Space] = {
@@ -153,7 +165,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         if self._hand_asks is not None:
             wish, residual = self._hand_asks, correction_between(self._base, self._hand_asks, self.residual_scale)[0]
         outcome = self.guard.act(wish, self.seen)
-        sent = action_of(outcome.target, self.seen.state) if isinstance(outcome, Sent) else self._resting()
+        sent = self._sent(outcome) if isinstance(outcome, Sent) else self._resting()
         sent_at = self.clock.now()
         beat = self.pace.wait()
         mark = self.operator.mark()
@@ -284,6 +296,10 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
                 f"the base policy gave an action of shape {action.shape}: this arm takes {ACTION_SIZE} numbers"
             )
         return bounded(action) if np.isfinite(action).all() else action
+
+    def _sent(self, sent: Sent) -> RobotAction:
+        """What was really sent, in a policy's terms."""
+        return action_of(sent.target, replace(self.seen.state, pose=sent.counted_from))
 
     def _resting(self) -> RobotAction:
         """The action that a held arm carries out."""

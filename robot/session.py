@@ -124,6 +124,7 @@ def session_environment(
         rate_hz=config.rate_hz,
         step_limit=step_limit,
         task=config.task,
+        targets=config.targets,
         about={"policy": policy, "limits": dataclasses.asdict(config.limits)},
         on_event=on_event,
     )

@@ -13,6 +13,7 @@ from rl.policies.base_policy import BasePolicy
 from robot.arms.franka import SHUT
 from robot.arms.registry import ARMS, SIMULATED, Reached, arm_driver, check_host
 from robot.cameras.registry import camera_kind, make_camera
+from robot.hardware.action import LAST, MEASURED
 from robot.hardware.arm import Arm
 from robot.hardware.camera import Camera
 from robot.hardware.clock import Clock, WallClock
@@ -38,6 +39,8 @@ class StationConfig:
     operator: str = ""  # keyboard, or scripted, which belongs to the simulated arm; none: what the arm calls for
     task: str = "microwave"  # what episodes are about; the simulated arm stands before it
     rate_hz: float = 10.0  # of commands
+    # what an action's position and turn count from: measured, where the arm is (the paper's), or last, the last target
+    targets: str = MEASURED
     limits: Limits = field(default_factory=Limits)  # of the guard: --limits.step and the like; simulated: its own box
     seed: int = 0  # of the first episode
 
@@ -70,6 +73,8 @@ class StationConfig:
             raise UserError(
                 f"--limits.silence {self.limits.silence:g} s is under two beats of --rate_hz {self.rate_hz:g}"
             )
+        if self.targets not in (MEASURED, LAST):
+            raise UserError(f"no targets '{self.targets}'; there is {MEASURED}, {LAST}")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: 0 or more")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from robot.hardware.action import MEASURED
 from robot.hardware.arm import ArmError, ArmState, Mode, Target
 from robot.hardware.camera import CameraImage
 from robot.hardware.pose import Pose
@@ -33,11 +34,11 @@ def apart(one: Pose, other: Pose) -> tuple[float, float]:
 class Session:
     """A loop around a guard that faults are put into; checks every command that gets out."""
 
-    def __init__(self, pose: Pose = HOME, limits: Limits = LIMITS) -> None:
+    def __init__(self, pose: Pose = HOME, limits: Limits = LIMITS, targets: str = MEASURED) -> None:
         self.clock, self.true = ToyClock(100.0), 0.0  # the clock may run wrong; this is the time that passed
         self.arm = ToyArm(self.clock, pose)
         self.told: list[Event] = []
-        self.guard = Guard(self.arm, limits, self.clock, self.told.append)
+        self.guard = Guard(self.arm, limits, self.clock, self.told.append, targets)
         self.number = 0
         self.force: Pose | None = None  # none: the arm was stopped
         self.stops = 0

@@ -19,6 +19,7 @@ from mpr.core.runs import RunFolder, atomic_path
 from robot.commands.check import CheckConfig
 from robot.hardware.action import HALF_WIDTH, STEP_M
 from robot.hardware.arm import ArmFeatures, ArmState
+from robot.hardware.clock import Pace
 from robot.hardware.pose import Pose, angle_between, distance_between
 from robot.hardware.view import CameraPlacement, read_view
 from robot.safety.guard import Guard, Held
@@ -31,6 +32,7 @@ from robot.teleop.operator import Answer
 TURNED, OFF = 0.1, 0.02  # radians, metres: home is where it should be up to these
 MOVE, SEEN = 0.02, 0.002  # metres: the arm is sent so far up, and has answered once it went so far
 _ANSWER = 0.4  # seconds that it has for it
+ASKED, _BEATS = 0.008, 6  # metres a beat that the arm is asked to go, so often up and so often down
 
 
 def check(config: CheckConfig) -> None:
@@ -81,12 +83,13 @@ def checked(config: CheckConfig, at: Station) -> Iterator[Check]:
     well = state.mode.obeys and not state.errors
     yield Check(well, f"mode '{state.mode.value}', errors: {list(state.errors)}")
     if config.move and well:
-        moves = "the hand opens, the arm goes home by its joints, then 2 cm up"
+        moves = "the hand opens, the arm goes home by its joints, then 2 cm up, and up and down by 5"
         if at.operator.ask(f"{moves}: is its way free, and nothing in its hand?") is Answer.QUIT:
             raise UserError("the operator did not let it move; --move false only looks")
         at.arm.home()
         yield home_line(at.arm.features, at.arm.state())
         yield answer_line(at, config)
+        yield followed_line(at, config)
     yield inside_line(at.arm.state(), config.limits)
     yield from rate_lines(at, config)
 
@@ -128,6 +131,33 @@ def _answered(at: Station, guard: Guard) -> Check:
     if answered is None:
         return Check(False, f"{asked}, it did not move within {_ANSWER:g} s")
     return Check(True, f"{asked}, it had moved {SEEN * 1000:g} mm after {answered * 1000:.0f} ms")
+
+
+def followed_line(at: Station, config: CheckConfig) -> Check:
+    """How much of what it is asked for the arm does within a beat, actions counting from what `--targets` says."""
+    guard = Guard(at.arm, config.limits, at.clock, targets=config.targets)
+    with Watchdog(guard) if config.wall else nullcontext():
+        try:
+            return _followed(at, guard, Pace(at.clock, config.rate_hz))
+        finally:
+            guard.rest()
+
+
+def _followed(at: Station, guard: Guard, pace: Pace) -> Check:
+    pace.restart()
+    done = []
+    for way in (1,) * _BEATS + (-1,) * _BEATS:
+        images = {camera.features.name: camera.latest() for camera in at.cameras}
+        before = at.arm.state()
+        action = np.array([0, 0, way * ASKED / STEP_M, 0, 0, 0, 1, before.width / HALF_WIDTH - 1])
+        outcome = guard.act(action, Seen(before, images, at.clock.now()))
+        if isinstance(outcome, Held):
+            return Check(False, f"the guard held it: {outcome.event.message}")
+        pace.wait()
+        done.append(way * float(at.arm.state().pose.position[2] - before.pose.position[2]) / ASKED)
+    share = float(np.median(done))
+    text = f"asked for {ASKED * 1000:g} mm a beat, it goes {share * ASKED * 1000:.1f} mm: {share:.2f} of what is asked"
+    return Check(share > 0, text)
 
 
 def inside_line(state: ArmState, limits: Limits) -> Check:

@@ -110,7 +110,11 @@ class SessionConfig(PracticeStationConfig):
         """The learner, as `mpr finetune` would have it on this arm. Raises UserError naming what cannot be."""
         found = with_settings(FinetuneConfig, self.settings, "--settings", _TAKEN)
         kind, told = ("twin", ()) if self.arm == SIMULATED else ("arm", ("arm", "host", "world", "wrist"))
-        other = [name for name in ("size", "rate_hz", "encoder") if getattr(self, name) != getattr(SessionConfig, name)]
+        other = [
+            name
+            for name in ("size", "rate_hz", "targets", "encoder")
+            if getattr(self, name) != getattr(SessionConfig, name)
+        ]
         options = " ".join(f"{name}={getattr(self, name)}" for name in (*told, *other))
         env = f"{kind}:{self.task}"
         same = {name: getattr(self, name) for name in ("demos", "num_demos", "predictor", "episodes", "residual_scale")}

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpr.core.beside import ProcessGone
-from mpr.core.checkpoints import weights_digest
+from mpr.core.checkpoints import last_checkpoint, weights_digest
 from mpr.core.config import as_dict
 from mpr.core.data.episode import Episode
 from mpr.core.processes import cpu_threads
 from mpr.core.runs import RunFolder, write_summary
-from rl.data.demonstrations import check_shown, load_demonstrations
+from rl.data.demonstrations import BadDemonstration, check_shown, load_demonstrations
 from rl.environments.kind import base_digest
 from rl.policies.diffusion.views import fingerprint
 from rl.residual.checkpoint import load_residual_policy
@@ -36,7 +36,7 @@ from rl.residual.learner_process import HandedOver, LearnerProcess, LearnerSetup
 from rl.residual.reward_form import RewardForm
 from rl.residual.train import form_of
 from robot.environment import FrankaEnv
-from robot.hardware.action import ACTION_SIZE
+from robot.hardware.action import ACTION_SIZE, MEASURED
 from robot.learning.config import POLICY, SESSION_FREE_KEYS, SessionConfig
 from robot.learning.detector import GUESS, SuccessDetector
 from robot.learning.kept import keep, kept_episode
@@ -90,6 +90,11 @@ def demonstrations_of(config: SessionConfig) -> list[Episode]:
         return []
     found = load_demonstrations(learner.demos, learner.num_demos)
     check_shown(found, config.task)
+    for one in found:
+        if (there := one.about.get("targets", MEASURED)) != config.targets:
+            raise BadDemonstration(
+                f"demonstration {one.seed} was made with --targets {there}, here it is {config.targets}"
+            )
     return found
 
 
@@ -162,7 +167,8 @@ class LearningSession:
     def practise(self) -> None:
         """Until the episodes or the minutes are over, or the operator quits; then what is owed is learned."""
         began = time.perf_counter()
-        if self._shown is not None and self.learner_config.critic_lessons:
+        fresh = last_checkpoint(self.learner_config.out) is None
+        if fresh and self._shown is not None and self.learner_config.critic_lessons:
             print(f"critics learn from demonstrations: {self.learner_config.critic_lessons:,} updates")
         with LearnerProcess(self._setup, self._shown) as self.learner:
             actor = self._caught_up(self.learner.actor())

@@ -100,6 +100,7 @@ class ArmKind(EnvironmentKind):
             stack.enter_context(enter_station(at))
             at.operator.say(at.operator.about)
             shared = {"clock": at.clock, "limits": config.limits, "rate_hz": config.rate_hz, "task": config.task}
+            shared |= {"targets": config.targets}
             env = FrankaEnv(
                 at.arm,
                 at.cameras,

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from robot.hardware.action import RobotAction, target_of
+from robot.hardware.action import LAST, MEASURED, RobotAction, target_of
 from robot.hardware.arm import Arm, ArmState, Target
 from robot.hardware.clock import Clock
 from robot.hardware.fault_kind import FaultKind
@@ -41,6 +41,7 @@ class Sent:
     """What the arm was really sent, and the limits that it met."""
 
     target: Target
+    counted_from: Pose  # what the action moved and turned
     met: tuple[str, ...] = ()
 
 
@@ -53,13 +54,20 @@ class Held:
 
 class Guard:
     """Between any policy and one arm. `on_event` hears of every event, once where it lasts; it has to return at once.
+    `targets`: what actions count from, the measured pose or the last target; after a stop both are the measured one.
 
     Safe to use from two threads: the control loop's and the watchdog's.
     """
 
     def __init__(
-        self, arm: Arm, limits: Limits, clock: Clock, on_event: Callable[[Event], None] = lambda event: None
+        self,
+        arm: Arm,
+        limits: Limits,
+        clock: Clock,
+        on_event: Callable[[Event], None] = lambda event: None,
+        targets: str = MEASURED,
     ) -> None:
+        self.targets = targets
         self.arm, self.limits, self.clock, self.on_event = arm, limits, clock, on_event
         self.latched: Event | None = None
         self.log: list[Event] = []
@@ -83,12 +91,13 @@ class Guard:
                 wrong = self._wrong(seen, now) or self._silent(now)
                 if wrong is not None:
                     return self._refuse(wrong)
+                origin = self._last if self.targets == LAST and self._last is not None else seen.state.pose
                 try:
-                    wish = target_of(action, seen.state)
+                    wish = target_of(action, replace(seen.state, pose=origin))
                 except ValueError as error:
                     why = f"the policy's action is none: {error}"
                     return self._refuse(Event(now, FaultKind.BAD_ACTION, why, ask=False))
-                return self._send(wish, seen.state, now)
+                return self._send(wish, origin, seen.state, now)
             except BaseException as error:  # a mistake of ours, or Ctrl-C: never with the arm in motion
                 self._hold(Event(self._now, FaultKind.GUARD_FAILED, f"{type(error).__name__}: {error}", ask=True))
                 raise
@@ -184,7 +193,7 @@ class Guard:
             event = replace(event, message=f"{event.message}; nothing was sent for {lost:.1f} s", ask=True)
         return self._hold(event)
 
-    def _send(self, wish: Target, state: ArmState, now: float) -> Sent | Held:
+    def _send(self, wish: Target, origin: Pose, state: ArmState, now: float) -> Sent | Held:
         last = self._last or state.pose
         used = within_second(self._steps, now)
         try:
@@ -205,7 +214,7 @@ class Guard:
         if self.latched is not None:  # by the watchdog, while the arm did not answer
             return self._hold(self.latched)
         self._lasting = {key: time for key, time in list(self._lasting.items()) if now - time <= ONCE}
-        return Sent(sent, found.met)
+        return Sent(sent, origin, found.met)
 
     def _lasts(self, wish: Target, last: Pose, state: ArmState) -> bool:
         """Whether a wish that is out of reach would be so with nothing used up: else it is a matter of time."""

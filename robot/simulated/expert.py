@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from rl.data.demonstrations import FrameSize
 from rl.policies.base_policy import CameraFrames
-from robot.hardware.action import STEP_M
+from robot.hardware.action import MEASURED, STEP_M
 from robot.hardware.pose import Pose, turn_base_between
 from robot.simulated.door import TwinDoor
 
@@ -41,6 +41,8 @@ class DoorExpert:
     The state is position, quaternion xyzw, width. `door` tells where the door is when an episode begins. The same
     states, the same actions: it draws nothing.
     """
+
+    targets = MEASURED  # what its actions count from
 
     def __init__(self, door: Callable[[], TwinDoor]) -> None:
         self._where = door
