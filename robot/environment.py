@@ -28,19 +28,11 @@ from rl.environments.practice import Stopped
 from rl.environments.starts import OwnStarts, Starts
 from rl.policies.actor import RESIDUAL_SCALE
 from rl.policies.base_policy import BasePolicy
-from robot.hardware.action import (
-    ACTION_SIZE,
-    HALF_WIDTH,
-    MEASURED,
-    RobotAction,
-    action_of,
-    bounded,
-    composed,
-    correction_between,
-)
+from robot.hardware.action import ACTION_SIZE, HALF_WIDTH, RobotAction, action_of, bounded, composed, correction_between
 from robot.hardware.arm import Arm, ArmError, Target
 from robot.hardware.camera import Camera, CameraError
 from robot.hardware.clock import Clock, Pace, WallClock, collect_now
+from robot.hardware.counting import FROM_MEASURED
 from robot.recording.episode_buffer import EpisodeBuffer, state_vector
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
@@ -91,7 +83,7 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         instance: int | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
         hand: Takeover | None = None,
-        targets: str = MEASURED,
+        targets: str = FROM_MEASURED,
     ) -> None:
         if (meant := getattr(base, "targets", targets)) != targets:
             raise UserError(f"--targets {targets}: this base policy's actions count from the {meant} pose")

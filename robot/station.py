@@ -13,10 +13,10 @@ from rl.policies.base_policy import BasePolicy
 from robot.arms.franka import SHUT
 from robot.arms.registry import ARMS, SIMULATED, Reached, arm_driver, check_host
 from robot.cameras.registry import camera_kind, make_camera
-from robot.hardware.action import LAST, MEASURED
 from robot.hardware.arm import Arm
 from robot.hardware.camera import Camera
 from robot.hardware.clock import Clock, WallClock
+from robot.hardware.counting import FROM_LAST, FROM_MEASURED
 from robot.safety.limits import Limits
 from robot.teleop.keyboard_operator import KeyboardOperator
 from robot.teleop.keys import Keys
@@ -40,7 +40,7 @@ class StationConfig:
     task: str = "microwave"  # what episodes are about; the simulated arm stands before it
     rate_hz: float = 10.0  # of commands
     # what an action's position and turn count from: measured, where the arm is (the paper's), or last, the last target
-    targets: str = MEASURED
+    targets: str = FROM_MEASURED
     limits: Limits = field(default_factory=Limits)  # of the guard: --limits.step and the like; simulated: its own box
     seed: int = 0  # of the first episode
 
@@ -73,8 +73,8 @@ class StationConfig:
             raise UserError(
                 f"--limits.silence {self.limits.silence:g} s is under two beats of --rate_hz {self.rate_hz:g}"
             )
-        if self.targets not in (MEASURED, LAST):
-            raise UserError(f"no targets '{self.targets}'; there is {MEASURED}, {LAST}")
+        if self.targets not in (FROM_MEASURED, FROM_LAST):
+            raise UserError(f"no targets '{self.targets}'; there is {FROM_MEASURED}, {FROM_LAST}")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: 0 or more")
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from robot.hardware.action import MEASURED
 from robot.hardware.arm import ArmError, ArmState, Mode, Target
 from robot.hardware.camera import CameraImage
+from robot.hardware.counting import FROM_MEASURED
 from robot.hardware.pose import Pose
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
@@ -34,7 +34,7 @@ def apart(one: Pose, other: Pose) -> tuple[float, float]:
 class Session:
     """A loop around a guard that faults are put into; checks every command that gets out."""
 
-    def __init__(self, pose: Pose = HOME, limits: Limits = LIMITS, targets: str = MEASURED) -> None:
+    def __init__(self, pose: Pose = HOME, limits: Limits = LIMITS, targets: str = FROM_MEASURED) -> None:
         self.clock, self.true = ToyClock(100.0), 0.0  # the clock may run wrong; this is the time that passed
         self.arm = ToyArm(self.clock, pose)
         self.told: list[Event] = []

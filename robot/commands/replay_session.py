@@ -17,7 +17,8 @@ from mpr.core.report.page import media_markdown, write_page
 from mpr.core.runs import RunFolder
 from robot.commands.replay import ReplayConfig
 from robot.environment import Stopped
-from robot.hardware.action import ACTION_SIZE, HALF_WIDTH, MEASURED, STEP_M, turn_base_of
+from robot.hardware.action import ACTION_SIZE, HALF_WIDTH, STEP_M, turn_base_of
+from robot.hardware.counting import FROM_MEASURED
 from robot.hardware.pose import Pose, between, distance_between, turn_base_between
 from robot.recording.film import save_film
 from robot.recording.recorded import load_recorded
@@ -36,13 +37,13 @@ class RecordedPath:
     It moves on along them as the arm comes near.
     """
 
-    targets = MEASURED  # what its actions count from
+    targets = FROM_MEASURED  # what its actions count from
 
     def __init__(self, episode: Episode, speed: float, rate_hz: float) -> None:
         self.poses = [_pose(state) for state in episode.states]
         # Where it was sent last: a door that resists is not pulled all the way by going to where it was let go.
         last = episode.executed_actions[-1]
-        if episode.about.get("targets", MEASURED) == MEASURED:
+        if episode.about.get("targets", FROM_MEASURED) == FROM_MEASURED:
             self.poses.append(self.poses[-2].moved(STEP_M * last[:3], turn_base_of(last)))
         else:
             self.poses.append(self.poses[-1])

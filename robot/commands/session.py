@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mpr.core.config import parse_config, print_plan
+from robot.commands.export import ExportConfig
 from robot.learning.config import SESSION_PRESETS, SessionConfig
 
 
@@ -13,9 +14,10 @@ def main(argv: Sequence[str]) -> None:
     """Entry of `mpr robot session`; --report: only its page again. Raises UserError."""
     config, dry_run = parse_config(SessionConfig, argv, "mpr robot session", SESSION_PRESETS)
     if config.report is not None:
-        from robot.learning.report import tell_session
+        from robot.learning.report import write_report
 
-        return tell_session(config.report, config.export)
+        print("\n".join(write_report(config.report)))
+        return _exported(config, config.report)
     if dry_run:
         learner = config.learner()
         inputs = {"demos": config.demos} if learner.demonstrated else {}
@@ -27,3 +29,12 @@ def main(argv: Sequence[str]) -> None:
     from robot.learning.session import learn_on_arm
 
     learn_on_arm(config)
+    _exported(config, config.out)
+
+
+def _exported(config: SessionConfig, run: Path) -> None:
+    """The session's episodes as a LeRobot data set, where that was asked for."""
+    if config.export:
+        from robot.commands.export_compared import export
+
+        export(ExportConfig(episodes=run / "episodes", name="session", out=run / "export"))

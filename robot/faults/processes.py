@@ -70,7 +70,7 @@ LEARNING_POINTS = {
     "waiting for the learner": ("rl.residual.learner_process:LearnerProcess.handed_over", (1, 3)),
     "its row": ("robot.learning.session:LearningSession._log", (1, 3)),
     "settling": ("robot.learning.session:LearningSession._settle", (1,)),
-    "its page": ("robot.learning.report:write_report", (1,)),
+    "its page": ("robot.learning.session:write_report", (1,)),
 }
 _CUT = (0.5, 2, 4, 8, 16)  # kilobytes at which files are cut off, as where a quota ends
 DISKS = (320, 1120, 1140, 1160)  # kilobytes of disks that are full before the first episode, and after some

@@ -7,8 +7,8 @@ target position  = measured position + 0.05 m · (dx, dy, dz)
 target rotation  = R(q / |q|) · measured rotation          base's axes, from the left; q = 0 turns nothing
 gripper width    = 0.04 m + 0.04 m · g                     absolute
 
-Targets may count from the last target instead of the measured pose (`LAST`): a spring and friction then leave no part
-of what is asked undone, beat after beat; the guard's lead bounds how far the target runs ahead.
+Targets may count from the last target instead of the measured pose (robot.hardware.counting): a spring and friction
+then leave no part of what is asked undone, beat after beat; the guard's lead bounds how far the target runs ahead.
 
 executed: position and gripper = base + residual_scale · residual
           rotation             = R(residual_scale · 0.1 · rotvec(residual)) · R(base), the residual from the left
@@ -32,7 +32,6 @@ ROTATION_FACTOR = 0.1  # of a residual's turn
 HALF_TURN = np.pi * (1 - 1e-6)  # radians: the most that a quaternion says, and at half a turn itself not which way
 SMALL = 1e-6  # a quaternion shorter than this turns nothing
 
-MEASURED, LAST = "measured", "last"  # what an action's position and turn count from
 RobotAction = NDArray[np.float64]  # [8]
 NOTHING: RobotAction = np.array([0, 0, 0, 0, 0, 0, 1, 0], np.float64)  # stays where it is; the gripper half open
 

@@ -113,16 +113,6 @@ def write_report(run: Path) -> list[str]:
     return lines
 
 
-def tell_session(run: Path, exported: bool) -> None:
-    """Write the page and print its first lines; `exported`: write the episodes as a LeRobot data set, too."""
-    print("\n".join(write_report(run)))
-    if exported:
-        from robot.commands.export import ExportConfig
-        from robot.commands.export_compared import export
-
-        export(ExportConfig(episodes=run / "episodes", name="session", out=run / "export"))
-
-
 def session_lines(
     config: Mapping[str, Any], episodes: Sequence[Row], events: Sequence[Row], summary: Mapping[str, Any]
 ) -> list[str]:

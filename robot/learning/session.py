@@ -36,12 +36,13 @@ from rl.residual.learner_process import HandedOver, LearnerProcess, LearnerSetup
 from rl.residual.reward_form import RewardForm
 from rl.residual.train import form_of
 from robot.environment import FrankaEnv
-from robot.hardware.action import ACTION_SIZE, MEASURED
+from robot.hardware.action import ACTION_SIZE
+from robot.hardware.counting import FROM_MEASURED
 from robot.learning.config import POLICY, SESSION_FREE_KEYS, SessionConfig
 from robot.learning.detector import GUESS, SuccessDetector
 from robot.learning.kept import keep, kept_episode
 from robot.learning.practising import Practising
-from robot.learning.report import VIEWS_FILE, WAITED_FOR, tell_session
+from robot.learning.report import VIEWS_FILE, WAITED_FOR, write_report
 from robot.learning.scene_change import draw_views, view_change
 from robot.learning.signal import EpisodeSignal, signal_of, signal_of_demonstration
 from robot.policies.named import KNOWN_STATE_SIZE, base_policy
@@ -80,7 +81,7 @@ def learn_on_arm(config: SessionConfig) -> None:
         env.residual_scale = config.residual_scale
         env.hand = stack.enter_context(hand_of(config, at, run))
         LearningSession(config, env, recorder, run, signal, features, shown).practise()
-    tell_session(run.path, config.export)
+    print("\n".join(write_report(run.path)))
 
 
 def demonstrations_of(config: SessionConfig) -> list[Episode]:
@@ -91,7 +92,7 @@ def demonstrations_of(config: SessionConfig) -> list[Episode]:
     found = load_demonstrations(learner.demos, learner.num_demos)
     check_shown(found, config.task)
     for one in found:
-        if (there := one.about.get("targets", MEASURED)) != config.targets:
+        if (there := one.about.get("targets", FROM_MEASURED)) != config.targets:
             raise BadDemonstration(
                 f"demonstration {one.seed} was made with --targets {there}, here it is {config.targets}"
             )

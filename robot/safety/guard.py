@@ -15,9 +15,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from robot.hardware.action import LAST, MEASURED, RobotAction, target_of
+from robot.hardware.action import RobotAction, target_of
 from robot.hardware.arm import Arm, ArmState, Target
 from robot.hardware.clock import Clock
+from robot.hardware.counting import FROM_LAST, FROM_MEASURED
 from robot.hardware.fault_kind import FaultKind
 from robot.hardware.pose import Pose
 from robot.safety.limits import Limits, OutOfReach, Step, broken, limited, within_second
@@ -65,7 +66,7 @@ class Guard:
         limits: Limits,
         clock: Clock,
         on_event: Callable[[Event], None] = lambda event: None,
-        targets: str = MEASURED,
+        targets: str = FROM_MEASURED,
     ) -> None:
         self.targets = targets
         self.arm, self.limits, self.clock, self.on_event = arm, limits, clock, on_event
@@ -91,7 +92,7 @@ class Guard:
                 wrong = self._wrong(seen, now) or self._silent(now)
                 if wrong is not None:
                     return self._refuse(wrong)
-                origin = self._last if self.targets == LAST and self._last is not None else seen.state.pose
+                origin = self._last if self.targets == FROM_LAST and self._last is not None else seen.state.pose
                 try:
                     wish = target_of(action, replace(seen.state, pose=origin))
                 except ValueError as error:

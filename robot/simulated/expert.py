@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from rl.data.demonstrations import FrameSize
 from rl.policies.base_policy import CameraFrames
-from robot.hardware.action import MEASURED, STEP_M
+from robot.hardware.action import STEP_M
+from robot.hardware.counting import FROM_MEASURED
 from robot.hardware.pose import Pose, turn_base_between
 from robot.simulated.door import TwinDoor
 
@@ -42,7 +43,7 @@ class DoorExpert:
     states, the same actions: it draws nothing.
     """
 
-    targets = MEASURED  # what its actions count from
+    targets = FROM_MEASURED  # what its actions count from
 
     def __init__(self, door: Callable[[], TwinDoor]) -> None:
         self._where = door

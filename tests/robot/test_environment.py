@@ -11,8 +11,9 @@ from mpr.core.data.step_log import count_texts
 from mpr.core.errors import UserError
 from rl.environments.starts import SEEDS_BY_ROLE
 from robot.environment import FrankaEnv
-from robot.hardware.action import LAST, MEASURED, NOTHING, ROTATION_FACTOR, STEP_M, composed, turn_base_of
+from robot.hardware.action import NOTHING, ROTATION_FACTOR, STEP_M, composed, turn_base_of
 from robot.hardware.clock import WallClock
+from robot.hardware.counting import FROM_LAST, FROM_MEASURED
 from robot.session import ArmResidual, one_episode
 from robot.station import StationConfig
 from robot.teleop.operator import Mark
@@ -155,20 +156,20 @@ def test_executed_actions_are_what_was_sent_and_a_held_step_stays() -> None:
 
 
 def test_an_episode_s_actions_are_in_the_terms_that_its_targets_count_by() -> None:
-    for targets in (MEASURED, LAST):
+    for targets in (FROM_MEASURED, FROM_LAST):
         table = Table(targets=targets, step_limit=6)
         table.arm.lag = 0.5
         episode, _ = one_episode(table.env, 0)
         assert episode.about["targets"] == targets
         np.testing.assert_allclose(episode.executed_actions[:, 0], table.base.action[0], atol=1e-6)
         gone = table.arm.sent[-1][1].pose.position[0] - table.arm.sent[0][1].pose.position[0]
-        assert (gone > 0.9 * 5 * 0.2 * STEP_M) == (targets == LAST)
+        assert (gone > 0.9 * 5 * 0.2 * STEP_M) == (targets == FROM_LAST)
 
 
 def test_a_base_policy_whose_actions_count_otherwise_is_refused() -> None:
     table = Table()
-    table.base.targets = MEASURED  # type: ignore[attr-defined]
+    table.base.targets = FROM_MEASURED  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="--targets last: this base policy's actions count from the measured pose"):
-        FrankaEnv(table.arm, table.cameras, table.base, table.operator, clock=table.clock, targets=LAST)
+        FrankaEnv(table.arm, table.cameras, table.base, table.operator, clock=table.clock, targets=FROM_LAST)
     with pytest.raises(UserError, match="no targets 'next'; there is measured, last"):
         StationConfig(targets="next")

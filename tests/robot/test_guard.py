@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from robot.hardware.action import LAST, MEASURED, STEP_M, action_of, target_of
+from robot.hardware.action import STEP_M, action_of, target_of
 from robot.hardware.arm import Mode
+from robot.hardware.counting import FROM_LAST, FROM_MEASURED
 from robot.hardware.pose import Pose
 from robot.safety.guard import Held, Sent
 from robot.safety.watch import Seen
@@ -22,7 +23,7 @@ numbers = st.one_of(st.floats(-1.5, 1.5), st.sampled_from([NAN, INF, -INF, 1e308
 corners = st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=8, max_size=8)
 no_actions = st.sampled_from([None, "left", [], [1.0] * 7, [[1.0] * 8], object(), [[1], []], 3.0, {}])
 waits = st.sampled_from([0.1] * 12 + [0.0, 0.001, 0.05, 0.09, 0.3, 0.7, 1.0, 5.0])
-counted = st.sampled_from([MEASURED, LAST])
+counted = st.sampled_from([FROM_MEASURED, FROM_LAST])
 persons = st.sampled_from(["", "resumes", "resumes", "recovers", "rests", "watches"])
 
 
@@ -130,7 +131,7 @@ def test_an_arm_goes_no_further_in_a_second_than_the_second_and_the_lead(
 def test_targets_that_count_from_the_last_one_leave_nothing_of_what_is_asked_undone() -> None:
     """On an arm that comes late and does not come all the way, as with a spring and friction between."""
     gone = {}
-    for targets in (MEASURED, LAST):
+    for targets in (FROM_MEASURED, FROM_LAST):
         session = Session(targets=targets)
         session.arm.lag = 0.5
         for _ in range(8):
@@ -140,11 +141,11 @@ def test_targets_that_count_from_the_last_one_leave_nothing_of_what_is_asked_und
             again = action_of(done.target, replace(session.arm.state(), pose=done.counted_from))
             np.testing.assert_allclose(again[:3], [0.16, 0, 0], atol=1e-9)
             gone[targets] = done.target.pose.position[0] - HOME.position[0]
-    assert gone[LAST] == pytest.approx(8 * 0.16 * STEP_M) and gone[MEASURED] < 0.6 * gone[LAST]
+    assert gone[FROM_LAST] == pytest.approx(8 * 0.16 * STEP_M) and gone[FROM_MEASURED] < 0.6 * gone[FROM_LAST]
 
 
 def test_after_a_stop_they_count_from_where_the_arm_is() -> None:
-    session = Session(targets=LAST)
+    session = Session(targets=FROM_LAST)
     session.arm.lag = 0.5
     for _ in range(4):
         session.pass_time(0.1)

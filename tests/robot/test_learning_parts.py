@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from mpr.cli import main
 from mpr.core.beside import ProcessGone
+from mpr.core.data.episode import Episode
 from mpr.core.errors import BadClip, UserError
 from mpr.core.runs import RunFolder
 from rl.residual.episode_learner import PractisedEpisode
+from robot.learning import session
+from robot.learning.config import SessionConfig
 from robot.learning.kept import keep, kept_episode
 from robot.learning.signal import MotionSignal, square_of
 from robot.teleop.operator import Mark
 from tests.robot.learning_here import Here, begin, config, here, practise, whole_session  # noqa: F401
 from tests.robot.table import Table
+from tests.toy_robot_episodes import robot_episode
 from tests.toy_station import ToyOperator
 
 # --- rewards ----------------------------------------------------------------------------------------------------------
@@ -144,3 +148,22 @@ def test_a_plan_says_how_much_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["robot", "session", "--preset", "paper", "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "updates at most: 80000" in told and "schedule: fixed" in told
+
+
+def test_demonstrations_whose_actions_mean_something_else_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(targets: str | None) -> Episode:
+        about = {"arm": "simulated"} | ({"targets": targets} if targets else {})
+        return robot_episode(0, 4, ("world",), about=about, task="microwave", seed=0)
+
+    for targets, good in ((None, "measured"), ("measured", "measured"), ("last", "last")):
+        shown = [made(targets)]
+        monkeypatch.setattr(session, "load_demonstrations", lambda *_, shown=shown: shown)
+        for asked in ("measured", "last"):
+            settings = SessionConfig(demos=tmp_path, base="stay", targets=asked, out=tmp_path / "out")
+            if asked == good:
+                assert len(session.demonstrations_of(settings)) == 1
+            else:
+                with pytest.raises(UserError, match=f"was made with --targets {good}, here it is {asked}"):
+                    session.demonstrations_of(settings)
