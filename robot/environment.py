@@ -33,6 +33,7 @@ from robot.hardware.arm import Arm, ArmError, Target
 from robot.hardware.camera import Camera, CameraError
 from robot.hardware.clock import Clock, Pace, WallClock, collect_now
 from robot.hardware.counting import FROM_MEASURED
+from robot.hardware.pose import distance_between
 from robot.recording.episode_buffer import EpisodeBuffer, state_vector
 from robot.safety.guard import Event, Guard, Held, Sent
 from robot.safety.limits import Limits
@@ -42,6 +43,8 @@ from robot.teleop.operator import Answer, Mark, Operator
 from robot.teleop.takeover import Takeover
 
 Observation = dict[str, Any]
+
+LED_AWAY = 0.01  # metres: an arm that moved as far while a question was asked goes home again
 
 
 class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
@@ -117,11 +120,8 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         with self._holding():
             self.guard.rest()
             self.operator.begins(self.seed)
-            while (seen := self._ready()) is None:
+            while (seen := self._ready()) is None or (seen := self._looked_over(seen)) is None:
                 pass
-            if self.look_over is not None:
-                look_over, self.look_over = self.look_over, None
-                self._ask(look_over({name: image.image for name, image in seen.images.items()}))
             about = {**self.about, "residual_scale": self.residual_scale}
             self.buffer = EpisodeBuffer(self.seed, self.task, self.rate_hz, about)
             self._begin_base()
@@ -233,6 +233,21 @@ class FrankaEnv(gymnasium.Env[Observation, NDArray[np.float32]], OwnStarts):
         self._ask("everything back in its place?")
         self._check()
         return self._look() if self.guard.latched is None else None
+
+    def _looked_over(self, seen: Seen) -> Seen | None:
+        """What there is to see once somebody has said that it goes on like this; nothing where that took it away.
+
+        Whoever looks closely may have mended a camera or led the arm: then it is gone home once more, and shown again.
+        """
+        if self.look_over is None:
+            return seen
+        self._ask(self.look_over({name: image.image for name, image in seen.images.items()}))
+        self._check()
+        now = self._look() if self.guard.latched is None else None
+        if now is None or distance_between(now.state.pose, seen.state.pose) > LED_AWAY:
+            return None
+        self.look_over = None
+        return now
 
     def _ask(self, question: str, answers: tuple[Answer, ...] = (Answer.GO, Answer.QUIT)) -> Answer:
         answer = self.operator.ask(question, answers)

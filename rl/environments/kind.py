@@ -70,6 +70,10 @@ class EnvironmentKind:
         """Numbers of an observation, where that is known before one is opened."""
         return self.sizes[0] if self.sizes else None
 
+    def made_of(self, setting: Setting) -> dict[str, str]:
+        """Digests of what observations are made of, by name: another at the same path makes others of the same."""
+        return {}
+
     def make(self, setting: Setting) -> gymnasium.Env:
         """The environment that `setting.name` and `setting.options` ask for. Raises UserError."""
         raise NotImplementedError(f"{type(self).__name__} makes no environment")

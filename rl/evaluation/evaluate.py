@@ -99,6 +99,8 @@ def load_residual(config: EvaluateConfig, path: Path) -> ResidualActor:
         raise BadCheckpoint(f"{path} practised on another base policy ({about['base']}) than {config.base} now holds")
     if about["ddim_steps"] != config.ddim_steps:
         raise BadCheckpoint(f"{path} practised with --ddim_steps {about['ddim_steps']}, asked is {config.ddim_steps}")
+    if about.get("encoder_weights", "") != config.kind.made_of(config.setting).get("encoder_weights", ""):
+        raise BadCheckpoint(f"{path} was shown another encoder's features: give --env_options '{about['env_options']}'")
     for name in (*names(DoorOptions), "env_options"):
         practised = about.get(name, getattr(EvaluateConfig, name))  # what an earlier version did not say was so
         if practised != getattr(config, name):

@@ -80,6 +80,7 @@ class _About(_Always, total=False):
     step_limit: int | None
     base: str
     base_weights: str
+    encoder_weights: str
     signal_weight: float
     normalise_inputs: bool
     critic_extra: int

@@ -37,7 +37,7 @@ _SHOWN = "shown.npz"  # of a checkpoint: demonstrations, where hands have added 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of what is practised: D of a state, A of an action. An observation is both."""
+    """Numbers of what is practised: D of what is known (a state, features), A of an action. An observation is both."""
 
     state: int
     action: int
@@ -47,7 +47,7 @@ class Sizes:
 class PractisedEpisode:
     """T steps as a learner takes them."""
 
-    observations: NDArray[np.float32]  # [T+1, D + A]: state, then the base policy's action
+    observations: NDArray[np.float32]  # [T+1, D + A]: state, features of images, base policy's action
     residuals: NDArray[np.float32]  # [T, A] in -1..1
     rewards: NDArray[np.float32]  # [T]
     kept: NDArray[np.bool_]  # [T] which steps are transitions to learn from

@@ -52,7 +52,8 @@ def base_statistics(environment: PracticeEnvironment) -> dict[str, list[float]]:
         raise UserError("--normalise_inputs takes the statistics of a base policy of `mpr bc`, this one has none")
     scales = policy.state_scale, policy.action_scale
     sizes = [len(scale.centre) for scale in scales]
-    if sizes != [one.stop - one.start for one in (environment.state_slice, environment.base_slice)]:
+    shown = [one.stop - one.start for one in (environment.state_slice, environment.base_slice)]
+    if sizes != shown or sum(sizes) != (environment.observation_space.shape or (0,))[0]:
         raise UserError(
             f"--normalise_inputs: the base policy was trained on {sizes[0]} state and {sizes[1]} action numbers, the "
             "environment's observations are others"

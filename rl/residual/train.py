@@ -125,6 +125,7 @@ class Finetuning:
         made_of = {
             "base_weights": self.base_weights,
             "data": fingerprint(found, *map(zlib.crc32, seen)) if found else "",
+            **config.kind.made_of(config.setting),
         }
         of = reward_class(config.reward)
         if config.predictor is not None and of.predicts:
@@ -201,6 +202,7 @@ class Finetuning:
 
     def _save(self, episodes: int) -> None:
         about = {name: getattr(self.config, name) for name in ("env", "env_options", "residual_scale", *names(Rules))}
+        about |= self.config.kind.made_of(self.config.setting)
         about |= {"base": str(self.config.base), "base_weights": self.base_weights}
         about["signal_weight"] = self.form.signal_weight
         save_residual_checkpoint(self.config.out, episodes, self.model, about)

@@ -32,6 +32,7 @@ from robot.teleop.operator import Answer
 TURNED, OFF = 0.1, 0.02  # radians, metres: home is where it should be up to these
 MOVE, SEEN = 0.02, 0.002  # metres: the arm is sent so far up, and has answered once it went so far
 _ANSWER = 0.4  # seconds that it has for it
+_FOLLOWED = 0.1  # of what it is asked for, at least
 ASKED, _BEATS = 0.008, 6  # metres a beat that the arm is asked to go, so often up and so often down
 
 
@@ -88,8 +89,9 @@ def checked(config: CheckConfig, at: Station) -> Iterator[Check]:
             raise UserError("the operator did not let it move; --move false only looks")
         at.arm.home()
         yield home_line(at.arm.features, at.arm.state())
-        yield answer_line(at, config)
-        yield followed_line(at, config)
+        yield (answer := answer_line(at, config))
+        if answer.good:
+            yield followed_line(at, config)
     yield inside_line(at.arm.state(), config.limits)
     yield from rate_lines(at, config)
 
@@ -157,7 +159,7 @@ def _followed(at: Station, guard: Guard, pace: Pace) -> Check:
         done.append(way * float(at.arm.state().pose.position[2] - before.pose.position[2]) / ASKED)
     share = float(np.median(done))
     text = f"asked for {ASKED * 1000:g} mm a beat, it goes {share * ASKED * 1000:.1f} mm: {share:.2f} of what is asked"
-    return Check(share > 0, text)
+    return Check(share > _FOLLOWED, text)
 
 
 def inside_line(state: ArmState, limits: Limits) -> Check:

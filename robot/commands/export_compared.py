@@ -88,9 +88,10 @@ def find_episodes(config: ExportConfig) -> list[Episode]:
 
 def source_parts(name: str, episodes: Sequence[Episode]) -> Iterator[EpisodeParts]:
     """What the data set has to hold of each episode."""
+    paid = lerobot.all_paid(episodes)
     for episode in episodes:
         if name == "lerobot":
-            yield lerobot.lerobot_columns(episode), lerobot.lerobot_images(episode)
+            yield lerobot.lerobot_columns(episode, paid), lerobot.lerobot_images(episode)
         else:
             yield minari.minari_columns(episode), episode.frames
         close_videos(episode)
@@ -115,11 +116,14 @@ def format_summary(name: str, episodes: Sequence[Episode]) -> list[str]:
         noted = {name.partition("/")[0] for episode in episodes for name in (*episode.about, *episode.log.arrays)}
         lost = sorted({"seed", "task", "rate_hz"} | noted - {*FLAGS, "led"})  # as `intervention`
         return ["`stale` does not tell which image was too old", f"left out of the episodes: {', '.join(lost)}"]
+    some_paid = any(episode.log.reward is not None for episode in episodes)
+    unpaid = some_paid and not lerobot.all_paid(episodes)
     periods = np.concatenate([np.diff(episode.times) for episode in episodes]) * 1000
     return [
         f"timestamps are nominal, {lerobot.nominal_rate(episodes):g} Hz; periods were {periods.min():.1f} to "
         f"{periods.max():.1f} ms, the measured times are in observation.time",
         "states and actions are float32; an episode's last state and image, which no action followed, are left out",
+        *(["next.reward is left out: not all episodes were paid"] if unpaid else []),
     ]
 
 

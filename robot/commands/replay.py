@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mpr.core.config import parse_config, print_plan
 from mpr.core.errors import UserError
+from robot.hardware.counting import FROM_MEASURED
 from robot.station import StationConfig
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ class ReplayConfig(StationConfig):
         """In the scene of the recorded one, with limits on speed that go with it."""
         names = ("step", "turn", "second", "second_turn")
         limits = dataclasses.replace(self.limits, **{name: self.speed * getattr(self.limits, name) for name in names})
-        return dataclasses.replace(self, limits=limits, seed=self.seed if episode.seed is None else episode.seed)
+        counted = {"targets": FROM_MEASURED}  # it follows poses, whatever actions counted from
+        return dataclasses.replace(
+            self, **counted, limits=limits, seed=self.seed if episode.seed is None else episode.seed
+        )
 
 
 def main(argv: Sequence[str]) -> None:

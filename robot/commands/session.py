@@ -26,6 +26,8 @@ def main(argv: Sequence[str]) -> None:
         most = config.episodes * config.step_limit
         facts = {"episodes": config.episodes, "steps at most": most, "updates at most": round(learner.utd * most)}
         return print_plan(config, inputs, {**facts, "schedule": config.updates}, config.out)
+    if config.export:
+        import pyarrow  # noqa: F401  # now, not after the hour
     from robot.learning.session import learn_on_arm
 
     learn_on_arm(config)
@@ -37,4 +39,5 @@ def _exported(config: SessionConfig, run: Path) -> None:
     if config.export:
         from robot.commands.export_compared import export
 
+        run = run.resolve()  # however it was typed
         export(ExportConfig(episodes=run / "episodes", name="session", out=run / "export"))

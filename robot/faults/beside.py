@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from robot.learning.session import LearningSession
 
 LEARNER_PART, REWARD, DISK = "learner", "reward", "disk"
+UNPLUGGED = "the device is unplugged"
 _WRITING_S = 2.0  # for a checkpoint to be begun
 _HELD_STEPS = 5  # that a hand asks for something
 _BOX = (26 / 128, 43 / 128, 89 / 128, 82 / 128)  # around the microwave's door, in shares of the camera's image
@@ -51,10 +52,20 @@ class Injection:
     """One fault, from the begin of its episode to its end. The counts are those of before."""
 
     def __init__(
-        self, case: LearningCase, session: LearningSession, events: int, episodes: int, commands: int, broken: int
+        self,
+        case: LearningCase,
+        session: LearningSession,
+        *,
+        events: int,
+        episodes: int,
+        commands: int,
+        broken: int,
+        lines: int,
+        shown: int,
     ) -> None:
         self.case, self.session = case, session
         self.events, self.episodes, self.commands, self.broken = events, episodes, commands, broken
+        self.lines, self.shown = lines, shown  # that the operator heard; characters on the screen
         self.happened = False
         self._undo: list[Callable[[], object]] = []
         if case.part == HAND_EVENT:
@@ -125,8 +136,8 @@ class Injection:
             until = time.monotonic() + _WRITING_S
             while set(os.listdir(folder)) == before and time.monotonic() < until:
                 time.sleep(0.0005)
+            self.happened = set(os.listdir(folder)) != before
             os.kill(learner.pid, signal.SIGKILL)
-            self.happened = True
 
         self._killing = threading.Thread(target=kill)
         self._killing.start()
@@ -157,7 +168,7 @@ class FaultyHand:
         self.injection.happened = True
         if self.kind == "unplugged":
             asked = Wish(np.ones(3), np.zeros(3), OPEN)
-            return asked if late < 2 else Wish(np.zeros(3), np.zeros(3), OPEN, "the device is unplugged")
+            return asked if late < 2 else Wish(np.zeros(3), np.zeros(3), OPEN, UNPLUGGED)
         much = {"not a number": np.nan, "huge": 1e9, "to and fro": (-1.0) ** late}.get(self.kind, 1.0)
         return Wish(np.full(3, much), np.full(3, much), OPEN)
 

@@ -18,15 +18,16 @@ from typing import Any
 from mpr.core.checkpoints import last_checkpoint
 from mpr.core.checksums import CHECKSUM_FILE
 from mpr.core.config import as_dict
-from mpr.core.errors import UserError
+from mpr.core.data.episode_folder import load_episode
+from mpr.core.errors import BadClip, UserError
 from mpr.core.processes import cpu_threads
 from mpr.core.runs import RunFolder, read_metrics
 from robot.faults import arm, camera
 from robot.faults.arm import FaultyArm
-from robot.faults.beside import DISK, LEARNER_PART, REWARD, Injection
+from robot.faults.beside import DISK, LEARNER_PART, REWARD, UNPLUGGED, Injection
 from robot.faults.camera import FaultyCamera
 from robot.faults.campaign import Attending, CaseResult, screen
-from robot.faults.catalogue import EXPECTED_EVENTS, SHORT
+from robot.faults.catalogue import EXPECTED_EVENTS, LONG, SHORT
 from robot.faults.judge import Judged
 from robot.faults.trigger import Trigger
 from robot.learning.config import LEARNER, POLICY, SessionConfig
@@ -38,6 +39,7 @@ from robot.practice.twin import PunctualOperator, lockstep
 from robot.recording.recorder import DiskFull, Recorder, episode_folders
 from robot.session import session_environment
 from robot.station import Station, named_station
+from robot.teleop.device import NO_NUMBERS
 
 LEARNING_STEPS = 14  # of an episode
 _BEGINS = (1, 3, 6, 10)  # steps on which faults begin, round by round
@@ -53,7 +55,7 @@ _KINDS = {
 }
 _TOGETHER = ((LEARNER_PART, REWARD, DISK), (HAND_EVENT,), ("arm",), ("world",), ("wrist",))  # parts of one session
 _TOLD = {LEARNER_PART: {"learner gone"}, REWARD: {"reward gone"}, DISK: {"DiskFull"}}
-_TROUBLED = ("unplugged", "not a number")  # hands of which something has to be said
+_TROUBLED = {"unplugged": {UNPLUGGED}, "not a number": {NO_NUMBERS}}  # of hands, in what words
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class LearningCase:
         if self.part in _TOLD:
             return _TOLD[self.part]
         if self.part == HAND_EVENT:
-            return {HAND_EVENT} if self.kind in _TROUBLED else set()
+            return _TROUBLED.get(self.kind, set())
         return {str(kind) for kind in EXPECTED_EVENTS.get(self.kind, ())}
 
 
@@ -83,8 +85,14 @@ def learning_catalogue() -> Iterator[tuple[LearningCase, ...]]:
     """Every fault, those of one session together."""
     for parts in _TOGETHER:
         for number in range(max(_ROUNDS[part] for part in parts)):
-            step = _BEGINS[number % len(_BEGINS)]
-            yield tuple(LearningCase(part, kind, step, number) for part in parts for kind in _KINDS[part])
+            yield tuple(
+                LearningCase(part, kind, _begins(kind, number), number) for part in parts for kind in _KINDS[part]
+            )
+
+
+def _begins(kind: str, number: int) -> int:
+    """The step on which it begins; an image that stands still shows once the arm has moved."""
+    return _BEGINS[0] if kind == camera.UNMOVED else _BEGINS[number % len(_BEGINS)]
 
 
 def run_learning(cases: Sequence[LearningCase], root: Path, size: int, seed: int) -> Iterator[CaseResult]:
@@ -148,7 +156,8 @@ class _Attempt:
             signal = self._signal(stack)
             recorder = Recorder(self.config.out / "episodes")
             self.session = _FaultySession(self, env, recorder, signal)
-            return self._watched(stack.enter_context(screen()))
+            self.shown = stack.enter_context(screen())
+            return self._watched(self.shown)
 
     def _watched(self, shown: Any) -> list[CaseResult]:
         found: list[CaseResult] = []
@@ -160,6 +169,10 @@ class _Attempt:
         except Exception as error:  # whatever it is: it is what the campaign is there to find
             self._broke_off(found, shown.getvalue(), "", f"{type(error).__name__}: {error}")
         return found
+
+    def screen_length(self) -> int:
+        """Of what was printed so far."""
+        return len(self.shown.getvalue())
 
     def _broke_off(self, found: list[CaseResult], shown: str, ended: str, error: str) -> None:
         if (injection := self.session.injection) is None:
@@ -189,7 +202,7 @@ class _Attempt:
 
     def hit(self, case: LearningCase) -> None:
         """Have arm or camera fail from that step's command on."""
-        self.trigger = Trigger(self.at.clock, case.step, SHORT)
+        self.trigger = Trigger(self.at.clock, case.step, LONG if case.kind == camera.UNMOVED else SHORT)
         for part in (self.at.arm, *self.at.cameras):
             assert isinstance(part, FaultyArm | FaultyCamera)
             name = "arm" if isinstance(part, FaultyArm) else part.features.name
@@ -203,9 +216,10 @@ class _Attempt:
         self.todo.remove(case)
         self.session.injection = None
         rows = [row for row in read_metrics(self.run.path) if row.get("what") == "event"][injection.events :]
-        told = {str(row["kind"]) for row in rows if row["message"] in shown} | ({ended} if ended else set())
-        on_disk, given = set(episode_folders(self.config.out / "episodes")), given_episodes(self.config.out)
-        new = len(on_disk) - injection.episodes
+        said = [row for row in rows if row["message"] in shown[injection.shown :]]
+        told = {str(row[name]) for row in said for name in ("kind", "message")} | ({ended} if ended else set())
+        whole = {number for number, folder in episode_folders(self.config.out / "episodes").items() if _whole(folder)}
+        said_saved = sum(line.startswith("episode_") for line in self.operator.lines[injection.lines :])
         return CaseResult(
             case=case.name,
             happened=injection.happened,
@@ -216,12 +230,20 @@ class _Attempt:
             calls=list(self.judge.calls),
             recoveries=self.judge.recoveries,
             answers=self.operator.recoveries,
-            saved=min(new, len(on_disk & given) - injection.episodes) if not ended else new,
-            said_saved=new,
+            saved=len(whole & given_episodes(self.config.out)) - injection.episodes,
+            said_saved=said_saved,
             least=0 if ended else 1,  # a disk without room: the episode under way, and that is said
             ended=ended,
             error=error,
         )
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        load_episode(folder, verify=True)
+    except BadClip:
+        return False
+    return True
 
 
 class _FaultySession(LearningSession):
@@ -256,6 +278,7 @@ class _FaultySession(LearningSession):
         events = sum(row.get("what") == "event" for row in self.run.metrics())
         counts = {"events": events, "episodes": len(self.recorder.whole)}
         counts |= {"commands": attempt.judge.commands, "broken": len(attempt.judge.broken)}
+        counts |= {"lines": len(attempt.operator.lines), "shown": attempt.screen_length()}
         self.injection = Injection(case, self, **counts)
         if case.part in ("arm", "world", "wrist"):
             attempt.hit(case)

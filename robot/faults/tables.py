@@ -18,7 +18,7 @@ def tables(rows: Sequence[FaultRow]) -> list[str]:
     return [
         f"# {sum(not row.get('not_run') for row in rows)} faults: {len(bad)} bad",
         "",
-        f"{kinds}; {commands:,} commands sent, two episodes a session.",
+        f"{kinds}; {commands:,} commands sent; two episodes a session, many in one that learns.",
         "",
         *totals(rows),
         "",

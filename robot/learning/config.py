@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ class SessionConfig(PracticeStationConfig):
             for name in ("size", "rate_hz", "targets", "encoder")
             if getattr(self, name) != getattr(SessionConfig, name)
         ]
-        options = " ".join(f"{name}={getattr(self, name)}" for name in (*told, *other))
+        options = " ".join(f"{name}={shlex.quote(str(getattr(self, name)))}" for name in (*told, *other))
         env = f"{kind}:{self.task}"
         same = {name: getattr(self, name) for name in ("demos", "num_demos", "predictor", "episodes", "residual_scale")}
         same |= {name: getattr(self, name) for name in ("device", "ddim_steps", "reward", "seed")}

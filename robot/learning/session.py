@@ -23,9 +23,10 @@ from mpr.core.beside import ProcessGone
 from mpr.core.checkpoints import last_checkpoint, weights_digest
 from mpr.core.config import as_dict
 from mpr.core.data.episode import Episode
+from mpr.core.errors import in_brief
 from mpr.core.processes import cpu_threads
 from mpr.core.runs import RunFolder, write_summary
-from rl.data.demonstrations import BadDemonstration, check_shown, load_demonstrations
+from rl.data.demonstrations import check_shown, load_demonstrations
 from rl.environments.kind import base_digest
 from rl.policies.diffusion.views import fingerprint
 from rl.residual.checkpoint import load_residual_policy
@@ -37,7 +38,6 @@ from rl.residual.reward_form import RewardForm
 from rl.residual.train import form_of
 from robot.environment import FrankaEnv
 from robot.hardware.action import ACTION_SIZE
-from robot.hardware.counting import FROM_MEASURED
 from robot.learning.config import POLICY, SESSION_FREE_KEYS, SessionConfig
 from robot.learning.detector import GUESS, SuccessDetector
 from robot.learning.kept import keep, kept_episode
@@ -46,7 +46,7 @@ from robot.learning.report import VIEWS_FILE, WAITED_FOR, write_report
 from robot.learning.scene_change import draw_views, view_change
 from robot.learning.signal import EpisodeSignal, signal_of, signal_of_demonstration
 from robot.policies.named import KNOWN_STATE_SIZE, base_policy
-from robot.practice.environment import ArmPractice
+from robot.practice.environment import ArmPractice, check_targets
 from robot.practice.features import NO_FEATURES, ImageFeatures, image_features
 from robot.recording.recorded import load_recorded
 from robot.recording.recorder import Recorder, close_videos, episode_folders
@@ -70,6 +70,8 @@ def learn_on_arm(config: SessionConfig) -> None:
         base = stack.enter_context(base_policy(config.base, at, config.wall, config.ddim_steps, config.device))
         signal = stack.enter_context(signal_of(config, at))
         features = image_features(config.encoder, base, at.cameras, config.device)
+        if config.wall:
+            features.check_pace(config.limits.oldest / 2)
         at = _arranged(config, at)
         stack.enter_context(enter_station(at))
         shown = demonstrations_of(config)
@@ -92,10 +94,7 @@ def demonstrations_of(config: SessionConfig) -> list[Episode]:
     found = load_demonstrations(learner.demos, learner.num_demos)
     check_shown(found, config.task)
     for one in found:
-        if (there := one.about.get("targets", FROM_MEASURED)) != config.targets:
-            raise BadDemonstration(
-                f"demonstration {one.seed} was made with --targets {there}, here it is {config.targets}"
-            )
+        check_targets(one, config.targets)
     return found
 
 
@@ -103,6 +102,7 @@ def session_made_of(config: SessionConfig, shown: Sequence[Episode]) -> dict[str
     """What a session's folder says of what it is made of: the same path may hold another base policy soon."""
     learner = config.learner()
     found = {"base_weights": base_digest(learner.base, learner.kind), "data": fingerprint(shown) if shown else ""}
+    found |= learner.kind.made_of(learner.setting)
     return found | {"predictor_weights": weights_digest(config.predictor) if config.predictor else ""}
 
 
@@ -175,10 +175,8 @@ class LearningSession:
             actor = self._caught_up(self.learner.actor())
             self._log_missing(actor)
             self.detector = SuccessDetector()
-            if self.config.detector:
-                for folder in self.recorder.whole.values():
-                    self.detector.learn(known := load_recorded(folder))
-                    close_videos(known)
+            for number in self.recorder.whole:
+                self._show_detector(number)
             policy, _ = load_residual_policy(self._setup.run)
             self.practising = Practising(self.learner_config, policy, self.signal, self.form, self.features)
             self.practising.take(actor)
@@ -213,6 +211,7 @@ class LearningSession:
         about = {"env": self.learner_config.env, "base": self.config.base, "signal_weight": self.form.signal_weight}
         about |= {"env_options": self.learner_config.env_options, "ddim_steps": self.config.ddim_steps}
         about |= {"residual_scale": self.config.residual_scale, "base_weights": self._base_weights}
+        about |= self.learner_config.kind.made_of(self.learner_config.setting)
         return LearnerSetup(self.learner_config, self.sizes, self.learner_config.out, self.config.updates, about)
 
     def _before_it_is_saved(self, episode: Episode) -> Episode:
@@ -228,17 +227,25 @@ class LearningSession:
         return scored
 
     def _second_opinion(self, episode: Episode) -> Episode:
-        """The episode with the detector's guess, where it is asked for one; it then learns from the mark."""
-        if not self.config.detector:
+        """The episode with the detector's guess, where it is asked for one. It learns once the episode is on disk."""
+        try:
+            guess = self.detector.guess(episode) if self.config.detector else None
+        except Exception as error:  # a marked episode is not lost for a second opinion on it
+            self.tell("no second opinion", f"{type(error).__name__}: {in_brief(error)}")
             return episode
-        guess = self.detector.guess(episode)
-        self.detector.learn(episode)
         if guess is None:
             return episode
         if (guess > 0.5) != episode.success:
             marked = "a success" if episode.success else "none"
             self.env.operator.say(f"the detector disagrees: {guess:.0%} sure of a success, marked as {marked}")
         return replace(episode, about={**episode.about, GUESS: guess})
+
+    def _show_detector(self, number: int) -> None:
+        """An episode as it lies on disk: so a session that goes on has the detector of one that was not broken off."""
+        if self.config.detector:
+            episode = load_recorded(self.recorder.whole[number])
+            self.detector.learn(episode)
+            close_videos(episode)
 
     def _caught_up(self, actor: HandedOver) -> HandedOver:
         """The learner with all episodes that are on disk: those that it was killed before are given again."""
@@ -256,6 +263,7 @@ class LearningSession:
     def _learn_from_the_last(self) -> None:
         """Give the last episode to the learner, take the next actor, and note where the time went."""
         saved, number = time.perf_counter(), max(episode_folders(self.recorder.root))
+        self._show_detector(number)
         actor = self._handed_over(number)
         updated = time.perf_counter()
         self.practising.take(actor)

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from mpr.core.data.episode import Episode
 from mpr.core.errors import UserError
+from rl.data.demonstrations import BadDemonstration
 from rl.environments.practice import Stopped
 from rl.environments.residual import observe
 from rl.environments.starts import OwnStarts, Starts
 from rl.policies.base_policy import BasePolicy
 from robot.environment import FrankaEnv, Observation
 from robot.hardware.action import ACTION_SIZE, bounded, correction_between
+from robot.hardware.counting import FROM_MEASURED
 from robot.practice.features import NO_FEATURES, ImageFeatures
 from robot.practice.twin import TwinRecorder
 from robot.simulated.expert import DoorExpert
@@ -122,7 +124,11 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
         return correction_between(base, wanted, self.residual_scale)
 
     def features_of(self, episode: Episode) -> NDArray[np.float32]:
-        """The features [T+1, F] of each view of a recorded one. Raises UserError where it lacks a camera's frames."""
+        """The features [T+1, F] of each view of a recorded one.
+
+        Raises UserError where it lacks a camera's frames, or its actions count from something else than here.
+        """
+        check_targets(episode, self.env.guard.targets)
         return self.features.of_episode(episode)
 
     def ask_base(self, state: NDArray) -> NDArray[np.float64]:
@@ -139,6 +145,13 @@ class ArmPractice(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], OwnSt
 
     def close(self) -> None:
         self.env.close()
+
+
+def check_targets(demonstration: Episode, targets: str) -> None:
+    """Raises BadDemonstration for one whose actions count from something else (`robot.hardware.counting`)."""
+    if (there := demonstration.about.get("targets", FROM_MEASURED)) != targets:
+        told = f"demonstration {demonstration.seed} was made with --targets {there}"
+        raise BadDemonstration(f"{told}, here it is {targets}: its actions mean something else")
 
 
 def flat_observation(observation: Observation, features: ImageFeatures = NO_FEATURES) -> NDArray[np.float32]:

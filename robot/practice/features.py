@@ -10,6 +10,8 @@ alone.
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,8 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mpr.core.checkpoints import wanted_checkpoint
+from mpr.core.checkpoints import refuse_unfinished, wanted_checkpoint, weights_digest
+from mpr.core.checksums import sha256
 from mpr.core.data.episode import Episode
+from mpr.core.device import resolved_device
 from mpr.core.errors import UserError
 from mpr.representations.checkpoint import REPRESENTATION_CHECKPOINT, Representation, load_representation
 from rl.policies.base_policy import BasePolicy
@@ -30,6 +34,7 @@ from robot.practice.encoder import BASE_ENCODER, frozen_encoder
 
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # frames [B, H, W, 3] to features [B, F]
 _TOGETHER = 32  # images of a demonstration
+_TIMED = 5  # views
 
 
 class ImageFeatures:
@@ -39,6 +44,20 @@ class ImageFeatures:
         self.encoders = dict(encoders)
         blank = {name: np.zeros((1, *sizes[name], 3), np.uint8) for name in self.encoders}
         self.size = sum(self.encoders[name](image).shape[1] for name, image in blank.items())
+        self._blank = {name: image[0] for name, image in blank.items()}
+
+    def check_pace(self, most_s: float) -> None:
+        """Raises UserError where the features of a view take longer: made between looking and acting, they age both."""
+        taken = []
+        for _ in range(_TIMED):
+            start = time.perf_counter()
+            self.of(self._blank)
+            taken.append(time.perf_counter() - start)
+        if (usual := sorted(taken)[_TIMED // 2]) > most_s:
+            raise UserError(
+                f"--encoder takes {usual:.3f} s for the images of a beat, {most_s:.3f} at most: what is seen would be "
+                "too old to act on. Take a smaller one, or --device cuda"
+            )
 
     def of(self, images: Mapping[str, NDArray]) -> NDArray[np.float32]:
         """The features [F] of one view: of each camera's image uint8 [H, W, 3]."""
@@ -69,16 +88,31 @@ def image_features(encoder: str, base: BasePolicy, cameras: Iterable[Camera], de
     """
     if not encoder:
         return NO_FEATURES
+    device = resolved_device(device)
     sizes = {camera.features.name: (camera.features.height, camera.features.width) for camera in cameras}
     if encoder == BASE_ENCODER:
         encoders = _of_base(base)
     elif (run := Path(encoder)).is_dir():
+        refuse_unfinished(run, "mpr pretrain")
         objective = wanted_checkpoint(run, REPRESENTATION_CHECKPOINT)[1]["objective"]
-        encoders = dict.fromkeys(sizes, partial(_represented, load_representation(run, objective)[0]))
+        loaded = load_representation(run, objective)[0]
+        loaded = Representation(loaded.model, loaded.size, loaded.rate_hz, device)
+        encoders = dict.fromkeys(sizes, partial(_represented, loaded))
     else:
         one = CameraEncoder(encoder, 0, frozen_encoder(encoder).weights, device)
         encoders = dict.fromkeys(sizes, partial(_encoded, one, torch.nn.Identity(), device))
     return ImageFeatures(encoders, sizes)
+
+
+def encoder_digest(encoder: str) -> str:
+    """Tells one encoder's weights from another's at the same place; empty for none and for the base policy's own."""
+    if encoder in ("", BASE_ENCODER):
+        return ""
+    if (run := Path(encoder)).is_dir():
+        return weights_digest(run)
+    place = frozen_encoder(encoder).weights
+    files = sorted(file for file in (place.rglob("*") if place.is_dir() else [place]) if file.is_file())
+    return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()[:16]
 
 
 def _of_base(base: BasePolicy) -> dict[str, Encode]:

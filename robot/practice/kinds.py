@@ -61,6 +61,13 @@ class ArmKind(EnvironmentKind):
     def step_limit(self, setting: Setting) -> int:
         return ROBOT_STEP_LIMIT
 
+    def made_of(self, setting: Setting) -> dict[str, str]:
+        if not (encoder := self.station(setting).encoder):
+            return {}
+        from robot.practice.features import encoder_digest
+
+        return {"encoder_weights": encoder_digest(encoder)}
+
     def observation_size(self, setting: Setting) -> int | None:
         return None if self.station(setting).encoder else super().observation_size(setting)
 
@@ -111,6 +118,8 @@ class ArmKind(EnvironmentKind):
                 step_limit=self.step_limit(setting),
                 on_event=_on_event,
             )
+            if config.wall:
+                features.check_pace(config.limits.oldest / 2)
             stack.enter_context(watch_session(env, config.wall))
             yield ArmPractice(env, self._recorder(at, view) if view else None, features)
 

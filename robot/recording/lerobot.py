@@ -40,9 +40,9 @@ tags: [LeRobot]
 ---
 Episodes recorded on a robot arm. `timestamp` is nominal (frame_index / fps); `observation.time` holds the measured
 seconds since the episode's first observation. `action` is what was really sent; `base_action` and `residual_action`,
-where there are such, are what it was made of. `next.reward`, where episodes were paid, is what each step was paid.
+where there are such, are what it was made of. `next.reward`, where all episodes were paid, is what each step was paid.
 `intervention`: a hand had taken over from the policy. `mark`: what the operator said of the whole episode, empty where
-time was up. `unsent`: the arm was held instead. `idle`: the operator asked for
+time was up or a fault ended it. `unsent`: the arm was held instead. `idle`: the operator asked for
 nothing. `gap`: the step took longer than 1.5 usual ones. `stale`: an image of this observation was too old. Each
 episode's last observation, which no action followed, is left out. The column `about` of meta/episodes holds, as JSON,
 how an episode ended and what else is known of it: faults; and, under `log`, when each image was taken, what was late,
@@ -50,17 +50,26 @@ what held the arm.
 """
 
 
-def lerobot_columns(episode: Episode) -> dict[str, NDArray[Any]]:
-    """What the data set holds of an episode but for images and numbering: arrays [T] or [T, D] by name."""
+def all_paid(episodes: Sequence[Episode]) -> bool:
+    """Whether there is a reward of each step of each: a data set has a column for all its episodes, or for none."""
+    return all(episode.log.reward is not None for episode in episodes)
+
+
+def lerobot_columns(episode: Episode, paid: bool = False) -> dict[str, NDArray[Any]]:
+    """What the data set holds of an episode but for images and numbering: arrays [T] or [T, D] by name.
+
+    `paid`: with its rewards, which it has.
+    """
     parts = {name.removesuffix("s"): episode.arrays[name] for name in OPTIONAL if name in episode.arrays}
-    last, paid = np.arange(len(episode)) == len(episode) - 1, episode.log.reward
+    last = np.arange(len(episode)) == len(episode) - 1
+    rewards = {"next.reward": np.asarray(episode.log.reward, np.float32)} if paid else {}
     return {
         "observation.state": episode.states[:-1].astype(np.float32),
         "observation.time": episode.times[:-1] - episode.times[0],
         "action": episode.executed_actions.astype(np.float32),
         **{name: actions.astype(np.float32) for name, actions in parts.items()},
         **{name: values[: len(episode)] for name, values in flags(episode).items()},
-        **({} if paid is None else {"next.reward": paid.astype(np.float32)}),
+        **rewards,
         "next.done": last & (episode.terminated or episode.truncated),
         "next.success": last & episode.success,
         "mark": np.full(len(episode), str(episode.about.get("mark", ""))),
@@ -96,7 +105,7 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
     Raises UserError for a single step.
     """
     pyarrow, parquet = _arrow()
-    rate, tasks = nominal_rate(episodes), sorted({_task(episode) for episode in episodes})
+    rate, tasks, paid = nominal_rate(episodes), sorted({_task(episode) for episode in episodes}), all_paid(episodes)
     sizes = {key: frames[0].shape for key, frames in lerobot_images(episodes[0]).items()}
     tables: list[dict[str, NDArray[Any]]] = []
     samples: list[dict[str, NDArray[Any]]] = []
@@ -104,7 +113,7 @@ def write_lerobot(episodes: Sequence[Episode], root: Path) -> None:
     for number, episode in enumerate(episodes):
         start, total = total, total + len(episode)
         own = v3.numbering(number, start, len(episode), tasks.index(_task(episode)), rate)
-        tables.append({**lerobot_columns(episode), **own})
+        tables.append({**lerobot_columns(episode, paid), **own})
         samples.append({**tables[-1], **{key: _sample(frames) for key, frames in lerobot_images(episode).items()}})
         row = v3.episode_row(number, _task(episode), start, total, rate, list(sizes), samples[-1])
         rows.append(row | {"about": json.dumps(_about(episode))})

@@ -80,6 +80,11 @@ class Limits:
         if not 0 <= self.narrowest < self.widest:
             raise UserError(f"gripper widths {self.narrowest:g} to {self.widest:g} m")
 
+    @property
+    def oldest(self) -> float:
+        """Seconds beyond which what was seen is too old to act on."""
+        return min(self.state_age, self.image_age)
+
     def inside(self, pose: Pose) -> bool:
         """Whether its position lies in the workspace box."""
         return _length(self.clipped(pose.position) - pose.position) <= _SLACK

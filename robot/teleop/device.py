@@ -39,11 +39,14 @@ class Wish:
 NO_NUMBERS = "the device tells what is no number: it is not followed"
 
 
-def heard(wish: Wish) -> Wish:
-    """The wish as it may be followed: one that is not finite asks for nothing, and says so."""
+def heard(wish: Wish, grip: float) -> Wish:
+    """The wish as it may be followed: one that is not finite asks for nothing, and says so.
+
+    The gripper's then stays `grip`, what was asked for last.
+    """
     if np.isfinite([*wish.move, *wish.turn, wish.grip]).all():
         return wish
-    return Wish(np.zeros(3), np.zeros(3), wish.grip if np.isfinite(wish.grip) else OPEN, NO_NUMBERS)
+    return Wish(np.zeros(3), np.zeros(3), grip, NO_NUMBERS)
 
 
 class Teleop(AbstractContextManager["Teleop"], Protocol):

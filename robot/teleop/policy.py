@@ -39,7 +39,7 @@ class TeleopPolicy:
 
     def act(self, observation: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """The action [8] that is asked for now, whatever is observed."""
-        wish = heard(self.device.read())
+        wish = heard(self.device.read(), self._grip)
         if wish.trouble != self._trouble:
             self.told(wish.trouble or "the device is heard again")
             self._trouble = wish.trouble

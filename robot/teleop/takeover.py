@@ -32,7 +32,7 @@ class Takeover:
 
     def action(self, now_s: float, grip: float) -> RobotAction | None:
         """What the hand asks for now, [8]; None while the policy leads. `grip`: the gripper's, as last commanded."""
-        wish = heard(self.device.read())
+        wish = heard(self.device.read(), self._grip)
         if wish.trouble != self._trouble:
             self.told(wish.trouble or "the device is heard again")
             self._trouble = wish.trouble

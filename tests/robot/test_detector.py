@@ -13,6 +13,9 @@ from mpr.core.data.episode import Episode
 from mpr.core.runs import read_metrics
 from robot.learning.detector import GUESSES_FROM, SuccessDetector
 from robot.learning.report import session_lines, session_rows, session_summary
+from robot.learning.session import LearningSession
+from robot.recording.recorded import load_recorded
+from robot.recording.recorder import episode_folders
 from robot.teleop.operator import Mark
 from tests.robot.learning_here import begin, config, here, toys  # noqa: F401
 from tests.robot.table import Table
@@ -54,6 +57,37 @@ def test_order_says_nothing_and_an_episode_without_images_neither() -> None:
     assert one.guess(robot_episode(0, 5, ())) is None
 
 
+def test_what_it_learns_from_is_what_lies_on_disk(tmp_path: Path) -> None:
+    """So one that is made anew of the same episodes guesses the same, to the last digit."""
+    learned: list[SuccessDetector] = []
+
+    def keep_it(table: Table, one: LearningSession) -> None:
+        settle = one._settle
+
+        def settling() -> None:
+            learned.append(one.detector)
+            settle()
+
+        one._settle = settling  # type: ignore[method-assign]
+
+    begin(config(tmp_path, episodes=4, detector=True), toys(), change=keep_it)
+    again = SuccessDetector()
+    for folder in episode_folders(tmp_path / "episodes").values():
+        again.learn(load_recorded(folder))
+    np.testing.assert_array_equal(learned[0]._rows, again._rows)
+    assert learned[0].marked == again.marked and sum(again.marked.values()) == 4
+
+
+def test_a_second_opinion_that_fails_costs_no_episode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: SuccessDetector, episode: Episode) -> float:
+        raise ValueError("a strange image")
+
+    monkeypatch.setattr(SuccessDetector, "guess", broken)
+    begin(config(tmp_path, episodes=2, detector=True), toys())
+    told = [row["message"] for row in read_metrics(tmp_path) if row.get("kind") == "no second opinion"]
+    assert told == ["ValueError: a strange image"] * 2 and len(episode_folders(tmp_path / "episodes")) == 2
+
+
 def test_a_session_that_was_broken_off_guesses_as_an_unbroken_one(tmp_path: Path) -> None:
     def session(out: Path, episodes: int, **asked: bool) -> Table:
         table = toys({7: Mark.SUCCESS})
@@ -81,4 +115,3 @@ def test_a_session_that_was_broken_off_guesses_as_an_unbroken_one(tmp_path: Path
     assert summary["detector"]["n"] == 2 and "detector" not in session_summary(tmp_path / "without")
     lines = session_lines({"task": "t", "arm": "a", "base": "b", "reward": "none"}, rows["whole"], [], summary)
     assert any(line.startswith("- the detector agreed with the mark in") for line in lines)
-    assert len(read_metrics(tmp_path / "whole")) > 0

@@ -94,6 +94,16 @@ def test_a_lerobot_set_holds_every_step_once_with_nominal_and_measured_times(ses
     assert rows["task_index"].tolist() == [0] * 5 + [1] * 7 + [0] * 4
 
 
+def test_a_set_of_episodes_of_which_some_were_paid_has_no_rewards_and_says_so(tmp_path, capsys):
+    pytest.importorskip("pyarrow", reason="pyarrow, the extra `lerobot`, is not installed")
+    recorder = Recorder(tmp_path / "episodes")
+    for number, reward in enumerate((np.zeros(5), None)):
+        recorder.save(robot_episode(number, 5, CAMERAS, log=replace(noted(5), reward=reward)))
+    assert run(tmp_path / "episodes", tmp_path / "out", "--name", "some") == 0
+    assert "next.reward is left out: not all episodes were paid" in capsys.readouterr().out
+    assert "next.reward" not in json.loads((tmp_path / "out/some/meta/info.json").read_text())["features"]
+
+
 def test_its_files_describe_it(robot_data):
     import pyarrow.parquet as parquet  # pyright: ignore[reportMissingImports]
 
@@ -155,7 +165,7 @@ def test_lerobot_itself_reads_every_row_and_image(session, robot_data, tmp_path,
         row = data[i]
         assert row["task"] == episode.task and row["frame_index"] == t
         assert row["next.success"] == (episode.success and t == len(episode) - 1)
-        for name, values in export.lerobot.lerobot_columns(episode).items():
+        for name, values in export.lerobot.lerobot_columns(episode, paid=True).items():
             if name == "mark":
                 assert row[name] == values[t]
                 continue

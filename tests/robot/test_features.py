@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from rl.policies.diffusion.schedule import Sampler
 from rl.policies.diffusion.sizes import Horizons
 from rl.policies.diffusion.views import CameraEncoder
 from rl.residual.demonstrations import fill_buffer, label_all
+from rl.residual.inputs import base_statistics
 from robot.hardware.action import ACTION_SIZE
 from robot.learning.config import SessionConfig
 from robot.learning.kept import kept_episode
@@ -139,6 +141,43 @@ def test_the_encoder_is_what_evaluation_has_to_be_told() -> None:
     assert options == "size=64 encoder=base"
     assert kind_of("twin:microwave").observation_size(Setting("twin:microwave", options=options)) is None
     assert kind_of("twin:microwave").observation_size(Setting("twin:microwave")) == 16
+
+
+def test_an_encoder_that_is_too_slow_for_the_guard_is_refused() -> None:
+    def slow(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        time.sleep(0.03)
+        return brightness(frames)
+
+    features = ImageFeatures({"world": slow}, {"world": (SIDE, SIDE)})
+    features.check_pace(10.0)
+    with pytest.raises(UserError, match="what is seen would be too old to act on"):
+        features.check_pace(0.02)
+
+
+def test_another_encoder_s_weights_are_another_policy_s(tmp_path: Path) -> None:
+    kind = kind_of("twin:microwave")
+    for name in ("one", "other"):
+        folder = tmp_path / name / "checkpoints/0000001"
+        folder.mkdir(parents=True)
+        (folder / "checkpoint.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(name.encode())
+    made = [kind.made_of(Setting("twin:microwave", options=f"encoder={tmp_path / n}")) for n in ("one", "one", "other")]
+    assert made[0] == made[1] != made[2] and made[0]["encoder_weights"]
+    assert kind.made_of(Setting("twin:microwave")) == {}
+
+
+def test_a_place_with_a_space_in_its_name_is_one_option(tmp_path: Path) -> None:
+    (tmp_path / "my rep").mkdir()
+    options = SessionConfig(encoder=str(tmp_path / "my rep"), out=tmp_path).learner().env_options
+    assert kind_of("twin:microwave").observation_size(Setting("twin:microwave", options=options)) is None
+
+
+def test_statistics_of_a_base_policy_are_not_those_of_features() -> None:
+    table = Table()
+    table.env.base = trained_base()
+    with pytest.raises(UserError, match="normalise_inputs"):
+        base_statistics(ArmPractice(table.env, features=seeing("world")))
+    assert len(base_statistics(ArmPractice(table.env))["centre"]) == 16
 
 
 def test_the_twin_renders_for_who_sees(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,3 +72,15 @@ def test_a_session_that_comes_to_something_else_is_found_out(tmp_path: Path, mon
     monkeypatch.setattr(learning, "_Attempt", ended)
     with pytest.raises(UserError, match="is not what it is where nothing happens"):
         list(run_learning([LearningCase(DISK, "no room for the episode", 1, 0)], tmp_path / "session", 16, 0))
+
+
+def test_a_byte_that_differs_from_the_unbroken_session_is_found(tmp_path: Path) -> None:
+    for run in ("unbroken", "session"):
+        for part in (learning.LEARNER, learning.POLICY):
+            folder = tmp_path / run / part / "checkpoints/00003"
+            folder.mkdir(parents=True)
+            (folder / "checkpoint.json").write_text("{}")
+            (folder / "SHA256SUMS").write_text("0 checkpoint.json\n")
+    assert learning.differs_from_unbroken(tmp_path / "session", 16, 0, 3) == ""
+    (tmp_path / "session/policy/checkpoints/00003/SHA256SUMS").write_text("1 checkpoint.json\n")
+    assert learning.differs_from_unbroken(tmp_path / "session", 16, 0, 3) == learning.POLICY

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from mpr.core.runs import read_metrics
 from robot.environment import Stopped
+from robot.hardware.arm import Mode
 from robot.hardware.camera import CameraImage
+from robot.hardware.pose import Pose, distance_between
 from robot.learning.report import VIEWS_FILE
 from robot.learning.scene_change import LIGHT, MOVED, draw_views, view_change
 from robot.teleop.operator import Answer
 from tests.robot.learning_here import begin, config, here, toys  # noqa: F401
 from tests.robot.table import Table
+from tests.toy_arm import HOME
 from tests.toy_robot_episodes import texture
 
 SIDE = 128
@@ -114,6 +117,33 @@ def test_who_does_not_go_on_like_this_loses_nothing(tmp_path: Path) -> None:
     assert len(list((tmp_path / "episodes").glob("episode_*"))) == 2
     practise_some(tmp_path, 4)
     assert len(list((tmp_path / "episodes").glob("episode_*"))) == 4
+
+
+def test_what_was_mended_while_it_was_asked_is_looked_at_again() -> None:
+    """An arm that was led away goes home and is shown again; one in trouble is asked about first."""
+    table, shown, homes = Table(), list[int](), [0]
+    home = table.arm.home
+    table.arm.home = lambda: (homes.append(0), home())[1]  # type: ignore[method-assign]
+
+    def look_over(images: object) -> str:
+        shown.append(len(homes) - 1)
+        return "go on like this?"
+
+    def led_away(question: str) -> None:
+        if question == "go on like this?" and len(shown) == 1:
+            table.arm.pose = Pose(table.arm.pose.position + np.array([0.05, 0, 0]), table.arm.pose.quaternion)
+
+    table.env.look_over, table.operator.when_asked = look_over, led_away
+    table.env.reset(seed=0)
+    assert shown == [1, 2] and distance_between(table.env.seen.state.pose, HOME) < 0.01
+
+    def stopped(question: str) -> None:
+        table.arm.mode = Mode.STOPPED if question == "go on like this?" and len(shown) == 3 else Mode.IDLE
+
+    table.env.look_over, table.operator.when_asked = look_over, stopped
+    table.env.reset(seed=1)
+    assert len(shown) == 4 and any("stopped by its user" in asked for asked in table.operator.asked)
+    assert table.env.guard.latched is None
 
 
 def test_an_environment_s_view_is_looked_over_once() -> None:

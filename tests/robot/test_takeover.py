@@ -16,7 +16,7 @@ from mpr.core.data.episode import Episode
 from robot.hardware.action import action_of
 from robot.hardware.pose import angle_between, distance_between
 from robot.session import one_episode
-from robot.teleop.device import NO_NUMBERS, OPEN, SHUT, Wish
+from robot.teleop.device import NO_NUMBERS, OPEN, SHUT, Wish, heard
 from robot.teleop.operator import Mark
 from robot.teleop.policy import TeleopPolicy
 from robot.teleop.takeover import BACK_S, Takeover
@@ -78,7 +78,9 @@ def test_whatever_a_device_asks_for_nothing_jumps(asked: list[Wish]) -> None:
         assert limits.narrowest <= after.width <= limits.widest
     led = np.zeros(30, bool) if episode.log.led is None else episode.log.led
     handed = np.flatnonzero(np.diff(led.astype(int))) + 1
-    grips = [OPEN, *(wish.grip for wish in asked), *[OPEN] * 40]
+    grips = [OPEN]
+    for wish in [*asked, *[STILL] * 40]:
+        grips.append(heard(wish, grips[-1]).grip)
     for t in handed:  # the gripper goes on as it was, unless the hand asked for another width at that very step
         if led[t] and grips[t + 1] == grips[t]:
             assert commands[t].width == pytest.approx(commands[t - 1].width)
@@ -107,8 +109,11 @@ def test_a_device_that_tells_no_numbers_is_not_followed_and_that_is_said(broken:
     moved = np.diff([target.pose.position[1] for _, target in table.arm.sent])
     assert moved[1] <= 0 and moved[2] == 0 and moved[0] > 0 < moved[3], "it stays where it is while nothing is heard"
     assert all(np.isfinite(target.width) for _, target in table.arm.sent)
-    policy = TeleopPolicy(Hand([broken]), said.append)  # type: ignore[arg-type]
-    assert np.isfinite(policy.act(np.zeros(8))).all() and policy.idle == [True]
+    shut = replace(STILL, grip=SHUT)
+    policy = TeleopPolicy(Hand([shut, broken, shut]), said.append)  # type: ignore[arg-type]
+    assert [policy.act(np.zeros(8))[7] for _ in range(3)] == [SHUT] * 3 and policy.idle == [False, True, True]
+    held = played([STILL, replace(RIGHT, grip=SHUT), *[replace(broken, grip=np.nan)] * 12])[0]
+    assert all(target.width == held.env.limits.narrowest for _, target in held.arm.sent[2:9]), "nothing is dropped"
 
 
 def test_a_device_that_nobody_touches_changes_nothing() -> None:
