@@ -34,7 +34,7 @@ LEARNER_CHANGES = (
     "shaping=potential",
 )
 _OF_SIGNALS = ("signal_weight", "signal_share", "shaping")  # settings that a reward without a signal does not take
-LEARNER_FREE_KEYS = ("out", "workers", "engine")  # may differ when an experiment is resumed
+LEARNER_FREE_KEYS = ("out", "raw", "workers", "engine")  # may differ when an experiment is resumed
 _PRESETS: dict[str, dict[str, Any]] = {
     "check": {
         "seeds": 1,
@@ -68,6 +68,7 @@ class LearnerConfig:
     settings: str = ""  # of `mpr finetune`, for every run: "utd=2"
     workers: int = 2  # runs at a time, one thread each
     engine: str = "local"  # where runs go, or ray: to the cluster of RAY_ADDRESS, which shares these folders
+    raw: Path | None = None  # raw numbers of the same experiment elsewhere, as results/learner/raw: not made again
     out: Path = Path("runs/learner")  # run folder
 
     def __post_init__(self) -> None:
@@ -138,6 +139,7 @@ def main(argv: Sequence[str]) -> None:
             inputs |= {} if is_named(config.bases) else {f"base of {task}": config.bases / task}
             inputs |= {f"demos of {task}": config.demos / task}
             inputs |= {f"predictor of {task}": config.predictors / task} if config.predictors else {}
+        inputs |= {"raw": config.raw} if config.raw else {}
         return print_plan(config, inputs, facts, config.out)
     from rl.experiments.learner_runs import measure_learner
 

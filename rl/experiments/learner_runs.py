@@ -1,12 +1,18 @@
-"""The runs of `mpr experiment learner`: what is there is kept, raw numbers and the table are written as runs end."""
+"""The runs of `mpr experiment learner`: what is there is kept, raw numbers and the table are written as runs end.
+
+A run whose raw numbers are all there has ended: with --raw those of another machine, on the same bases, go on.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 from tqdm import tqdm
 
 from mpr.core.config import as_dict
+from mpr.core.errors import UserError
 from mpr.core.processes import mapped
 from mpr.core.runs import RunFolder, write_atomic
 from rl.environments.kind import base_digest
@@ -25,12 +31,15 @@ def measure_learner(config: LearnerConfig) -> None:
     Raises UserError where an input is missing or does not serve.
     """
     units, count = config.units(), len(config.variants())
-    practised = [unit for unit in units if (unit.out / "summary.json").exists()]
+    practised = [unit for unit in units if (unit.out / "summary.json").exists() or _told(config, unit)]
     if len(practised) < len(units):
         for k in range(len(config.tasks)):  # refused now, not after the folder is made
             check_runs(units[k * count : (k + 1) * count])
     bases = {task: base_digest(config.practice(task).base) for task in config.tasks}
+    if config.raw is not None:
+        _check_bases(config.raw / "bases.json", bases)
     run = RunFolder(config.out, "experiment learner", as_dict(config) | {"bases_weights": bases}, LEARNER_FREE_KEYS)
+    write_atomic(config.out / "raw" / "bases.json", json.dumps(bases, indent=2) + "\n")
     plan = LearnerPlan(config.tasks, config.variants(), config.seeds, config.practice_episodes)
     write_atomic(config.out / "raw" / "plan.json", json.dumps(plan.as_json(), indent=2) + "\n")
     for task in config.tasks:
@@ -70,10 +79,30 @@ def _evaluate_base(config: LearnerConfig, task: str) -> None:
     )
 
 
+def _check_bases(file: Path, bases: Mapping[str, str]) -> None:
+    """Raises UserError where the raw numbers are of runs on other base policies, or there are none."""
+    if not file.exists():
+        raise UserError(f"--raw {file.parent}: it holds no {file.name}, as raw numbers of this experiment do")
+    if (there := json.loads(file.read_text())) != bases:
+        told = f"{file.parent} is of other base policies, {there}: these are {dict(bases)}"
+        raise UserError(f"{told}; begin anew, without --raw")
+
+
+def _raw(root: Path, unit: FinetuneConfig) -> Path:
+    return root / unit.setting.name / f"practice_{unit.out.name}.jsonl"
+
+
+def _told(config: LearnerConfig, unit: FinetuneConfig) -> bool:
+    """Whether all of its raw numbers were made elsewhere."""
+    file = _raw(config.raw, unit) if config.raw else Path()
+    return file.is_file() and len(file.read_text().splitlines()) == config.practice_episodes
+
+
 def _keep(config: LearnerConfig, unit: FinetuneConfig) -> None:
     """Raw numbers of a run that has ended, below raw/TASK."""
-    file = config.out / "raw" / unit.setting.name / f"practice_{unit.out.name}.jsonl"
-    write_atomic(file, (unit.out / "metrics.jsonl").read_bytes())
+    made = unit.out / "metrics.jsonl"
+    rows = made if made.exists() or config.raw is None else _raw(config.raw, unit)
+    write_atomic(_raw(config.out / "raw", unit), rows.read_bytes())
 
 
 def sorted_by_seed(rows: list[dict]) -> list[dict]:

@@ -136,6 +136,7 @@ def test_the_learner_experiment_in_miniature_and_resumed(demos, tmp_path, capsys
     assert main(asked) == 0
     raw = out / "raw" / "microwave"
     names = ["practice_dense,critic_warmup=5,shaping=potential_seed_100.jsonl", "practice_dense_seed_100.jsonl"]
+    assert json.loads((out / "raw/bases.json").read_text()) == {"microwave": ""}
     assert sorted(file.name for file in raw.iterdir()) == ["evaluation.jsonl", *names]
     table = (out / "table.md").read_bytes()
     assert b"; 2 runs." in table and b"| dense critic_warmup=5 shaping=potential | 1 |" in table
@@ -147,3 +148,9 @@ def test_the_learner_experiment_in_miniature_and_resumed(demos, tmp_path, capsys
     assert runs == {file: file.stat().st_mtime_ns for file in runs}, "what is there is kept"
     assert main([*asked[:-1], "pretrain=3"]) == 2
     assert "settings" in capsys.readouterr().err
+    elsewhere = [*asked, "--out", str(tmp_path / "other_machine"), "--raw", str(out / "raw")]
+    assert main(elsewhere) == 0 and not (tmp_path / "other_machine/microwave/runs").exists(), "its rows are enough"
+    assert (tmp_path / "other_machine/table.md").read_bytes() == table
+    (out / "raw/bases.json").write_text('{"microwave": "of another"}')
+    assert main([*elsewhere, "--out", str(tmp_path / "third")]) == 2
+    assert "is of other base policies" in capsys.readouterr().err
